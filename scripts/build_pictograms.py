@@ -148,7 +148,9 @@ def read_concepts(packages: Path) -> tuple[list[Source], list[Callable[[Source],
         lambda concept: [unicode_names.get(concept.hexcode, "")],
     ]
     for name in SHORTCODES:
-        table: dict[str, str | list[str]] = json.loads((folder / f"en/shortcodes/{name}.json").read_text(encoding="utf-8"))
+        table: dict[str, str | list[str]] = json.loads(
+            (folder / f"en/shortcodes/{name}.json").read_text(encoding="utf-8")
+        )
 
         def codes(concept: Source, table: dict[str, str | list[str]] = table) -> list[str]:
             found = table.get(concept.hexcode, [])
@@ -286,7 +288,9 @@ def main() -> None:
     arguments = parser.parse_args()
     missing = [p for p in [*SETS.values(), "emojibase-data"] if not (arguments.packages / p / "package.json").exists()]
     if missing:
-        raise SystemExit(f"{arguments.packages} lacks {', '.join(missing)}: npm install them there (see the top of this file)")
+        raise SystemExit(
+            f"{arguments.packages} lacks {', '.join(missing)}: npm install them there (see the top of this file)"
+        )
     build(arguments.packages, arguments.out)
 
 
