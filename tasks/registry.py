@@ -1,0 +1,138 @@
+"""The tasks by name: static facts to list them, and where to load each from.
+
+Standard library only, so that `ls` and `--help` answer at once. A third party adds a task by an entry point of
+group `spae.tasks` whose object is a `TaskEntry`; keep the module that holds the entry light, for listing imports it,
+and name the task itself in `target`, which is imported only when the task is opened.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.errors import TaskInputError
+from tasks.settings import SETTING_IDS
+
+if TYPE_CHECKING:
+    from tasks.protocol import Task
+
+GROUP = "spae.tasks"
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """What is known of a task without loading it.
+
+    Attributes:
+        name: as the user types it.
+        target: "module:attribute" of a callable that takes nothing and returns the Task.
+        title: one line for lists and reports.
+        paper_table: where the paper reports it ("Table 1"); "" where it does not.
+        settings: ids of its settings, in the paper's order.
+        metric: the name of its main number.
+        default_data: the data it uses where `--data` names none.
+        scorings: the scoring rules it knows, default first.
+        styles: the prompt styles it knows, default first.
+        needs: what else it needs to run, by the name of the extra or program; () for nothing.
+        problem: why it cannot be opened (a broken plug-in); None where it can.
+    """
+
+    name: str
+    target: str
+    title: str
+    paper_table: str
+    settings: tuple[str, ...]
+    metric: str
+    default_data: str
+    scorings: tuple[str, ...]
+    styles: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+def _few_shot(ways: int, target: str) -> TaskEntry:
+    return TaskEntry(
+        name=f"miniimagenet-{ways}way",
+        target=target,
+        title=f"Few-shot classification, {ways}-way, seven settings",
+        paper_table="Table 1",
+        settings=SETTING_IDS,
+        metric="accuracy",
+        default_data="pictograms",
+        scorings=("exact", "prefix", "contains", "ranked"),
+        styles=("gpt", "palm"),
+    )
+
+
+BUILT_IN: dict[str, TaskEntry] = {
+    "miniimagenet-2way": _few_shot(2, "tasks.fewshot:two_way"),
+    "miniimagenet-5way": _few_shot(5, "tasks.fewshot:five_way"),
+}
+
+
+def entries() -> dict[str, TaskEntry]:
+    """Every task by name: the built-in ones in the paper's order, then plug-ins by name.
+
+    A plug-in that cannot be imported, or that takes a name already taken, is listed under
+    `name@distribution` with its `problem`: it is never dropped unseen, nor does it stop the other tasks.
+    """
+    from importlib.metadata import entry_points  # 20 ms, and opening a built-in task needs none of it
+
+    found = dict(BUILT_IN)
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        owner = point.dist.name if point.dist is not None else point.value
+        try:
+            entry = point.load()
+        except Exception as error:  # whatever a stranger's module raises at import
+            entry, problem = None, f"plug-in {point.value!r} does not import: {type(error).__name__}: {error}"
+        else:
+            problem = ""
+            if not isinstance(entry, TaskEntry):
+                problem = f"plug-in {point.value!r} must be a tasks.registry.TaskEntry, got {type(entry).__name__}"
+            elif entry.name != point.name:
+                problem = f"plug-in {point.value!r} must have the name of its entry point, got {entry.name!r}"
+            elif entry.name in found:
+                problem = (
+                    f"plug-in {point.value!r} takes the name {entry.name!r}, which is taken: rename its entry point"
+                )
+        if problem:
+            label = f"{point.name}@{owner}"
+            entry = TaskEntry(label, point.value, problem, "", (), "", "", (), (), problem=problem)
+        found[entry.name] = entry
+    return found
+
+
+def entry(name: str) -> TaskEntry:
+    """The facts of one task.
+
+    Raises:
+        TaskInputError: there is no task of that name (the message names the nearest one).
+    """
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    known = entries()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise TaskInputError(f"unknown task {name!r}: {hint}known: {', '.join(known)}")
+    return known[name]
+
+
+def open_task(name: str) -> Task:
+    """The task of that name, loaded now.
+
+    Raises:
+        TaskInputError: there is none of that name, or it cannot be loaded.
+    """
+    facts = entry(name)
+    if facts.problem is not None:
+        raise TaskInputError(facts.problem)
+    module_name, _, attribute = facts.target.partition(":")
+    try:
+        make = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise TaskInputError(f"task {name!r} cannot be loaded from {facts.target!r}: {error}") from error
+    task: Task = make()
+    return task

@@ -1,0 +1,119 @@
+"""Scoring rules against tables worked out by hand."""
+
+import math
+
+import pytest
+
+from tasks.errors import TaskInputError
+from tasks.scoring import RULES, line_of, rule, score_ranked, score_text
+
+
+@pytest.mark.parametrize(
+    ("reply", "line"),
+    [
+        (" lion\n###\nInput:", "lion"),
+        ("\n lion", "lion"),
+        ("\n\n\tlion \n\nx", "lion"),
+        ("lion\r\nx", "lion"),
+        ("king  crab", "king  crab"),
+        ("", ""),
+        (" \n\t\n", ""),
+    ],
+)
+def test_line_of(reply, line):
+    assert line_of(reply) == line
+
+
+#   answer          reply                exact prefix contains
+TABLE = [
+    ("lion", "lion", 1, 1, 1),
+    ("lion", " lion", 1, 1, 1),
+    ("lion", " lion\n###\nInput: vase", 1, 1, 1),
+    ("lion", "\nlion\n", 1, 1, 1),
+    ("lion", "LION", 1, 1, 1),
+    ("lion", "lion.", 0, 1, 1),
+    ("lion", "'lion'", 0, 0, 1),
+    ("lion", "a lion", 0, 0, 1),
+    ("lion", "lions", 0, 1, 0),
+    ("lion", "sea lion", 0, 0, 1),
+    ("lion", "dandelion", 0, 0, 0),
+    ("lion", "vase\nlion", 0, 0, 0),
+    ("lion", "vase", 0, 0, 0),
+    ("lion", "li", 0, 0, 0),
+    ("lion", "lion or vase", 0, 1, 1),
+    ("ant", "antelope", 0, 1, 0),
+    ("ant", "an ant", 0, 0, 1),
+    ("antelope", "ant", 0, 0, 0),
+    ("ant", "ant_hill", 0, 1, 0),
+    ("king crab", "king", 0, 0, 0),
+    ("king crab", "King Crab", 1, 1, 1),
+    ("king crab", "king\ncrab", 0, 0, 0),
+    ("king crab", "king  crab", 0, 0, 0),
+    ("c++ book", "a c++ book!", 0, 0, 1),
+    ("African hunting dog", "african hunting dog", 1, 1, 1),
+    ("Straße", "STRASSE", 1, 1, 1),
+    ("vase", "vase, lion", 0, 1, 1),
+]
+
+
+@pytest.mark.parametrize(("answer", "reply", "exact", "prefix", "contains"), TABLE)
+def test_rules(answer, reply, exact, prefix, contains):
+    for name, right in (("exact", exact), ("prefix", prefix), ("contains", contains)):
+        outcome = score_text(rule(name).test, reply, answer, (answer, "zebra"))
+        assert (name, outcome.status, outcome.value) == (name, "scored", float(right))
+        assert outcome.reply == reply
+        assert outcome.prediction == reply.strip().split("\n")[0]
+
+
+@pytest.mark.parametrize("name", ["exact", "prefix", "contains"])
+@pytest.mark.parametrize("reply", ["", " ", "\n", "\n \t\n"])
+def test_empty_is_not_wrong(name, reply):
+    outcome = score_text(rule(name).test, reply, "lion", ("lion", "vase"))
+    assert (outcome.status, outcome.value, outcome.prediction, outcome.reply) == ("empty", None, None, reply)
+
+
+@pytest.mark.parametrize(
+    ("name", "reply", "detail"),
+    [
+        ("prefix", "antelope", "fits 2 classes: ant, antelope"),
+        ("contains", "ant or antelope", "fits 2 classes: ant, antelope"),
+        ("contains", "antelope", None),
+        ("exact", "antelope", None),
+    ],
+)
+def test_a_reply_that_fits_several_classes_says_so(name, reply, detail):
+    assert score_text(rule(name).test, reply, "ant", ("ant", "antelope")).detail == detail
+
+
+@pytest.mark.parametrize(
+    ("values", "answer", "winner", "value", "detail"),
+    [
+        ((-3.0, -1.0, -2.0), "b", "b", 1.0, None),
+        ((-3.0, -1.0, -2.0), "a", "b", 0.0, None),
+        ((-1.0, -2.0, -1.0), "a", "a", 1.0, "tie of a, c: the first counts"),
+        ((-1.0, -2.0, -1.0), "c", "a", 0.0, "tie of a, c: the first counts"),
+        ((-2.0, -1.0, -1.0), "c", "b", 0.0, "tie of b, c: the first counts"),
+        ((-math.inf, -90.0, -math.inf), "b", "b", 1.0, None),
+    ],
+)
+def test_ranked(values, answer, winner, value, detail):
+    outcome = score_ranked(values, answer, ("a", "b", "c"))
+    assert (outcome.status, outcome.value, outcome.detail) == ("scored", value, detail)
+    assert outcome.prediction == outcome.reply == winner
+
+
+@pytest.mark.parametrize(
+    "values", [(-1.0,), (-1.0, -2.0, -3.0), (), (math.nan, -1.0), (-1.0, math.inf), (-math.inf, -math.inf)]
+)
+def test_values_that_are_no_log_likelihoods_fail(values):
+    outcome = score_ranked(values, "a", ("a", "b"))
+    assert (outcome.status, outcome.value) == ("failed", None)
+    assert "log-likelihoods" in outcome.detail
+
+
+def test_rule_table():
+    assert list(RULES) == ["exact", "prefix", "contains", "ranked"]
+    assert [rule(name).asks for name in RULES] == ["completion"] * 3 + ["likelihood"]
+    assert all(RULES[name].name == name for name in RULES)
+    with pytest.raises(TaskInputError, match="did you mean 'ranked'"):
+        rule("rank")
