@@ -1,0 +1,1 @@
+"""The command line, the plan and the runner: the one room that sees all others."""

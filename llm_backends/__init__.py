@@ -1,0 +1,1 @@
+"""Language models behind one small protocol, and the response cache that wraps any of them."""

@@ -1,0 +1,40 @@
+"""Every error `llm_backends` raises on purpose.
+
+BackendError
+├── BackendInputError    a name, option or request is wrong
+├── BackendUnavailable   a package, file or device that a backend needs is missing
+├── PromptTooLong        a prompt does not fit the model's context
+├── CacheMiss            --cache-only met a request that has no stored reply
+├── CacheCorrupt         a stored reply does not match its checksum
+└── CallFailed           the model was asked and gave no usable answer
+
+A message states the rule, the value seen and the fix, on one line.
+"""
+
+
+class BackendError(Exception):
+    """Base of every deliberate error of this package."""
+
+
+class BackendInputError(BackendError):
+    """A name, option or request is wrong."""
+
+
+class BackendUnavailable(BackendError):
+    """A package, file or device that a backend needs is missing."""
+
+
+class PromptTooLong(BackendError):
+    """A prompt does not fit the model's context."""
+
+
+class CacheMiss(BackendError):
+    """`--cache-only` met a request that has no stored reply."""
+
+
+class CacheCorrupt(BackendError):
+    """A stored reply does not match its checksum."""
+
+
+class CallFailed(BackendError):
+    """The model was asked and gave no usable answer."""

@@ -1,0 +1,1 @@
+"""Records, their statistics, and the report."""

@@ -1,0 +1,5 @@
+"""`python -m spae`."""
+
+from spae.cli import app
+
+app()

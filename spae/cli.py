@@ -1,0 +1,39 @@
+"""`python -m spae`: train a tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def main() -> None:
+    """SPAE: images as pyramids of words."""
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Option(help="Name of a recipe, for example picto_spae.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/train/RECIPE by default.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the recipe, key=value; repeatable.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint in the folder.")] = False,
+) -> None:
+    """Train a tokenizer.
+
+    Example: python -m spae train --recipe picto_spae
+    """
+    from rich.console import Console
+
+    from spae.training.recipes import get_recipe
+    from spae.training.trainer import Trainer
+
+    chosen = get_recipe(recipe).with_settings(set_ or [])
+    folder = out or Path("runs/train") / recipe
+    scores = Trainer(chosen, folder, Console()).run(resume)
+    for name, value in scores.items():
+        typer.echo(f"{name}: {value:.4f}")
+    typer.echo(f"written: {folder / 'model.safetensors'}")

@@ -1,0 +1,47 @@
+"""What a set of labelled pictures is to the rest of the project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ClassPictures:
+    """One class of a set.
+
+    Attributes:
+        name: the class's text as an LLM is shown it ("golden retriever").
+        support: ids of pictures that may stand in a prompt as examples.
+        query: ids of pictures that may be asked about. Folders give the same ids in both;
+            an episode never uses its query as an example.
+    """
+
+    name: str
+    support: tuple[str, ...]
+    query: tuple[str, ...]
+
+
+@runtime_checkable
+class PictureSet(Protocol):
+    """Labelled pictures from which few-shot episodes are drawn.
+
+    Attributes:
+        name: as the user named it on the command line.
+        title: one line for reports; says what the set is and, for embedded data, what it is not.
+        embedded: True where the set ships with this project and stands in for a published one.
+        fingerprint: sha256 over ids, classes and picture bytes.
+        classes: in a fixed order (sorted by name), at least two.
+    """
+
+    name: str
+    title: str
+    embedded: bool
+    fingerprint: str
+    classes: tuple[ClassPictures, ...]
+
+    def picture(self, picture_id: str) -> np.ndarray:
+        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
+        ...

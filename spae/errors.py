@@ -1,0 +1,62 @@
+"""Every error `spae` raises on purpose.
+
+SpaeError
+├── InputError          an argument, option or recipe is wrong
+│   ├── ShapeError      a tensor's shape breaks a stated rule
+│   └── UnknownName     a registry has no such name (carries the near misses)
+├── DataError           pictures, archives or folders that cannot be used
+│   └── CorruptPicture  one picture does not decode
+├── WeightsError        a checkpoint or a packaged model is missing or does not fit
+└── TrainingError       training cannot go on (NaN, a broken checkpoint folder)
+
+A message states the rule, the value seen and the fix, on one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpaeError(Exception):
+    """Base of every deliberate error of this package."""
+
+
+class InputError(SpaeError):
+    """An argument, option or recipe is wrong."""
+
+
+class ShapeError(InputError):
+    """A tensor's shape breaks a stated rule."""
+
+
+class UnknownName(InputError):
+    """A registry has no entry of that name.
+
+    Args:
+        kind: what was looked up, as the user calls it ("tokenizer").
+        name: the name that was asked for.
+        known: the names there are.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        super().__init__(f"unknown {kind} {name!r}: {hint}known: {', '.join(names)}")
+
+
+class DataError(SpaeError):
+    """Pictures, archives or folders that cannot be used."""
+
+
+class CorruptPicture(DataError):
+    """One picture does not decode."""
+
+
+class WeightsError(SpaeError):
+    """A checkpoint or a packaged model is missing or does not fit."""
+
+
+class TrainingError(SpaeError):
+    """Training cannot go on."""

@@ -1,0 +1,33 @@
+"""What every quantizer returns.
+
+B batch, N positions, C width, D layers, N_l positions of layer l.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Tokens of a batch and what they stand for.
+
+    Attributes:
+        ids: D LongTensors [B, N_l].
+        embeddings: [D, B, N, C]: the embedding up to each layer; zeros where a position has no
+            token yet; the last one is straight-through (its gradient goes to z).
+        targets: D tensors [B, N_l, C]: z_l, the vector that was looked up, with its gradient.
+        visited: [D, N] bool: which positions have a token by each layer.
+    """
+
+    ids: tuple[Tensor, ...]
+    embeddings: Tensor
+    targets: tuple[Tensor, ...]
+    visited: Tensor
+
+
+def straight_through(z: Tensor, value: Tensor) -> Tensor:
+    """`value`, with the gradient of z."""
+    return z + (value - z).detach()

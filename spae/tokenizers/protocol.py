@@ -1,0 +1,36 @@
+"""What a visual tokenizer is to the rest of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from spae.tokens import PictureTokens
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Pictures to words and back.
+
+    Attributes:
+        name: the name in the registry, or of the checkpoint.
+        fingerprint: sha256 over configuration, weights and vocabulary; two tokenizers that
+            could give different words never share it.
+        depth: D, the number of layers of its pyramid (1 for a flat tokenizer).
+        size: the side in pixels to which pictures are resized.
+    """
+
+    name: str
+    fingerprint: str
+    depth: int
+    size: int
+
+    def encode(self, pictures: Sequence[np.ndarray]) -> list[PictureTokens]:
+        """Args: pictures, each [H, W, 3] uint8 RGB, any size. Returns the tokens of each, in order."""
+        ...
+
+    def decode(self, tokens: Sequence[PictureTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
+        """Pictures [size, size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all of them)."""
+        ...
