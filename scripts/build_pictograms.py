@@ -3,7 +3,8 @@
 The sets come as npm packages; nothing else is fetched. In an empty folder outside the repository:
 
     npm install --ignore-scripts @iconify-json/noto @iconify-json/noto-v1 @iconify-json/fluent-emoji \\
-        @iconify-json/fluent-emoji-flat @iconify-json/fxemoji @iconify-json/twemoji @iconify-json/emojione emojibase-data
+        @iconify-json/fluent-emoji-flat @iconify-json/fxemoji @iconify-json/twemoji @iconify-json/emojione \\
+        emojibase-data
     python scripts/build_pictograms.py THAT_FOLDER/node_modules
 
 A concept is a row of emojibase-data in one of five groups. An icon belongs to it where the icon's name, letters and
@@ -100,7 +101,7 @@ class IconSet:
             self.by_key.setdefault(key(name), self.root(name))
 
     def root(self, name: str) -> str:
-        """The icon an alias copies. An alias that turns or mirrors its icon is its own picture, which we do not draw."""
+        """The icon an alias copies. One that turns or mirrors its icon is another picture, not drawn here."""
         while name in self.aliases:
             alias = self.aliases[name]
             if set(alias) - {"parent", "hidden"}:
@@ -129,8 +130,8 @@ def key(name: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Lower-case ASCII: `woman’s boot` -> `woman's boot`."""
-    folded = unicodedata.normalize("NFKD", text.replace("’", "'").replace("–", "-"))
+    """Lower-case ASCII; curly apostrophes and long dashes become straight and short."""
+    folded = unicodedata.normalize("NFKD", text.replace("\u2019", "'").replace("\u2013", "-"))
     return " ".join(folded.encode("ascii", "ignore").decode().lower().split())
 
 

@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -146,7 +147,7 @@ def load_pictograms(path: Path = PICTOGRAMS) -> Pictograms:
     )
 
 
-def _read(path: Path) -> tuple[Mapping[str, list], str]:
+def _read(path: Path) -> tuple[Mapping[str, list[Any]], str]:
     """The columns as lists, and the sha256 of the file."""
     try:
         raw = path.read_bytes()
@@ -170,7 +171,7 @@ def _read(path: Path) -> tuple[Mapping[str, list], str]:
     return {name: table[name].to_pylist() for name in COLUMNS}, hashlib.sha256(raw).hexdigest()
 
 
-def _concepts(path: Path, ids: tuple[str, ...], columns: Mapping[str, list]) -> tuple[Concept, ...]:
+def _concepts(path: Path, ids: tuple[str, ...], columns: Mapping[str, list[Any]]) -> tuple[Concept, ...]:
     """One Concept an id; rows of one id must agree, and names must be unique."""
     facts: dict[str, tuple[str, tuple[str, ...], str]] = {}
     for concept, name, tags, category in zip(*(columns[c] for c in COLUMNS[:4]), strict=True):
@@ -183,7 +184,7 @@ def _concepts(path: Path, ids: tuple[str, ...], columns: Mapping[str, list]) -> 
     return tuple(Concept(concept, *facts[concept], held_out=concept in held_out) for concept in ids)
 
 
-def _check_styles(path: Path, columns: Mapping[str, list]) -> None:
+def _check_styles(path: Path, columns: Mapping[str, list[Any]]) -> None:
     """Each concept: no style twice, the held-out style there, and at least five others."""
     drawn: dict[str, list[str]] = defaultdict(list)
     for concept, style in zip(columns["concept"], columns["style"], strict=True):
@@ -204,7 +205,7 @@ def _decode(path: Path, picture: bytes, picture_id: str) -> np.ndarray:
         # Only the format that the file is written in: no other decoder sees the bytes.
         with Image.open(io.BytesIO(picture), formats=["WEBP"]) as image:
             if image.size == (SIZE, SIZE):
-                return np.asarray(image.convert("RGB"))
+                return np.array(image.convert("RGB"))
             seen = f"is {image.size[0]}x{image.size[1]}, not {SIZE}x{SIZE}"
     except (OSError, SyntaxError, ValueError) as error:
         raise CorruptPicture(f"picture {picture_id} of {path} does not decode: {REBUILD}") from error

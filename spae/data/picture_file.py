@@ -1,0 +1,100 @@
+"""One picture file of a user's: checked by its header, then decoded to RGB.
+
+Files are read by the five decoders named here and no other. The first frame of an animation is the picture. Colour
+profiles are not applied.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from spae.errors import CorruptPicture
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+# A few kilobytes can claim any size; above this a picture is refused by its header, before memory is asked for.
+MAX_PIXELS = 64_000_000
+# What Pillow raises on damaged files, by experience of its decoders.
+DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    IndexError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+)
+
+
+def check_header(path: Path, shown: str) -> None:
+    """Opens the file without decoding its pixels.
+
+    Args:
+        path: the file.
+        shown: how messages call it.
+
+    Raises:
+        CorruptPicture: no picture of the five formats, or one of more than MAX_PIXELS.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path, formats=FORMATS) as image:
+                _check_size(image, shown)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise CorruptPicture(_too_large(shown, "more")) from error
+        except DECODE_ERRORS as error:
+            raise CorruptPicture(_no_picture(shown, error)) from error
+
+
+def read_picture(path: Path, shown: str) -> np.ndarray:
+    """[H, W, 3] uint8 RGB: turned as its EXIF tag says, transparency on white, 16-bit greys scaled to 8 bits.
+
+    Raises:
+        CorruptPicture: the file does not decode; the message names it.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_size(image, shown)
+            image.load()
+            return np.array(_rgb(ImageOps.exif_transpose(image)))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise CorruptPicture(_too_large(shown, "more")) from error
+    except DECODE_ERRORS as error:
+        raise CorruptPicture(_no_picture(shown, error)) from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # Pillow's own conversion clips such greys at 255, which turns most of them white.
+        grey = np.clip(np.asarray(image).astype(np.float64), 0, 65535) * (255 / 65535)
+        image = Image.fromarray(np.rint(grey).astype(np.uint8))
+    if image.has_transparency_data:
+        pixels = image.convert("RGBA")
+        image = Image.new("RGBA", pixels.size, "white")
+        image.alpha_composite(pixels)
+    return image.convert("RGB")
+
+
+def _check_size(image: Image.Image, shown: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise CorruptPicture(_too_large(shown, f"{width}x{height}"))
+
+
+def _too_large(shown: str, seen: str) -> str:
+    return f"picture {shown} has {seen} pixels, at most {MAX_PIXELS:,} are read: shrink it or take it out"
+
+
+def _no_picture(shown: str, error: BaseException) -> str:
+    reason = str(error).split("\n")[0] or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        reason = f"no {', '.join(FORMATS)} data in it"
+    return f"picture {shown} does not decode ({reason}): replace it or take it out of the set"

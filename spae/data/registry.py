@@ -1,0 +1,86 @@
+"""The picture sets there are, by name, and how to open one.
+
+Imports nothing but the standard library until a set is opened.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from spae.errors import UnknownName
+
+if TYPE_CHECKING:
+    from spae.data.protocol import PictureSet
+
+
+@dataclass(frozen=True)
+class SetEntry:
+    """What is known of a set without loading it.
+
+    Attributes:
+        name: what a user types after `--data`.
+        target: "module:attribute" of a callable that takes nothing and returns the set.
+        title: one line for `ls`.
+        embedded: True where it ships with this project.
+        needs: what a user must bring; empty for embedded sets.
+    """
+
+    name: str
+    target: str
+    title: str
+    embedded: bool
+    needs: str = ""
+
+
+SETS: dict[str, SetEntry] = {
+    entry.name: entry
+    for entry in (
+        SetEntry(
+            name="pictograms",
+            target="spae.data.pictograms:PictogramSet",
+            title="521 concepts drawn in open pictogram styles; queries in a style never trained on; not mini-ImageNet",
+            embedded=True,
+        ),
+        SetEntry(
+            name="pictograms-new",
+            target="spae.data.pictograms:new_concepts",
+            title="130 concepts never trained on; queries in a style never trained on; not mini-ImageNet",
+            embedded=True,
+        ),
+        SetEntry(
+            name="mnist",
+            target="spae.data.mnist:MnistSet",
+            title="2,000 training and 1,000 test digits of the real MNIST",
+            embedded=True,
+        ),
+    )
+}
+# Shown by `ls` beside the names: any path works where a name does.
+PATH_HELP = "PATH: a folder of class folders, or a csv (filename,label) beside images/"
+
+
+def open_set(spec: str) -> PictureSet:
+    """Opens a set by its name or by a path.
+
+    A registered name wins over a folder of that name; write `./mnist` for the folder.
+
+    Raises:
+        UnknownName: neither a name nor an existing path.
+        DataError: the set cannot be used.
+    """
+    if spec in SETS:
+        module, _, attribute = SETS[spec].target.partition(":")
+        factory = cast("Callable[[], PictureSet]", getattr(importlib.import_module(module), attribute))
+        return factory()
+    path = Path(spec)
+    # What can only be a path goes to the reader, whose message says which path is missing.
+    if spec and (os.path.exists(spec) or "/" in spec or "\\" in spec or path.suffix.lower() == ".csv"):
+        from spae.data.folder import FolderSet
+
+        return FolderSet(path, name=spec)
+    raise UnknownName("data set (a name, or the path of a folder of class folders or of a csv)", spec, SETS)
