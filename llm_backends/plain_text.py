@@ -1,0 +1,111 @@
+"""Plain text to token ids and back: no chat template, no markup.
+
+The tokenizer's own file (`tokenizer.json`) is read with the `tokenizers` package, so counting tokens imports no torch.
+Whatever the tokenizer puts before every text (a Llama's `<s>`) is put before every prompt, and what it puts after is
+left away; SmolLM2's puts nothing. Markup such as `<|im_end|>` inside a prompt is encoded as the characters it is made
+of, since a class name in somebody's data must not end a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from llm_backends.errors import BackendInputError, BackendUnavailable
+
+
+@dataclass(frozen=True)
+class Split:
+    """A context and its continuations, cut into tokens at one place."""
+
+    context: list[int]
+    tails: list[list[int]]
+    """Per continuation, the tokens to be scored after `context`; none is empty."""
+
+
+class PlainTokenizer:
+    """Encodes prompts, decodes replies and finds the token where a continuation begins.
+
+    Args:
+        tokenizer: of the model; its padding and truncation are switched off.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        tokenizer.encode_special_tokens = True
+        self._tokenizer = tokenizer
+        marked, bare = tokenizer.encode("a").ids, tokenizer.encode("a", add_special_tokens=False).ids
+        start = next((i for i in range(len(marked)) if marked[i : i + len(bare)] == bare), 0)
+        self._lead: list[int] = marked[:start]
+
+    @classmethod
+    def read(cls, folder: Path) -> PlainTokenizer:
+        """Reads `folder/tokenizer.json`.
+
+        Raises:
+            BackendUnavailable: there is no such file, or it cannot be read.
+        """
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise BackendUnavailable(
+                f"a model folder needs tokenizer.json, {folder} has none: save it with a fast tokenizer "
+                "(AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER))"
+            )
+        try:
+            return cls(Tokenizer.from_file(str(path)))
+        except Exception as error:  # the Rust side raises bare Exception
+            raise BackendUnavailable(f"{path} is not a tokenizer this program can read: {error}") from error
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a prompt, with the tokenizer's leading marks where it has any."""
+        return self._lead + self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode_after(self, prompt: Sequence[int], new: Sequence[int]) -> str:
+        """Text of `new` as it reads after `prompt`.
+
+        Decoded together with the prompt's last tokens, because some tokenizers drop the space of a text's first word.
+        """
+        tail = list(prompt[-4:])
+        base = self._tokenizer.decode(tail, skip_special_tokens=False)
+        whole = self._tokenizer.decode(tail + list(new), skip_special_tokens=False)
+        if whole.startswith(base):
+            return whole[len(base) :]
+        return str(self._tokenizer.decode(list(new), skip_special_tokens=False))
+
+    def split(self, context: str, continuations: Sequence[str]) -> Split:
+        """Encodes each `context + continuation` as one text and cuts all of them at the same token.
+
+        The cut is the longest run of the context's own tokens with which every whole text begins. Where no token
+        crosses the border, that is the context's end. Where one does ("A: " + "lion" has the token " lion"), the cut
+        moves back before it, as lm-evaluation-harness does by moving trailing spaces to the continuation; it moves
+        for all continuations of the request, so that their sums stay comparable.
+
+        Raises:
+            BackendInputError: a continuation is empty, or nothing is left of the context to condition on.
+        """
+        if not all(continuations):
+            raise BackendInputError("a continuation to score needs at least one character, got '': leave it out")
+        own = self.encode(context)
+        wholes = [self.encode(context + continuation) for continuation in continuations]
+        cut = min(common_prefix(own, whole) for whole in wholes)
+        # A text that adds no token of its own (its characters are normalised away) still has one to score.
+        cut = min(cut, min(len(whole) for whole in wholes) - 1)
+        if cut < 1:
+            raise BackendInputError(
+                f"a log-likelihood needs a context of at least one whole token, got {context[:40]!r}: "
+                "put some text before the continuation"
+            )
+        return Split(wholes[0][:cut], [whole[cut:] for whole in wholes])
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many leading tokens two sequences share."""
+    shortest = min(len(a), len(b))
+    for i in range(shortest):
+        if a[i] != b[i]:
+            return i
+    return shortest

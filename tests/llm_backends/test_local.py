@@ -1,0 +1,191 @@
+"""Local models against a naive computation: one full pass over one text at a time, and transformers' own generate."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM
+
+from llm_backends.errors import BackendInputError, BackendUnavailable, PromptTooLong
+from llm_backends.folder import FolderSource
+from llm_backends.local import LocalBackend
+from llm_backends.protocol import Backend, CompletionRequest, LikelihoodRequest
+
+HEAD = "For each of the following input output pairs, output is one of ['lion', 'vase']\n###\nInput: cat\nOutput:"
+CONTEXTS = [
+    HEAD,
+    HEAD + " lion\n###\nInput: truck\nOutput:",
+    HEAD + " lion\n###\nInput: truck\nOutput: vase\n###\nInput: vase\nOutput:",
+    "This is a",
+    "x",
+]
+NAMES = (" lion\n", " vase\n", " truck\n", " cat", " a lion or a cat, what is this?")
+
+
+def backend(folder: Path, **options: int) -> LocalBackend:
+    return LocalBackend(FolderSource(folder, "float32"), **options)
+
+
+def naive_sum(folder: Path, context: str, continuation: str) -> float:
+    """Sum of the continuation's log-probabilities by one pass without a cache; ids straight from the tokenizer."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    before, whole = tokenizer.encode(context).ids, tokenizer.encode(context + continuation).ids
+    assert whole[: len(before)] == before, "this oracle needs texts that split at the border"
+    with torch.no_grad():
+        logits = model(torch.tensor([whole]), use_cache=False).logits[0]
+    chances = torch.log_softmax(logits.double(), dim=-1)
+    return sum(float(chances[i - 1, whole[i]]) for i in range(len(before), len(whole)))
+
+
+def generated(folder: Path, prompt: str, tokens: int) -> str:
+    """Greedy text by transformers' own loop."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = torch.tensor([tokenizer.encode(prompt).ids])
+    out = model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, do_sample=False, pad_token_id=0
+    )
+    new = [i for i in out[0, ids.shape[1] :].tolist() if i != 0]
+    return tokenizer.decode(new, skip_special_tokens=False)
+
+
+@pytest.mark.parametrize("model", ["tiny_llama", "tiny_sliding"])
+def test_likelihoods_equal_one_by_one_scoring(model: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(model)
+    asked = [LikelihoodRequest(context=context, continuations=NAMES) for context in CONTEXTS]
+    for question, reply in zip(asked, backend(folder).loglikelihood(asked), strict=True):
+        expected = [naive_sum(folder, question.context, name) for name in NAMES]
+        assert reply.values == pytest.approx(expected, abs=1e-4)
+
+
+def test_likelihoods_do_not_depend_on_order_or_company(tiny_llama: Path) -> None:
+    asked = [LikelihoodRequest(context=context, continuations=NAMES) for context in CONTEXTS]
+    alone = {q.context: backend(tiny_llama).loglikelihood([q])[0].values for q in asked}
+    for order in itertools.islice(itertools.permutations(asked), 0, 120, 17):
+        one = backend(tiny_llama)
+        one_by_one = [one.loglikelihood([q])[0].values for q in order]
+        together = [reply.values for reply in backend(tiny_llama).loglikelihood(order)]
+        for question, a, b in zip(order, one_by_one, together, strict=True):
+            assert a == pytest.approx(alone[question.context], abs=1e-4)
+            assert b == pytest.approx(alone[question.context], abs=1e-4)
+    for name, value in zip(NAMES, alone[HEAD], strict=True):
+        single = backend(tiny_llama).loglikelihood([LikelihoodRequest(context=HEAD, continuations=(name,))])
+        assert single[0].values == pytest.approx((value,), abs=1e-4)
+
+
+def test_more_continuations_than_go_through_at_once(tiny_llama: Path) -> None:
+    names = tuple(f" {i} lion"[: 2 + i % 7] for i in range(70))
+    (reply,) = backend(tiny_llama).loglikelihood([LikelihoodRequest(context="This is a", continuations=names)])
+    for i in (0, 31, 32, 69):
+        assert reply.values[i] == pytest.approx(naive_sum(tiny_llama, "This is a", names[i]), abs=1e-4)
+
+
+def test_shared_prefixes_run_once(tiny_llama: Path) -> None:
+    one = backend(tiny_llama)
+    one.loglikelihood([LikelihoodRequest(context=HEAD, continuations=NAMES)])
+    read = one._runner.tokens_run
+    assert read == one.count_tokens(HEAD)
+    longer = CONTEXTS[1]
+    one.loglikelihood([LikelihoodRequest(context=longer, continuations=NAMES)])
+    assert one._runner.tokens_run - read == one.count_tokens(longer) - one.count_tokens(HEAD)
+
+
+@pytest.mark.parametrize("model", ["tiny_llama", "tiny_sliding"])
+@pytest.mark.parametrize("rows", [1, 2, 8])
+def test_greedy_equals_generate(model: str, rows: int, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(model)
+    lengths = [12, 1, 5, 12, 3]
+    asked = [CompletionRequest(prompt=p, max_new_tokens=n) for p, n in zip(CONTEXTS, lengths, strict=True)]
+    texts = [reply.text for reply in backend(folder, rows=rows).complete(asked)]
+    assert texts == [generated(folder, p, n) for p, n in zip(CONTEXTS, lengths, strict=True)]
+    assert len(set(texts)) > 2, "a model that says one thing only would prove nothing"
+
+
+def test_replies_stop_where_they_should(tiny_llama: Path) -> None:
+    one = backend(tiny_llama)
+    (whole,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=12)])
+    assert whole.finish == "length"
+    late, early = whole.text[6:8], whole.text[3:5]
+    (cut,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=12, stop=(late, early))])
+    assert (cut.text, cut.finish) == (whole.text[: min(whole.text.find(late), whole.text.find(early))], "stop")
+
+
+def test_a_reply_ends_at_the_end_token(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = backend(tiny_llama)
+    (whole,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
+    third = one._runner.prefill(one._text.encode(HEAD))
+    chosen = [int(third.logits.argmax())]
+    monkeypatch.setitem(one.__dict__, "_ends", frozenset(chosen))
+    (ended,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
+    assert whole.text and (ended.text, ended.finish) == ("", "stop")
+
+
+def test_sampling_follows_its_seed_not_its_neighbours(tiny_llama: Path) -> None:
+    hot = [CompletionRequest(prompt=p, max_new_tokens=8, temperature=1.5, seed=s) for p in CONTEXTS for s in (0, 1)]
+    together = [reply.text for reply in backend(tiny_llama).complete(hot)]
+    alone = [backend(tiny_llama).complete([question])[0].text for question in hot]
+    assert together == alone
+    assert any(together[i] != together[i + 1] for i in range(0, len(hot), 2)), "the seed changes nothing"
+
+
+def test_sampling_draws_from_the_models_chances(tiny_llama: Path) -> None:
+    one = backend(tiny_llama)
+    chances = torch.softmax(one._runner.prefill(one._text.encode("This is a")).logits.double() / 0.7, dim=-1)
+    top = int(chances.argmax())
+    text = one._text.decode_after(one._text.encode("This is a"), [top])
+    asked = [CompletionRequest(prompt="This is a", max_new_tokens=1, temperature=0.7, seed=s) for s in range(300)]
+    share = sum(reply.text == text for reply in one.complete(asked)) / 300
+    expected = float(chances[top])
+    assert 0.05 < expected < 0.98
+    assert share == pytest.approx(expected, abs=4 * (expected * (1 - expected) / 300) ** 0.5)
+
+
+def test_too_long_is_refused_before_anything_runs(tiny_llama: Path) -> None:
+    one = backend(tiny_llama)
+    room = 256 - one.count_tokens(HEAD)
+    fits = CompletionRequest(prompt=HEAD, max_new_tokens=room)
+    with pytest.raises(PromptTooLong, match=r"257 tokens, tiny-llama takes 256: use fewer shots"):
+        one.complete([fits, CompletionRequest(prompt=HEAD, max_new_tokens=room + 1)])
+    with pytest.raises(PromptTooLong, match="takes 256"):
+        one.loglikelihood([LikelihoodRequest(context=HEAD * 30, continuations=(" lion",))])
+    assert "_runner" not in one.__dict__, "weights were loaded for a prompt that cannot fit"
+    assert one.complete([fits])[0].finish in ("length", "stop")
+
+
+def test_identity_and_counting_load_no_weights(tiny_llama: Path) -> None:
+    one = backend(tiny_llama)
+    assert isinstance(one, Backend)
+    assert one.identity.model == "tiny-llama" and one.identity.dtype == "float32" and len(one.identity.revision) == 64
+    assert one.context_length == 256 and one.count_tokens("lion") > 0
+    assert "_runner" not in one.__dict__
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        pytest.param(CompletionRequest(prompt="", max_new_tokens=1), "at least one character", id="empty prompt"),
+        pytest.param(CompletionRequest(prompt="a", max_new_tokens=1, stop=("",)), "stop string", id="empty stop"),
+    ],
+)
+def test_wrong_requests_are_refused(tiny_llama: Path, question: CompletionRequest, message: str) -> None:
+    with pytest.raises(BackendInputError, match=message):
+        backend(tiny_llama).complete([question])
+
+
+def test_pickled_weights_are_not_read(tiny_llama: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_bytes((tiny_llama / name).read_bytes())
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(BackendUnavailable, match="safetensors"):
+        backend(tmp_path).complete([CompletionRequest(prompt="a", max_new_tokens=1)])
+
+
+def test_nothing_is_asked_of_no_requests(tiny_llama: Path) -> None:
+    one = backend(tiny_llama)
+    assert one.complete([]) == [] and one.loglikelihood([]) == []
+    assert "_runner" not in one.__dict__
