@@ -30,8 +30,8 @@ LAYOUT = "expected CLASS/PICTURE.jpg in it, or the path of a csv (filename,label
 class FolderSet:
     """Labelled pictures of a folder; every picture may be an example and may be asked about.
 
-    Every file is read here once, for its header and for the fingerprint, so that a broken one is named before anything is
-    spent on the others; a file damaged behind its header is found when it is decoded.
+    Every file is read here once, for its header and for the fingerprint, so that a broken one is named before anything
+    is spent on the others; a file damaged behind its header is found when it is decoded.
 
     Args:
         path: the folder, or the csv.
@@ -200,6 +200,10 @@ def _printable(name: str, where: Path) -> str:
 
 def _inside(path: Path, root: Path) -> Path:
     """The path, if it stays below the root after all links are followed."""
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{path} cannot be followed ({error}): mend the link or take it out") from error
+    if not inside:
         raise DataError(f"{path} leads out of {root}: copy the pictures in, links and names must stay inside")
     return path

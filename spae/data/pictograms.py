@@ -205,7 +205,7 @@ def _decode(path: Path, picture: bytes, picture_id: str) -> np.ndarray:
         # Only the format that the file is written in: no other decoder sees the bytes.
         with Image.open(io.BytesIO(picture), formats=["WEBP"]) as image:
             if image.size == (SIZE, SIZE):
-                return np.array(image.convert("RGB"))
+                return np.asarray(image.convert("RGB"))
             seen = f"is {image.size[0]}x{image.size[1]}, not {SIZE}x{SIZE}"
     except (OSError, SyntaxError, ValueError) as error:
         raise CorruptPicture(f"picture {picture_id} of {path} does not decode: {REBUILD}") from error
@@ -252,7 +252,8 @@ class PictogramSet:
             raise DataError(
                 f"{self.name} has no picture {picture_id!r}: ids read <hex code>/<style>, as in its classes"
             )
-        return self._pictograms.pixels[self._rows[picture_id]].copy()
+        picture: np.ndarray = self._pictograms.pixels[self._rows[picture_id]].copy()
+        return picture
 
 
 def new_concepts() -> PictogramSet:
