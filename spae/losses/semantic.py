@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spae.quantizers.search import WordTable
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -25,7 +27,7 @@ class Pool:
     weights: Tensor
 
 
-def layer_semantic_loss(z_l: Tensor, pool: Pool, labels: Tensor, codebook: Tensor, norms: Tensor) -> Tensor:
+def layer_semantic_loss(z_l: Tensor, pool: Pool, labels: Tensor, table: WordTable) -> Tensor:
     """Cross entropy of softmax(-||z_l - e||^2) with the uniform expectation over the pool; a scalar.
 
     The paper samples one candidate a step; the expectation over the pool has the same mean
@@ -34,14 +36,13 @@ def layer_semantic_loss(z_l: Tensor, pool: Pool, labels: Tensor, codebook: Tenso
     Args:
         z_l: [B, P, C] vectors looked up at layer l.
         labels: [B] row of the pool for each picture.
-        codebook: [V, C].
-        norms: [V], squared norms of the codebook.
+        table: the codebook.
     """
     batch, positions, width = z_l.shape
-    logits = (torch.matmul(z_l.reshape(-1, width), 2.0 * codebook.T).float() - norms).view(batch, positions, -1)
-    spread = torch.logsumexp(logits, dim=-1)
+    scores = table.scores(z_l.reshape(-1, width)).view(batch, positions, -1) * 2
+    spread = torch.logsumexp(scores, dim=-1).float()
     candidates = pool.candidates[labels][:, None].expand(-1, positions, -1)
-    wanted = (logits.gather(2, candidates) * pool.weights[labels][:, None]).sum(-1)
+    wanted = (scores.gather(2, candidates).float() * pool.weights[labels][:, None]).sum(-1)
     return (spread - wanted).mean()
 
 
@@ -49,8 +50,7 @@ def semantic_loss(
     targets: Sequence[Tensor],
     pools: Sequence[Pool],
     labels: Tensor,
-    codebook: Tensor,
-    norms: Tensor,
+    table: WordTable,
     positions: int,
     generator: torch.Generator,
 ) -> Tensor:
@@ -58,15 +58,17 @@ def semantic_loss(
 
     Args:
         targets: per layer, z_l [B, N_l, C].
+        table: the codebook.
         positions: at most so many positions of a layer, drawn anew each time (an unbiased
-            estimate of the mean over all of them; the distance product is the step's main cost).
+            estimate of the mean over all of them; the product with the words is the main cost).
+        generator: draws the positions.
     """
     terms = []
     for z_l, pool in zip(targets, pools, strict=False):
         if z_l.shape[1] > positions:
             chosen = torch.randperm(z_l.shape[1], generator=generator)[:positions].to(z_l.device)
             z_l = z_l[:, chosen]
-        terms.append(layer_semantic_loss(z_l, pool, labels, codebook, norms))
+        terms.append(layer_semantic_loss(z_l, pool, labels, table))
     return torch.stack(terms).mean()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from spae.errors import ShapeError
 from spae.pyramid import Pyramid
 from spae.quantizers.protocol import Quantized, straight_through
-from spae.quantizers.search import nearest_words
+from spae.quantizers.search import WordTable
 
 
 class StreamingAverageQuantizer(nn.Module):
@@ -25,26 +25,28 @@ class StreamingAverageQuantizer(nn.Module):
     Args:
         codebook: [V, C] frozen word embeddings.
         pyramid: which positions each of the D layers visits.
+        search: arithmetic of the search; anything but float32 is for training.
     """
 
     codebook: Tensor
-    norms: Tensor
 
-    def __init__(self, codebook: Tensor, pyramid: Pyramid) -> None:
+    def __init__(self, codebook: Tensor, pyramid: Pyramid, search: torch.dtype = torch.float32) -> None:
         super().__init__()
         if codebook.ndim != 2:
             raise ShapeError(f"a codebook is [V, C], got {tuple(codebook.shape)}")
         self.pyramid = pyramid
         self.register_buffer("codebook", codebook.detach().clone().float(), persistent=False)
-        self.register_buffer("norms", self.codebook.square().sum(1), persistent=False)
+        self.table = WordTable(self.codebook, search)
         for layer in range(1, pyramid.depth + 1):
             self.register_buffer(f"positions_{layer}", torch.tensor(pyramid.positions(layer)), persistent=False)
 
     def _positions(self, layer: int) -> Tensor:
         return self.get_buffer(f"positions_{layer}")
 
-    def forward(self, z: Tensor) -> Quantized:
+    def forward(self, z: Tensor, depth: int | None = None) -> Quantized:
         """Args: z [B, N, C]. Returns ids per layer [B, N_l] and embeddings [D, B, N, C].
+
+        With `depth`, only the first so many layers are visited, and D is that number.
 
         Raises:
             ShapeError: N differs from the pyramid's grid, or C from the codebook's width.
@@ -56,10 +58,10 @@ class StreamingAverageQuantizer(nn.Module):
         total = z.new_zeros(batch, cells, width)
         count = z.new_zeros(cells)
         ids, embeddings, targets, visited = [], [], [], []
-        for layer in range(1, self.pyramid.depth + 1):
+        for layer in range(1, (depth or self.pyramid.depth) + 1):
             at = self._positions(layer)
             z_l = (count[at, None] + 1) * z[:, at] - total[:, at]
-            found = nearest_words(z_l.detach().reshape(-1, width), self.codebook, self.norms).view(batch, len(at))
+            found = self.table.nearest(z_l.detach().reshape(-1, width)).view(batch, len(at))
             total = total.index_add(1, at, self.codebook[found])
             count = count.index_add(0, at, torch.ones_like(count[at]))
             ids.append(found)

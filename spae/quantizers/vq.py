@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from spae.errors import ShapeError
 from spae.pyramid import Pyramid
 from spae.quantizers.protocol import Quantized, straight_through
-from spae.quantizers.search import nearest_words
+from spae.quantizers.search import WordTable
 
 
 class VectorQuantizer(nn.Module):
@@ -53,7 +53,7 @@ class VectorQuantizer(nn.Module):
         if cells != self.pyramid.cells or width != self.codebook.shape[1]:
             raise ShapeError(f"z must be [B, {self.pyramid.cells}, {self.codebook.shape[1]}], got {tuple(z.shape)}")
         rows = z.detach().reshape(-1, width)
-        ids = nearest_words(rows, self.codebook)
+        ids = WordTable(self.codebook).nearest(rows)
         value = self.codebook[ids].view_as(z)
         if self.training:
             self._follow(rows, ids)

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -29,12 +30,14 @@ def model_config(recipe: dict[str, Any], vocabulary: LexicalVocabulary) -> dict[
     return {key: recipe[key] for key in SHAPE_FIELDS} | {"vocabulary_sha256": vocabulary.fingerprint}
 
 
-def build_model(config: dict[str, Any], vocabulary: LexicalVocabulary) -> TokenizerModel:
-    """A model with random weights."""
+def build_model(
+    config: dict[str, Any], vocabulary: LexicalVocabulary, search: torch.dtype = torch.float32
+) -> TokenizerModel:
+    """A model with random weights; `search` is the arithmetic of a frozen codebook's search."""
     pyramid = Pyramid.preset(config["pyramid"])
     if config["quantizer"] == "saq":
         quantizer: StreamingAverageQuantizer | VectorQuantizer = StreamingAverageQuantizer(
-            vocabulary.embeddings, pyramid
+            vocabulary.embeddings, pyramid, search
         )
         width = vocabulary.embeddings.shape[1]
     else:

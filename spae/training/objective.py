@@ -41,26 +41,35 @@ class Objective:
             generator: chooses depths and positions.
         """
         recipe = self.recipe
-        z, quantized = model.encode(pictures)
-        depth = len(quantized.embeddings)
-        depths = torch.full((len(pictures),), depth)
-        if depth > 1:
-            partial = torch.rand(len(pictures), generator=generator) < recipe.prefix_share
-            depths = torch.where(partial, torch.randint(1, depth, (len(pictures),), generator=generator), depths)
-        drawn = model.decode(decoder_input(quantized, depths.to(z.device))).float()
-        mse = F.mse_loss(drawn, pictures)
-        commit = commitment(z, quantized)
+        z = model.autoencoder.encode(pictures).float()
+        # The first part of the batch is drawn again; all of it is read for its words.
+        drawn_part = z[: recipe.drawn]
+        quantized = model.quantizer(drawn_part)
+        depths = self._depths(len(drawn_part), len(quantized.embeddings), generator)
+        redrawn = model.decode(decoder_input(quantized, depths.to(z.device))).float()
+        mse = F.mse_loss(redrawn, pictures[: recipe.drawn])
+        commit = commitment(drawn_part, quantized)
         total = mse + recipe.beta * commit
         terms = {"mse": mse.item(), "commitment": commit.item(), "z_norm": z.detach().norm(dim=-1).mean().item()}
         if self.pools and isinstance(model.quantizer, StreamingAverageQuantizer):
-            quantizer = model.quantizer
+            targets: tuple[Tensor, ...] = quantized.targets[: len(self.pools)]
+            if len(z) > recipe.drawn:
+                rest = model.quantizer(z[recipe.drawn :], depth=len(self.pools)).targets
+                targets = tuple(torch.cat(pair) for pair in zip(targets, rest, strict=True))
             semantic = semantic_loss(
-                quantized.targets, self.pools, labels, quantizer.codebook, quantizer.norms,
-                recipe.semantic_positions, generator,
-            )  # fmt: skip
+                targets, self.pools, labels, model.quantizer.table, recipe.semantic_positions, generator
+            )
             # Commitment stays out of the ratio: it grows with z and would feed the weight that makes z grow.
             weight = dynamic_weight(mse, semantic, recipe.weight_low, recipe.weight_high)
             total = total + recipe.alpha * weight * semantic
             terms |= {"semantic": semantic.item(), "semantic_weight": recipe.alpha * weight.item()}
         terms["total"] = total.item()
         return total, terms
+
+    def _depths(self, pictures: int, depth: int, generator: torch.Generator) -> Tensor:
+        """[pictures] layers to draw each from: all of them, for a share of the pictures fewer."""
+        depths = torch.full((pictures,), depth)
+        if depth == 1:
+            return depths
+        partial = torch.rand(pictures, generator=generator) < self.recipe.prefix_share
+        return torch.where(partial, torch.randint(1, depth, (pictures,), generator=generator), depths)

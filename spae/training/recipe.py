@@ -39,6 +39,7 @@ class Recipe(BaseModel):
 
     steps: int = Field(gt=0)
     batch: int = Field(default=64, gt=0)
+    drawn: int = Field(default=64, gt=0, description="pictures of a batch that are decoded; the rest train words alone")
     learning_rate: float = Field(default=1e-3, gt=0)
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(default=0.0, ge=0)

@@ -14,6 +14,8 @@ def picto_spae() -> Recipe:
         name="picto_spae",
         quantizer="saq",
         thresholds=(0.98, 0.95, 0.9),
+        semantic_positions=3,
+        drawn=32,
         steps=2400,
     )
 

@@ -67,7 +67,7 @@ class Trainer:
         accelerator = Accelerator(mixed_precision="bf16" if recipe.bf16 else "no", step_scheduler_with_optimizer=False)
         vocabulary = VOCABULARIES[recipe.vocabulary]()
         config = model_config(recipe.model_dump(), vocabulary)
-        model = build_model(config, vocabulary)
+        model = build_model(config, vocabulary, torch.bfloat16 if recipe.bf16 else torch.float32)
         batches = open_pictograms(recipe.batch, recipe.size, recipe.seed, recipe.augment)
         scores = torch.empty(0)
         if recipe.quantizer == "saq":
