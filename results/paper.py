@@ -1,0 +1,61 @@
+"""The accuracies that the paper prints for the few-shot tasks: Table 1 and Table 5 of arXiv 2306.17842."""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from importlib.resources import files
+
+from pydantic import Field
+
+from results.errors import ReportError
+from results.record import Frozen
+
+ACCURACY = "accuracy_percent"
+CAPTION = "From the paper, on mini-ImageNet with other language models: not comparable with the rows above"
+
+
+class PaperRow(Frozen):
+    """One row of a table of the paper."""
+
+    table: int = Field(description="number of the table")
+    task: str = Field(description="name in the task registry")
+    method: str = Field(description="as in the data file: 'SPAE_PaLM'")
+    layers: int | None = Field(description="layers 1 to this one are shown to the LLM; None where it has none")
+    tokens: int | None = Field(description="tokens per picture; None where the paper gives none")
+    llm: str = Field(description="as the paper names it")
+    percent: dict[str, float | None] = Field(description="accuracy by setting id; None where the paper prints none")
+
+    @property
+    def title(self) -> str:
+        """The method for a reader: 'SPAE (PaLM, disjoint)'."""
+        name, *variant = self.method.split("_")
+        return f"{name} ({', '.join(variant)})" if variant else name
+
+
+@cache
+def paper_rows(task: str) -> tuple[PaperRow, ...]:
+    """The rows of Tables 1 and 5 for `task`, in the paper's order; none for a task the two tables do not have.
+
+    Raises:
+        ReportError: the data file is damaged.
+    """
+    rows: dict[tuple[str, ...], dict[str, float | None]] = {}
+    text = files("results").joinpath("paper_results.csv").read_text(encoding="utf-8")
+    for number, line in enumerate(csv.DictReader(text.splitlines()), start=2):
+        try:
+            if line["task"] != task or line["metric"] != ACCURACY or line["table"] not in {"1", "5"}:
+                continue
+            key = (line["table"], line["method"], line["layers"], line["tokens"], line["llm"])
+            rows.setdefault(key, {})[line["setting"]] = float(line["value"]) if line["value"] else None
+        except (KeyError, ValueError, TypeError) as error:
+            raise ReportError(f"paper_results.csv line {number} cannot be read ({error!r}): reinstall") from error
+    return tuple(
+        PaperRow(table=int(table), task=task, method=method, layers=_count(layers), tokens=_count(tokens), llm=llm,
+                 percent=percent)
+        for (table, method, layers, tokens, llm), percent in rows.items()
+    )  # fmt: skip
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isdigit() else None

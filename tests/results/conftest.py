@@ -1,0 +1,197 @@
+"""A made-up run with the shape of a real one: two tokenizers, seven settings, pictures, words, prompts."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from results.exhibit import (
+    DataNote,
+    Exhibit,
+    ExhibitBook,
+    Reconstruction,
+    RedrawnPicture,
+    ShownPicture,
+    WordLayer,
+    png_text,
+    save_exhibits,
+)
+from results.record import Call, CellKey, Record
+from results.settings import FEW_SHOT
+from results.store import RunStore
+
+CLASSES = ("lion", "school bus", "mixing bowl", "electric guitar", "hourglass")
+COLOURS = ("#d98c2b", "#e3b505", "#4d7ea8", "#a23b3b", "#4f8a5b")
+NEAR = (
+    "lion tiger mane animal wild leopard cat beast",
+    "bus school transport vehicle road yellow driver travel",
+    "bowl dish kitchen cook mix soup food plate",
+    "guitar music string band rock sound jazz song",
+    "glass time sand clock hour wait minute timer",
+)
+FAR = ["paper", "engine", "river", "velvet", "seventh", "harbor", "nothing", "doubtful", "marble", "winter", "ladder"]
+RATES = {"spae": (0.55, 0.64, 0.78, 0.82, 0.63, 0.66, 0.61), "vqgan": (0.2, 0.22, 0.18, 0.21, 0.25, 0.2, 0.22)}
+CONFIG = {"task": "miniimagenet-5way", "tokenizers": ["vqgan", "spae"], "seed": 0, "limit": 30, "llm": "SmolLM2"}
+
+
+def cell_key(**changes: Any) -> CellKey:
+    """A cell; `changes` override its fields."""
+    fields: dict[str, Any] = {
+        "task": "miniimagenet-5way", "setting": "i1-s1-r0", "tokenizer": "spae", "tokenizer_fingerprint": "5" * 64,
+        "layers": "1-2", "llm": "SmolLM2-135M-Instruct", "llm_revision": "a" * 64, "dtype": "bfloat16",
+        "data": "pictograms", "data_fingerprint": "d" * 64, "prompt_style": "gpt", "scoring": "ranked", "seed": 0,
+    }  # fmt: skip
+    return CellKey(**{**fields, **changes})
+
+
+def record_of(key: CellKey, number: int = 0, **changes: Any) -> Record:
+    """A scored, right record of `key`; `changes` override its fields."""
+    fields: dict[str, Any] = {
+        "sample": f"{key.setting}/{number}", "sample_fingerprint": f"{number:064x}", "prompt": "Input:\nOutput:",
+        "choices": CLASSES, "answer": "lion", "reply": " lion", "prediction": "lion", "status": "scored",
+        "value": 1.0,
+    }  # fmt: skip
+    return Record.of(key, **{**fields, **changes})
+
+
+def scored(key: CellKey, values: list[float | None]) -> list[Record]:
+    """A record per value, in order; None is infeasible."""
+    return [
+        record_of(key, i, value=value) if value is not None
+        else record_of(key, i, value=None, status="infeasible", reply=None, prediction=None, detail="too long")
+        for i, value in enumerate(values)
+    ]  # fmt: skip
+
+
+def png(kind: int, blur: float = 0.0, size: int = 64) -> str:
+    """A picture of class `kind`, more washed out the larger `blur`."""
+    picture = Image.new("RGB", (size, size), "white")
+    draw = ImageDraw.Draw(picture)
+    shapes = (draw.ellipse, draw.rectangle, draw.pieslice, draw.rounded_rectangle, draw.polygon)
+    if kind == 4:
+        draw.polygon([(14, 6), (50, 6), (32, 32), (50, 58), (14, 58), (32, 32)], fill=COLOURS[4])
+    elif kind == 2:
+        draw.pieslice((8, -14, 56, 54), 0, 180, fill=COLOURS[2], outline="#223")
+    else:
+        shapes[kind]((10, 12, 54, 52), fill=COLOURS[kind], outline="#223")  # type: ignore[operator]
+        draw.ellipse((22, 24, 30, 32), fill="#223")
+        draw.ellipse((36, 24, 44, 32), fill="#223")
+    out = io.BytesIO()
+    picture.filter(ImageFilter.GaussianBlur(blur)).resize((32, 32)).save(out, "PNG")
+    return png_text(out.getvalue())
+
+
+def pyramid(kind: int, tokenizer: str, seed: int) -> tuple[WordLayer, ...]:
+    """Words near the class for SPAE, any words for the others."""
+    draw = random.Random(f"{tokenizer}{kind}{seed}")
+    words = NEAR[kind].split() if tokenizer == "spae" else FAR
+    sides = (1, 2, 4, 4) if tokenizer == "spae" else (4,)
+    return tuple(
+        WordLayer(rows=n, columns=n, words=tuple(draw.choice(words if n < 3 else [*words, *FAR]) for _ in range(n * n)))
+        for n in sides
+    )
+
+
+def exhibit(tokenizer: str, setting: str = "i1-s1-r0", value: float | None = 1.0, **changes: Any) -> Exhibit:
+    """An example episode of five classes, one shot, asking about the first class."""
+    layers = "1-2" if tokenizer == "spae" else "1"
+    asked = [*range(5), 0]
+    pictures = tuple(
+        ShownPicture(
+            role="query" if i == 5 else "support", label=CLASSES[k], png=png(k), pyramid=pyramid(k, tokenizer, i)
+        )
+        for i, k in enumerate(asked)
+    )
+    lines = [f"For each of the following input output pairs, output is one of {list(CLASSES)}"]
+    for shown in pictures:
+        text = " ".join(word for layer in shown.pyramid[:2] for word in layer.words)
+        lines += ["###", f"Input: {text}", "Output:" + (f" {shown.label}" if shown.role == "support" else "")]
+    fields: dict[str, Any] = {
+        "task": "miniimagenet-5way", "setting": setting, "sample": f"{setting}/3", "tokenizer": tokenizer,
+        "layers": layers, "llm": "SmolLM2-135M-Instruct", "scoring": "ranked", "pictures": pictures,
+        "prompt": "\n".join(lines), "reply": " lion" if value else " hourglass",
+        "prediction": "lion" if value else "hourglass", "answer": "lion",
+        "status": "scored" if value is not None else "empty", "value": value,
+    }  # fmt: skip
+    return Exhibit(**{**fields, **changes})
+
+
+def book() -> ExhibitBook:
+    """Exhibits of two episodes and the redrawn pictures of both tokenizers."""
+
+    def redrawn(tokenizer: str, mse: tuple[float, ...], grids: tuple[tuple[int, int], ...]) -> Reconstruction:
+        blurs = [18.0 * error for error in mse]
+        pictures = tuple(
+            RedrawnPicture(label=CLASSES[k], original=png(k), by_layer=tuple(png(k, 40 * b / 18) for b in blurs))
+            for k in range(4)
+        )
+        return Reconstruction(tokenizer=tokenizer, data="pictograms", grids=grids, count=300, mse=mse,
+                              mean_picture_mse=0.2504, pictures=pictures)  # fmt: skip
+
+    return ExhibitBook(
+        data=(DataNote(name="pictograms", title="650 everyday concepts drawn in 7 styles, style emojione held out",
+                       embedded=True),),
+        episodes=(exhibit("spae"), exhibit("vqgan", value=0.0), exhibit("spae", "i1-s3-r0", 0.0),
+                  exhibit("vqgan", "i1-s3-r0", None, reply="", prediction=None)),
+        reconstructions=(
+            redrawn("spae", (0.221, 0.172, 0.0961, 0.0688), ((1, 1), (2, 2), (4, 4), (4, 4))),
+            redrawn("vqgan", (0.0752,), ((4, 4),)),
+        ),
+    )  # fmt: skip
+
+
+def fake_records(episodes: int = 30) -> list[Record]:
+    """All seven settings of both tokenizers; the last settings of vqgan have prompts that do not fit."""
+    draw = random.Random(1)
+    made = []
+    for tokenizer, rates in RATES.items():
+        for setting, rate in zip(FEW_SHOT, rates, strict=True):
+            key = cell_key(setting=setting, tokenizer=tokenizer, layers="1-2" if tokenizer == "spae" else "1",
+                           tokenizer_fingerprint=tokenizer[0] * 64)  # fmt: skip
+            values: list[float | None] = [float(draw.random() < rate) for _ in range(episodes)]
+            if tokenizer == "vqgan" and setting == "i1-s5-r0":
+                values = [None] * episodes
+            elif tokenizer == "vqgan" and setting == "i1-s1-r5":
+                values[: episodes // 6] = [None] * (episodes // 6)
+            made += scored(key, values)
+    return made
+
+
+@pytest.fixture
+def key() -> Callable[..., CellKey]:
+    return cell_key
+
+
+@pytest.fixture
+def of() -> Callable[..., Record]:
+    return record_of
+
+
+@pytest.fixture
+def values() -> Callable[..., list[Record]]:
+    return scored
+
+
+@pytest.fixture
+def show() -> Callable[..., Exhibit]:
+    return exhibit
+
+
+def write_fake_run(folder: Path, episodes: int = 30) -> Path:
+    """The made-up run on disk."""
+    store = RunStore.create(folder, CONFIG, resume=False)
+    records = fake_records(episodes)
+    store.append(records, [Call(record=r.id, cached=i % 4 > 0, seconds=0.25) for i, r in enumerate(records) if r.reply])
+    save_exhibits(folder, book())
+    return folder
+
+
+@pytest.fixture
+def fake_run(tmp_path: Path) -> Path:
+    return write_fake_run(tmp_path / "run")

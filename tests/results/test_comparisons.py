@@ -1,0 +1,69 @@
+"""Paired tests against hand-counted ones."""
+
+import json
+
+import pytest
+
+from results.comparisons import Comparison, compare, comparisons_json
+from results.errors import RecordError
+from results.settings import FEW_SHOT
+from results.statistics import mcnemar_exact
+
+SPAE = [1.0, 1.0, 1.0, 1.0, 0.0, 1.0, None, 1.0]
+VQGAN = [0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, None]
+
+
+def test_only_samples_that_both_scored_are_compared(key, values):
+    [one] = compare(values(key(), SPAE) + values(key(tokenizer="vqgan", layers="1"), VQGAN))
+    assert (one.tokenizer, one.other, one.n, one.only_first, one.only_second) == ("spae", "vqgan", 6, 4, 1)
+    assert one.difference == pytest.approx(3 / 6) and one.p == one.p_holm == mcnemar_exact(4, 1)
+    assert one.ci_low <= one.difference <= one.ci_high
+
+
+def test_pairs_go_by_sample_not_by_position(key, values):
+    spae = values(key(), SPAE)
+    assert compare(spae[::-1] + values(key(tokenizer="vqgan", layers="1"), VQGAN)) == compare(
+        values(key(tokenizer="vqgan", layers="1"), VQGAN) + spae
+    )
+
+
+def test_other_scoring_or_model_is_not_compared(key, values):
+    assert compare(values(key(), SPAE) + values(key(tokenizer="vqgan", scoring="exact"), VQGAN)) == []
+    assert compare(values(key(), SPAE) + values(key(tokenizer="vqgan", llm="other"), VQGAN)) == []
+
+
+def test_the_average_is_compared_over_all_seven(key, values):
+    records = [
+        record
+        for setting in FEW_SHOT
+        for tokenizer, scores in (("spae", SPAE), ("vqgan", VQGAN))
+        for record in values(key(tokenizer=tokenizer, setting=setting), scores)
+    ]
+    found = compare(records)
+    assert [one.setting for one in found] == [*FEW_SHOT, "average"]
+    assert found[-1].p is None and found[-1].difference == pytest.approx(0.5) and found[-1].n == 42
+    assert all(one.p_holm == min(1.0, 7 * one.p) for one in found[:-1])
+
+
+def test_without_spae_the_last_row_is_compared(key, values):
+    [one] = compare(values(key(tokenizer="vqgan"), VQGAN) + values(key(tokenizer="lqae"), SPAE))
+    assert (one.tokenizer, one.other) == ("vqgan", "lqae")
+
+
+def test_one_tokenizer_has_no_rival(key, values):
+    assert compare(values(key(), SPAE)) == []
+
+
+def test_graded_values_have_no_mcnemar(key, values):
+    [one] = compare(values(key(), [0.5, 0.25]) + values(key(tokenizer="vqgan"), [0.25, 0.25]))
+    assert one.p is one.p_holm is one.only_first is None and one.difference == pytest.approx(0.125)
+
+
+def test_other_samples_under_one_id_are_refused(key, of):
+    with pytest.raises(RecordError, match="fingerprints differ"):
+        compare([of(key()), of(key(tokenizer="vqgan"), sample_fingerprint="other")])
+
+
+def test_json_reads_back(key, values):
+    found = compare(values(key(), SPAE) + values(key(tokenizer="vqgan"), VQGAN))
+    assert [Comparison.model_validate(one) for one in json.loads(comparisons_json(found))] == found
