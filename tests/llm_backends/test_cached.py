@@ -1,0 +1,249 @@
+"""Stored replies before the model: what is asked, what is kept, and what each mode does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llm_backends.cache import ReplyCache
+from llm_backends.cached import CachedBackend, CacheMode
+from llm_backends.errors import BackendInputError, BackendUnavailable, CacheMiss, CallFailed, PromptTooLong
+from llm_backends.folder import FolderSource
+from llm_backends.local import LocalBackend
+from llm_backends.protocol import Backend, Completion, CompletionRequest, LikelihoodRequest, Likelihoods
+from llm_backends.replay import ReplayLayer, export
+from llm_backends.request_key import request_key
+from llm_backends.scripted import Script, ScriptedBackend
+
+SCRIPT = Script(completions={"bad": "-"}, default="lion", default_likelihood=-1.0, context_length=9)
+
+
+def ask(prompt: str, **options: object) -> CompletionRequest:
+    return CompletionRequest.model_validate({"prompt": prompt, "max_new_tokens": 2, **options})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ReplyCache]:
+    made = ReplyCache(tmp_path / "replies.sqlite")
+    yield made
+    made.close()
+
+
+def behind(
+    inner: Backend,
+    store: ReplyCache | None,
+    mode: CacheMode = "normal",
+    layers: tuple[ReplayLayer, ...] = (),
+    chunk: int = 8,
+) -> CachedBackend:
+    return CachedBackend(lambda: inner, inner.identity, store, layers, mode, chunk)
+
+
+def never() -> Backend:
+    raise AssertionError("a model was made")
+
+
+def test_each_request_is_asked_once(store: ReplyCache) -> None:
+    inner = ScriptedBackend(SCRIPT)
+    cached = behind(inner, store)
+    assert isinstance(cached, Backend)
+    first = cached.ask([ask("a"), ask("b"), ask("a")])
+    assert [(a.reply.text, a.cached) for a in first if isinstance(a.reply, Completion)] == [("lion", False)] * 3
+    assert inner.asked == [ask("a"), ask("b")]
+    again = cached.ask([ask("b"), ask("c")])
+    assert [a.cached for a in again] == [True, False] and inner.asked[2:] == [ask("c")]
+    assert cached.complete([ask("a")]) == [Completion(text="lion", finish="stop")]
+    assert cached.loglikelihood([LikelihoodRequest(context="a", continuations=("b",))]) == [Likelihoods(values=(-1.0,))]
+
+
+def test_a_replay_makes_no_model(store: ReplyCache) -> None:
+    inner = ScriptedBackend(SCRIPT)
+    behind(inner, store).ask([ask("a")])
+    modes: tuple[CacheMode, ...] = ("normal", "cache-only")
+    for mode in modes:
+        replay = CachedBackend(never, inner.identity, store, (), mode)
+        assert [a.cached for a in replay.ask([ask("a")])] == [True]
+
+
+def test_another_model_is_another_reply(store: ReplyCache) -> None:
+    behind(ScriptedBackend(SCRIPT), store).ask([ask("a")])
+    other = ScriptedBackend(SCRIPT.model_copy(update={"default": "vase"}))
+    assert behind(other, store).complete([ask("a")])[0].text == "vase"
+
+
+def test_layers_come_before_the_store_and_are_not_written(store: ReplyCache, tmp_path: Path) -> None:
+    inner = ScriptedBackend(SCRIPT)
+    behind(inner, store).ask([ask("a")])
+    path = tmp_path / "layer.jsonl"
+    export(store, path, [request_key(inner.identity, ask("a"))])
+    before = path.read_bytes()
+    layered = behind(inner, ReplyCache(tmp_path / "empty.sqlite"), layers=(ReplayLayer(path),))
+    assert layered.ask([ask("a")])[0].cached
+    fresh = ReplyCache(tmp_path / "second.sqlite")
+    assert [a.cached for a in behind(inner, fresh, layers=(ReplayLayer(path),)).ask([ask("a"), ask("b")])] == [
+        True,
+        False,
+    ]
+    assert fresh.keys() == [request_key(inner.identity, ask("b"))] and path.read_bytes() == before
+    fresh.close()
+
+
+def test_live_asks_again_and_replaces(store: ReplyCache) -> None:
+    replies = iter(["one", "two"])
+    inner = ScriptedBackend(reply=lambda prompt: next(replies))
+    behind(inner, store).ask([ask("a")])
+    live = behind(inner, store, "live").ask([ask("a")])[0]
+    assert live.reply == Completion(text="two", finish="stop") and not live.cached
+    assert behind(inner, store).lookup(ask("a")) == live.reply
+
+
+def test_a_crash_loses_at_most_one_chunk(store: ReplyCache) -> None:
+    def reply(prompt: str) -> str:
+        if prompt == "7":
+            raise KeyboardInterrupt
+        return "x"
+
+    inner = ScriptedBackend(reply=reply)
+    with pytest.raises(KeyboardInterrupt):
+        behind(inner, store, chunk=3).ask([ask(str(i)) for i in range(20)])
+    assert store.keys() == sorted(request_key(inner.identity, ask(str(i))) for i in range(6))
+
+
+def test_order_and_kinds_are_kept(store: ReplyCache) -> None:
+    inner = ScriptedBackend(SCRIPT, reply=lambda prompt: prompt.upper(), likelihood=lambda c, t: -float(len(c)))
+    score = LikelihoodRequest(context="ccc", continuations=(" d",))
+    answers = behind(inner, store, chunk=2).ask([ask("a"), score, ask("b"), ask("c"), ask("d")])
+    assert [a.reply.text if isinstance(a.reply, Completion) else a.reply.values for a in answers if a.reply] == [
+        "A", (-3.0,), "B", "C", "D"
+    ]  # fmt: skip
+    assert inner.asked == [ask("a"), score, ask("b"), ask("c"), ask("d")]
+
+
+def test_one_bad_request_spoils_no_other_and_is_not_stored(store: ReplyCache) -> None:
+    long = ask("one two three four five six seven eight")
+    inner = ScriptedBackend(SCRIPT)
+    answers = behind(inner, store).ask([ask("a"), long, ask("b")])
+    assert [a.reply is not None for a in answers] == [True, False, True]
+    assert isinstance(answers[1].error, PromptTooLong)
+    failing = ScriptedBackend(SCRIPT, faults={2: CallFailed("down"), 4: CallFailed("down")})
+    answers = behind(failing, store).ask([ask("p"), ask("q"), ask("r")])
+    assert [type(a.error) for a in answers] == [type(None), CallFailed, type(None)]
+    assert len(store.keys()) == 4
+    with pytest.raises(PromptTooLong):
+        behind(inner, store).complete([ask("a"), long])
+
+
+def test_a_miss_names_the_prompt_the_reason_and_the_fix(store: ReplyCache) -> None:
+    inner = ScriptedBackend(SCRIPT)
+    only = behind(inner, store, "cache-only")
+    with pytest.raises(CacheMiss, match=r"none for 'a'.*no reply of scripted \(none\).*drop --cache-only, or .*--live"):
+        only.ask([ask("a\nb")])
+    behind(inner, store).ask([ask("a")])
+    with pytest.raises(CacheMiss, match=f"{request_key(inner.identity, ask('a', seed=1))}.*other parameters"):
+        only.ask([ask("a", seed=1)])
+    with pytest.raises(CacheMiss, match="this prompt is not stored"):
+        only.ask([ask("b")])
+    assert len(inner.asked) == 1
+
+
+def test_a_miss_is_explained_from_a_layer_too(store: ReplyCache, tmp_path: Path) -> None:
+    inner = ScriptedBackend(SCRIPT)
+    behind(inner, store).ask([ask("a")])
+    path = tmp_path / "layer.jsonl"
+    export(store, path, store.keys())
+    only = behind(inner, None, "cache-only", (ReplayLayer(path),))
+    with pytest.raises(CacheMiss, match="other parameters"):
+        only.ask([ask("a", seed=1)])
+    with pytest.raises(CacheMiss, match="this prompt is not stored"):
+        only.ask([ask("b")])
+
+
+def test_too_long_is_no_miss(store: ReplyCache) -> None:
+    only = behind(ScriptedBackend(SCRIPT), store, "cache-only")
+    (answer,) = only.ask([ask("one two three four five six seven eight")])
+    assert isinstance(answer.error, PromptTooLong) and "10 tokens" in str(answer.error)
+
+
+def test_too_long_is_no_miss_for_a_local_model(tiny_llama: Path, store: ReplyCache) -> None:
+    inner = LocalBackend(FolderSource(tiny_llama, "float32"))
+    only = behind(inner, store, "cache-only")
+    assert isinstance(only.ask([ask("lion " * 300)])[0].error, PromptTooLong)
+    with pytest.raises(CacheMiss):
+        only.ask([ask("lion " * 30)])
+    assert "_runner" not in inner.__dict__
+
+
+def test_a_miss_prepares_no_model(store: ReplyCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from llm_backends.smollm2 import open_smollm2
+
+    monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
+    inner = open_smollm2("", "float32")
+    with pytest.raises(CacheMiss):
+        behind(inner, store, "cache-only").ask([ask("lion " * 9000)])
+    assert not (tmp_path / "cache").exists()
+
+
+def test_an_unavailable_model_is_an_error_not_an_answer(store: ReplyCache) -> None:
+    def unavailable() -> Backend:
+        raise BackendUnavailable("no such model here")
+
+    identity = ScriptedBackend().identity
+    with pytest.raises(BackendUnavailable):
+        CachedBackend(unavailable, identity, store).ask([ask("a")])
+    with pytest.raises(CacheMiss):
+        CachedBackend(unavailable, identity, store, mode="cache-only").ask([ask("a")])
+
+
+class Short(ScriptedBackend):
+    """Loses its last reply."""
+
+    def complete(self, requests: object) -> list[Completion]:  # type: ignore[override]
+        return super().complete(requests)[:-1]  # type: ignore[arg-type]
+
+
+def test_a_backend_that_gives_too_few_replies_is_not_believed(store: ReplyCache) -> None:
+    answers = behind(Short(SCRIPT), store).ask([ask("a"), ask("b")])
+    assert all(isinstance(a.error, CallFailed) for a in answers) and store.keys() == []
+
+
+def test_wrong_options() -> None:
+    inner = ScriptedBackend(SCRIPT)
+    with pytest.raises(BackendInputError, match="got 'offline'"):
+        CachedBackend(never, inner.identity, mode="offline")  # type: ignore[arg-type]
+    with pytest.raises(BackendInputError, match="at least one"):
+        CachedBackend(never, inner.identity, chunk=0)
+    other = inner.identity.model_copy(update={"revision": "other"})
+    with pytest.raises(BackendInputError, match="own identity"):
+        CachedBackend(lambda: inner, other).ask([ask("a")])
+
+
+def test_without_a_store_nothing_is_kept_and_counting_goes_to_the_model() -> None:
+    cached = behind(ScriptedBackend(SCRIPT), None)
+    assert not cached.ask([ask("a")])[0].cached and not cached.ask([ask("a")])[0].cached
+    assert cached.count_tokens("a b") == 2 and cached.context_length == 9
+
+
+def test_a_replay_of_the_real_model_imports_no_torch(tmp_path: Path) -> None:
+    from llm_backends.smollm2 import SmolLM2Source
+
+    store = ReplyCache(tmp_path / "replies.sqlite")
+    store.put(SmolLM2Source().identity, ask("a"), Completion(text=" b", finish="stop"))
+    store.close()
+    code = f"""
+import sys
+from pathlib import Path
+from llm_backends.cache import ReplyCache
+from llm_backends.cached import CachedBackend
+from llm_backends.protocol import CompletionRequest
+from llm_backends.registry import open_backend
+inner, store = open_backend("smollm2"), ReplyCache(Path({str(tmp_path / "replies.sqlite")!r}))
+cached = CachedBackend(lambda: inner, inner.identity, store)
+print(cached.complete([CompletionRequest(prompt="a", max_new_tokens=2)])[0].text, "torch" in sys.modules)
+store.close()
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    assert out.stdout.split() == ["b", "False"]
