@@ -112,7 +112,7 @@ def _one(first: Row, other: Row, setting: str, pairs: Sequence[tuple[float, floa
 
 
 def _average(first: Row, other: Row, settings: Sequence[Sequence[tuple[float, float]]]) -> Comparison:
-    """The mean of the seven differences; no McNemar, since the settings of an episode are not independent of another."""
+    """The mean of the seven differences; no McNemar, since the settings may share episodes."""
     rows = [[a - b for a, b in pairs] for pairs in settings]
     longest = max(len(row) for row in rows)
     interval = bootstrap_mean_of_rows([[*row, *[None] * (longest - len(row))] for row in rows])

@@ -1,4 +1,4 @@
-"""Everything a report says, worked out once from a run's folder; the HTML and the Markdown report only write it down."""
+"""Everything a report says, worked out once from a run's folder; the HTML and Markdown reports only write it."""
 
 from __future__ import annotations
 
@@ -125,13 +125,14 @@ class Gathered:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """What ran, as label and text."""
-        first, per_cell = self.records, sorted({cell.n for cell in self.cells if cell.setting != AVERAGE})
+        first = sorted(self.records, key=_row_order)
+        per_cell = sorted({cell.n for cell in self.cells if cell.setting != AVERAGE})
         episodes = str(per_cell[0]) if len(per_cell) == 1 else f"{per_cell[0]} to {per_cell[-1]}"
         return [
             ("Task", _several(record.task for record in first)),
             ("Data", "; ".join(self.data_label(data) for data in sorted({record.data for record in first}))),
             ("Language model", _several(f"{record.llm}, {record.dtype}, frozen" for record in first)),
-            ("Tokenizers", _several(f"{r.tokenizer} (layers {r.layers})" for r in sorted(first, key=_row_order))),
+            ("Tokenizers", _several(f"{r.tokenizer} (layers {r.layers})" for r in first)),
             (
                 "Prompt, scoring",
                 _several(f"{record.prompt_style} prompt, {record.scoring} scoring" for record in first),

@@ -6,7 +6,7 @@ template `plot.svg.j2` draws what is worked out here. Lengths are in SVG user un
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from results.settings import AVERAGE, in_words
@@ -28,6 +28,7 @@ class Mark:
     high: float | None
     title: str
     series: int
+    shape: str
 
 
 @dataclass(frozen=True)
@@ -63,18 +64,28 @@ class Plot:
     bands: tuple[Band, ...]
     series: tuple[Series, ...]
     chance: float | None
+    rule: str
     summary: str
 
 
-def accuracy_plot(table: ResultTable, chance: Mapping[str, float], width: float) -> Plot | None:
-    """The plot of the run's own rows; None where the table has no value of theirs.
+def contests(table: ResultTable) -> list[tuple[int, ...]]:
+    """The run's own rows by what makes them comparable (one model, one prompt, one scoring): a plot for each."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for number, row in enumerate(table.groups[0].rows):
+        groups.setdefault((row.llm, row.scoring), []).append(number)
+    return [tuple(numbers) for numbers in groups.values()]
+
+
+def accuracy_plot(table: ResultTable, numbers: Sequence[int], chance: Mapping[str, float], width: float) -> Plot | None:
+    """The plot of some of the run's own rows; None where the table has no value of theirs.
 
     Args:
         table: one task's table.
+        numbers: which rows, as `contests` gives them; a row keeps its colour and shape in every plot.
         chance: by setting, per cent that a guess among the named classes gets.
         width: of the drawing; the labels take 150 of it, less on a narrow one.
     """
-    rows = table.groups[0].rows
+    rows = tuple(table.groups[0].rows[number] for number in numbers)
     left = 150.0 if width >= 600 else 108.0
     right = width - RIGHT
 
@@ -97,7 +108,8 @@ def accuracy_plot(table: ResultTable, chance: Mapping[str, float], width: float)
                 low=None if entry.low is None else x(entry.low),
                 high=None if entry.high is None else x(entry.high),
                 title=f"{row.tokenizer} {row.layers}, {label}: {entry.value:.1f} %",
-                series=number,
+                series=numbers[number],
+                shape=SHAPES[_shape(numbers[number])],
             )
             for number, row, entry in entries
         )
@@ -108,6 +120,7 @@ def accuracy_plot(table: ResultTable, chance: Mapping[str, float], width: float)
     bottom = y - GAP + TOP
     levels = [chance[setting] for setting in table.settings if setting in chance]
     names = series_names(rows)
+    rule = f"{rows[0].llm}; {rows[0].scoring}"
     return Plot(
         width=width,
         height=bottom + BOTTOM,
@@ -116,10 +129,16 @@ def accuracy_plot(table: ResultTable, chance: Mapping[str, float], width: float)
         bottom=bottom,
         ticks=tuple((x(value), str(value)) for value in (range(0, 101, 10) if width >= 600 else range(0, 101, 20))),
         bands=tuple(bands),
-        series=tuple(Series(name, SHAPES[i % len(SHAPES)], i) for i, name in enumerate(names)),
+        series=tuple(Series(name, SHAPES[_shape(i)], i) for i, name in zip(numbers, names, strict=True)),
         chance=x(levels[0]) if levels and max(levels) - min(levels) < 1e-9 else None,
+        rule=rule,
         summary="; ".join(mark.title for band in bands for mark in band.marks),
     )
+
+
+def _shape(number: int) -> int:
+    """Shifts by one each time the colours start over, so that 36 rows differ in colour or shape."""
+    return (number + number // len(SHAPES)) % len(SHAPES)
 
 
 def series_names(rows: tuple[TableRow, ...]) -> tuple[str, ...]:

@@ -16,13 +16,14 @@ from results.errors import ReportError
 from results.gather import Gathered, layer_errors
 from results.markdown_report import markdown_report
 from results.pages import environment
-from results.plot import Plot, accuracy_plot
+from results.plot import Plot, accuracy_plot, contests
 from results.settings import layer_numbers
 from results.store import COMPARISONS, REPORT_HTML, REPORT_MARKDOWN, SUMMARY
 from results.table_formats import to_csv
 from results.tables import ResultTable, average_of
 
 Format = Literal["html", "md", "csv"]
+MOST_TILES = 7  # more rows than this are a wall of numbers, and the table has them
 WIDE, NARROW = 860, 360  # user units of the plot on a desk and on a phone
 
 
@@ -80,14 +81,20 @@ def _html(run: Gathered) -> str:
             panels=[(table, _plots(run, table), run.chance(table)) for table in run.tables],
             config=json.dumps(run.store.config, indent=2, sort_keys=True),
             average_of=average_of,
+            most_tiles=MOST_TILES,
             layer_errors=layer_errors,
             layer_numbers=layer_numbers,
         )
     )
 
 
-def _plots(run: Gathered, table: ResultTable) -> list[tuple[str, Plot]]:
-    """The plot in two widths, each with the class that the style sheet shows or hides it by."""
+def _plots(run: Gathered, table: ResultTable) -> list[list[tuple[str, Plot]]]:
+    """Each plot in two widths, with the class that the style sheet shows or hides it by."""
     chance = run.chance(table)
-    plots = [(name, accuracy_plot(table, chance, width)) for name, width in (("wide", WIDE), ("narrow", NARROW))]
-    return [(name, plot) for name, plot in plots if plot is not None]
+    figures = []
+    for numbers in contests(table):
+        plots = [
+            (name, accuracy_plot(table, numbers, chance, width)) for name, width in (("wide", WIDE), ("narrow", NARROW))
+        ]
+        figures.append([(name, plot) for name, plot in plots if plot is not None])
+    return [figure for figure in figures if figure]

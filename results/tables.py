@@ -1,8 +1,8 @@
 """The layout of the result table, after the paper's Table 1: what stands where, and which number is best.
 
 Settings are columns, headed by task induction, inner shots and repeats; a row is a tokenizer with its layers and
-tokens, a model and a scoring rule. The paper's own rows stand below, in a group of their own that says they are not
-comparable. `results.table_formats` writes the same table to a console, Markdown, CSV and HTML; nothing is decided there.
+tokens, a model and a scoring rule. The paper's own rows stand below, in a group that says they are not comparable.
+`results.table_formats` writes the same table to a console, Markdown, CSV and HTML; nothing is decided there.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _table(
 
 
 def _best(by_row: Mapping[Row, Mapping[str, Cell]]) -> set[tuple[Row, str]]:
-    """Where the best numbers stand. Rows of another model, prompt or scoring do not compete, and one row has no rival."""
+    """Where the best numbers stand: among rows of one model, prompt and scoring; a row alone has no rival."""
     contests: dict[tuple[str, ...], list[tuple[float, Row]]] = {}
     for row, of_row in by_row.items():
         for setting, cell in of_row.items():

@@ -30,7 +30,8 @@ def test_embedded_data_is_said_to_be_no_mini_imagenet(fake_run):
 
 def test_hashes_name_every_input_once(fake_run):
     assert [name for name, _ in Gathered(fake_run).hashes] == [
-        "run configuration", "tokenizer vqgan", "language model SmolLM2-135M-Instruct", "data pictograms", "tokenizer spae",
+        "run configuration", "tokenizer vqgan", "language model SmolLM2-135M-Instruct", "data pictograms",
+        "tokenizer spae",
     ]  # fmt: skip
 
 

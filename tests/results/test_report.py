@@ -58,7 +58,8 @@ def hostile_run(tmp_path, key, of, show):
     shown = show("spae")
     layer = shown.pictures[0].pyramid[0].model_copy(update={"words": (HOSTILE,)})
     pictures = tuple(p.model_copy(update={"label": HOSTILE, "pyramid": (layer,)}) for p in shown.pictures)
-    fields = dict.fromkeys(("task", "setting", "sample", "tokenizer", "llm", "scoring", "prompt", "reply", "prediction", "answer", "detail"), HOSTILE)
+    texts = set(type(shown).model_fields) - {"layers", "pictures", "status", "value"}
+    fields = dict.fromkeys(texts, HOSTILE)
     exhibit = shown.model_copy(update={**fields, "layers": "1", "pictures": pictures})
     save_exhibits(
         folder, ExhibitBook(episodes=(exhibit,), data=(DataNote(name=HOSTILE, title=HOSTILE, embedded=True),))

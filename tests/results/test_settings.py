@@ -7,7 +7,8 @@ from results.settings import FEW_SHOT, columns, heads, in_words, is_spae, layer_
 
 def test_the_seven_settings_are_the_paper_s_columns():
     assert [heads(setting) for setting in FEW_SHOT] == [
-        ("", "1", "0"), ("✓", "1", "0"), ("✓", "3", "0"), ("✓", "5", "0"), ("✓", "1", "1"), ("✓", "1", "3"), ("✓", "1", "5"),
+        ("", "1", "0"), ("✓", "1", "0"), ("✓", "3", "0"), ("✓", "5", "0"), ("✓", "1", "1"), ("✓", "1", "3"),
+        ("✓", "1", "5"),
     ]  # fmt: skip
     assert heads("average")[0] == "Avg" and heads("shots=3") == ("shots=3", "", "")
 

@@ -40,8 +40,8 @@ def test_columns_and_heads_are_those_of_table_1():
 
 def test_values_are_per_cent_and_what_is_missing_says_why():
     [table] = result_tables([
-        cell(), cell(setting="i1-s5-r0", infeasible=10, **NONE), cell(setting="i1-s3-r0", failed=4, infeasible=6, **NONE),
-        cell(setting="i1-s1-r1", scored=8, empty=2),
+        cell(), cell(setting="i1-s5-r0", infeasible=10, **NONE),
+        cell(setting="i1-s3-r0", failed=4, infeasible=6, **NONE), cell(setting="i1-s1-r1", scored=8, empty=2),
     ])  # fmt: skip
     row = entries(table)
     assert (row["i1-s1-r0"].value_text, row["i1-s1-r0"].interval_text) == ("50.0", "20.0–80.0")
