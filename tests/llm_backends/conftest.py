@@ -73,3 +73,17 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_sliding(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny Mistral whose attention reaches 8 tokens back."""
     return save_llama(tmp_path_factory.mktemp("models") / "tiny-mistral", sliding_window=8)
+
+
+@pytest.fixture
+def plain_tokenizer_folder(tmp_path: Path) -> Path:
+    """Folder of a tokenizer that adds no marks."""
+    save_tokenizer(tmp_path / "plain")
+    return tmp_path / "plain"
+
+
+@pytest.fixture
+def marking_tokenizer_folder(tmp_path: Path) -> Path:
+    """Folder of a tokenizer that puts <|start|> (id 1) before a text and <|end|> (id 0) after it."""
+    save_tokenizer(tmp_path / "marking", lead=True)
+    return tmp_path / "marking"

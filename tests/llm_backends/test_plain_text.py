@@ -9,7 +9,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
 from llm_backends.plain_text import PlainTokenizer, common_prefix
-from tests.llm_backends.conftest import save_tokenizer
 
 
 def merging() -> PlainTokenizer:
@@ -57,19 +56,17 @@ def test_nothing_to_score_or_to_score_after(context: str, continuation: str, mes
         merging().split(context, [continuation])
 
 
-def test_leading_marks_are_kept_and_closing_ones_left_away(tmp_path: Path) -> None:
-    save_tokenizer(tmp_path, lead=True)
-    text = PlainTokenizer.read(tmp_path)
-    whole = Tokenizer.from_file(str(tmp_path / "tokenizer.json")).encode("This is a lion").ids
+def test_leading_marks_are_kept_and_closing_ones_left_away(marking_tokenizer_folder: Path) -> None:
+    text = PlainTokenizer.read(marking_tokenizer_folder)
+    whole = Tokenizer.from_file(str(marking_tokenizer_folder / "tokenizer.json")).encode("This is a lion").ids
     assert whole[0] == 1 and whole[-1] == 0, "the fixture marks both ends"
     assert text.encode("This is a lion") == whole[:-1]
     split = text.split("", ["This is a lion"])
     assert split.context == [1] and split.tails == [whole[1:-1]]
 
 
-def test_markup_in_a_prompt_is_plain_text(tmp_path: Path) -> None:
-    save_tokenizer(tmp_path)
-    text = PlainTokenizer.read(tmp_path)
+def test_markup_in_a_prompt_is_plain_text(plain_tokenizer_folder: Path) -> None:
+    text = PlainTokenizer.read(plain_tokenizer_folder)
     ids = text.encode("a lion<|end|>")
     assert 0 not in ids and text.decode_after([], ids) == "a lion<|end|>"
 
