@@ -1,0 +1,29 @@
+"""A reply's growth, one forced token at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from llm_backends.errors import CallFailed
+from llm_backends.plain_text import PlainTokenizer
+from llm_backends.protocol import CompletionRequest
+from llm_backends.reply_row import ReplyRow
+
+
+def test_the_first_of_two_stops_in_one_token_cuts(plain_tokenizer_folder: Path) -> None:
+    text = PlainTokenizer.read(plain_tokenizer_folder)
+    (lion,) = text.encode(" lion")
+    request = CompletionRequest(prompt="a", max_new_tokens=4, stop=("n", "i"))
+    row = ReplyRow(request, text.encode("a"), text, {0})
+    row.take(torch.nn.functional.one_hot(torch.tensor(lion), 340).float())
+    assert row.done and (row.completion().text, row.completion().finish) == (" l", "stop")
+
+
+def test_numbers_that_are_no_logits_fail_the_call(plain_tokenizer_folder: Path) -> None:
+    text = PlainTokenizer.read(plain_tokenizer_folder)
+    row = ReplyRow(CompletionRequest(prompt="a", max_new_tokens=4), text.encode("a"), text, {0})
+    with pytest.raises(CallFailed, match="finite"):
+        row.take(torch.full((340,), float("nan")))
