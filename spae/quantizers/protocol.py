@@ -20,12 +20,14 @@ class Quantized:
             token yet; the last one is straight-through (its gradient goes to z).
         targets: D tensors [B, N_l, C]: z_l, the vector that was looked up, with its gradient.
         visited: [D, N] bool: which positions have a token by each layer.
+        margins: D tensors [B, N_l]: by how much each token won its search.
     """
 
     ids: tuple[Tensor, ...]
     embeddings: Tensor
     targets: tuple[Tensor, ...]
     visited: Tensor
+    margins: tuple[Tensor, ...]
 
 
 def straight_through(z: Tensor, value: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class StreamingAverageQuantizer(nn.Module):
         if codebook.ndim != 2:
             raise ShapeError(f"a codebook is [V, C], got {tuple(codebook.shape)}")
         self.pyramid = pyramid
-        self.register_buffer("codebook", codebook.detach().clone().float(), persistent=False)
+        self.register_buffer("codebook", codebook.detach().clone(), persistent=False)
         self.table = WordTable(self.codebook, search)
         for layer in range(1, pyramid.depth + 1):
             self.register_buffer(f"positions_{layer}", torch.tensor(pyramid.positions(layer)), persistent=False)
@@ -57,19 +57,21 @@ class StreamingAverageQuantizer(nn.Module):
         # Eq. 2 telescopes: z_l = z + sum_i (z - e_i) = (n + 1) z - total, n tokens so far here.
         total = z.new_zeros(batch, cells, width)
         count = z.new_zeros(cells)
-        ids, embeddings, targets, visited = [], [], [], []
+        ids, embeddings, targets, visited, margins = [], [], [], [], []
         for layer in range(1, (depth or self.pyramid.depth) + 1):
             at = self._positions(layer)
             z_l = (count[at, None] + 1) * z[:, at] - total[:, at]
-            found = self.table.nearest(z_l.detach().reshape(-1, width)).view(batch, len(at))
+            flat, margin = self.table.nearest(z_l.detach().reshape(-1, width))
+            found = flat.view(batch, len(at))
             total = total.index_add(1, at, self.codebook[found])
             count = count.index_add(0, at, torch.ones_like(count[at]))
             ids.append(found)
             targets.append(z_l)
             embeddings.append(total / count.clamp(min=1)[:, None])
             visited.append(count > 0)
+            margins.append(margin.view(batch, len(at)))
         embeddings[-1] = straight_through(z, embeddings[-1])
-        return Quantized(tuple(ids), torch.stack(embeddings), tuple(targets), torch.stack(visited))
+        return Quantized(tuple(ids), torch.stack(embeddings), tuple(targets), torch.stack(visited), tuple(margins))
 
     def decode_ids(self, ids: Sequence[Tensor], layers: Sequence[int] | None = None) -> Tensor:
         """The embedding [B, N, C] from ids alone (Eq. 3).

@@ -50,13 +50,27 @@ class WordTable(nn.Module):
         return torch.addmm(self.offset[None, :], rows.to(self.matrix.dtype), self.matrix.T)
 
     @torch.no_grad()
-    def nearest(self, rows: Tensor) -> Tensor:
-        """The index of the nearest word of each row, the lowest among equals. [R, C] -> [R] int64."""
+    def nearest(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest word of each row, the lowest index among equals.
+
+        Args:
+            rows: [R, C].
+
+        Returns: indices [R] int64, and margins [R]: how far the runner-up's score lies below the
+            winner's. A margin within rounding says that another machine might choose otherwise.
+        """
         chunk = max(1, self.max_bytes // (len(self.matrix) * self.matrix.element_size()))
-        found = []
+        found, margins = [rows.new_zeros(0, dtype=torch.long)], [rows.new_zeros(0)]
         for part in rows.split(chunk):
             blocks = self.scores(part).view(len(part), -1, BLOCK)
-            block = blocks.amax(2).argmax(1)
-            inside = blocks[torch.arange(len(part), device=rows.device), block].argmax(1)
-            found.append(block * BLOCK + inside)
-        return torch.cat(found) if found else rows.new_zeros(0, dtype=torch.long)
+            tops = blocks.amax(2)
+            block = tops.argmax(1)
+            inside = blocks[torch.arange(len(part), device=rows.device), block]
+            place = inside.argmax(1)
+            first = inside.gather(1, place[:, None])
+            inside = inside.scatter(1, place[:, None], -torch.inf)
+            others = tops.scatter(1, block[:, None], -torch.inf)
+            second = torch.maximum(inside.amax(1), others.amax(1))
+            found.append(block * BLOCK + place)
+            margins.append((first[:, 0] - second).to(rows.dtype))
+        return torch.cat(found), torch.cat(margins)

@@ -44,22 +44,23 @@ class VectorQuantizer(nn.Module):
         self.decay = decay
         self.restart_below = restart_below
         self.register_buffer("codebook", torch.randn(entries, width) / width**0.5)
-        self.register_buffer("usage", torch.ones(entries))
+        # No use yet: the first batch in training replaces every entry by one of its vectors.
+        self.register_buffer("usage", torch.zeros(entries))
         self.register_buffer("sums", self.codebook.clone())
 
-    def forward(self, z: Tensor) -> Quantized:
-        """Args: z [B, N, C]. Returns one layer of ids [B, N] and embeddings [1, B, N, C]."""
+    def forward(self, z: Tensor, depth: int | None = None) -> Quantized:
+        """Args: z [B, N, C]. Returns one layer of ids [B, N] and embeddings [1, B, N, C], whatever `depth`."""
         batch, cells, width = z.shape
         if cells != self.pyramid.cells or width != self.codebook.shape[1]:
             raise ShapeError(f"z must be [B, {self.pyramid.cells}, {self.codebook.shape[1]}], got {tuple(z.shape)}")
         rows = z.detach().reshape(-1, width)
-        ids = WordTable(self.codebook).nearest(rows)
+        ids, margins = WordTable(self.codebook, z.dtype).nearest(rows)
         value = self.codebook[ids].view_as(z)
         if self.training:
             self._follow(rows, ids)
         visited = torch.ones(1, cells, dtype=torch.bool, device=z.device)
         ids = ids.view(batch, cells)
-        return Quantized((ids,), straight_through(z, value)[None], (z,), visited)
+        return Quantized((ids,), straight_through(z, value)[None], (z,), visited, (margins.view(batch, cells),))
 
     @torch.no_grad()
     def _follow(self, rows: Tensor, ids: Tensor) -> None:

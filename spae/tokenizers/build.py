@@ -16,13 +16,14 @@ from safetensors.torch import load_file
 
 from spae.errors import WeightsError
 from spae.networks import build_autoencoder
+from spae.networks.latent_norm import LatentNorm
 from spae.pyramid import Pyramid
 from spae.quantizers import StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.model import TokenizerModel
 from spae.vocabulary import VOCABULARIES, LexicalVocabulary
 
 # What of a recipe decides the shape of the model; the rest decides its weights.
-SHAPE_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width")
+SHAPE_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width", "latent_norm")
 
 
 def model_config(recipe: dict[str, Any], vocabulary: LexicalVocabulary) -> dict[str, Any]:
@@ -43,7 +44,8 @@ def build_model(
     else:
         width = config["width"]
         quantizer = VectorQuantizer(config["entries"], width, Pyramid((pyramid.grid,)))
-    return TokenizerModel(build_autoencoder(config["network"], width), quantizer)
+    latent_norm = LatentNorm(vocabulary.embeddings) if config["latent_norm"] else None
+    return TokenizerModel(build_autoencoder(config["network"], width), quantizer, latent_norm)
 
 
 def load_config(folder: Path) -> dict[str, Any]:

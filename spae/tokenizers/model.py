@@ -5,9 +5,11 @@ B batch, H W pixels, N positions, C width, D layers.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from spae.networks import Autoencoder
+from spae.networks.latent_norm import LatentNorm
 from spae.quantizers import Quantized, StreamingAverageQuantizer, VectorQuantizer
 
 
@@ -17,18 +19,32 @@ class TokenizerModel(nn.Module):
     Args:
         autoencoder: encoder and decoder.
         quantizer: tokens of the latent grid.
+        latent_norm: stands between the two, where there is one.
     """
 
-    def __init__(self, autoencoder: Autoencoder, quantizer: StreamingAverageQuantizer | VectorQuantizer) -> None:
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        quantizer: StreamingAverageQuantizer | VectorQuantizer,
+        latent_norm: LatentNorm | None = None,
+    ) -> None:
         super().__init__()
         self.autoencoder = autoencoder
+        self.latent_norm = latent_norm
         self.quantizer = quantizer
 
-    def encode(self, pictures: Tensor) -> tuple[Tensor, Quantized]:
-        """The latents z [B, N, C] and what the quantizer makes of them."""
-        z = self.autoencoder.encode(pictures).float()
-        return z, self.quantizer(z)
+    def latents(self, pictures: Tensor) -> Tensor:
+        """[B, 3, H, W] -> z [B, N, C], in the precision of the weights or better."""
+        z = self.autoencoder.encode(pictures)
+        z = z if z.dtype == torch.float64 else z.float()
+        return z if self.latent_norm is None else self.latent_norm(z)
+
+    def encode(self, pictures: Tensor, depth: int | None = None) -> Quantized:
+        """What the quantizer makes of the latents; of its first `depth` layers only, where given."""
+        return self.quantizer(self.latents(pictures), depth)
 
     def decode(self, embeddings: Tensor) -> Tensor:
         """[B, N, C] -> [B, 3, H, W], about [-1, 1], not clipped."""
+        if self.latent_norm is not None:
+            embeddings = self.latent_norm.standardise(embeddings)
         return self.autoencoder.decode(embeddings, self.quantizer.pyramid.grid)

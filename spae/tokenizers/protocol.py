@@ -27,10 +27,17 @@ class Tokenizer(Protocol):
     depth: int
     size: int
 
-    def encode(self, pictures: Sequence[np.ndarray]) -> list[PictureTokens]:
-        """Args: pictures, each [H, W, 3] uint8 RGB, any size. Returns the tokens of each, in order."""
+    def encode(self, pictures: Sequence[np.ndarray], depth: int | None = None) -> list[PictureTokens]:
+        """Args: pictures, each [H, W, 3] uint8 RGB, any size. Returns the tokens of each, in order.
+
+        With `depth`, only the first so many layers are worked out.
+        """
         ...
 
     def decode(self, tokens: Sequence[PictureTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
         """Pictures [size, size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all of them)."""
+        ...
+
+    def prepare(self, picture: np.ndarray) -> np.ndarray:
+        """The picture as the tokenizer sees it: cropped and resized to [size, size, 3] uint8 RGB."""
         ...

@@ -24,7 +24,7 @@ def redrawing_error(model: TokenizerModel, pictures: Tensor, batch: int = 64) ->
     depth = model.quantizer.pyramid.depth
     sums = torch.zeros(depth)
     for part in pictures.split(batch):
-        _, quantized = model.encode(part)
+        quantized = model.encode(part)
         for layer in range(depth):
             drawn = model.decode(quantized.embeddings[layer]).clamp(-1, 1)
             sums[layer] += (drawn - part).square().mean((1, 2, 3)).sum()
@@ -52,7 +52,7 @@ def word_aptness(
     depth = model.quantizer.pyramid.depth
     found: list[list[Tensor]] = [[] for _ in range(depth)]
     for part, names in zip(pictures.split(batch), labels.split(batch), strict=True):
-        _, quantized = model.encode(part)
+        quantized = model.encode(part)
         for layer, ids in enumerate(quantized.ids):
             found[layer].append(scores[names[:, None], ids])
     results = {}

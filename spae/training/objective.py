@@ -41,7 +41,7 @@ class Objective:
             generator: chooses depths and positions.
         """
         recipe = self.recipe
-        z = model.autoencoder.encode(pictures).float()
+        z = model.latents(pictures)
         # The first part of the batch is drawn again; all of it is read for its words.
         drawn_part = z[: recipe.drawn]
         quantized = model.quantizer(drawn_part)
@@ -50,7 +50,10 @@ class Objective:
         mse = F.mse_loss(redrawn, pictures[: recipe.drawn])
         commit = commitment(drawn_part, quantized)
         total = mse + recipe.beta * commit
-        terms = {"mse": mse.item(), "commitment": commit.item(), "z_norm": z.detach().norm(dim=-1).mean().item()}
+        used = torch.cat([ids.flatten() for ids in quantized.ids]).unique().numel()
+        full = depths == len(quantized.embeddings)
+        full_mse = F.mse_loss(redrawn[full], pictures[: recipe.drawn][full]).item() if full.any() else mse.item()
+        terms = {"mse_all_layers": full_mse, "words_used": float(used), "mse": mse.item(), "commitment": commit.item(), "z_norm": z.detach().norm(dim=-1).mean().item()}
         if self.pools and isinstance(model.quantizer, StreamingAverageQuantizer):
             targets: tuple[Tensor, ...] = quantized.targets[: len(self.pools)]
             if len(z) > recipe.drawn:

@@ -27,6 +27,7 @@ class Recipe(BaseModel):
     vocabulary: str = Field(default="smollm2", description="whose words the LLM is shown")
     entries: int = Field(default=1024, gt=0, description="entries of a learned codebook (vq)")
     width: int = Field(default=256, gt=0, description="width of a learned codebook (vq)")
+    latent_norm: bool = Field(default=False, description="hold latents to the frozen codebook's mean and spread")
 
     thresholds: tuple[float, ...] = Field(default=(), description="rho_l of Eq. 4 for layers 1..D'; none: no semantic loss")
     semantic_positions: int = Field(default=4, gt=0, description="positions of a layer scored in one step")

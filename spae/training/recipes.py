@@ -13,8 +13,8 @@ def picto_spae() -> Recipe:
     return Recipe(
         name="picto_spae",
         quantizer="saq",
-        thresholds=(0.98, 0.95, 0.9),
-        semantic_positions=3,
+        latent_norm=True,
+        thresholds=(0.98, 0.95),
         drawn=32,
         steps=2400,
     )
@@ -22,7 +22,7 @@ def picto_spae() -> Recipe:
 
 def picto_vqgan() -> Recipe:
     """VQGAN baseline on the embedded pictograms."""
-    return Recipe(name="picto_vqgan", quantizer="vq", steps=1500)
+    return Recipe(name="picto_vqgan", quantizer="vq", steps=2400, batch=32, drawn=32)
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {"picto_spae": picto_spae, "picto_vqgan": picto_vqgan}

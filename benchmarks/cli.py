@@ -1,0 +1,151 @@
+"""`python -m benchmarks`: list what there is, run it, and report.
+
+Everything heavy is imported inside the commands, so that `--help` and `ls` answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+
+@app.callback()
+def main() -> None:
+    """How well can a frozen language model see through a visual tokenizer?"""
+
+
+@app.command()
+def ls(
+    kind: Annotated[str | None, typer.Argument(help="tasks, tokenizers, backends or data; all of them by default.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List tasks, tokenizers, language models and picture sets.
+
+    Examples:
+
+      python -m benchmarks ls
+
+      python -m benchmarks ls tasks --json
+    """
+    from benchmarks.errors import UsageError
+    from benchmarks.listing import KINDS, listing
+
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"ls takes one of {', '.join(KINDS)}, got {kind!r}")
+    found = {name: listing(name) for name in ([kind] if kind else KINDS)}
+    if json:
+        import json as plain
+
+        typer.echo(plain.dumps(found[kind] if kind else found, indent=2))
+        return
+    for name, entries in found.items():
+        typer.echo(f"{name}:")
+        width = max((len(entry["name"]) for entry in entries), default=0)
+        for entry in entries:
+            typer.echo(f"  {entry['name']:<{width}}  {entry['title']}")
+
+
+def _list(text: str | None) -> tuple[str, ...] | None:
+    """"a,b" as ("a", "b"), without repeats."""
+    if text is None:
+        return None
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+@app.command()
+def run(
+    task: Annotated[str, typer.Option(help="Task names, by comma.")],
+    tokenizer: Annotated[str, typer.Option(help="Tokenizer names or folders, by comma.")] = "spae,vqgan",
+    llm: Annotated[str, typer.Option(help="Language model: a name that `ls backends` shows.")] = "smollm2",
+    data: Annotated[str | None, typer.Option(help="Picture set: a name that `ls data` shows, or a folder of class folders.")] = None,
+    setting: Annotated[str | None, typer.Option(help="Setting ids by comma, for example i1-s1-r0; all by default.")] = None,
+    layers: Annotated[list[str] | None, typer.Option(help="Layers whose words are shown, for example 1-2; repeat for several subsets. Default 1-2.")] = None,
+    scoring: Annotated[str, typer.Option(help="Scoring rules by comma: exact, prefix, contains, ranked.")] = "ranked,exact",
+    prompt: Annotated[str, typer.Option(help="Prompt style: gpt or palm.")] = "gpt",
+    limit: Annotated[int, typer.Option(min=1, help="Episodes a setting.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for records and reports; under runs/ by default.")] = None,
+    cache_only: Annotated[bool, typer.Option("--cache-only", help="Use stored replies only; fail on a miss.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Ask the model even where a reply is stored.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that is in --out already.")] = False,
+    dtype: Annotated[str, typer.Option(help="Arithmetic of a local model: float32 or bfloat16.")] = "float32",
+) -> None:
+    """Run tasks and write records, tables and a report.
+
+    Examples:
+
+      python -m benchmarks run --task miniimagenet-5way
+
+      python -m benchmarks run --task miniimagenet-2way,miniimagenet-5way --setting i1-s1-r0 --limit 20 --live
+
+      python -m benchmarks run --task miniimagenet-2way --data photos/ --tokenizer runs/train/picto_spae
+    """
+    from benchmarks.errors import UsageError
+    from benchmarks.session import RunOptions, run_benchmark
+
+    if prompt not in ("gpt", "palm"):
+        raise UsageError(f"--prompt is gpt or palm, got {prompt!r}")
+    if cache_only and live:
+        raise UsageError("--cache-only and --live exclude each other: drop one")
+    run_benchmark(
+        RunOptions(
+            tasks=_list(task) or (),
+            tokenizers=_list(tokenizer) or (),
+            llm=llm,
+            data=data,
+            settings=_list(setting),
+            layers=tuple(layers or ("1-2",)),
+            scorings=_list(scoring) or (),
+            style=prompt,
+            limit=limit,
+            seed=seed,
+            dtype=dtype,
+            out=out,
+            mode="cache-only" if cache_only else "live" if live else "normal",
+            resume=resume,
+        )
+    )
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The --out of a run.")],
+    format: Annotated[str, typer.Option(help="html, md or csv.")] = "md",
+) -> None:
+    """Print the report of a run.
+
+    Example: python -m benchmarks report runs/demo --format html > report.html
+    """
+    from benchmarks.errors import UsageError
+    from results.report import render
+
+    if format not in ("html", "md", "csv"):
+        raise UsageError(f"--format is html, md or csv, got {format!r}")
+    typer.echo(render(folder, format), nl=False)  # type: ignore[arg-type]
+
+
+def run_command_line() -> None:
+    """The program: deliberate errors become one line and exit code 2."""
+    from benchmarks.errors import BenchmarkError
+
+    try:
+        app(prog_name="python -m benchmarks")
+    except KeyboardInterrupt:
+        typer.echo("stopped; records made so far are kept: run again with --resume", err=True)
+        sys.exit(130)
+    except Exception as error:
+        # The rooms' errors are looked up only now: importing them all costs what `ls` may not take.
+        from benchmarks.errors import deliberate_errors
+
+        if not isinstance(error, (BenchmarkError, *deliberate_errors())):
+            raise
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)

@@ -1,0 +1,137 @@
+"""From a configuration to opened parts: tasks with their samples, tokenizers, and the cells to fill."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.config import RunConfig
+from benchmarks.errors import UsageError
+from llm_backends.protocol import Identity
+from results.record import CellKey
+from results.settings import layer_numbers
+from spae.data.protocol import PictureSet
+from spae.data.registry import open_set
+from spae.tokenizers.protocol import Tokenizer
+from spae.tokenizers.registry import open_tokenizer
+from tasks.protocol import Samples, Task
+from tasks.registry import entry, open_task
+
+LAYERS = re.compile(r"[1-9]\d?(-[1-9]\d?)?(,[1-9]\d?(-[1-9]\d?)?)*")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task on one picture set.
+
+    Attributes:
+        samples: the manifest, the same for every tokenizer and model.
+    """
+
+    task: Task
+    data: PictureSet
+    samples: Samples
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to show pictures as words.
+
+    Attributes:
+        layers: layer numbers, ascending.
+        label: the same as text, '1-2'.
+    """
+
+    tokenizer: Tokenizer
+    layers: tuple[int, ...]
+    label: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs but the language model."""
+
+    config: RunConfig
+    jobs: tuple[Job, ...]
+    views: tuple[View, ...]
+
+    def cell(self, job: Job, view: View, setting: str, scoring: str, llm: Identity) -> CellKey:
+        """What the records of one cell share."""
+        return CellKey(
+            task=job.task.name,
+            setting=setting,
+            tokenizer=view.tokenizer.name,
+            tokenizer_fingerprint=view.tokenizer.fingerprint,
+            layers=view.label,
+            llm=llm.model,
+            llm_revision=llm.revision,
+            dtype=llm.dtype,
+            data=job.data.name,
+            data_fingerprint=job.data.fingerprint,
+            prompt_style=self.config.style,
+            scoring=scoring,
+            seed=self.config.seed,
+        )
+
+    def count(self) -> int:
+        """Records of the whole run."""
+        samples = sum(len(job.samples.of(setting)) for job in self.jobs for setting in job.samples.settings)
+        return samples * len(self.views) * len(self.config.scorings)
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """Opens tasks, data and tokenizers and draws the episodes; asks no model.
+
+    Raises:
+        UsageError: a scoring rule or layer subset does not fit.
+        TaskError, SpaeError: a name is unknown, or data or weights cannot be used.
+    """
+    facts = [entry(name) for name in config.tasks]
+    for fact in facts:
+        for scoring in config.scorings:
+            if scoring not in fact.scorings:
+                raise UsageError(f"{fact.name} has no scoring {scoring!r}: --scoring {','.join(fact.scorings)}")
+    for text in config.layers:
+        if not LAYERS.fullmatch(text):
+            raise UsageError(f"--layers takes layers from 1, such as 1-2 or 1,3, got {text!r}")
+    tasks = [open_task(name) for name in config.tasks]
+    views = tuple(_views([open_tokenizer(name) for name in config.tokenizers], config.layers))
+    sets: dict[str, PictureSet] = {}
+    jobs = []
+    for task, fact in zip(tasks, facts, strict=True):
+        name = config.data or fact.default_data
+        if name not in sets:
+            sets[name] = open_set(name)
+        settings = config.settings or task.settings
+        jobs.append(Job(task, sets[name], task.samples(sets[name], settings, config.seed, config.limit)))
+    return Plan(config, tuple(jobs), views)
+
+
+def _views(tokenizers: list[Tokenizer], subsets: tuple[str, ...]) -> Iterator[View]:
+    seen = set()
+    names: dict[str, str] = {}
+    for tokenizer in tokenizers:
+        if names.setdefault(tokenizer.name, tokenizer.fingerprint) != tokenizer.fingerprint:
+            raise UsageError(f"two tokenizers are called {tokenizer.name!r}: rename one in its config.json")
+        for text in subsets:
+            wanted = sorted(set(layer_numbers(text)))
+            if tokenizer.depth == 1:
+                wanted = [1]  # a flat tokenizer has its one layer, whatever part of a pyramid is compared with it
+            elif wanted[-1] > tokenizer.depth:
+                raise UsageError(f"{tokenizer.name} has layers 1 to {tokenizer.depth}, got --layers {text}")
+            label = _label(wanted)
+            if (tokenizer.name, label) not in seen:
+                seen.add((tokenizer.name, label))
+                yield View(tokenizer, tuple(wanted), label)
+
+
+def _label(layers: list[int]) -> str:
+    """[1, 2, 4] as '1-2,4': one spelling for each subset."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and runs[-1][-1] == layer - 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

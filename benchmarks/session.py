@@ -1,0 +1,132 @@
+"""One `run` from options to report: plan, backend with stored replies, store, progress, tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks.config import RunConfig
+from benchmarks.errors import UsageError
+from benchmarks.exhibits import make_exhibits
+from benchmarks.plan import Plan, make_plan
+from benchmarks.runner import Runner
+from llm_backends.cache import ReplyCache
+from llm_backends.cached import CachedBackend, CacheMode
+from llm_backends.registry import find_backend, open_backend
+from llm_backends.replay import ReplayLayer
+from results.exhibit import save_exhibits
+from results.report import load_tables, write_reports
+from results.store import RunStore
+from results.table_formats import to_rich
+from spae.cache_folder import cache_folder
+
+# Replies that come with the project, one file a task and model.
+REPLIES = Path(__file__).parent.parent / "results" / "replies"
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line asks for; see its help."""
+
+    tasks: tuple[str, ...]
+    tokenizers: tuple[str, ...]
+    llm: str
+    data: str | None
+    settings: tuple[str, ...] | None
+    layers: tuple[str, ...]
+    scorings: tuple[str, ...]
+    style: str
+    limit: int
+    seed: int
+    dtype: str
+    out: Path | None
+    mode: CacheMode
+    resume: bool
+
+    def config(self) -> RunConfig:
+        """The part that decides the records. Raises UsageError for an empty list."""
+        for name, value in (("task", self.tasks), ("tokenizer", self.tokenizers), ("scoring", self.scorings)):
+            if not value:
+                raise UsageError(f"--{name} needs at least one name, got none")
+        if self.settings == ():
+            raise UsageError("--setting needs at least one id, got none: leave it out for all settings")
+        return RunConfig(
+            tasks=self.tasks,
+            tokenizers=self.tokenizers,
+            llm=self.llm,
+            dtype=self.dtype,
+            data=self.data,
+            settings=self.settings,
+            layers=self.layers,
+            scorings=self.scorings,
+            style=self.style,
+            limit=self.limit,
+            seed=self.seed,
+        )
+
+
+def run_benchmark(options: RunOptions) -> Path:
+    """Runs, reports and prints the tables; returns the run's folder.
+
+    Raises:
+        BenchmarkError, SpaeError, TaskError, BackendError, ResultsError: see each room.
+    """
+    console = Console()
+    config = options.config()
+    find_backend(config.llm)  # a wrong name is told before pictures are read
+    plan = make_plan(config)
+    inner = open_backend(config.llm, dtype=config.dtype)
+    layers = [ReplayLayer(path) for path in sorted(REPLIES.glob("*.jsonl"))]
+    backend = CachedBackend(
+        lambda: inner, inner.identity, ReplyCache(cache_folder() / "replies.sqlite"), layers, options.mode
+    )
+    store = _open_store(options, plan)
+    for job in plan.jobs:
+        job.samples.save(store.folder / f"episodes-{job.task.name}.json")
+        console.print(f"{job.task.name} on {job.data.title}", highlight=False, markup=False)
+    try:
+        with _progress(console) as progress:
+            bar = progress.add_task("questions", total=plan.count())
+            Runner(plan, backend, store, lambda count: progress.advance(bar, count)).run()
+    finally:
+        if store.records:
+            save_exhibits(store.folder, make_exhibits(plan, store.records))
+            write_reports(store.folder)
+    for table in load_tables(store.folder):
+        console.print(to_rich(table))
+    cached = sum(call.cached for call in store.calls)
+    console.print(f"{len(store.records)} records, {cached} from stored replies", highlight=False)
+    console.print(f"report: {store.folder / 'report.html'}", highlight=False, soft_wrap=True)
+    return store.folder
+
+
+def _open_store(options: RunOptions, plan: Plan) -> RunStore:
+    """The run's folder. One that the hash of the run names is continued, or for --live begun anew."""
+    run = plan.config.plain() | {
+        "tokenizer_sha256": {view.tokenizer.name: view.tokenizer.fingerprint for view in plan.views},
+        "samples_sha256": {job.task.name: job.samples.fingerprint for job in plan.jobs},
+    }
+    if options.out is not None:
+        return RunStore.create(options.out, run, options.resume)
+    from results.record import sha256_of
+
+    folder = RUNS / f"{'-'.join(plan.config.tasks)}-{sha256_of(run)[:10]}"
+    if options.mode == "live" and not options.resume:
+        return RunStore.restart(folder, run)
+    return RunStore.create(folder, run, resume=True)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )

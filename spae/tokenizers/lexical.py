@@ -1,0 +1,152 @@
+"""A trained model as a tokenizer: pictures to words of a vocabulary and back.
+
+SPAE's ids are words of its vocabulary. A learned codebook (VQGAN) has no words: its id k is shown
+as the k-th most frequent word of the vocabulary, so that the LLM sees text of the same kind.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from spae.errors import InputError, ShapeError
+from spae.packaged import sha256_of
+from spae.tokenizers.build import load_config, load_model
+from spae.tokenizers.model import TokenizerModel
+from spae.tokens import PictureTokens
+from spae.vocabulary import VOCABULARIES, LexicalVocabulary
+
+BATCH = 64
+# Scores of two words nearer than this are told apart in float64, so that a picture has the same words
+# in any batch, with any number of threads and on any machine; float32 latents were seen to move scores
+# by less than a twentieth of it.
+NEAR_TIE = 1e-3
+
+
+class LexicalTokenizer:
+    """Pictures to words and back (see `spae.tokenizers.protocol.Tokenizer`).
+
+    Args:
+        name: as users and reports call it.
+        model: trained, in evaluation mode, float32.
+        vocabulary: whose words its ids are shown as.
+        size: side of its pictures in pixels.
+        fingerprint: sha256 of what decides its words.
+    """
+
+    def __init__(
+        self, name: str, model: TokenizerModel, vocabulary: LexicalVocabulary, size: int, fingerprint: str
+    ) -> None:
+        self.name = name
+        self.size = size
+        self.fingerprint = fingerprint
+        self.depth = model.quantizer.pyramid.depth
+        self._model = model
+        self._exact: TokenizerModel | None = None
+        self._words = vocabulary.words
+        self._join = vocabulary.join
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, name: str | None = None) -> LexicalTokenizer:
+        """The tokenizer in a folder that `python -m spae train` wrote.
+
+        Args:
+            folder: holds config.json and model.safetensors.
+            name: what to call it; the recipe's name by default.
+
+        Raises:
+            WeightsError: a file is missing or broken, or needs another vocabulary.
+        """
+        folder = Path(folder)
+        config = load_config(folder)
+        model = load_model(folder)
+        parts = [sha256_of(folder / file) for file in ("config.json", "model.safetensors")]
+        fingerprint = hashlib.sha256("".join(parts).encode()).hexdigest()
+        vocabulary = VOCABULARIES[config["vocabulary"]]()
+        return cls(name or config["name"], model, vocabulary, config["size"], fingerprint)
+
+    def prepare(self, picture: np.ndarray) -> np.ndarray:
+        """The middle square, resized to [size, size, 3] uint8 with antialiasing. Raises ShapeError."""
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise ShapeError(f"a picture is [H, W, 3] uint8, got {picture.shape} {picture.dtype}")
+        side = min(picture.shape[:2])
+        top, left = ((length - side) // 2 for length in picture.shape[:2])
+        square = torch.from_numpy(np.array(picture[top : top + side, left : left + side])).permute(2, 0, 1)[None]
+        small = F.interpolate(
+            square.double(), size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+        )
+        # Halves are moved off the edge, so that no machine rounds them the other way.
+        return (small[0] + 1e-6).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+
+    @torch.inference_mode()
+    def encode(self, pictures: Sequence[np.ndarray], depth: int | None = None) -> list[PictureTokens]:
+        """Args: pictures, each [H, W, 3] uint8 RGB, any size. Returns the tokens of each, in order.
+
+        With `depth`, only the first so many layers are worked out.
+        """
+        depth = self.depth if depth is None else depth
+        if not 1 <= depth <= self.depth:
+            raise InputError(f"{self.name} has layers 1 to {self.depth}, got depth {depth}")
+        tokens: list[PictureTokens] = []
+        for start in range(0, len(pictures), BATCH):
+            batch = [self.prepare(picture) for picture in pictures[start : start + BATCH]]
+            tokens += self._encode(np.stack(batch), depth)
+        return tokens
+
+    def _encode(self, batch: np.ndarray, depth: int) -> list[PictureTokens]:
+        pictures = _to_tensor(batch)
+        quantized = self._model.encode(pictures, depth)
+        ids = [layer.clone() for layer in quantized.ids]
+        close = torch.stack([margin.amin(1) for margin in quantized.margins]).amin(0) < NEAR_TIE
+        for i in close.nonzero()[:, 0].tolist():
+            for layer, exact in zip(ids, self._exact_model().encode(pictures[i : i + 1].double(), depth).ids, strict=True):
+                layer[i] = exact[0]
+        return [self._tokens([layer[i].tolist() for layer in ids]) for i in range(len(batch))]
+
+    def _exact_model(self) -> TokenizerModel:
+        if self._exact is None:
+            self._exact = copy.deepcopy(self._model).double()
+        return self._exact
+
+    def _tokens(self, ids: list[list[int]]) -> PictureTokens:
+        grids = [grid[-2:] for grid in self._model.quantizer.pyramid.layers[: len(ids)]]
+        words = tuple(tuple(self._words[i] for i in layer) for layer in ids)
+        return PictureTokens(tuple(map(tuple, ids)), words, tuple((rows, columns) for rows, columns in grids), self._join)
+
+    @torch.inference_mode()
+    def decode(self, tokens: Sequence[PictureTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
+        """Pictures [size, size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all of them)."""
+        drawn: list[np.ndarray] = []
+        for start in range(0, len(tokens), BATCH):
+            part = tokens[start : start + BATCH]
+            ids = [torch.tensor([picture.ids[layer] for picture in part]) for layer in range(len(part[0].ids))]
+            used = list(range(1, len(ids) + 1)) if layers is None else layers
+            pictures = self._model.decode(self._model.quantizer.decode_ids(ids, used))
+            pixels = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()
+            drawn += list(pixels.permute(0, 2, 3, 1).numpy())
+        return drawn
+
+
+def _to_tensor(pixels: np.ndarray) -> Tensor:
+    """[B, R, R, 3] uint8 -> [B, 3, R, R] float32 in [-1, 1]."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+EMBEDDED = Path(__file__).parent.parent / "weights"
+
+
+def embedded_spae() -> LexicalTokenizer:
+    """The committed SPAE of recipe picto_spae."""
+    return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_spae", "spae")
+
+
+def embedded_vqgan() -> LexicalTokenizer:
+    """The committed VQGAN of recipe picto_vqgan."""
+    return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_vqgan", "vqgan")

