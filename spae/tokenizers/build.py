@@ -23,7 +23,7 @@ from spae.tokenizers.model import TokenizerModel
 from spae.vocabulary import VOCABULARIES, LexicalVocabulary
 
 # What of a recipe decides the shape of the model; the rest decides its weights.
-SHAPE_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width", "latent_norm")
+SHAPE_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width", "latent_spread")
 
 
 def model_config(recipe: dict[str, Any], vocabulary: LexicalVocabulary) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def build_model(
     else:
         width = config["width"]
         quantizer = VectorQuantizer(config["entries"], width, Pyramid((pyramid.grid,)))
-    latent_norm = LatentNorm(vocabulary.embeddings) if config["latent_norm"] else None
+    latent_norm = LatentNorm(vocabulary.embeddings, config["latent_spread"]) if config["latent_spread"] else None
     return TokenizerModel(build_autoencoder(config["network"], width), quantizer, latent_norm)
 
 

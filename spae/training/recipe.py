@@ -27,7 +27,9 @@ class Recipe(BaseModel):
     vocabulary: str = Field(default="smollm2", description="whose words the LLM is shown")
     entries: int = Field(default=1024, gt=0, description="entries of a learned codebook (vq)")
     width: int = Field(default=256, gt=0, description="width of a learned codebook (vq)")
-    latent_norm: bool = Field(default=False, description="hold latents to the frozen codebook's mean and spread")
+    latent_spread: float = Field(
+        default=0.0, ge=0, description="hold latents to so many times the frozen codebook's spread (LatentNorm); 0: free"
+    )
 
     thresholds: tuple[float, ...] = Field(default=(), description="rho_l of Eq. 4 for layers 1..D'; none: no semantic loss")
     semantic_positions: int = Field(default=4, gt=0, description="positions of a layer scored in one step")
@@ -35,7 +37,7 @@ class Recipe(BaseModel):
     weight_low: float = Field(default=0.0, ge=0, description="least dynamic weight w")
     weight_high: float = Field(default=1.0, ge=0, description="greatest dynamic weight w")
     beta: float = Field(default=0.33, ge=0, description="factor of the commitment term in Eq. 8")
-    prefix_share: float = Field(default=0.25, ge=0, lt=1, description="part of a batch decoded from its first layers only")
+    prefix_share: float = Field(default=0.2, ge=0, lt=1, description="part of a batch decoded from its first layers only")
     augment: float = Field(default=1.0, ge=0, description="strength of the random changes of the pictures")
 
     steps: int = Field(gt=0)
@@ -57,6 +59,8 @@ class Recipe(BaseModel):
     def _fits(self) -> Recipe:
         if self.quantizer == "vq" and self.thresholds:
             raise ValueError("a learned codebook has no words to be semantic about: leave thresholds empty with vq")
+        if self.quantizer == "vq" and self.latent_spread:
+            raise ValueError("a learned codebook follows the latents: leave latent_spread at 0 with vq")
         if self.weight_low > self.weight_high:
             raise ValueError(f"weight_low must not exceed weight_high, got {self.weight_low} > {self.weight_high}")
         return self
