@@ -1,0 +1,97 @@
+"""A tiny vocabulary and tiny models, made here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from spae.tokenizers.build import build_model, model_config
+from spae.tokenizers.model import TokenizerModel
+from spae.training.checkpoint import write_json
+from spae.training.recipe import Recipe
+from spae.vocabulary import VOCABULARIES, LexicalVocabulary
+
+REAL_WORDS = ("lion", "cat", "vase", "truck", "tree", "house", "apple", "river")
+
+
+@pytest.fixture(scope="session")
+def tiny_words() -> LexicalVocabulary:
+    """200 words, 16 wide: more than one block of the search, and not a whole number of them."""
+    words = (*REAL_WORDS, *(f"w{a}{b}" for a in "abcdefghijklmnop" for b in "abcdefghijkl"))
+    embeddings = torch.randn(200, 16, generator=torch.Generator().manual_seed(5)) * 0.3 + 0.1
+    return LexicalVocabulary(words, embeddings, "a test", "0" * 64)
+
+
+@pytest.fixture
+def tiny(tiny_words: LexicalVocabulary, monkeypatch: pytest.MonkeyPatch) -> LexicalVocabulary:
+    """The tiny vocabulary, registered as `tiny`."""
+    monkeypatch.setitem(VOCABULARIES, "tiny", lambda: tiny_words)
+    return tiny_words
+
+
+@pytest.fixture(scope="session")
+def picture_batch() -> np.ndarray:
+    """[6, 32, 32, 3] uint8: smooth blobs, so that pictures differ in more than noise."""
+    random = np.random.default_rng(11)
+    coarse = random.integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
+    return np.repeat(np.repeat(coarse, 8, axis=1), 8, axis=2)
+
+
+def tiny_recipe(**fields: Any) -> Recipe:
+    """A recipe of a few steps on the tiny vocabulary."""
+    values: dict[str, Any] = {
+        "name": "tiny", "quantizer": "saq", "vocabulary": "tiny", "steps": 6, "batch": 4, "drawn": 4,
+        "entries": 20, "width": 16, "bf16": False, "warmup": 2,
+    }  # fmt: skip
+    return Recipe(**(values | fields))
+
+
+@pytest.fixture
+def recipe_of() -> Callable[..., Recipe]:
+    """Makes a tiny recipe with some fields set."""
+    return tiny_recipe
+
+
+@pytest.fixture(scope="session")
+def save_model(
+    tiny_words: LexicalVocabulary, picture_batch: np.ndarray
+) -> Callable[..., tuple[TokenizerModel, dict[str, Any]]]:
+    """Writes a random model as a finished run does; its latents are spread over the words by the norm."""
+
+    def save(
+        folder: Path, vocabulary: LexicalVocabulary = tiny_words, **fields: Any
+    ) -> tuple[TokenizerModel, dict[str, Any]]:
+        folder.mkdir(parents=True, exist_ok=True)
+        config = model_config(tiny_recipe(**fields).model_dump(), vocabulary)
+        torch.manual_seed(3)
+        model = build_model(config, vocabulary)
+        # Half precision is what is stored, so the model held in memory has it too.
+        model.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
+        if model.latent_norm is not None:
+            pictures = torch.from_numpy(picture_batch).permute(0, 3, 1, 2).float() / 127.5 - 1
+            with torch.no_grad():
+                latents = model.autoencoder.encode(pictures).flatten(0, 1)
+            model.latent_norm.get_buffer("running_mean").copy_(latents.mean(0).half())
+            model.latent_norm.get_buffer("running_var").copy_(latents.var(0))
+        save_file(
+            {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors"
+        )
+        write_json(folder / "config.json", config)
+        return model.eval(), config
+
+    return save
+
+
+@pytest.fixture
+def tiny_folder(
+    tmp_path: Path, tiny: LexicalVocabulary, save_model: Callable[..., tuple[TokenizerModel, dict[str, Any]]]
+) -> Path:
+    """The folder of a random SPAE on the tiny vocabulary."""
+    save_model(tmp_path / "model", latent_spread=1.0)
+    return tmp_path / "model"
