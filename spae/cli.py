@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from spae.errors import SpaeError
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
@@ -31,9 +33,13 @@ def train(
     from spae.training.recipes import get_recipe
     from spae.training.trainer import Trainer
 
-    chosen = get_recipe(recipe).with_settings(set_ or [])
     folder = out or Path("runs/train") / recipe
-    scores = Trainer(chosen, folder, Console()).run(resume)
+    try:
+        chosen = get_recipe(recipe).with_settings(set_ or [])
+        scores = Trainer(chosen, folder, Console()).run(resume)
+    except SpaeError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
     for name, value in scores.items():
         typer.echo(f"{name}: {value:.4f}")
     typer.echo(f"written: {folder / 'model.safetensors'}")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -29,7 +29,7 @@ WHOLE_WORD = re.compile("[a-z]{3,}")
 
 @dataclass(frozen=True)
 class LexicalVocabulary:
-    """Words, their ids in the language model, and their frozen embeddings.
+    """Words and their frozen embeddings.
 
     Attributes:
         words: V distinct words, most frequent first (the order of the model's own ids, in which
@@ -101,12 +101,7 @@ class LexicalVocabulary:
                     header["source_sha256"],
                     header["join"],
                 )
-        except (OSError, KeyError, ValueError) as error:
-            raise WeightsError(f"{path} is not a vocabulary file ({error}): delete it and run again") from error
-        except Exception as error:
-            # safetensors raises its own SafetensorError, which derives from Exception alone.
-            if type(error).__name__ != "SafetensorError":
-                raise
+        except (OSError, KeyError, ValueError, InputError, SafetensorError) as error:
             raise WeightsError(f"{path} is not a vocabulary file ({error}): delete it and run again") from error
 
 

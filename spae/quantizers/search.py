@@ -36,7 +36,8 @@ class WordTable(nn.Module):
         self.words = len(codebook)
         self.max_bytes = max_bytes
         padding = -self.words % BLOCK
-        offset = codebook.float().square().sum(1) * -0.5
+        # In float64, so that the order of summing, which differs between machines, is rounded away.
+        offset = codebook.double().square().sum(1) * -0.5
         matrix = torch.cat([codebook, codebook.new_zeros(padding, codebook.shape[1])])
         self.register_buffer("matrix", matrix.to(dtype), persistent=False)
         self.register_buffer(
@@ -62,7 +63,7 @@ class WordTable(nn.Module):
         chunk = max(1, self.max_bytes // (len(self.matrix) * self.matrix.element_size()))
         found, margins = [rows.new_zeros(0, dtype=torch.long)], [rows.new_zeros(0)]
         for part in rows.split(chunk):
-            blocks = self.scores(part).view(len(part), -1, BLOCK)
+            blocks = self.scores(part).unflatten(1, (-1, BLOCK))
             tops = blocks.amax(2)
             block = tops.argmax(1)
             inside = blocks[torch.arange(len(part), device=rows.device), block]

@@ -46,7 +46,7 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("codebook", torch.randn(entries, width) / width**0.5)
         # No use yet: the first batch in training replaces every entry by one of its vectors.
         self.register_buffer("usage", torch.zeros(entries))
-        self.register_buffer("sums", self.codebook.clone())
+        self.register_buffer("sums", torch.zeros(entries, width))
 
     def forward(self, z: Tensor, depth: int | None = None) -> Quantized:
         """Args: z [B, N, C]. Returns one layer of ids [B, N] and embeddings [1, B, N, C], whatever `depth`."""

@@ -62,8 +62,8 @@ def candidate_pool(scores: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     Args:
         scores: [K, V], s of Eq. 6.
 
-    Returns: candidates [K, M] (padded with the best word) and their weights [K, M], uniform over the
-        pool, zero on padding, each row summing to 1.
+    Returns: candidates [K, M] (padded with words outside the pool) and their weights [K, M], uniform over
+        the pool, zero on padding, each row summing to 1.
     """
     inside = scores >= threshold
     inside[torch.arange(len(scores)), scores.argmax(1)] = True

@@ -70,6 +70,10 @@ def load_model(folder: Path) -> TokenizerModel:
         WeightsError: a file is missing or broken, or the vocabulary is not the one it was trained with.
     """
     config = load_config(folder)
+    if config["vocabulary"] not in VOCABULARIES:
+        raise WeightsError(
+            f"{folder} needs vocabulary {config['vocabulary']!r}, there is {', '.join(VOCABULARIES)}: train it anew"
+        )
     vocabulary = VOCABULARIES[config["vocabulary"]]()
     if vocabulary.fingerprint != config["vocabulary_sha256"]:
         raise WeightsError(
@@ -82,5 +86,6 @@ def load_model(folder: Path) -> TokenizerModel:
     except FileNotFoundError:
         raise WeightsError(f"{folder} holds no model.safetensors: train it with python -m spae train") from None
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{folder}/model.safetensors does not fit its config.json ({str(error)[:120]})") from error
+        reason = " ".join(str(error).split())[:120]
+        raise WeightsError(f"{folder}/model.safetensors does not fit its config.json ({reason})") from error
     return model.eval()

@@ -128,6 +128,8 @@ class LexicalTokenizer:
             part = tokens[start : start + BATCH]
             ids = [torch.tensor([picture.ids[layer] for picture in part]) for layer in range(len(part[0].ids))]
             used = list(range(1, len(ids) + 1)) if layers is None else layers
+            if any(not 1 <= layer <= len(ids) for layer in used):
+                raise InputError(f"these tokens have layers 1 to {len(ids)}, got {list(used)}")
             pictures = self._model.decode(self._model.quantizer.decode_ids(ids, used))
             pixels = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()
             drawn += list(pixels.permute(0, 2, 3, 1).numpy())

@@ -74,17 +74,18 @@ def entries() -> dict[str, TokenizerEntry]:
 
 
 def open_tokenizer(spec: str) -> Tokenizer:
-    """The tokenizer of that name, or in that folder (anything with a path separator is a folder).
+    """The tokenizer of that name, or in that folder (write ./spae for a folder called as a tokenizer is).
 
     Raises:
         UnknownName: there is neither.
         WeightsError: its files are missing or do not fit.
     """
-    if os.sep in spec or Path(spec).is_dir():
+    known = entries()
+    # A name wins over a folder of that name: this repository has one called spae.
+    if spec not in known and (os.sep in spec or Path(spec).is_dir()):
         from spae.tokenizers.lexical import LexicalTokenizer
 
         return LexicalTokenizer.from_pretrained(spec)
-    known = entries()
     if spec not in known:
         raise UnknownName("tokenizer", spec, [*known, PATH_HELP])
     module, _, attribute = known[spec].target.partition(":")
