@@ -24,7 +24,9 @@ def main() -> None:
 
 @app.command()
 def ls(
-    kind: Annotated[str | None, typer.Argument(help="tasks, tokenizers, backends or data; all of them by default.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="tasks, tokenizers, backends or data; all of them by default.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List tasks, tokenizers, language models and picture sets.
@@ -54,7 +56,7 @@ def ls(
 
 
 def _list(text: str | None) -> tuple[str, ...] | None:
-    """"a,b" as ("a", "b"), without repeats."""
+    """ "a,b" as ("a", "b"), without repeats."""
     if text is None:
         return None
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -65,10 +67,22 @@ def run(
     task: Annotated[str, typer.Option(help="Task names, by comma.")],
     tokenizer: Annotated[str, typer.Option(help="Tokenizer names or folders, by comma.")] = "spae,vqgan",
     llm: Annotated[str, typer.Option(help="Language model: a name that `ls backends` shows.")] = "smollm2",
-    data: Annotated[str | None, typer.Option(help="Picture set: a name that `ls data` shows, or a folder of class folders.")] = None,
-    setting: Annotated[str | None, typer.Option(help="Setting ids by comma, for example i1-s1-r0; all by default.")] = None,
-    layers: Annotated[list[str] | None, typer.Option(help="Layers whose words are shown, for example 1-2; repeat for several subsets. Default 1-2.")] = None,
-    scoring: Annotated[str, typer.Option(help="Scoring rules by comma: exact, prefix, contains, ranked.")] = "ranked,exact",
+    data: Annotated[
+        str | None, typer.Option(help="Picture set: a name that `ls data` shows, or a folder of class folders.")
+    ] = None,
+    setting: Annotated[
+        str | None, typer.Option(help="Setting ids by comma, for example i1-s1-r0; all by default.")
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(help="Layers whose words are shown, for example 1-2; repeat for several subsets. Default 1-2."),
+    ] = None,
+    scoring: Annotated[
+        str,
+        typer.Option(
+            help="Scoring rules by comma: ranked (likeliest class), or the published exact, prefix, contains."
+        ),
+    ] = "ranked",
     prompt: Annotated[str, typer.Option(help="Prompt style: gpt or palm.")] = "gpt",
     limit: Annotated[int, typer.Option(min=1, help="Episodes a setting.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 0,
@@ -130,6 +144,24 @@ def report(
     if format not in ("html", "md", "csv"):
         raise UsageError(f"--format is html, md or csv, got {format!r}")
     typer.echo(render(folder, format), nl=False)  # type: ignore[arg-type]
+
+
+cache = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Stored replies.")
+app.add_typer(cache, name="cache")
+
+
+@cache.command("export")
+def cache_export(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The --out of a run.")],
+    file: Annotated[Path, typer.Argument(help="The .jsonl file to write, one reply a line.")],
+) -> None:
+    """Write the replies behind a run's records to a file that can be committed and reviewed.
+
+    Example: python -m benchmarks cache export runs/demo results/replies/demo.jsonl
+    """
+    from benchmarks.replies import export_run
+
+    typer.echo(f"{export_run(folder, file)} replies written to {file}")
 
 
 def run_command_line() -> None:

@@ -18,7 +18,9 @@ class RunConfig(BaseModel):
     tokenizers: tuple[str, ...] = Field(min_length=1, description="names in the tokenizer registry, or folders")
     llm: str = Field(description="name in the backend registry, with its argument")
     dtype: str = Field(default="float32", description="arithmetic of a local model")
-    data: str | None = Field(default=None, description="name of a picture set or a path; None is the task's own default")
+    data: str | None = Field(
+        default=None, description="name of a picture set or a path; None is the task's own default"
+    )
     settings: tuple[str, ...] | None = Field(default=None, description="setting ids; None is all of the task's")
     layers: tuple[str, ...] = Field(min_length=1, description="layer subsets, '1-2'; a flat tokenizer has layer 1 only")
     scorings: tuple[str, ...] = Field(min_length=1, description="scoring rules")

@@ -116,6 +116,8 @@ def _views(tokenizers: list[Tokenizer], subsets: tuple[str, ...]) -> Iterator[Vi
             raise UsageError(f"two tokenizers are called {tokenizer.name!r}: rename one in its config.json")
         for text in subsets:
             wanted = sorted(set(layer_numbers(text)))
+            if not wanted:
+                raise UsageError(f"a range of --layers runs upwards, got {text!r}")
             if tokenizer.depth == 1:
                 wanted = [1]  # a flat tokenizer has its one layer, whatever part of a pyramid is compared with it
             elif wanted[-1] > tokenizer.depth:

@@ -12,19 +12,16 @@ from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
 from benchmarks.exhibits import make_exhibits
 from benchmarks.plan import Plan, make_plan
+from benchmarks.replies import committed_replies, reply_store
 from benchmarks.runner import Runner
-from llm_backends.cache import ReplyCache
 from llm_backends.cached import CachedBackend, CacheMode
 from llm_backends.registry import find_backend, open_backend
-from llm_backends.replay import ReplayLayer
 from results.exhibit import save_exhibits
+from results.record import sha256_of
 from results.report import load_tables, write_reports
 from results.store import RunStore
 from results.table_formats import to_rich
-from spae.cache_folder import cache_folder
 
-# Replies that come with the project, one file a task and model.
-REPLIES = Path(__file__).parent.parent / "results" / "replies"
 RUNS = Path("runs")
 
 
@@ -80,10 +77,7 @@ def run_benchmark(options: RunOptions) -> Path:
     find_backend(config.llm)  # a wrong name is told before pictures are read
     plan = make_plan(config)
     inner = open_backend(config.llm, dtype=config.dtype)
-    layers = [ReplayLayer(path) for path in sorted(REPLIES.glob("*.jsonl"))]
-    backend = CachedBackend(
-        lambda: inner, inner.identity, ReplyCache(cache_folder() / "replies.sqlite"), layers, options.mode
-    )
+    backend = CachedBackend(lambda: inner, inner.identity, reply_store(), committed_replies(), options.mode)
     store = _open_store(options, plan)
     for job in plan.jobs:
         job.samples.save(store.folder / f"episodes-{job.task.name}.json")
@@ -112,8 +106,6 @@ def _open_store(options: RunOptions, plan: Plan) -> RunStore:
     }
     if options.out is not None:
         return RunStore.create(options.out, run, options.resume)
-    from results.record import sha256_of
-
     folder = RUNS / f"{'-'.join(plan.config.tasks)}-{sha256_of(run)[:10]}"
     if options.mode == "live" and not options.resume:
         return RunStore.restart(folder, run)

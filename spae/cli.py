@@ -21,7 +21,9 @@ def main() -> None:
 def train(
     recipe: Annotated[str, typer.Option(help="Name of a recipe, for example picto_spae.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/train/RECIPE by default.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the recipe, key=value; repeatable.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A field of the recipe, key=value; repeatable.")
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint in the folder.")] = False,
 ) -> None:
     """Train a tokenizer.

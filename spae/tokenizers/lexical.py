@@ -106,7 +106,9 @@ class LexicalTokenizer:
         ids = [layer.clone() for layer in quantized.ids]
         close = torch.stack([margin.amin(1) for margin in quantized.margins]).amin(0) < NEAR_TIE
         for i in close.nonzero()[:, 0].tolist():
-            for layer, exact in zip(ids, self._exact_model().encode(pictures[i : i + 1].double(), depth).ids, strict=True):
+            for layer, exact in zip(
+                ids, self._exact_model().encode(pictures[i : i + 1].double(), depth).ids, strict=True
+            ):
                 layer[i] = exact[0]
         return [self._tokens([layer[i].tolist() for layer in ids]) for i in range(len(batch))]
 
@@ -118,7 +120,9 @@ class LexicalTokenizer:
     def _tokens(self, ids: list[list[int]]) -> PictureTokens:
         grids = [grid[-2:] for grid in self._model.quantizer.pyramid.layers[: len(ids)]]
         words = tuple(tuple(self._words[i] for i in layer) for layer in ids)
-        return PictureTokens(tuple(map(tuple, ids)), words, tuple((rows, columns) for rows, columns in grids), self._join)
+        return PictureTokens(
+            tuple(map(tuple, ids)), words, tuple((rows, columns) for rows, columns in grids), self._join
+        )
 
     @torch.inference_mode()
     def decode(self, tokens: Sequence[PictureTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:

@@ -27,7 +27,9 @@ def save_checkpoint(folder: Path, step: int, recipe: str, groups: dict[str, dict
         recipe: fingerprint of the recipe.
         groups: tensors by group ("model", "ema", "optimizer") and name.
     """
-    tensors = {f"{group}/{name}": value.detach().clone() for group, part in groups.items() for name, value in part.items()}
+    tensors = {
+        f"{group}/{name}": value.detach().clone() for group, part in groups.items() for name, value in part.items()
+    }
     path = folder / f"step-{step:06d}.safetensors"
     with atomic_path(path) as draft:
         save_file(tensors, draft, {"step": str(step), "recipe": recipe})

@@ -53,7 +53,13 @@ class Objective:
         used = torch.cat([ids.flatten() for ids in quantized.ids]).unique().numel()
         full = depths == len(quantized.embeddings)
         full_mse = F.mse_loss(redrawn[full], pictures[: recipe.drawn][full]).item() if full.any() else mse.item()
-        terms = {"mse_all_layers": full_mse, "words_used": float(used), "mse": mse.item(), "commitment": commit.item(), "z_norm": z.detach().norm(dim=-1).mean().item()}
+        terms = {
+            "mse_all_layers": full_mse,
+            "words_used": float(used),
+            "mse": mse.item(),
+            "commitment": commit.item(),
+            "z_norm": z.detach().norm(dim=-1).mean().item(),
+        }
         if self.pools and isinstance(model.quantizer, StreamingAverageQuantizer):
             targets: tuple[Tensor, ...] = quantized.targets[: len(self.pools)]
             if len(z) > recipe.drawn:

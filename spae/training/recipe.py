@@ -28,16 +28,22 @@ class Recipe(BaseModel):
     entries: int = Field(default=1024, gt=0, description="entries of a learned codebook (vq)")
     width: int = Field(default=256, gt=0, description="width of a learned codebook (vq)")
     latent_spread: float = Field(
-        default=0.0, ge=0, description="hold latents to so many times the frozen codebook's spread (LatentNorm); 0: free"
+        default=0.0,
+        ge=0,
+        description="hold latents to so many times the frozen codebook's spread (LatentNorm); 0: free",
     )
 
-    thresholds: tuple[float, ...] = Field(default=(), description="rho_l of Eq. 4 for layers 1..D'; none: no semantic loss")
+    thresholds: tuple[float, ...] = Field(
+        default=(), description="rho_l of Eq. 4 for layers 1..D'; none: no semantic loss"
+    )
     semantic_positions: int = Field(default=4, gt=0, description="positions of a layer scored in one step")
     alpha: float = Field(default=1.0, ge=0, description="factor of the semantic term in Eq. 9")
     weight_low: float = Field(default=0.0, ge=0, description="least dynamic weight w")
     weight_high: float = Field(default=1.0, ge=0, description="greatest dynamic weight w")
     beta: float = Field(default=0.33, ge=0, description="factor of the commitment term in Eq. 8")
-    prefix_share: float = Field(default=0.2, ge=0, lt=1, description="part of a batch decoded from its first layers only")
+    prefix_share: float = Field(
+        default=0.2, ge=0, lt=1, description="part of a batch decoded from its first layers only"
+    )
     augment: float = Field(default=1.0, ge=0, description="strength of the random changes of the pictures")
 
     steps: int = Field(gt=0)
@@ -80,7 +86,9 @@ class Recipe(BaseModel):
         for setting in settings:
             key, equals, value = setting.partition("=")
             if not equals or key not in changed:
-                raise InputError(f"--set takes key=value with a key of the recipe, got {setting!r}: {', '.join(changed)}")
+                raise InputError(
+                    f"--set takes key=value with a key of the recipe, got {setting!r}: {', '.join(changed)}"
+                )
             try:
                 changed[key] = json.loads(value)
             except json.JSONDecodeError:

@@ -120,9 +120,7 @@ class Trainer:
             group["lr"] = recipe.rate(step)
         pictures, labels = batch_at(step, generator)
         with accelerator.autocast():
-            total, terms = objective(
-                model, pictures.to(accelerator.device), labels.to(accelerator.device), generator
-            )
+            total, terms = objective(model, pictures.to(accelerator.device), labels.to(accelerator.device), generator)
         if not math.isfinite(terms["total"]):
             raise TrainingError(
                 f"the loss must be finite, got {terms} at step {step}: lower learning_rate and pass --resume to go on "

@@ -1,0 +1,96 @@
+"""A run without weights: a tokenizer that reads words off a picture's colours, and a scripted model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import benchmarks.plan
+import benchmarks.replies
+from spae.errors import UnknownName
+from spae.tokens import PictureTokens
+
+NAMES = ("ant", "lion", "vase", "crate", "school bus", "trifle")
+
+
+class ColourTokenizer:
+    """Five words in layers of 1 and 4, from the picture's bytes alone."""
+
+    depth = 2
+    size = 8
+
+    def __init__(self, name: str = "colours", depth: int = 2) -> None:
+        self.name = name
+        self.depth = depth
+        self.fingerprint = hashlib.sha256(name.encode()).hexdigest()
+        self.encoded = 0
+
+    def prepare(self, picture: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(picture).resize((8, 8)))
+
+    def encode(self, pictures: Sequence[np.ndarray], depth: int | None = None) -> list[PictureTokens]:
+        self.encoded += len(pictures)
+        return [self._tokens(picture, depth or self.depth) for picture in pictures]
+
+    def _tokens(self, picture: np.ndarray, depth: int) -> PictureTokens:
+        value = int(self.prepare(picture).astype(int).sum()) % 977
+        layers = [(value,), (value + 1, value + 2, value + 3, value + 4)][:depth]
+        words = tuple(tuple(f"word{i}" for i in layer) for layer in layers)
+        return PictureTokens(tuple(layers), words, ((1, 1), (2, 2))[:depth])
+
+    def decode(self, tokens: Sequence[PictureTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
+        shade = 60 * len(layers or range(self.depth))
+        return [np.full((8, 8, 3), shade, np.uint8) for _ in tokens]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Six classes of seven pictures."""
+    random = np.random.default_rng(0)
+    for name in NAMES:
+        folder = tmp_path / "photos" / name.replace(" ", "_")
+        folder.mkdir(parents=True)
+        for i in range(7):
+            Image.fromarray(random.integers(0, 256, (12, 10, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def tokenizers(monkeypatch: pytest.MonkeyPatch) -> dict[str, ColourTokenizer]:
+    """The tokenizers that `--tokenizer colours,flat` opens."""
+    known = {"colours": ColourTokenizer(), "flat": ColourTokenizer("flat", depth=1)}
+
+    def open_tokenizer(name: str) -> ColourTokenizer:
+        if name not in known:
+            raise UnknownName("tokenizer", name, known)
+        return known[name]
+
+    monkeypatch.setattr(benchmarks.plan, "open_tokenizer", open_tokenizer)
+    return known
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder and cache, and no committed replies."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(benchmarks.replies, "COMMITTED", tmp_path / "replies")
+    return tmp_path
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., str]:
+    """Writes a script and gives its `--llm`."""
+
+    def write(name: str = "script", **parts: object) -> str:
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"default": " lion\n", "default_likelihood": -3.0} | parts))
+        return f"scripted:{path}"
+
+    return write

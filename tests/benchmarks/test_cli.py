@@ -1,0 +1,253 @@
+"""The command line as a user types it, in process, with a scripted model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cli import run_command_line
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs `python -m benchmarks ...`: exit code, output and error output."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
+        try:
+            run_command_line()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("home", "tokenizers")
+Command = Callable[..., tuple[int, str, str]]
+
+
+def test_ls_names_what_there_is(command: Command) -> None:
+    code, out, _ = command("ls")
+    assert code == 0
+    for name in ("miniimagenet-2way", "miniimagenet-5way", "spae", "vqgan", "smollm2", "pictograms"):
+        assert name in out
+
+
+@pytest.mark.parametrize("kind", ["tasks", "tokenizers", "backends", "data"])
+def test_ls_json_is_a_list_of_named_entries(command: Command, kind: str) -> None:
+    code, out, _ = command("ls", kind, "--json")
+    entries = json.loads(out)
+    assert code == 0 and entries and all(entry["name"] and entry["title"] for entry in entries)
+
+
+def test_run_writes_records_summary_and_reports(command: Command, photos: Path, script: Callable[..., str]) -> None:
+    code, out, err = command(
+        "run", "--task", "miniimagenet-2way", "--tokenizer", "colours,flat", "--llm", script(), "--data", photos,
+        "--setting", "i1-s1-r0,i0-s1-r0", "--scoring", "exact,ranked", "--limit", 3, "--out", "out",
+    )  # fmt: skip
+    assert code == 0, err
+    records = [json.loads(line) for line in Path("out/records.jsonl").read_text().splitlines()]
+    assert len(records) == 2 * 2 * 2 * 3
+    for record in records:
+        if record["scoring"] == "exact":
+            assert record["reply"] == " lion\n"
+            assert record["value"] == float(record["answer"] == "lion")
+    cells = json.loads(Path("out/summary.json").read_text())
+    assert {cell["setting"] for cell in cells} == {"i1-s1-r0", "i0-s1-r0"}
+    exact = next(c for c in cells if c["scoring"] == "exact" and c["tokenizer"] == "colours" and c["n"] == 3)
+    right = [
+        r
+        for r in records
+        if r["scoring"] == "exact" and r["tokenizer"] == "colours" and r["setting"] == exact["setting"]
+    ]
+    assert exact["value"] == pytest.approx(sum(r["value"] for r in right) / 3)
+    # Both tokenizers were asked about the same episodes, in words of their own.
+    by_tokenizer = {name: [r for r in records if r["tokenizer"] == name] for name in ("colours", "flat")}
+    assert [r["sample_fingerprint"] for r in by_tokenizer["colours"]] == [
+        r["sample_fingerprint"] for r in by_tokenizer["flat"]
+    ]
+    assert {r["layers"] for r in by_tokenizer["flat"]} == {"1"} and {r["layers"] for r in by_tokenizer["colours"]} == {
+        "1-2"
+    }
+    assert "colours" in out
+    for name in ("report.md", "report.html", "episodes-miniimagenet-2way.json"):
+        assert Path("out", name).stat().st_size > 100
+
+
+def test_report_prints_each_format(command: Command, photos: Path, script: Callable[..., str]) -> None:
+    assert (
+        command(
+            "run",
+            "--task",
+            "miniimagenet-2way",
+            "--tokenizer",
+            "colours",
+            "--llm",
+            script(),
+            "--data",
+            photos,
+            "--limit",
+            2,
+            "--out",
+            "out",
+        )[0]
+        == 0
+    )
+    assert command("report", "out")[1].startswith("#")
+    assert "<html" in command("report", "out", "--format", "html")[1]
+    assert "," in command("report", "out", "--format", "csv")[1].splitlines()[0]
+
+
+def arguments(photos: Path, llm: str, *more: object) -> tuple[object, ...]:
+    return (
+        "run", "--task", "miniimagenet-2way", "--tokenizer", "colours", "--llm", llm, "--data", photos,
+        "--setting", "i1-s1-r0", "--limit", 3, *more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({"--task": "miniimagenet-5wya"}, "did you mean 'miniimagenet-5way'", id="task"),
+        pytest.param({"--tokenizer": "colour"}, "did you mean 'colours'", id="tokenizer"),
+        pytest.param({"--llm": "smolm2"}, "did you mean 'smollm2'", id="llm"),
+        pytest.param({"--setting": "i1-s2-r0"}, "i1-s2-r0", id="setting"),
+        pytest.param({"--scoring": "fuzzy"}, "--scoring exact,prefix,contains,ranked", id="scoring"),
+        pytest.param({"--prompt": "claude"}, "gpt or palm", id="prompt"),
+        pytest.param({"--layers": "3-1"}, "3-1", id="layers-backwards"),
+        pytest.param({"--layers": "1-9"}, "layers 1 to 2", id="layers-too-deep"),
+        pytest.param({"--layers": "all"}, "1-2 or 1,3", id="layers-no-number"),
+        pytest.param({"--data": "nowhere/at/all"}, "nowhere/at/all", id="data"),
+        pytest.param({"--task": ","}, "--task needs at least one", id="no-task"),
+    ],
+)
+def test_bad_options_end_with_one_line_and_2(
+    command: Command, photos: Path, script: Callable[..., str], change: dict[str, str], words: str
+) -> None:
+    given = list(arguments(photos, script()))
+    for option, value in change.items():
+        if option in given:
+            given[given.index(option) + 1] = value
+        else:
+            given += [option, value]
+    code, _, err = command(*given)
+    assert code == 2
+    assert words in err and err.count("\n") == 1 and err.startswith("error: ")
+
+
+def test_one_class_and_an_empty_folder_are_refused(
+    command: Command, tmp_path: Path, photos: Path, script: Callable[..., str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "one" / "ant").mkdir(parents=True)
+    (photos / "ant" / "0.png").rename(tmp_path / "one" / "ant" / "0.png")
+    for folder in ("empty", "one"):
+        code, _, err = command(*arguments(tmp_path / folder, script()))
+        assert code == 2 and err.count("\n") == 1 and folder in err
+
+
+def test_a_corrupt_picture_is_named_before_the_model_is_asked(
+    command: Command, photos: Path, script: Callable[..., str]
+) -> None:
+    for path in photos.rglob("*.png"):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    code, _, err = command(*arguments(photos, script(), "--out", "out"))
+    assert code == 2 and ".png" in err and err.count("\n") == 1
+    assert not Path("out/records.jsonl").exists()
+
+
+def test_cache_only_fails_on_a_miss_and_keeps_what_is_there(
+    command: Command, photos: Path, script: Callable[..., str]
+) -> None:
+    llm = script()
+    assert command(*arguments(photos, llm, "--out", "out"))[0] == 0
+    before = Path("out/records.jsonl").read_bytes()
+    # The same folder with more episodes is another run; another folder needs replies that are not there.
+    code, _, err = command("run", "--task", "miniimagenet-2way", "--tokenizer", "colours", "--llm", llm, "--data", photos,
+                           "--setting", "i1-s1-r0", "--limit", 9, "--cache-only", "--out", "more")  # fmt: skip
+    assert code == 2 and "--cache-only" in err and err.count("\n") == 1
+    assert Path("out/records.jsonl").read_bytes() == before
+    assert command(*arguments(photos, llm, "--cache-only", "--out", "again"))[0] == 0
+    assert Path("again/records.jsonl").read_bytes() == before
+
+
+def test_live_and_cached_records_are_the_same_bytes(command: Command, photos: Path, script: Callable[..., str]) -> None:
+    llm = script()
+    assert command(*arguments(photos, llm, "--out", "first"))[0] == 0
+    assert command(*arguments(photos, llm, "--live", "--out", "live"))[0] == 0
+    assert Path("first/records.jsonl").read_bytes() == Path("live/records.jsonl").read_bytes()
+    calls = [json.loads(line) for line in Path("live/calls.jsonl").read_text().splitlines()]
+    assert calls and not any(call["cached"] for call in calls)
+
+
+def test_resume_is_asked_for_and_makes_what_is_missing(
+    command: Command, photos: Path, script: Callable[..., str]
+) -> None:
+    llm = script()
+    assert command(*arguments(photos, llm, "--out", "out"))[0] == 0
+    path = Path("out/records.jsonl")
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1][: len(lines[1]) // 2])  # as a kill in the middle of a line leaves it
+    code, _, err = command(*arguments(photos, llm, "--out", "out"))
+    assert code == 2 and "--resume" in err
+    assert command(*arguments(photos, llm, "--out", "out", "--resume"))[0] == 0
+    assert path.read_bytes() == whole
+
+
+def test_another_run_in_the_same_folder_is_refused_with_the_difference(
+    command: Command, photos: Path, script: Callable[..., str]
+) -> None:
+    llm = script()
+    assert command(*arguments(photos, llm, "--out", "out"))[0] == 0
+    code, _, err = command(*arguments(photos, llm, "--out", "out", "--resume", "--seed", 1))
+    assert code == 2 and "seed" in err
+
+
+def test_cache_only_and_live_exclude_each_other(command: Command, photos: Path, script: Callable[..., str]) -> None:
+    assert command(*arguments(photos, script(), "--live", "--cache-only"))[0] == 2
+
+
+def test_exported_replies_replay_elsewhere(
+    command: Command, photos: Path, script: Callable[..., str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = script()
+    assert command(*arguments(photos, llm, "--out", "out"))[0] == 0
+    code, out, _ = command("cache", "export", "out", home / "replies" / "demo.jsonl")
+    assert code == 0 and out.startswith("3 replies")
+    monkeypatch.setenv("SPAE_CACHE", str(home / "another"))
+    assert command(*arguments(photos, llm, "--cache-only", "--out", "replayed"))[0] == 0
+    assert Path("replayed/records.jsonl").read_bytes() == Path("out/records.jsonl").read_bytes()
+
+
+def test_the_folder_named_by_the_run_is_used_again(command: Command, photos: Path, script: Callable[..., str]) -> None:
+    llm = script()
+    assert command(*arguments(photos, llm))[0] == 0
+    (folder,) = Path("runs").iterdir()
+    before = (folder / "records.jsonl").read_bytes()
+    assert command(*arguments(photos, llm))[0] == 0
+    assert [path for path in Path("runs").iterdir()] == [folder]
+    assert (folder / "records.jsonl").read_bytes() == before
+
+
+def test_help_and_ls_import_nothing_heavy() -> None:
+    heavy = {"torch", "numpy", "pydantic", "transformers", "pandas"}
+    code = (
+        "import sys; sys.argv = ['benchmarks', 'ls']\n"
+        "from benchmarks.cli import app\n"
+        "try: app()\n"
+        "except SystemExit: pass\n"
+        f"print('HEAVY', sorted({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.rstrip().endswith("HEAVY []")
