@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -118,7 +118,7 @@ def run(
             settings=_list(setting),
             layers=tuple(layers or ("1-2",)),
             scorings=_list(scoring) or (),
-            style=prompt,
+            style=cast("Literal['gpt', 'palm']", prompt),
             limit=limit,
             seed=seed,
             dtype=dtype,

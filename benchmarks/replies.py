@@ -35,7 +35,7 @@ def export_run(folder: Path, file: Path) -> int:
     keys = []
     sources: list[ReplyCache | ReplayLayer] = [reply_store(), *committed_replies()]
     for source in sources:
-        for key in source.keys():
+        for key in source.keys():  # noqa: SIM118 (a method of the stores, they are no mappings)
             entry = source.entry(key)
             if entry is None:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -36,7 +37,7 @@ class RunOptions:
     settings: tuple[str, ...] | None
     layers: tuple[str, ...]
     scorings: tuple[str, ...]
-    style: str
+    style: Literal["gpt", "palm"]
     limit: int
     seed: int
     dtype: str

@@ -45,3 +45,30 @@ def train(
     for name, value in scores.items():
         typer.echo(f"{name}: {value:.4f}")
     typer.echo(f"written: {folder / 'model.safetensors'}")
+
+
+@app.command()
+def evaluate(
+    tokenizer: Annotated[str, typer.Argument(help="spae, vqgan, or a folder that train wrote.")],
+) -> None:
+    """Print how a trained model redraws and names pictograms it never saw.
+
+    Example: python -m spae evaluate spae
+    """
+    from spae.data.pictograms import load_pictograms
+    from spae.tokenizers.build import load_config, load_model
+    from spae.tokenizers.lexical import EMBEDDED
+    from spae.training.evaluate import held_out_scores, label_scores
+    from spae.vocabulary import VOCABULARIES
+
+    try:
+        folder = EMBEDDED / f"picto_{tokenizer}" if tokenizer in ("spae", "vqgan") else Path(tokenizer)
+        model, config = load_model(folder), load_config(folder)
+        pictograms = load_pictograms()
+        scores = label_scores(pictograms, VOCABULARIES[config["vocabulary"]]().words)
+        found = held_out_scores(model, pictograms, config["size"], scores)
+    except SpaeError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    for name, value in found.items():
+        typer.echo(f"{name}: {value:.4f}")

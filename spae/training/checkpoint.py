@@ -53,7 +53,7 @@ def load_checkpoint(folder: Path, recipe: str) -> tuple[int, dict[str, dict[str,
                     "resume with the same recipe and settings, or train into another folder"
                 )
             groups: dict[str, dict[str, Tensor]] = {}
-            for key in file.keys():
+            for key in file.keys():  # noqa: SIM118 (an open safetensors file is no mapping)
                 group, _, name = key.partition("/")
                 groups.setdefault(group, {})[name] = file.get_tensor(key)
         return int(header["step"]), groups

@@ -5,11 +5,16 @@ P pictures, R side in pixels, V words, D layers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from spae.data.pictograms import Pictograms
 from spae.quantizers import StreamingAverageQuantizer
+from spae.semantics.label_text import similarity, text_features
 from spae.tokenizers.model import TokenizerModel
+from spae.training.pictures import held_out_pictures
 
 
 @torch.no_grad()
@@ -60,4 +65,26 @@ def word_aptness(
         values = torch.cat(parts)
         results[f"aptness/layer_{layer}"] = values.mean().item()
         results[f"apt_words/layer_{layer}"] = (values >= 0.9).float().mean().item()
+    return results
+
+
+def label_scores(pictograms: Pictograms, words: Sequence[str]) -> Tensor:
+    """s of Eq. 6 between every concept's name and every word. [K, V]."""
+    return similarity(text_features([concept.name for concept in pictograms.concepts]), text_features(words))
+
+
+def held_out_scores(model: TokenizerModel, pictograms: Pictograms, size: int, scores: Tensor) -> dict[str, float]:
+    """Both scores on both kinds of pictures that training never sees.
+
+    Args:
+        size: side of the model's pictures.
+        scores: [K, V], as `label_scores` gives; unused for a learned codebook.
+
+    Returns: "held_out_style/..." for the concepts trained on in other styles, "held_out_concept/..." for the others.
+    """
+    results: dict[str, float] = {}
+    for name, new in (("style", False), ("concept", True)):
+        pictures, labels = held_out_pictures(pictograms, size, new)
+        found = redrawing_error(model, pictures) | word_aptness(model, pictures, labels, scores)
+        results |= {f"held_out_{name}/{key}": value for key, value in found.items()}
     return results

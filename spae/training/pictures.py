@@ -1,6 +1,6 @@
 """The embedded pictograms as training batches and as a held-out set.
 
-B batch, S stored side, R side of the model, K labels.
+B batch, S stored side, R side of the model.
 """
 
 from __future__ import annotations
@@ -44,13 +44,8 @@ class PictogramBatches:
     seed: int
     strength: float
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The K texts that label ids point to: every concept's name."""
-        return tuple(concept.name for concept in self.pictograms.concepts)
-
     def at(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Pictures [B, 3, R, R] in [-1, 1] and labels [B] of `step`: epochs of all training rows, shuffled anew."""
+        """Pictures [B, 3, R, R] in [-1, 1] and concepts [B] of `step`: epochs of all training rows, shuffled anew."""
         rows = self.pictograms.train_rows()
         epoch, place = divmod(step * self.batch, len(rows))
         order = np.concatenate([self._order(epoch, rows), self._order(epoch + 1, rows)])

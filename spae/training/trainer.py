@@ -10,6 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -20,9 +21,10 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from spae.cache_folder import atomic_path
+from spae.data.pictograms import Pictograms
 from spae.errors import TrainingError
 from spae.losses.semantic import Pool
-from spae.semantics.label_text import candidate_pool, similarity, text_features
+from spae.semantics.label_text import candidate_pool
 from spae.tokenizers.build import build_model, model_config
 from spae.tokenizers.model import TokenizerModel
 from spae.training.checkpoint import (
@@ -32,14 +34,41 @@ from spae.training.checkpoint import (
     save_checkpoint,
     write_json,
 )
-from spae.training.evaluate import redrawing_error, word_aptness
+from spae.training.evaluate import held_out_scores, label_scores
 from spae.training.objective import Objective
-from spae.training.pictures import held_out_pictures, open_pictograms
+from spae.training.pictures import PictogramBatches, open_pictograms
 from spae.training.recipe import Recipe
-from spae.vocabulary import VOCABULARIES
+from spae.vocabulary import VOCABULARIES, LexicalVocabulary
+
+LOG_EVERY = 10
 
 
 @dataclass
+class State:
+    """What changes in training: with the recipe, all that a resumed run needs.
+
+    Attributes:
+        average: the exponential moving average of the model's state.
+        step: steps done.
+    """
+
+    accelerator: Accelerator
+    model: TokenizerModel
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    step: int
+
+    def groups(self) -> dict[str, dict[str, Tensor]]:
+        """As a checkpoint holds it."""
+        names = [name for name, _ in self.model.named_parameters()]
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.average,
+            "optimizer": optimizer_tensors(self.optimizer, names),
+        }
+
+
+@dataclass(frozen=True)
 class Trainer:
     """One run of a recipe into a folder.
 
@@ -65,90 +94,92 @@ class Trainer:
         recipe = self.recipe
         torch.manual_seed(recipe.seed)
         accelerator = Accelerator(mixed_precision="bf16" if recipe.bf16 else "no", step_scheduler_with_optimizer=False)
+        if accelerator.num_processes > 1:
+            raise TrainingError(f"training takes one process for now, got {accelerator.num_processes}: launch one")
         vocabulary = VOCABULARIES[recipe.vocabulary]()
         config = model_config(recipe.model_dump(), vocabulary)
-        model = build_model(config, vocabulary, torch.bfloat16 if recipe.bf16 else torch.float32)
         batches = open_pictograms(recipe.batch, recipe.size, recipe.seed, recipe.augment)
-        scores = torch.empty(0)
-        if recipe.quantizer == "saq":
-            scores = similarity(text_features(batches.labels), text_features(vocabulary.words))
-        pools = tuple(Pool(*candidate_pool(scores, threshold)) for threshold in recipe.thresholds)
-        objective = Objective(recipe, pools)
+        scores = label_scores(batches.pictograms, vocabulary.words) if recipe.quantizer == "saq" else torch.empty(0)
+        state = self._begin(accelerator, build_model(config, vocabulary, _search(recipe)), resume)
+        objective = Objective(recipe, _pools(recipe, scores, accelerator.device))
+        write_json(self.folder / "recipe.json", recipe.model_dump(mode="json"))
+        self._trim_log(state.step)
+        final: dict[str, float] = {}
+        with self._progress() as progress, SummaryWriter(self.folder / "tensorboard", purge_step=state.step) as writer:
+            bar = progress.add_task(recipe.name, total=recipe.steps, completed=state.step, note="")
+            while state.step < recipe.steps:
+                terms = self._step(state, objective, batches)
+                progress.update(bar, completed=state.step, note=f"mse {terms['mse']:.3f} total {terms['total']:.3f}")
+                last = state.step == recipe.steps
+                if state.step % LOG_EVERY == 0 or last:
+                    self._log(writer, state.step, {f"train/{name}": value for name, value in terms.items()})
+                if state.step % recipe.evaluate_every == 0 or last:
+                    final = self._evaluate(state, config, vocabulary, batches.pictograms, scores)
+                    self._log(writer, state.step, final)
+                if state.step % recipe.checkpoint_every == 0 or last:
+                    save_checkpoint(self.folder, state.step, recipe.fingerprint, state.groups())
+        self._write_model(state.average, config)
+        return final or self._evaluate(state, config, vocabulary, batches.pictograms, scores)
+
+    def _begin(self, accelerator: Accelerator, model: TokenizerModel, resume: bool) -> State:
+        """A fresh start, or the newest checkpoint."""
+        recipe = self.recipe
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
         )
-        names = [name for name, _ in model.named_parameters()]
-        average = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        start = 0
-        if resume:
-            start, groups = load_checkpoint(self.folder, recipe.fingerprint)
+        step, groups = load_checkpoint(self.folder, recipe.fingerprint) if resume else (0, {})
+        if groups:
             model.load_state_dict(groups["model"])
-            average = groups["ema"]
-            restore_optimizer(optimizer, names, groups["optimizer"])
+            restore_optimizer(optimizer, [name for name, _ in model.named_parameters()], groups["optimizer"])
         model, optimizer = accelerator.prepare(model, optimizer)
-        write_json(self.folder / "recipe.json", recipe.model_dump(mode="json"))
-        self._trim_log(start)
-        writer = SummaryWriter(self.folder / "tensorboard", purge_step=start)
-        final: dict[str, float] = {}
-        with self._progress() as progress:
-            bar = progress.add_task(recipe.name, total=recipe.steps, completed=start, note="")
-            for step in range(start, recipe.steps):
-                terms = self._step(step, model, optimizer, objective, batches.at, accelerator, average)
-                done = step + 1
-                progress.update(bar, completed=done, note=f"mse {terms['mse']:.3f} total {terms['total']:.3f}")
-                if done % 10 == 0:
-                    self._log(writer, done, {f"train/{name}": value for name, value in terms.items()})
-                if done % recipe.evaluate_every == 0 or done == recipe.steps:
-                    final = self._evaluate(average, config, vocabulary, batches.pictograms, scores)
-                    self._log(writer, done, final)
-                if done % recipe.checkpoint_every == 0 or done == recipe.steps:
-                    groups = {
-                        "model": accelerator.unwrap_model(model).state_dict(),
-                        "ema": average,
-                        "optimizer": optimizer_tensors(optimizer, names),
-                    }
-                    save_checkpoint(self.folder, done, recipe.fingerprint, groups)
-        writer.close()
-        self._write_model(average, config)
-        return final
+        average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        for name, value in groups.get("ema", {}).items():
+            average[name].copy_(value)
+        return State(accelerator, model, optimizer, average, step)
 
-    def _step(self, step, model, optimizer, objective, batch_at, accelerator, average) -> dict[str, float]:  # type: ignore[no-untyped-def]
-        recipe = self.recipe
-        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-        torch.manual_seed(recipe.seed * 1_000_003 + step)
-        for group in optimizer.param_groups:
+    def _step(self, state: State, objective: Objective, batches: PictogramBatches) -> dict[str, float]:
+        """One step; every term of the loss by its name."""
+        recipe, accelerator, step = self.recipe, state.accelerator, state.step
+        chance = recipe.seed * 1_000_003 + step
+        generator = torch.Generator().manual_seed(chance)
+        torch.manual_seed(chance)
+        for group in state.optimizer.param_groups:
             group["lr"] = recipe.rate(step)
-        pictures, labels = batch_at(step, generator)
+        pictures, labels = batches.at(step, generator)
         with accelerator.autocast():
-            total, terms = objective(model, pictures.to(accelerator.device), labels.to(accelerator.device), generator)
+            total, terms = objective(
+                state.model, pictures.to(accelerator.device), labels.to(accelerator.device), generator
+            )
         if not math.isfinite(terms["total"]):
             raise TrainingError(
                 f"the loss must be finite, got {terms} at step {step}: lower learning_rate and pass --resume to go on "
                 "from the last checkpoint"
             )
-        optimizer.zero_grad(set_to_none=True)
+        state.optimizer.zero_grad(set_to_none=True)
         accelerator.backward(total)
-        terms["gradient_norm"] = float(accelerator.clip_grad_norm_(model.parameters(), recipe.clip))
+        terms["gradient_norm"] = float(accelerator.clip_grad_norm_(state.model.parameters(), recipe.clip))
         terms["learning_rate"] = recipe.rate(step)
-        optimizer.step()
+        state.optimizer.step()
         # The average warms up with the run, or its first thousand steps would be the random start.
         decay = min(recipe.ema, (1 + step) / (10 + step))
-        for name, value in accelerator.unwrap_model(model).state_dict().items():
-            average[name].lerp_(value.detach(), 1 - decay)
+        for name, value in state.model.state_dict().items():
+            state.average[name].lerp_(value.detach(), 1 - decay)
+        state.step += 1
         return terms
 
-    def _evaluate(self, average, config, vocabulary, pictograms, scores: Tensor) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    def _evaluate(
+        self,
+        state: State,
+        config: dict[str, Any],
+        vocabulary: LexicalVocabulary,
+        pictograms: Pictograms,
+        scores: Tensor,
+    ) -> dict[str, float]:
         model = build_model(config, vocabulary)
-        model.load_state_dict(average)
-        model.eval()
-        results = {}
-        for name, new in (("style", False), ("concept", True)):
-            pictures, labels = held_out_pictures(pictograms, self.recipe.size, new)
-            found = redrawing_error(model, pictures) | word_aptness(model, pictures, labels, scores)
-            results |= {f"held_out_{name}/{key}": value for key, value in found.items()}
-        return results
+        model.load_state_dict(state.average)
+        return held_out_scores(model.eval(), pictograms, self.recipe.size, scores)
 
-    def _write_model(self, average: dict[str, Tensor], config: dict) -> None:
+    def _write_model(self, average: dict[str, Tensor], config: dict[str, Any]) -> None:
         weights = {name: value.half().contiguous() for name, value in average.items()}
         with atomic_path(self.folder / "model.safetensors") as draft:
             save_file(weights, draft)
@@ -182,8 +213,10 @@ class Trainer:
         )
 
 
-def trained_model(folder: Path) -> TokenizerModel:
-    """The model that a finished run wrote."""
-    from spae.tokenizers.build import load_model
+def _search(recipe: Recipe) -> torch.dtype:
+    return torch.bfloat16 if recipe.bf16 else torch.float32
 
-    return load_model(folder)
+
+def _pools(recipe: Recipe, scores: Tensor, device: torch.device) -> tuple[Pool, ...]:
+    pools = [candidate_pool(scores, threshold) for threshold in recipe.thresholds]
+    return tuple(Pool(candidates.to(device), weights.to(device)) for candidates, weights in pools)
