@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 
 import pytest
 import torch
@@ -56,7 +57,7 @@ def test_pools_grow_as_the_threshold_falls():
     scores = torch.rand(6, 50, generator=torch.Generator().manual_seed(1))
     pools = [members(candidate_pool(scores, threshold)) for threshold in (0.98, 0.95, 0.9, 0.85, 0.8)]
     best = scores.argmax(1).tolist()
-    for narrow, wide in zip(pools, pools[1:], strict=False):
+    for narrow, wide in itertools.pairwise(pools):
         assert all(set(a) <= set(b) for a, b in zip(narrow, wide, strict=True))
     assert all(k in row for rows in pools for k, row in zip(best, rows, strict=True))
 

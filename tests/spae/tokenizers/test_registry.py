@@ -1,0 +1,79 @@
+"""Tokenizers by name, by folder, and from plug-ins."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from spae.errors import UnknownName, WeightsError
+from spae.tokenizers import registry
+from spae.tokenizers.registry import BUILT_IN, GROUP, TokenizerEntry, entries, open_tokenizer
+
+
+def test_listing_imports_nothing_heavy():
+    code = (
+        "import sys, spae.tokenizers.registry as r; r.entries();"
+        "print([m for m in ('torch', 'numpy', 'pydantic', 'pandas', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_built_in_names():
+    assert set(BUILT_IN) == {"spae", "vqgan"}
+    assert all(name == entry.name and entry.title for name, entry in BUILT_IN.items())
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """A module whose `make` gives an object of its own."""
+    module = ModuleType("module_of_a_test")
+    module.make = lambda: "made"
+    monkeypatch.setitem(sys.modules, "module_of_a_test", module)
+    return "module_of_a_test:make"
+
+
+def test_a_name_wins_over_a_folder_of_that_name(stand_in, monkeypatch, tmp_path):
+    monkeypatch.setitem(BUILT_IN, "spae", TokenizerEntry("spae", stand_in, "a test"))
+    (tmp_path / "spae").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert open_tokenizer("spae") == "made"
+    with pytest.raises(WeightsError, match=r"holds no config\.json"):
+        open_tokenizer("./spae")
+
+
+def test_a_folder_opens(tiny_folder, monkeypatch):
+    assert open_tokenizer(str(tiny_folder)).name == "tiny"
+    monkeypatch.chdir(tiny_folder.parent)
+    assert open_tokenizer(tiny_folder.name).name == "tiny"
+
+
+@pytest.mark.parametrize(("name", "hint"), [("spea", "'spae'"), ("vq-gan", "'vqgan'")])
+def test_an_unknown_name_gets_the_near_one(name, hint, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownName, match=f"unknown tokenizer '{name}': did you mean {hint}") as caught:
+        open_tokenizer(name)
+    assert registry.PATH_HELP in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_path_that_is_not_there_is_a_missing_model(tmp_path):
+    with pytest.raises(WeightsError, match=r"holds no config\.json"):
+        open_tokenizer(str(tmp_path / "gone"))
+
+
+def test_plug_ins_stand_beside_the_built_in(stand_in, monkeypatch, tmp_path):
+    points = [
+        SimpleNamespace(name="spae", value=stand_in, dist=SimpleNamespace(name="other-spae")),
+        SimpleNamespace(name="mine", value=stand_in, dist=None),
+    ]
+    asked = []
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: asked.append(group) or points)
+    monkeypatch.chdir(tmp_path)
+    found = entries()
+    assert asked == [GROUP] and list(found)[:2] == ["spae", "vqgan"]
+    assert found["spae"] == BUILT_IN["spae"], "a plug-in never takes a built-in name"
+    assert open_tokenizer("mine") == open_tokenizer("spae@other-spae") == "made"

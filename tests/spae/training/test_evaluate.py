@@ -1,0 +1,97 @@
+"""Scores of a model that can be worked out: one latent a patch, its mean colour."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from spae.pyramid import Pyramid
+from spae.quantizers import StreamingAverageQuantizer, VectorQuantizer
+from spae.tokenizers.model import TokenizerModel
+from spae.training import evaluate
+from spae.training.evaluate import redrawing_error, word_aptness
+
+COLOURS = torch.tensor([[0.5, -0.5, 0.25], [-1.0, 1.0, 0.0], [0.75, 0.75, -0.75]])
+
+
+class Patches(nn.Module):
+    """Latents are the mean colours of 4x4 patches; decoding paints them back."""
+
+    def encode(self, pictures):
+        return F.avg_pool2d(pictures, 4).flatten(2).transpose(1, 2)
+
+    def decode(self, latents, grid):
+        return latents.transpose(1, 2).reshape(len(latents), 3, *grid).repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+
+def painted(ids: np.ndarray) -> torch.Tensor:
+    """[P, 4, 4] colour ids -> [P, 3, 16, 16]."""
+    return COLOURS[torch.from_numpy(ids)].permute(0, 3, 1, 2).repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+
+IDS = np.random.default_rng(0).integers(0, 3, (5, 4, 4))
+MODEL = TokenizerModel(Patches(), StreamingAverageQuantizer(COLOURS, Pyramid.preset("picto")))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_errors_by_layer(batch):
+    pictures = painted(IDS)
+    found = redrawing_error(MODEL, pictures, batch)
+    colours = COLOURS.numpy().astype(float)[IDS]
+    squares = (colours**2).mean(-1)
+    first = squares.sum((1, 2)) - squares[:, 2, 2]
+    corners = first - squares[:, [1, 1, 3, 3], [1, 3, 1, 3]].sum(1)
+    mean_picture = colours.mean(0)
+    assert found == pytest.approx(
+        {
+            "mse/layers_1-1": first.mean() / 16,
+            "mse/layers_1-2": corners.mean() / 16,
+            "mse/layers_1-3": 0.0,
+            "mse/layers_1-4": 0.0,
+            "mse/mean_picture": ((colours - mean_picture) ** 2).mean(),
+        },
+        abs=1e-6,
+    )
+
+
+def test_redrawings_are_clipped():
+    """A latent far outside still costs no more than the nearest colour there is."""
+    bright = StreamingAverageQuantizer(torch.tensor([[5.0, 5.0, 5.0]]), Pyramid.preset("picto"))
+    model = TokenizerModel(Patches(), bright)
+    assert redrawing_error(model, torch.ones(2, 3, 16, 16))["mse/layers_1-4"] == 0.0
+
+
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_aptness_by_layer(batch):
+    scores = torch.tensor([[0.2, 0.95, 0.9], [1.0, 0.0, 0.5]])
+    labels = np.array([0, 1, 1, 0, 1])
+    found = word_aptness(MODEL, painted(IDS), torch.from_numpy(labels), scores, batch)
+    table = scores.numpy()
+    places = {1: [(2, 2)], 2: [(1, 1), (1, 3), (3, 1), (3, 3)], 3: [(r, c) for r in range(4) for c in range(4)]}
+    for layer in (1, 2, 3, 4):
+        values = np.array([table[labels[p], IDS[p, r, c]] for p in range(5) for r, c in places[min(layer, 3)]])
+        assert found[f"aptness/layer_{layer}"] == pytest.approx(values.mean(), abs=1e-6)
+        assert found[f"apt_words/layer_{layer}"] == pytest.approx((values >= 0.9).mean(), abs=1e-6)
+    assert len(found) == 8
+
+
+def test_label_scores_are_of_every_concepts_name(few_pictograms, monkeypatch):
+    features = {"lion": [1.0, 0.0], "cat": [0.0, 1.0], "vase": [0.6, 0.8], "sun": [-1.0, 0.0]}
+
+    def text_features(texts):
+        return torch.tensor([features.get(text, [1.0, 0.0]) for text in texts])
+
+    monkeypatch.setattr(evaluate, "text_features", text_features)
+    found = evaluate.label_scores(few_pictograms, ["cat", "sun", "lion"])
+    assert found.shape == (5, 3)
+    # Products with cat, sun and lion: (0, -1, 1) for lion, (1, 0, 0) for cat, (0.8, -0.6, 0.6) for vase.
+    torch.testing.assert_close(found[:3], torch.tensor([[0.5, 0.0, 1.0], [1.0, 0.0, 0.0], [1.0, 0.0, 1.2 / 1.4]]))
+
+
+def test_a_learned_codebook_has_no_apt_words():
+    model = TokenizerModel(Patches(), VectorQuantizer(5, 3, Pyramid(((4, 4),)))).eval()
+    assert word_aptness(model, painted(IDS), torch.zeros(5, dtype=torch.long), torch.zeros(1, 5)) == {}
+    assert set(redrawing_error(model, painted(IDS))) == {"mse/layers_1-1", "mse/mean_picture"}
