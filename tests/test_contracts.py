@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def said_of_a_broken_house(tmp_path_factory: pytest.TempPathFactory) -> str:
             stream.write(f"\n{line}\n")
     (copy / "spae" / "new_concept.py").write_text('"""A module that no layer names."""\n')
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
-    done = subprocess.run([*command, "--no-logo"], cwd=copy, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, "--no-logo"], cwd=copy, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stdout
 
@@ -77,7 +77,7 @@ def test_a_module_without_a_layer_is_seen(said_of_a_broken_house: str) -> None:
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -119,12 +119,18 @@ def test_asking_what_there_is_imports_nothing_heavy(command: tuple[str, ...]) ->
     assert found & HEAVY == set()
 
 
+def processor_seconds() -> float:
+    """What this process' ended children have used so far: unlike wall time, little changed by a busy machine."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_asking_what_there_is_takes_no_time(command: tuple[str, ...]) -> None:
-    """About 0.2 s on a quiet machine; the bound leaves room for a busy one."""
+    """0.1 s to 0.2 s is usual; torch alone would take 2 s."""
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = processor_seconds()
         python(*command)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1.0, seconds
+        seconds.append(processor_seconds() - before)
+    assert 0 < min(seconds) < 1.0, seconds
