@@ -172,9 +172,11 @@ class LocalBackend:
         """Loads the weights, safetensors only: nothing here unpickles."""
         import torch
         from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
 
         from llm_backends.causal import CausalRunner
 
+        logging.disable_progress_bar()  # a second's bar that would tear the run's own
         folder = self._source.folder()
         try:
             model: Any = AutoModelForCausalLM.from_pretrained(

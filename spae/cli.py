@@ -59,13 +59,13 @@ def evaluate(
     from spae.tokenizers.build import load_config, load_model
     from spae.tokenizers.lexical import EMBEDDED
     from spae.training.evaluate import held_out_scores, label_scores
-    from spae.vocabulary import VOCABULARIES
+    from spae.vocabulary import open_vocabulary
 
     try:
         folder = EMBEDDED / f"picto_{tokenizer}" if tokenizer in ("spae", "vqgan") else Path(tokenizer)
         model, config = load_model(folder), load_config(folder)
         pictograms = load_pictograms()
-        scores = label_scores(pictograms, VOCABULARIES[config["vocabulary"]]().words)
+        scores = label_scores(pictograms, open_vocabulary(config["vocabulary"]).words)
         found = held_out_scores(model, pictograms, config["size"], scores)
     except SpaeError as error:
         typer.echo(f"error: {error}", err=True)

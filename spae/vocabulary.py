@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from spae.cache_folder import atomic_path, cache_folder
-from spae.errors import InputError, ShapeError, WeightsError
+from spae.errors import InputError, ShapeError, UnknownName, WeightsError
 from spae.packaged import packaged_file, sha256_of
 
 # A vocabulary piece of GPT-2 style byte-level BPE that starts with a space shows it as this letter.
@@ -152,3 +152,10 @@ def smollm2_vocabulary() -> LexicalVocabulary:
 
 # Vocabularies by the name that recipes and checkpoints use.
 VOCABULARIES: dict[str, Callable[[], LexicalVocabulary]] = {"smollm2": smollm2_vocabulary}
+
+
+def open_vocabulary(name: str) -> LexicalVocabulary:
+    """The vocabulary of that name. Raises UnknownName, and WeightsError where its source is missing."""
+    if name not in VOCABULARIES:
+        raise UnknownName("vocabulary", name, VOCABULARIES)
+    return VOCABULARIES[name]()

@@ -33,8 +33,10 @@ class LatentNorm(nn.Module):
         width = codebook.shape[1]
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
-        self.register_buffer("target_mean", codebook.mean(0), persistent=False)
-        self.register_buffer("target_std", codebook.std(0), persistent=False)
+        # In float64, so that the order of summing, which differs between machines, is rounded away.
+        exact = codebook.double()
+        self.register_buffer("target_mean", exact.mean(0).to(codebook.dtype), persistent=False)
+        self.register_buffer("target_std", exact.std(0).to(codebook.dtype), persistent=False)
 
     def forward(self, z: Tensor) -> Tensor:
         """[B, N, C] -> [B, N, C]."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from spae.errors import ShapeError
+from spae.errors import InputError, ShapeError
 from spae.pyramid import Pyramid
 from spae.quantizers.protocol import Quantized, straight_through
 from spae.quantizers.search import WordTable
@@ -54,11 +54,14 @@ class StreamingAverageQuantizer(nn.Module):
         batch, cells, width = z.shape
         if cells != self.pyramid.cells or width != self.codebook.shape[1]:
             raise ShapeError(f"z must be [B, {self.pyramid.cells}, {self.codebook.shape[1]}], got {tuple(z.shape)}")
+        depth = self.pyramid.depth if depth is None else depth
+        if not 1 <= depth <= self.pyramid.depth:
+            raise InputError(f"depth runs from 1 to {self.pyramid.depth}, got {depth}")
         # Eq. 2 telescopes: z_l = z + sum_i (z - e_i) = (n + 1) z - total, n tokens so far here.
         total = z.new_zeros(batch, cells, width)
         count = z.new_zeros(cells)
         ids, embeddings, targets, visited, margins = [], [], [], [], []
-        for layer in range(1, (depth or self.pyramid.depth) + 1):
+        for layer in range(1, depth + 1):
             at = self._positions(layer)
             z_l = (count[at, None] + 1) * z[:, at] - total[:, at]
             flat, margin = self.table.nearest(z_l.detach().reshape(-1, width))
@@ -81,6 +84,8 @@ class StreamingAverageQuantizer(nn.Module):
             layers: which layers to use (from 1); None is all of them.
         """
         used = range(1, self.pyramid.depth + 1) if layers is None else layers
+        if any(not 1 <= layer <= min(len(ids), self.pyramid.depth) for layer in used):
+            raise InputError(f"there are ids of layers 1 to {len(ids)}, got layers {list(used)}")
         batch = ids[0].shape[0]
         total = self.codebook.new_zeros(batch, self.pyramid.cells, self.codebook.shape[1])
         count = self.codebook.new_zeros(self.pyramid.cells)

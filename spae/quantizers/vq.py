@@ -44,7 +44,7 @@ class VectorQuantizer(nn.Module):
         self.decay = decay
         self.restart_below = restart_below
         self.register_buffer("codebook", torch.randn(entries, width) / width**0.5)
-        # No use yet: the first batch in training replaces every entry by one of its vectors.
+        # No use yet: the first batch in training gives entries the mean of what chose them, or one of its vectors.
         self.register_buffer("usage", torch.zeros(entries))
         self.register_buffer("sums", torch.zeros(entries, width))
 

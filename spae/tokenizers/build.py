@@ -14,13 +14,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from spae.errors import WeightsError
+from spae.errors import UnknownName, WeightsError
 from spae.networks import build_autoencoder
 from spae.networks.latent_norm import LatentNorm
 from spae.pyramid import Pyramid
 from spae.quantizers import StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.model import TokenizerModel
-from spae.vocabulary import VOCABULARIES, LexicalVocabulary
+from spae.vocabulary import LexicalVocabulary, open_vocabulary
 
 # What of a recipe decides the shape of the model; the rest decides its weights.
 SHAPE_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width", "latent_spread")
@@ -70,11 +70,10 @@ def load_model(folder: Path) -> TokenizerModel:
         WeightsError: a file is missing or broken, or the vocabulary is not the one it was trained with.
     """
     config = load_config(folder)
-    if config["vocabulary"] not in VOCABULARIES:
-        raise WeightsError(
-            f"{folder} needs vocabulary {config['vocabulary']!r}, there is {', '.join(VOCABULARIES)}: train it anew"
-        )
-    vocabulary = VOCABULARIES[config["vocabulary"]]()
+    try:
+        vocabulary = open_vocabulary(config["vocabulary"])
+    except UnknownName as error:
+        raise WeightsError(f"{folder}/config.json: {error}") from error
     if vocabulary.fingerprint != config["vocabulary_sha256"]:
         raise WeightsError(
             f"{folder} was trained with vocabulary {config['vocabulary_sha256'][:12]}, "

@@ -21,12 +21,12 @@ from spae.packaged import sha256_of
 from spae.tokenizers.build import load_config, load_model
 from spae.tokenizers.model import TokenizerModel
 from spae.tokens import PictureTokens
-from spae.vocabulary import VOCABULARIES, LexicalVocabulary
+from spae.vocabulary import LexicalVocabulary, open_vocabulary
 
 BATCH = 64
 # Scores of two words nearer than this are told apart in float64, so that a picture has the same words
 # in any batch, with any number of threads and on any machine; float32 latents were seen to move scores
-# by less than a twentieth of it.
+# by less than a hundredth of it.
 NEAR_TIE = 1e-3
 
 
@@ -69,7 +69,7 @@ class LexicalTokenizer:
         model = load_model(folder)
         parts = [sha256_of(folder / file) for file in ("config.json", "model.safetensors")]
         fingerprint = hashlib.sha256("".join(parts).encode()).hexdigest()
-        vocabulary = VOCABULARIES[config["vocabulary"]]()
+        vocabulary = open_vocabulary(config["vocabulary"])
         return cls(name or config["name"], model, vocabulary, config["size"], fingerprint)
 
     def prepare(self, picture: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -39,25 +39,32 @@ def save_checkpoint(folder: Path, step: int, recipe: str, groups: dict[str, dict
 
 
 def load_checkpoint(folder: Path, recipe: str) -> tuple[int, dict[str, dict[str, Tensor]]]:
-    """The newest whole checkpoint: its step and its groups.
+    """The newest checkpoint: its step and its groups.
 
     Raises:
-        TrainingError: there is none, or it was made by another recipe.
+        TrainingError: there is none, it is broken, or it was made by another recipe.
     """
     for path in sorted(folder.glob("step-*.safetensors"), reverse=True):
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("recipe") != recipe:
-                raise TrainingError(
-                    f"{path} was made by another recipe ({header.get('recipe', 'none')[:12]}, this is {recipe[:12]}): "
-                    "resume with the same recipe and settings, or train into another folder"
-                )
-            groups: dict[str, dict[str, Tensor]] = {}
-            for key in file.keys():  # noqa: SIM118 (an open safetensors file is no mapping)
-                group, _, name = key.partition("/")
-                groups.setdefault(group, {})[name] = file.get_tensor(key)
-        return int(header["step"]), groups
+        try:
+            return _read(path, recipe)
+        except SafetensorError as error:
+            raise TrainingError(f"{path} is broken ({error}): delete it to resume from the one before") from error
     raise TrainingError(f"{folder} holds no checkpoint to resume from: run without --resume")
+
+
+def _read(path: Path, recipe: str) -> tuple[int, dict[str, dict[str, Tensor]]]:
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata() or {}
+        if header.get("recipe") != recipe:
+            raise TrainingError(
+                f"{path} was made by another recipe ({header.get('recipe', 'none')[:12]}, this is {recipe[:12]}): "
+                "resume with the same recipe and settings, or train into another folder"
+            )
+        groups: dict[str, dict[str, Tensor]] = {}
+        for key in file.keys():  # noqa: SIM118 (an open safetensors file is no mapping)
+            group, _, name = key.partition("/")
+            groups.setdefault(group, {})[name] = file.get_tensor(key)
+    return int(header["step"]), groups
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:

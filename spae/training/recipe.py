@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spae.errors import InputError
+from spae.pyramid import Pyramid
 
 
 class Recipe(BaseModel):
@@ -17,7 +18,7 @@ class Recipe(BaseModel):
     Widths, layers and thresholds as in method names of the paper; counts in steps of one batch.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     quantizer: Literal["saq", "vq"] = Field(description="streaming average over words, or a learned codebook")
@@ -56,7 +57,7 @@ class Recipe(BaseModel):
     warmup: int = Field(default=100, ge=0, description="steps of linear warm-up")
     cooldown: float = Field(default=0.4, ge=0, le=1, description="last part of the run with linear cool-down to 0")
     ema: float = Field(default=0.995, ge=0, lt=1, description="decay of the averaged weights that are kept")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     bf16: bool = Field(default=True, description="convolutions and distance products in bfloat16 while training")
     evaluate_every: int = Field(default=250, gt=0)
     checkpoint_every: int = Field(default=100, gt=0)
@@ -67,6 +68,9 @@ class Recipe(BaseModel):
             raise ValueError("a learned codebook has no words to be semantic about: leave thresholds empty with vq")
         if self.quantizer == "vq" and self.latent_spread:
             raise ValueError("a learned codebook follows the latents: leave latent_spread at 0 with vq")
+        layers = Pyramid.preset(self.pyramid).depth
+        if len(self.thresholds) > layers:
+            raise ValueError(f"thresholds are for the first layers of {layers}, got {len(self.thresholds)} of them")
         if self.weight_low > self.weight_high:
             raise ValueError(f"weight_low must not exceed weight_high, got {self.weight_low} > {self.weight_high}")
         return self

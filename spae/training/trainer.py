@@ -38,7 +38,7 @@ from spae.training.evaluate import held_out_scores, label_scores
 from spae.training.objective import Objective
 from spae.training.pictures import PictogramBatches, open_pictograms
 from spae.training.recipe import Recipe
-from spae.vocabulary import VOCABULARIES, LexicalVocabulary
+from spae.vocabulary import LexicalVocabulary, open_vocabulary
 
 LOG_EVERY = 10
 
@@ -96,7 +96,7 @@ class Trainer:
         accelerator = Accelerator(mixed_precision="bf16" if recipe.bf16 else "no", step_scheduler_with_optimizer=False)
         if accelerator.num_processes > 1:
             raise TrainingError(f"training takes one process for now, got {accelerator.num_processes}: launch one")
-        vocabulary = VOCABULARIES[recipe.vocabulary]()
+        vocabulary = open_vocabulary(recipe.vocabulary)
         config = model_config(recipe.model_dump(), vocabulary)
         batches = open_pictograms(recipe.batch, recipe.size, recipe.seed, recipe.augment)
         scores = label_scores(batches.pictograms, vocabulary.words) if recipe.quantizer == "saq" else torch.empty(0)
