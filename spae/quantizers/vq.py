@@ -33,6 +33,8 @@ class VectorQuantizer(nn.Module):
     codebook: Tensor
     usage: Tensor
     sums: Tensor
+    TRAINING_ONLY = ("usage", "sums")
+    """Buffers that a trained model does without: the moving averages behind the codebook."""
 
     def __init__(
         self, entries: int, width: int, pyramid: Pyramid, decay: float = 0.99, restart_below: float = 0.1

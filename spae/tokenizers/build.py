@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from spae.cache_folder import atomic_path
 from spae.errors import UnknownName, WeightsError
 from spae.networks import build_autoencoder
 from spae.networks.latent_norm import LatentNorm
@@ -24,6 +26,23 @@ from spae.vocabulary import LexicalVocabulary, open_vocabulary
 
 # What of a recipe decides the shape of the model; the rest decides its weights.
 SHAPE_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width", "latent_spread")
+
+
+TRAINING_ONLY = tuple(f"quantizer.{name}" for name in VectorQuantizer.TRAINING_ONLY)
+
+
+def save_model(folder: Path, weights: dict[str, Tensor], config: dict[str, Any]) -> None:
+    """Write what `load_model` reads: weights in half precision, without what only training needs.
+
+    Args:
+        weights: the state dict of a TokenizerModel.
+        config: as `model_config` gives.
+    """
+    half = {name: value.half().contiguous() for name, value in weights.items() if name not in TRAINING_ONLY}
+    with atomic_path(folder / "model.safetensors") as draft:
+        save_file(half, draft)
+    with atomic_path(folder / "config.json") as draft:
+        draft.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def model_config(recipe: dict[str, Any], vocabulary: LexicalVocabulary) -> dict[str, Any]:
@@ -81,7 +100,11 @@ def load_model(folder: Path) -> TokenizerModel:
         )
     model = build_model(config, vocabulary)
     try:
-        model.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
+        weights = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
+        found = model.load_state_dict(weights, strict=False)
+        wrong = [*found.unexpected_keys, *(name for name in found.missing_keys if name not in TRAINING_ONLY)]
+        if wrong:
+            raise RuntimeError(f"{wrong[0]} is missing or has no place")
     except FileNotFoundError:
         raise WeightsError(f"{folder} holds no model.safetensors: train it with python -m spae train") from None
     except (OSError, RuntimeError, SafetensorError) as error:

@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -25,7 +24,7 @@ from spae.data.pictograms import Pictograms
 from spae.errors import TrainingError
 from spae.losses.semantic import Pool
 from spae.semantics.label_text import candidate_pool
-from spae.tokenizers.build import build_model, model_config
+from spae.tokenizers.build import build_model, model_config, save_model
 from spae.tokenizers.model import TokenizerModel
 from spae.training.checkpoint import (
     load_checkpoint,
@@ -118,7 +117,7 @@ class Trainer:
                     self._log(writer, state.step, final)
                 if state.step % recipe.checkpoint_every == 0 or last:
                     save_checkpoint(self.folder, state.step, recipe.fingerprint, state.groups())
-        self._write_model(state.average, config)
+        save_model(self.folder, state.average, config)
         return final or self._evaluate(state, config, vocabulary, batches.pictograms, scores)
 
     def _begin(self, accelerator: Accelerator, model: TokenizerModel, resume: bool) -> State:
@@ -178,12 +177,6 @@ class Trainer:
         model = build_model(config, vocabulary)
         model.load_state_dict(state.average)
         return held_out_scores(model.eval(), pictograms, self.recipe.size, scores)
-
-    def _write_model(self, average: dict[str, Tensor], config: dict[str, Any]) -> None:
-        weights = {name: value.half().contiguous() for name, value in average.items()}
-        with atomic_path(self.folder / "model.safetensors") as draft:
-            save_file(weights, draft)
-        write_json(self.folder / "config.json", config)
 
     def _trim_log(self, start: int) -> None:
         """Drop the lines past the step a run is resumed from: they will be made again."""

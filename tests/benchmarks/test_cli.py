@@ -173,8 +173,10 @@ def test_cache_only_fails_on_a_miss_and_keeps_what_is_there(
     assert command(*arguments(photos, llm, "--out", "out"))[0] == 0
     before = Path("out/records.jsonl").read_bytes()
     # The same folder with more episodes is another run; another folder needs replies that are not there.
-    code, _, err = command("run", "--task", "miniimagenet-2way", "--tokenizer", "colours", "--llm", llm, "--data", photos,
-                           "--setting", "i1-s1-r0", "--limit", 9, "--cache-only", "--out", "more")  # fmt: skip
+    code, _, err = command(
+        "run", "--task", "miniimagenet-2way", "--tokenizer", "colours", "--llm", llm, "--data", photos,
+                           "--setting", "i1-s1-r0", "--limit", 9, "--cache-only", "--out", "more",
+    )  # fmt: skip
     assert code == 2 and "--cache-only" in err and err.count("\n") == 1
     assert Path("out/records.jsonl").read_bytes() == before
     assert command(*arguments(photos, llm, "--cache-only", "--out", "again"))[0] == 0
@@ -236,7 +238,7 @@ def test_the_folder_named_by_the_run_is_used_again(command: Command, photos: Pat
     (folder,) = Path("runs").iterdir()
     before = (folder / "records.jsonl").read_bytes()
     assert command(*arguments(photos, llm))[0] == 0
-    assert [path for path in Path("runs").iterdir()] == [folder]
+    assert list(Path("runs").iterdir()) == [folder]
     assert (folder / "records.jsonl").read_bytes() == before
 
 

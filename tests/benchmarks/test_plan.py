@@ -51,7 +51,8 @@ def test_the_hash_of_a_run_follows_every_field(photos: Path) -> None:
     base = config(photos)
     assert base.fingerprint == config(photos).fingerprint
     changes: list[dict[str, object]] = [
-        {"tasks": ("miniimagenet-5way",)}, {"tokenizers": ("flat",)}, {"llm": "x"}, {"dtype": "bfloat16"}, {"data": None},
+        {"tasks": ("miniimagenet-5way",)}, {"tokenizers": ("flat",)}, {"llm": "x"}, {"dtype": "bfloat16"},
+        {"data": None},
         {"settings": None}, {"layers": ("1",)}, {"scorings": ("ranked",)}, {"style": "palm"}, {"limit": 5}, {"seed": 1},
     ]  # fmt: skip
     hashes = {config(photos, **change).fingerprint for change in changes}
