@@ -75,7 +75,7 @@ def run(
     ] = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option(help="Layers whose words are shown, for example 1-2; repeat for several subsets. Default 1-2."),
+        typer.Option(help="Layers whose words are shown: 1-2 (the default), 1,3, or several: 1-2,1-3."),
     ] = None,
     scoring: Annotated[
         str,

@@ -92,9 +92,6 @@ def make_plan(config: RunConfig) -> Plan:
         for scoring in config.scorings:
             if scoring not in fact.scorings:
                 raise UsageError(f"{fact.name} has no scoring {scoring!r}: --scoring {','.join(fact.scorings)}")
-    for text in config.layers:
-        if not LAYERS.fullmatch(text):
-            raise UsageError(f"--layers takes layers from 1, such as 1-2 or 1,3, got {text!r}")
     tasks = [open_task(name) for name in config.tasks]
     views = tuple(_views([open_tokenizer(name) for name in config.tokenizers], config.layers))
     sets: dict[str, PictureSet] = {}
@@ -111,25 +108,43 @@ def make_plan(config: RunConfig) -> Plan:
 def _views(tokenizers: list[Tokenizer], subsets: tuple[str, ...]) -> Iterator[View]:
     seen = set()
     names: dict[str, str] = {}
+    wanted = [layers for text in subsets for layers in layer_subsets(text)]
     for tokenizer in tokenizers:
         if names.setdefault(tokenizer.name, tokenizer.fingerprint) != tokenizer.fingerprint:
             raise UsageError(f"two tokenizers are called {tokenizer.name!r}: rename one in its config.json")
-        for text in subsets:
-            wanted = sorted(set(layer_numbers(text)))
-            if not wanted:
-                raise UsageError(f"a range of --layers runs upwards, got {text!r}")
+        for layers in wanted:
             if tokenizer.depth == 1:
-                wanted = [1]  # a flat tokenizer has its one layer, whatever part of a pyramid is compared with it
-            elif wanted[-1] > tokenizer.depth:
-                raise UsageError(f"{tokenizer.name} has layers 1 to {tokenizer.depth}, got --layers {text}")
-            label = _label(wanted)
+                layers = (1,)  # a flat tokenizer has its one layer, whatever part of a pyramid is compared with it
+            elif layers[-1] > tokenizer.depth:
+                raise UsageError(f"{tokenizer.name} has layers 1 to {tokenizer.depth}, got --layers {_label(layers)}")
+            label = _label(layers)
             if (tokenizer.name, label) not in seen:
                 seen.add((tokenizer.name, label))
-                yield View(tokenizer, tuple(wanted), label)
+                yield View(tokenizer, layers, label)
 
 
-def _label(layers: list[int]) -> str:
-    """[1, 2, 4] as '1-2,4': one spelling for each subset."""
+def layer_subsets(text: str) -> list[tuple[int, ...]]:
+    """What one --layers asks for, each subset ascending.
+
+    Parts that share no layer make one subset ("1,3", "1-2,4"); parts that do can only be meant as
+    several, each to be run ("1-2,1-3").
+
+    Raises:
+        UsageError: not a list of layers from 1.
+    """
+    if not LAYERS.fullmatch(text):
+        raise UsageError(f"--layers takes layers from 1, such as 1-2 or 1,3, got {text!r}")
+    parts = [layer_numbers(part) for part in text.split(",")]
+    if not all(parts):
+        raise UsageError(f"a range of --layers runs upwards, got {text!r}")
+    together = sorted(layer for part in parts for layer in part)
+    if len(set(together)) == len(together):
+        return [tuple(together)]
+    return list(dict.fromkeys(parts))
+
+
+def _label(layers: tuple[int, ...]) -> str:
+    """(1, 2, 4) as '1-2,4': one spelling for each subset."""
     runs: list[list[int]] = []
     for layer in layers:
         if runs and runs[-1][-1] == layer - 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import UsageError
-from benchmarks.plan import make_plan
+from benchmarks.plan import layer_subsets, make_plan
 
 from .conftest import ColourTokenizer
 from .test_runner import config
@@ -19,7 +19,6 @@ from .test_runner import config
         pytest.param("1-2", "1-2", (1, 2), id="range"),
         pytest.param("2,1", "1-2", (1, 2), id="list"),
         pytest.param("2", "2", (2,), id="one"),
-        pytest.param("1,1-2", "1-2", (1, 2), id="overlap"),
     ],
 )
 def test_layer_subsets_have_one_spelling(
@@ -27,6 +26,18 @@ def test_layer_subsets_have_one_spelling(
 ) -> None:
     (view,) = make_plan(config(photos, layers=(given,))).views
     assert (view.label, view.layers) == (label, layers)
+
+
+@pytest.mark.parametrize(
+    ("given", "subsets"),
+    [
+        pytest.param("1-2,1-3", [(1, 2), (1, 2, 3)], id="growing"),
+        pytest.param("1,1-2,1", [(1,), (1, 2)], id="repeated"),
+        pytest.param("1-2,4", [(1, 2, 4)], id="one-subset-with-a-gap"),
+    ],
+)
+def test_parts_that_share_layers_are_several_subsets(given: str, subsets: list[tuple[int, ...]]) -> None:
+    assert layer_subsets(given) == subsets
 
 
 def test_a_flat_tokenizer_is_shown_once_whatever_the_subsets(
