@@ -1,0 +1,51 @@
+"""The committed weights: what they claim, measured again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spae.data.pictograms import load_pictograms
+from spae.tokenizers.build import load_config, load_model
+from spae.tokenizers.lexical import EMBEDDED
+from spae.training.evaluate import label_scores, redrawing_error, word_aptness
+from spae.training.pictures import held_out_pictures
+from spae.training.recipes import get_recipe
+from spae.vocabulary import open_vocabulary
+
+NAMES = ("picto_spae", "picto_vqgan")
+
+
+def last_scores(folder: Path) -> dict[str, float]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+    return next(line for line in reversed(lines) if "held_out_style/mse/mean_picture" in line)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_are_small_and_made_by_the_recipe_as_it_stands(name: str) -> None:
+    folder = EMBEDDED / name
+    assert (folder / "model.safetensors").stat().st_size < 8_000_000
+    assert json.loads((folder / "recipe.json").read_text()) == get_recipe(name).model_dump(mode="json")
+    assert last_scores(folder)["step"] == get_recipe(name).steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_score_what_their_log_says(name: str) -> None:
+    """Half precision and float32 search against the log's training-time figures: within 2 % of each."""
+    folder = EMBEDDED / name
+    model, config, logged = load_model(folder), load_config(folder), last_scores(folder)
+    pictograms = load_pictograms()
+    pictures, labels = held_out_pictures(pictograms, config["size"], new_concepts=False)
+    errors = redrawing_error(model, pictures)
+    for key, value in errors.items():
+        assert value == pytest.approx(logged[f"held_out_style/{key}"], rel=0.02), key
+    by_layer = [errors[f"mse/layers_1-{layer}"] for layer in range(1, model.quantizer.pyramid.depth + 1)]
+    assert by_layer == sorted(by_layer, reverse=True)
+    assert by_layer[-1] <= errors["mse/mean_picture"] / 2
+    if name == "picto_spae":
+        scores = label_scores(pictograms, open_vocabulary(config["vocabulary"]).words)
+        for key, value in word_aptness(model, pictures, labels, scores).items():
+            assert value == pytest.approx(logged[f"held_out_style/{key}"], abs=0.02), key
