@@ -26,8 +26,8 @@ from spae.vocabulary import LexicalVocabulary, open_vocabulary
 BATCH = 64
 # Scores of two words nearer than this are told apart in float64, so that a picture has the same words
 # in any batch, with any number of threads and on any machine; float32 latents were seen to move scores
-# by less than a hundredth of it.
-NEAR_TIE = 1e-3
+# by 5e-6 at most.
+NEAR_TIE = 2e-4
 
 
 class LexicalTokenizer:
@@ -105,11 +105,10 @@ class LexicalTokenizer:
         quantized = self._model.encode(pictures, depth)
         ids = [layer.clone() for layer in quantized.ids]
         close = torch.stack([margin.amin(1) for margin in quantized.margins]).amin(0) < NEAR_TIE
-        for i in close.nonzero()[:, 0].tolist():
-            for layer, exact in zip(
-                ids, self._exact_model().encode(pictures[i : i + 1].double(), depth).ids, strict=True
-            ):
-                layer[i] = exact[0]
+        if close.any():
+            exact = self._exact_model().encode(pictures[close].double(), depth)
+            for layer, found in zip(ids, exact.ids, strict=True):
+                layer[close] = found
         return [self._tokens([layer[i].tolist() for layer in ids]) for i in range(len(batch))]
 
     def _exact_model(self) -> TokenizerModel:

@@ -102,7 +102,7 @@ def test_another_vocabulary(tiny_folder):
 
 def test_an_unknown_vocabulary(tiny_folder):
     change(tiny_folder, vocabulary="elsewhere")
-    refused(tiny_folder, "needs vocabulary 'elsewhere'")
+    refused(tiny_folder, "unknown vocabulary 'elsewhere'")
 
 
 @pytest.mark.parametrize("damage", ["cut short", "other network", "not safetensors"])

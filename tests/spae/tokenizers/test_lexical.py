@@ -118,7 +118,7 @@ def test_only_pictures_with_a_near_tie_are_worked_out_twice(tokenizer, monkeypat
     seen = []
     exact = tokenizer._exact_model()
     encode = exact.encode
-    monkeypatch.setattr(exact, "encode", lambda pictures, depth: seen.append(pictures) or encode(pictures, depth))
+    monkeypatch.setattr(exact, "encode", lambda pictures, depth: seen.extend(pictures) or encode(pictures, depth))
     with torch.no_grad():
         margins = tokenizer._model.encode(to_tensor(picture_batch)).margins
     least = torch.stack([margin.amin(1) for margin in margins]).amin(0).sort().values
