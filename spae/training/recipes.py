@@ -18,8 +18,8 @@ def picto_spae() -> Recipe:
     with commitment left out of it; latents held to twice the codebook's spread (LatentNorm); a fifth of
     the pictures decoded from their first layers; neither GAN nor perceptual loss; Adam (0.9, 0.99).
     Cost: about 50 minutes on one core with AVX-512 bfloat16.
-    Expected (style never trained on, 521 pictures; log.jsonl beside the committed weights): 55 % of the
-    words of layer 1 with s >= 0.9 and 51 % of layer 2's; squared error 0.192, 0.179, 0.087, 0.072 from
+    Expected: on the style never trained on (521 pictures; log.jsonl beside the committed weights) 55 % of
+    the words of layer 1 with s >= 0.9 and 51 % of layer 2's; squared error 0.192, 0.179, 0.087, 0.072 from
     layers 1, 1-2, 1-3, 1-4 (mean picture 0.227). That is more than VQGAN's 0.038: the semantic loss
     holds the five positions of layers 1 and 2, and its weight leaves little for drawing.
     Command: python -m spae train --recipe picto_spae
@@ -45,7 +45,7 @@ def picto_vqgan() -> Recipe:
     codebook of 1,024 entries 256 wide, no semantic loss. It redraws as many pictures as picto_spae does,
     in the same order of epochs, with the same schedule.
     Cost: about 20 minutes on one core.
-    Expected (as above): squared error 0.038.
+    Expected: on the same pictures squared error 0.038.
     Command: python -m spae train --recipe picto_vqgan
     """
     return Recipe(name="picto_vqgan", quantizer="vq", steps=2400, batch=32, drawn=32, learning_rate=1.5e-3)
