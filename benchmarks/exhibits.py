@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.pictures import PictureWords, png
+from benchmarks.pictures import png
 from benchmarks.plan import Job, Plan, View
 from results.exhibit import (
     DataNote,
@@ -36,10 +36,9 @@ def make_exhibits(plan: Plan, records: list[Record]) -> ExhibitBook:
     for job in plan.jobs:
         notes[job.data.name] = DataNote(name=job.data.name, title=job.data.title, embedded=job.data.embedded)
         for view in plan.views:
-            words = PictureWords(job, view)
             for sample in _shown(job):
                 for record in by_sample.get((job.task.name, view.tokenizer.name, view.label, sample.id), []):
-                    episodes.append(_episode(job, view, words, sample, record))
+                    episodes.append(_episode(job, view, sample, record))
     for data in {job.data.name: job.data for job in plan.jobs}.values():
         for tokenizer in {view.tokenizer.name: view.tokenizer for view in plan.views}.values():
             reconstructions.append(reconstruct(tokenizer, data))
@@ -53,7 +52,7 @@ def _shown(job: Job) -> list[Sample]:
     return list(job.samples.of(chosen)[:EPISODES])
 
 
-def _episode(job: Job, view: View, words: PictureWords, sample: Sample, record: Record) -> Exhibit:
+def _episode(job: Job, view: View, sample: Sample, record: Record) -> Exhibit:
     # The task names each picture's class; all that is generic is that the query stands last.
     classes = dict(getattr(sample, "support", ()))
     shown = []
@@ -64,7 +63,7 @@ def _episode(job: Job, view: View, words: PictureWords, sample: Sample, record: 
                 role="query" if query else "support",
                 label=sample.answer if query else classes.get(picture, ""),
                 png=png(job.data.picture(picture)),
-                pyramid=_pyramid(words.full(picture)),
+                pyramid=_pyramid(view.tokenizer.encode([job.data.picture(picture)])[0]),
             )
         )
     return Exhibit(

@@ -9,7 +9,6 @@ from PIL import Image
 
 from benchmarks.plan import Job, View
 from results.exhibit import Png, png_text
-from spae.tokens import PictureTokens
 
 BATCH = 64
 
@@ -48,7 +47,3 @@ class PictureWords:
     def texts(self) -> dict[str, str]:
         """SPAE strings by picture id, of all that were added."""
         return self._texts
-
-    def full(self, picture_id: str) -> PictureTokens:
-        """All layers of one picture."""
-        return self._view.tokenizer.encode([self._job.data.picture(picture_id)])[0]

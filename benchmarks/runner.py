@@ -10,7 +10,7 @@ from benchmarks.pictures import PictureWords
 from benchmarks.plan import Job, Plan, View
 from llm_backends.cached import Answer, CachedBackend
 from llm_backends.errors import CallFailed, PromptTooLong
-from llm_backends.protocol import CompletionRequest, LikelihoodRequest
+from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest
 from results.record import Call, CellKey, Record
 from results.store import RunStore
 from tasks.protocol import Outcome, Sample, Task
@@ -101,14 +101,14 @@ def _record(task: Task, question: Question, answer: Answer) -> Record:
         outcome = Outcome(status="infeasible", detail=str(answer.error))
     else:
         outcome = Outcome(status="failed", detail=str(answer.error or CallFailed("no reply and no error")))
-    ranked = isinstance(request, LikelihoodRequest)
+    text = answer.reply.text if isinstance(answer.reply, Completion) else outcome.reply
     return Record.of(
         question.cell,
         sample=sample.id,
         sample_fingerprint=sample.fingerprint,
         prompt=request.context if isinstance(request, LikelihoodRequest) else request.prompt,
         answer=sample.answer,
-        reply=outcome.reply if ranked or answer.reply is None else getattr(answer.reply, "text", outcome.reply),
+        reply=text,
         prediction=outcome.prediction,
         status=outcome.status,
         value=outcome.value,

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from spae.errors import InputError, ShapeError
 from spae.packaged import sha256_of
 from spae.tokenizers.build import load_config, load_model
-from spae.tokenizers.model import TokenizerModel
+from spae.tokenizers.model import TokenizerModel, to_tensor
 from spae.tokens import PictureTokens
 from spae.vocabulary import LexicalVocabulary, open_vocabulary
 
@@ -101,7 +100,7 @@ class LexicalTokenizer:
         return tokens
 
     def _encode(self, batch: np.ndarray, depth: int) -> list[PictureTokens]:
-        pictures = _to_tensor(batch)
+        pictures = to_tensor(batch)
         quantized = self._model.encode(pictures, depth)
         ids = [layer.clone() for layer in quantized.ids]
         close = torch.stack([margin.amin(1) for margin in quantized.margins]).amin(0) < NEAR_TIE
@@ -137,11 +136,6 @@ class LexicalTokenizer:
             pixels = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()
             drawn += list(pixels.permute(0, 2, 3, 1).numpy())
         return drawn
-
-
-def _to_tensor(pixels: np.ndarray) -> Tensor:
-    """[B, R, R, 3] uint8 -> [B, 3, R, R] float32 in [-1, 1]."""
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 EMBEDDED = Path(__file__).parent.parent / "weights"

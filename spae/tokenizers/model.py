@@ -5,12 +5,18 @@ B batch, H W pixels, N positions, C width, D layers.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from spae.networks import Autoencoder
 from spae.networks.latent_norm import LatentNorm
 from spae.quantizers import Quantized, StreamingAverageQuantizer, VectorQuantizer
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """[B, H, W, 3] uint8 -> [B, 3, H, W] float in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class TokenizerModel(nn.Module):

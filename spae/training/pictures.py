@@ -13,12 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spae.data.pictograms import HELD_OUT_STYLE, Pictograms, load_pictograms
+from spae.tokenizers.model import to_tensor
 from spae.training.augment import augment
-
-
-def to_tensor(pixels: np.ndarray) -> Tensor:
-    """[B, H, W, 3] uint8 -> [B, 3, H, W] float in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def shrink(pictures: Tensor, size: int) -> Tensor:
