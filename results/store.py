@@ -1,24 +1,28 @@
 """The folder of a run: what it was asked to do, and every record it has made.
 
 run.json        the run's configuration and its hash
-records.jsonl   one record a line, appended and synced batch by batch
+records.jsonl   one record a line, written as the answers come and put into the plan's order when the run ends; while
+                it runs, a later line replaces an earlier one of the same id whose call had failed
 calls.jsonl     per record: cached or not, and seconds (the only file that differs between a run and its replay)
 exhibits.json   pictures and words for the report (see `results.exhibit`)
 summary.json, comparisons.json, report.md, report.html   made from the above by `results.report`
+.run.lock       held while a run writes here
 """
 
 from __future__ import annotations
 
 import json
-import os
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from pydantic import BaseModel, ValidationError
+from filelock import FileLock, Timeout
 
 from results.atomic import path_inside, write_text_atomic
+from results.differences import Difference, differences, in_words
 from results.errors import RecordError
+from results.lines import append_lines, cut_torn_line, load_lines, sync_file
 from results.record import Call, Record, sha256_of
 
 RUN = "run.json"
@@ -30,21 +34,32 @@ COMPARISONS = "comparisons.json"
 REPORT_MARKDOWN = "report.md"
 REPORT_HTML = "report.html"
 OWN_FILES = (RUN, RECORDS, CALLS, EXHIBITS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
+LOCK = ".run.lock"
 
 FORMAT = 1
-DIFFERENCES_SHOWN = 6
-
-Line = TypeVar("Line", bound=BaseModel)
 
 
 class RunExists(RecordError):
     """The folder already holds records and resuming was not asked for; the caller may resume, restart or stop."""
 
 
+class RunDiffers(RecordError):
+    """The folder holds records of another run.
+
+    Attributes:
+        differences: every field that differs.
+    """
+
+    def __init__(self, message: str, differences: Sequence[Difference]) -> None:
+        super().__init__(message)
+        self.differences = tuple(differences)
+
+
 class RunStore:
     """Records of one run, in one folder, in the order they were made.
 
-    Made by `create` (to write), `restart` (to write, dropping what was there) or `open` (to read).
+    Made by `create` (to write), `restart` (to write, dropping what was there) or `open` (to read). One that writes
+    holds the folder's lock for as long as it lives.
 
     Attributes:
         folder: the run's folder.
@@ -65,11 +80,13 @@ class RunStore:
         self.config: dict[str, Any] = dict(config)
         self.config_hash = sha256_of(self.config)
         self.notes = tuple(notes)
-        self._records = {record.id: record for record in records}
+        lines = list(records)
+        self._on_disk = [record.id for record in lines]
+        self._records = {record.id: record for record in lines}
         self._calls = {call.record: call for call in calls}
 
     @classmethod
-    def create(cls, folder: Path, config: Mapping[str, Any], resume: bool) -> Self:
+    def create(cls, folder: Path, config: Mapping[str, Any], resume: bool = True) -> Self:
         """Opens `folder` for writing, new or to be continued.
 
         Args:
@@ -78,8 +95,9 @@ class RunStore:
             resume: continue where records are already there.
 
         Raises:
+            RunDiffers: there are records of another run.
             RunExists: there are records of this very run, and `resume` is False.
-            RecordError: there are records of another run; or the folder's files are broken, or not a run's.
+            RecordError: another process writes there; or the folder's files are broken, or not a run's.
         """
         wanted = _plain(config)
         if not path_inside(folder, RUN).exists():
@@ -87,26 +105,41 @@ class RunStore:
             if strays:
                 raise RecordError(f"a run's folder has a {RUN}, but {folder} has only {strays[0]}: pass another --out")
             return cls._begin(folder, wanted)
-        store = cls.open(folder)
-        if not store._records:  # a run that ended before its first record leaves nothing to protect
-            return cls.restart(folder, wanted)
-        count = f"{len(store._records)} record{'s' if len(store._records) != 1 else ''}"
-        if store.config != wanted:
-            raise RecordError(
-                f"{folder} holds {count} of another run ({difference(store.config, wanted)}): pass another --out"
-            )
-        if not resume:
-            raise RunExists(f"{folder} already holds {count} of this run: add --resume, or pass another --out")
-        for name in (RECORDS, CALLS):
-            _cut_torn_line(folder / name)
-        return store
+        lock = _locked(folder)
+        try:
+            store = cls.open(folder)
+            if not store._records:  # a run that ended before its first record leaves nothing to protect
+                return cls.restart(folder, wanted)
+            count = f"{len(store._records)} record{'s' if len(store._records) != 1 else ''}"
+            found = differences(store.config, wanted)
+            if found:
+                raise RunDiffers(
+                    f"{folder} holds {count} of another run ({in_words(found)}): pass another --out", found
+                )
+            if not resume:
+                raise RunExists(f"{folder} already holds {count} of this run: resume it, or pass another --out")
+            for name in (RECORDS, CALLS):
+                cut_torn_line(folder / name)
+            store._hold()
+            return store
+        finally:
+            lock.release()
 
     @classmethod
     def restart(cls, folder: Path, config: Mapping[str, Any]) -> Self:
-        """Starts anew in `folder`: a run's files that are there are removed, other files are left alone."""
-        for name in reversed(OWN_FILES):  # run.json last: while it is there, the folder is known to be a run's
-            path_inside(folder, name).unlink(missing_ok=True)
-        return cls._begin(folder, _plain(config))
+        """Starts anew in `folder`: a run's files that are there are removed, other files are left alone.
+
+        Raises:
+            RecordError: another process writes there.
+        """
+        lock = _locked(folder) if folder.exists() else None
+        try:
+            for name in reversed(OWN_FILES):  # run.json last: while it is there, the folder is known to be a run's
+                path_inside(folder, name).unlink(missing_ok=True)
+            return cls._begin(folder, _plain(config))
+        finally:
+            if lock is not None:
+                lock.release()
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -125,20 +158,37 @@ class RunStore:
             raise RecordError(f"{path} is not a run's configuration ({error!r}): pass another --out") from error
         if not isinstance(config, dict) or sha256_of(config) != digest:
             raise RecordError(f"{path} was changed after the run began (its hash differs): pass another --out")
-        notes: list[str] = []
-        records = _load(folder / RECORDS, Record, notes)
-        calls = _load(folder / CALLS, Call, notes)
+        records, torn = load_lines(folder / RECORDS, Record)
+        calls, torn_call = load_lines(folder / CALLS, Call)
+        notes = [
+            f"{name}: the last line was cut short and is dropped; running again makes it again"
+            for name, cut in ((RECORDS, torn), (CALLS, torn_call))
+            if cut
+        ]
         seen: dict[str, Record] = {}
         for record in records:
-            if seen.setdefault(record.id, record) != record:
+            earlier = seen.get(record.id, record)
+            if earlier != record and earlier.status != "failed":
                 raise RecordError(f"{folder / RECORDS} holds two different records {record.id}: pass another --out")
+            seen[record.id] = record
         return cls(folder, config, records, calls, notes)
 
     @classmethod
     def _begin(cls, folder: Path, config: dict[str, Any]) -> Self:
         held = {"format": FORMAT, "sha256": sha256_of(config), "config": config}
+        store = cls(folder, config, (), ())
+        folder.mkdir(parents=True, exist_ok=True)
+        store._hold()
         write_text_atomic(folder, RUN, json.dumps(held, indent=2, sort_keys=True, allow_nan=False) + "\n")
-        return cls(folder, config, (), ())
+        return store
+
+    def _hold(self) -> None:
+        """Keeps other processes out for as long as this store lives."""
+        self._release = weakref.finalize(self, _locked(self.folder).release)
+
+    def close(self) -> None:
+        """Lets others write there; this store must append no more."""
+        self._release()
 
     @property
     def records(self) -> list[Record]:
@@ -151,39 +201,73 @@ class RunStore:
         return list(self._calls.values())
 
     def __contains__(self, record_id: object) -> bool:
-        """True where the record is already made (`CellKey.record_id`)."""
-        return record_id in self._records
+        """True where the record (`CellKey.record_id`) is made for good; one whose call failed is to be asked again."""
+        return isinstance(record_id, str) and record_id in self._records and not self._failed(record_id)
 
-    def append(self, records: Sequence[Record], calls: Sequence[Call] = ()) -> None:
-        """Adds a batch; on return it is on disk.
+    def append(self, records: Sequence[Record], calls: Sequence[Call] = (), *, sync: bool = True) -> None:
+        """Adds records, all or none; one that is there as failed is replaced.
+
+        On return they survive the end of this process; with `sync` (or after a later `sync()`), also that of the
+        machine.
 
         Raises:
-            RecordError: a record is already there, or a call belongs to no record.
+            RecordError: a record is already there, a call belongs to no record, or the disk does not take them.
         """
         batch = {record.id: record for record in records}
-        twice = next((r.id for r in records if r.id in self._records), None)
+        twice = next((r.id for r in records if r.id in self._records and not self._failed(r.id)), None)
         if twice or len(batch) != len(records):
             raise RecordError(f"a record is appended once, {twice or 'one of this batch'} came twice: check the plan")
         stray = next((c.record for c in calls if c.record not in batch and c.record not in self._records), None)
         if stray:
             raise RecordError(f"a call belongs to a record, there is none of id {stray}: append the record first")
-        _append_lines(path_inside(self.folder, RECORDS), [record.line() for record in records])
+        append_lines(path_inside(self.folder, RECORDS), [record.line() for record in records], sync=sync)
+        self._on_disk += batch
         self._records.update(batch)
-        _append_lines(path_inside(self.folder, CALLS), [call.line() for call in calls])
+        # Calls tell how, not what: they may be lost where the machine stops.
+        append_lines(path_inside(self.folder, CALLS), [call.line() for call in calls], sync=False)
         self._calls.update((call.record, call) for call in calls)
+
+    def sync(self) -> None:
+        """Brings what was appended without `sync` to the disk itself."""
+        sync_file(path_inside(self.folder, RECORDS))
+
+    def arrange(self, order: Iterable[str]) -> None:
+        """Puts the records into an order of ids, in memory and on disk, each id once; others follow after.
+
+        So a run that was stopped and resumed, or whose answers came out of order, ends with the same bytes as one
+        that was left alone.
+        """
+        wanted = [record_id for record_id in dict.fromkeys(order) if record_id in self._records]
+        self._records = {name: self._records[name] for name in dict.fromkeys([*wanted, *self._records])}
+        if self._on_disk != list(self._records):
+            self.write_text(RECORDS, "".join(record.line() + "\n" for record in self._records.values()))
+            self._on_disk = list(self._records)
 
     def write_text(self, name: str, text: str) -> Path:
         """Writes one more file of the run, atomically (see `write_text_atomic`)."""
         return write_text_atomic(self.folder, name, text)
 
+    def _failed(self, record_id: str) -> bool:
+        return self._records[record_id].status == "failed"
 
-def difference(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """In words, where two configurations differ: `seed: 0 there, 1 asked for`, the first few of them."""
-    old, new = _flat(held), _flat(wanted)
-    changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    parts = [f"{name}: {_short(old.get(name))} there, {_short(new.get(name))} asked for" for name in changed]
-    more = len(parts) - DIFFERENCES_SHOWN
-    return "; ".join(parts[:DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+def _locked(folder: Path) -> FileLock:
+    """The folder's lock, taken. Within a process it is one lock, taken and given back any number of times.
+
+    Raises:
+        RecordError: another process has it, or the folder cannot be written.
+    """
+    lock = FileLock(path_inside(folder, LOCK), is_singleton=True, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RecordError(
+            f"one run writes to a folder at a time, another process writes to {folder}: wait for it, stop it, or "
+            "pass another --out"
+        ) from error
+    except OSError as error:
+        raise RecordError(f"a run's folder must be writable, {folder} is not ({error}): pass another --out") from error
+    return lock
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,54 +277,3 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise RecordError(f"a run's configuration is plain JSON values ({error}): convert it first") from error
     return plain
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    if isinstance(value, Mapping) and value:
-        return {name: text for key in value for name, text in _flat(value[key], f"{prefix}.{key}".strip(".")).items()}
-    return {prefix: json.dumps(value, sort_keys=True)}
-
-
-def _short(text: str | None) -> str:
-    if text is None:
-        return "nothing"
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _append_lines(path: Path, lines: Sequence[str]) -> None:
-    if not lines:
-        return
-    with path.open("ab") as file:
-        file.write("".join(line + "\n" for line in lines).encode("ascii"))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _load(path: Path, model: type[Line], notes: list[str]) -> list[Line]:
-    """Every whole line of `path` as a `model`; a last line without its newline was cut short and is left out."""
-    if not path_inside(path.parent, path.name).exists():
-        return []
-    *lines, rest = path.read_bytes().split(b"\n")
-    if rest:
-        notes.append(f"{path.name}: the last line was cut short and is dropped; --resume makes it again")
-    loaded = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            loaded.append(model.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "line"
-            raise RecordError(
-                f"{path} line {number} is not a {model.__name__} ({where}: {first['msg']}): pass another --out"
-            ) from error
-    return loaded
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Shortens the file to its last whole line, so that the next append starts on a line of its own."""
-    if path.exists():
-        whole = path.read_bytes().rfind(b"\n") + 1
-        if whole != path.stat().st_size:
-            with path.open("r+b") as file:
-                file.truncate(whole)
-                os.fsync(file.fileno())

@@ -1,12 +1,14 @@
 """The run's folder: appending, crashes, resuming."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from results.errors import RecordError
 from results.record import Call
-from results.store import RunExists, RunStore, difference
+from results.store import RunDiffers, RunExists, RunStore
 
 CONFIG = {"task": "a", "seed": 0, "backend": {"name": "smollm2", "dtype": "bfloat16"}, "layers": (1, 2)}
 
@@ -64,18 +66,21 @@ def test_records_of_another_configuration_are_refused_with_the_difference(tmp_pa
     RunStore.create(tmp_path, CONFIG, resume=False).append([of(key())])
     other = CONFIG | {"seed": 1, "backend": {"name": "smollm2", "dtype": "float32"}, "limit": 5}
     for resume in (True, False):
-        with pytest.raises(RecordError, match="pass another --out") as caught:
+        with pytest.raises(RunDiffers, match="pass another --out") as caught:
             RunStore.create(tmp_path, other, resume=resume)
         text = str(caught.value)
         assert "seed: 0 there, 1 asked for" in text and "limit: nothing there, 5 asked for" in text
         assert 'backend.dtype: "bfloat16" there, "float32" asked for' in text and "layers" not in text
         assert not isinstance(caught.value, RunExists) and "\n" not in text
+        assert [tuple(one) for one in caught.value.differences] == [
+            ("backend.dtype", '"bfloat16"', '"float32"'), ("limit", None, "5"), ("seed", "0", "1"),
+        ]  # fmt: skip
 
 
 def test_an_existing_run_needs_resume_or_restart(tmp_path, key, of):
     RunStore.create(tmp_path, CONFIG, resume=False).append([of(key())])
     (tmp_path / "mine.txt").write_text("kept")
-    with pytest.raises(RunExists, match="1 record of this run: add --resume"):
+    with pytest.raises(RunExists, match="1 record of this run: resume it"):
         RunStore.create(tmp_path, CONFIG, resume=False)
     assert len(RunStore.create(tmp_path, CONFIG, resume=True).records) == 1
     assert RunStore.restart(tmp_path, CONFIG).records == []
@@ -132,6 +137,69 @@ def test_a_configuration_is_plain_json(tmp_path):
         RunStore.create(tmp_path, {"path": tmp_path}, resume=False)
 
 
-def test_differences_are_few():
-    text = difference({str(i): i for i in range(20)}, {str(i): -1 for i in range(20)})
-    assert text.endswith("and 14 more")
+def failed(record):
+    fields = record.model_dump(include=set(type(record).model_fields) - {"status", "value", "reply", "prediction"})
+    return type(record)(**fields | {"status": "failed", "value": None, "reply": None, "prediction": None})
+
+
+def test_a_failed_record_is_replaced_and_no_other(tmp_path, key, of):
+    records = [of(key(), i) for i in range(3)]
+    store = RunStore.create(tmp_path, CONFIG)
+    store.append([records[0], failed(records[1]), records[2]])
+    assert [record.id in store for record in records] == [True, False, True]
+
+    again = RunStore.create(tmp_path, CONFIG)
+    assert [record.status for record in again.records] == ["scored", "failed", "scored"]
+    again.append([records[1]])
+    assert again.records == records and records[1].id in again
+    with pytest.raises(RecordError, match="twice"):
+        again.append([records[1]])
+    # A kill may come here: the file holds both lines, and the later one counts.
+    assert len((tmp_path / "records.jsonl").read_bytes().splitlines()) == 4
+    assert RunStore.open(tmp_path).records == records
+    again.arrange(record.id for record in records)
+    assert (tmp_path / "records.jsonl").read_text() == "".join(record.line() + "\n" for record in records)
+
+
+def test_answers_out_of_order_end_in_the_order_of_the_plan(tmp_path, key, of):
+    records = [of(key(), i) for i in range(5)]
+    store = RunStore.create(tmp_path, CONFIG)
+    for i in (3, 0, 4, 1):
+        store.append([records[i]], sync=False)
+    store.sync()
+    store.arrange([records[i].id for i in (0, 1, 2, 3)])  # one is not made yet, and one is in no order
+    assert [record.sample for record in store.records] == [records[i].sample for i in (0, 1, 3, 4)]
+    assert RunStore.open(tmp_path).records == store.records
+    store.append([records[2]])
+    store.arrange(record.id for record in records)
+    assert RunStore.open(tmp_path).records == records
+
+
+def test_arranging_what_is_in_order_writes_nothing(tmp_path, key, of, monkeypatch):
+    store = RunStore.create(tmp_path, CONFIG)
+    records = [of(key(), i) for i in range(3)]
+    store.append(records)
+    monkeypatch.setattr("results.store.write_text_atomic", None)
+    store.arrange(record.id for record in records)
+
+
+def test_another_process_is_kept_out_until_the_first_is_gone(tmp_path, key, of):
+    store = RunStore.create(tmp_path, CONFIG)
+    store.append([of(key())])
+    program = (
+        "import sys, pathlib; from results.errors import RecordError; from results.store import RunStore\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "assert len(RunStore.open(folder).records) == 1\n"
+        "for make in (RunStore.create, RunStore.restart):\n"
+        "    try: make(folder, {})\n"
+        "    except RecordError as error: print(error)"
+    )
+
+    def told():
+        done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert told().count("another process writes to") == 2
+    store.close()
+    assert "another process" not in told()
