@@ -11,6 +11,7 @@ from benchmarks.plan import Job, Plan, View
 from llm_backends.cached import Answer, CachedBackend
 from llm_backends.errors import CallFailed, PromptTooLong
 from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest
+from llm_backends.request_key import prompt_of
 from results.record import Call, CellKey, Record
 from results.store import RunStore
 from tasks.protocol import Outcome, Sample, Task
@@ -106,7 +107,7 @@ def _record(task: Task, question: Question, answer: Answer) -> Record:
         question.cell,
         sample=sample.id,
         sample_fingerprint=sample.fingerprint,
-        prompt=request.context if isinstance(request, LikelihoodRequest) else request.prompt,
+        prompt=prompt_of(request),
         answer=sample.answer,
         reply=text,
         prediction=outcome.prediction,

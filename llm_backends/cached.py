@@ -20,6 +20,7 @@ from llm_backends.errors import (
 )
 from llm_backends.protocol import (
     Backend,
+    Capabilities,
     Completion,
     CompletionRequest,
     Identity,
@@ -101,9 +102,9 @@ class CachedBackend:
         return self._identity
 
     @property
-    def context_length(self) -> int | None:
+    def capabilities(self) -> Capabilities:
         """Of the model behind the cache."""
-        return self._model().context_length
+        return self._model().capabilities
 
     def count_tokens(self, text: str) -> int:
         """By the model's tokenizer; a local model loads no weights for it."""
@@ -220,7 +221,7 @@ class CachedBackend:
         """Only where this needs no weights, no download and no conversion."""
         try:
             model = self._model()
-            limit = model.context_length
+            limit = model.capabilities.context_length
             texts, extra = _texts(request)
             # A token is at least one byte, but for a few marks: a short text needs no tokenizer to be seen to fit.
             if limit is None or max(len(text.encode()) for text in texts) + extra + 8 <= limit:
@@ -242,7 +243,7 @@ class CachedBackend:
 def _texts(request: Request) -> tuple[list[str], int]:
     """The texts that must fit, and the tokens still to come after them."""
     if isinstance(request, CompletionRequest):
-        return [request.prompt], request.max_new_tokens
+        return [request.prompt if isinstance(request.prompt, str) else ""], request.max_new_tokens
     return [request.context + continuation for continuation in request.continuations], 0
 
 

@@ -6,6 +6,7 @@ BackendError
 ├── PromptTooLong        a prompt does not fit the model's context
 ├── CacheMiss            --cache-only met a request that has no stored reply
 ├── CacheCorrupt         a stored reply does not match its checksum
+├── BudgetSpent          the run's budget of tokens or dollars is used up
 └── CallFailed           the model was asked and gave no usable answer
 
 A message states the rule, the value seen and the fix, on one line.
@@ -38,3 +39,7 @@ class CacheCorrupt(BackendError):
 
 class CallFailed(BackendError):
     """The model was asked and gave no usable answer."""
+
+
+class BudgetSpent(BackendError):
+    """The run's budget of tokens or dollars is used up."""

@@ -12,9 +12,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llm_backends.capabilities import check_allowed, text_of
 from llm_backends.errors import BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
 from llm_backends.plain_text import PlainTokenizer
-from llm_backends.protocol import Completion, CompletionRequest, Identity, LikelihoodRequest, Likelihoods
+from llm_backends.protocol import (
+    Capabilities,
+    Completion,
+    CompletionRequest,
+    Identity,
+    LikelihoodRequest,
+    Likelihoods,
+)
 from llm_backends.reply_row import ReplyRow
 
 if TYPE_CHECKING:
@@ -75,9 +83,15 @@ class LocalBackend:
         return self._source.identity
 
     @property
-    def context_length(self) -> int | None:
-        """In tokens, prompt and reply together; loads nothing."""
-        return self._source.context_length
+    def capabilities(self) -> Capabilities:
+        """Of a causal model; loads nothing."""
+        return Capabilities(
+            likelihood=True,
+            samples=1,
+            token_prompts=False,
+            tokenizer=True,
+            context_length=self._source.context_length,
+        )
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a prompt, leading marks included; loads the tokenizer, not the weights."""
@@ -101,7 +115,9 @@ class LocalBackend:
             BackendUnavailable: the model cannot be loaded.
             CallFailed: the model's numbers are not finite.
         """
-        prompts = [self._text.encode(request.prompt) for request in requests]
+        for request in requests:
+            check_allowed(self.capabilities, self.identity, request)
+        prompts = [self._text.encode(text_of(request)) for request in requests]
         for request, ids in zip(requests, prompts, strict=True):
             if not ids:
                 raise BackendInputError("a prompt needs at least one character, got ''")
@@ -155,7 +171,7 @@ class LocalBackend:
                 row.take(logits)
 
     def _check_fits(self, tokens: int, what: str) -> None:
-        limit = self.context_length
+        limit = self._source.context_length
         if limit is not None and tokens > limit:
             raise PromptTooLong(
                 f"{what} {tokens} tokens, {self.identity.model} takes {limit}: use fewer shots or layers"

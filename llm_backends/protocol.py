@@ -5,10 +5,12 @@ Requests and replies are frozen pydantic models, so that they hash, compare and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from llm_backends.errors import BackendError
 
 
 class Frozen(BaseModel):
@@ -26,21 +28,50 @@ class Identity(Frozen):
     dtype: str = Field(description="arithmetic and quantisation: 'float32'")
 
 
+class Capabilities(Frozen):
+    """What a model can be asked, known without loading weights or opening a connection."""
+
+    likelihood: bool = Field(description="gives log-likelihoods of given continuations, which ranked scoring needs")
+    samples: int | None = Field(description="most replies to one prompt in one call; None: any number")
+    token_prompts: bool = Field(description="takes a prompt as token ids")
+    tokenizer: bool = Field(description="`count_tokens` is the model's own count, not an estimate")
+    context_length: int | None = Field(description="in tokens, prompt and reply together; None where unknown")
+
+
 class CompletionRequest(Frozen):
     """Ask for text after a prompt."""
 
-    prompt: str
+    prompt: str | tuple[int, ...] = Field(description="text, or ids of the model's own tokenizer")
     max_new_tokens: int = Field(gt=0)
     stop: tuple[str, ...] = Field(default=(), description="the reply is cut before the first of these")
-    temperature: float = Field(default=0.0, ge=0.0, description="0 is greedy")
+    temperature: float = Field(default=0.0, ge=0.0, allow_inf_nan=False, description="0 is greedy")
+    n: int = Field(default=1, gt=0, description="replies wanted; more than one only where temperature > 0")
     seed: int = Field(default=0, description="used only where temperature > 0")
 
 
-class Completion(Frozen):
-    """The reply to a CompletionRequest, as the model gave it (not stripped)."""
+class Choice(Frozen):
+    """One reply to a prompt, as the model gave it (not stripped)."""
 
     text: str
-    finish: str = Field(description="'stop' at a stop string or end of text, 'length' at max_new_tokens")
+    finish: Literal["stop", "length"] = Field(
+        description="'stop' at a stop string or end of text, 'length' at the limit"
+    )
+
+
+class Completion(Frozen):
+    """The reply to a CompletionRequest: `n` choices."""
+
+    choices: tuple[Choice, ...] = Field(min_length=1)
+
+    @property
+    def text(self) -> str:
+        """Of the first choice."""
+        return self.choices[0].text
+
+    @property
+    def finish(self) -> str:
+        """Of the first choice."""
+        return self.choices[0].finish
 
 
 class LikelihoodRequest(Frozen):
@@ -70,8 +101,8 @@ class Backend(Protocol):
         ...
 
     @property
-    def context_length(self) -> int | None:
-        """In tokens; None where unknown."""
+    def capabilities(self) -> Capabilities:
+        """What may be asked; asking for more raises BackendInputError."""
         ...
 
     def count_tokens(self, text: str) -> int:
@@ -84,4 +115,17 @@ class Backend(Protocol):
 
     def loglikelihood(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihoods]:
         """One reply per request, in order. Raises PromptTooLong, BackendInputError where the model gives none."""
+        ...
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A backend that hands over each reply as soon as it is there: a server asked for many things at once."""
+
+    def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
+        """(index, reply or the error that kept this request from one), each index once, in any order.
+
+        Raises:
+            BackendUnavailable, BackendInputError, BudgetSpent: nothing more can be asked; what was yielded stands.
+        """
         ...

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from llm_backends.errors import CallFailed
 from llm_backends.plain_text import PlainTokenizer
-from llm_backends.protocol import Completion, CompletionRequest
+from llm_backends.protocol import Choice, Completion, CompletionRequest
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -33,7 +33,7 @@ class ReplyRow:
         self._tokenizer = text
         self._ends = ends
         self._text = ""
-        self._finish = "length"
+        self._finish: Literal["stop", "length"] = "length"
         self._generator: Generator | None = None
 
     def take(self, logits: Tensor) -> None:
@@ -57,7 +57,7 @@ class ReplyRow:
 
     def completion(self) -> Completion:
         """The reply so far: cut before the first stop string, without the end token, not stripped."""
-        return Completion(text=self._text, finish=self._finish)
+        return Completion(choices=(Choice(text=self._text, finish=self._finish),))
 
     def _choose(self, logits: Tensor) -> int:
         import torch

@@ -61,7 +61,8 @@ def prompt_key(request: Request) -> str:
 
 def prompt_of(request: Request) -> str:
     """The text before the reply."""
-    return request.prompt if isinstance(request, CompletionRequest) else request.context
+    prompt = request.prompt if isinstance(request, CompletionRequest) else request.context
+    return prompt if isinstance(prompt, str) else canonical_json(prompt)
 
 
 def kind_of(request: Request) -> str:
@@ -94,12 +95,12 @@ def parse_request(fields: Mapping[str, Any]) -> Request:
 
 def parse_reply(fields: Mapping[str, Any]) -> Reply:
     """A reply from its fields. Raises ValueError where they are none."""
-    kind = Completion if "text" in fields else Likelihoods
+    kind = Completion if "choices" in fields else Likelihoods
     return kind.model_validate(fields)
 
 
 def answers(request: Request, reply: Reply) -> bool:
     """Whether a reply is of the kind, and the number, that the request asks for."""
     if isinstance(request, CompletionRequest):
-        return isinstance(reply, Completion)
+        return isinstance(reply, Completion) and len(reply.choices) == request.n
     return isinstance(reply, Likelihoods) and len(reply.values) == len(request.continuations)

@@ -2,11 +2,16 @@
 
 A script is a JSON object; every part is optional:
 
-    {"completions": {"PROMPT": "TEXT"},               exact prompt -> reply
+    {"completions": {"PROMPT": "TEXT"},               exact prompt -> reply, or a list: one after the other, for n > 1
      "default": "TEXT",                               reply to any other prompt
      "likelihoods": {"CONTEXT": {"TEXT": -1.5}},      nats of a continuation after a context
      "default_likelihood": -10.0,                     nats of any other continuation
-     "context_length": 2048}                          in words split at white space, its unit of length
+     "context_length": 2048,                          in words split at white space, its unit of length
+     "faults": {"3": {"error": "failed", "message": "the line was cut"}}}
+
+A fault is what the request of that number, counted from 1 over the program's life, meets instead of a reply: "failed"
+and "too-long" concern that request, "unavailable" and "budget" end the run. Faults are no part of the model's identity,
+so a run that met them goes on with a script that has none.
 """
 
 from __future__ import annotations
@@ -15,11 +20,44 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
-from llm_backends.protocol import Completion, CompletionRequest, Identity, LikelihoodRequest, Likelihoods
+from llm_backends.capabilities import check_allowed
+from llm_backends.errors import (
+    BackendError,
+    BackendInputError,
+    BackendUnavailable,
+    BudgetSpent,
+    CallFailed,
+    PromptTooLong,
+)
+from llm_backends.protocol import (
+    Capabilities,
+    Choice,
+    Completion,
+    CompletionRequest,
+    Identity,
+    LikelihoodRequest,
+    Likelihoods,
+)
+
+FAULTS: dict[str, type[BackendError]] = {
+    "failed": CallFailed,
+    "too-long": PromptTooLong,
+    "unavailable": BackendUnavailable,
+    "budget": BudgetSpent,
+}
+
+
+class Fault(BaseModel):
+    """What a request meets instead of a reply."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    error: Literal["failed", "too-long", "unavailable", "budget"]
+    message: str = "a fault of the script"
 
 
 class Script(BaseModel):
@@ -27,11 +65,12 @@ class Script(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    completions: dict[str, str] = {}
+    completions: dict[str, str | tuple[str, ...]] = {}
     default: str | None = None
     likelihoods: dict[str, dict[str, float]] = {}
     default_likelihood: float | None = None
     context_length: int | None = Field(default=None, gt=0)
+    faults: dict[int, Fault] = {}
 
 
 def open_scripted(argument: str, dtype: str) -> ScriptedBackend:
@@ -65,7 +104,8 @@ class ScriptedBackend:
         name: the model's name in its identity.
         reply: gives the text of every completion instead of the script.
         likelihood: gives the nats of (context, continuation) instead of the script.
-        faults: number of a request, counted from 1 over the backend's life -> the error it raises instead of a reply.
+        faults: number of a request, counted from 1 over the backend's life -> the error it raises instead of a reply;
+            beside those of the script.
 
     A backend with functions has the revision "function": what it would say cannot be hashed, so give it its own name.
     """
@@ -83,7 +123,10 @@ class ScriptedBackend:
         self._name = name
         self._reply = reply
         self._likelihood = likelihood
-        self._faults = dict(faults or {})
+        self._faults: dict[int, BackendError] = {
+            number: FAULTS[fault.error](fault.message) for number, fault in self._script.faults.items()
+        }
+        self._faults.update(faults or {})
         self.calls = 0
         """Times `complete` or `loglikelihood` was called."""
         self.asked: list[CompletionRequest | LikelihoodRequest] = []
@@ -91,16 +134,22 @@ class ScriptedBackend:
 
     @property
     def identity(self) -> Identity:
-        """The revision is the sha256 of the script."""
-        canonical = json.dumps(self._script.model_dump(mode="json"), sort_keys=True)
+        """The revision is the sha256 of the script, faults aside."""
+        canonical = json.dumps(self._script.model_dump(mode="json", exclude={"faults"}), sort_keys=True)
         scripted = self._reply is None and self._likelihood is None
         revision = hashlib.sha256(canonical.encode()).hexdigest() if scripted else "function"
         return Identity(kind="scripted", model=self._name, revision=revision, dtype="none")
 
     @property
-    def context_length(self) -> int | None:
-        """In words, as the script states it."""
-        return self._script.context_length
+    def capabilities(self) -> Capabilities:
+        """Everything but token ids; the context is in words, as the script states it."""
+        return Capabilities(
+            likelihood=True,
+            samples=None,
+            token_prompts=False,
+            tokenizer=True,
+            context_length=self._script.context_length,
+        )
 
     def count_tokens(self, text: str) -> int:
         """Words split at white space."""
@@ -110,12 +159,14 @@ class ScriptedBackend:
         """One reply per request, cut at stop strings and at `max_new_tokens` words.
 
         Raises:
+            BackendInputError: a prompt of token ids, or several samples at temperature 0.
             PromptTooLong: the script states a context length and a prompt does not fit.
             CallFailed: the script has no reply to a prompt, or a fault is due.
         """
         self.calls += 1
         for request in requests:
-            self._check_fits(self.count_tokens(request.prompt) + request.max_new_tokens)
+            check_allowed(self.capabilities, self.identity, request)
+            self._check_fits(self.count_tokens(str(request.prompt)) + request.max_new_tokens)
         return [self._complete_one(request) for request in requests]
 
     def loglikelihood(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihoods]:
@@ -132,21 +183,19 @@ class ScriptedBackend:
 
     def _complete_one(self, request: CompletionRequest) -> Completion:
         self._count(request)
+        prompt = str(request.prompt)
+        held: str | tuple[str, ...] | None
         if self._reply is not None:
-            text: str | None = self._reply(request.prompt)
+            held = tuple(self._reply(prompt) for _ in range(request.n))
         else:
-            text = self._script.completions.get(request.prompt, self._script.default)
-        if text is None:
+            held = self._script.completions.get(prompt, self._script.default)
+        texts = (held,) if isinstance(held, str) else held
+        if not texts:
             raise CallFailed(
-                f"a script answers only what it holds, it has no reply to {request.prompt[:60]!r}: "
+                f"a script answers only what it holds, it has no reply to {prompt[:60]!r}: "
                 'add it to "completions" or give a "default"'
             )
-        cuts = [at for at in (text.find(stop) for stop in request.stop if stop) if at >= 0]
-        text = text[: min(cuts)] if cuts else text
-        end = _end_of_words(text, request.max_new_tokens)
-        if end < len(text):
-            return Completion(text=text[:end], finish="length")
-        return Completion(text=text, finish="stop")
+        return Completion(choices=tuple(_cut(texts[i % len(texts)], request) for i in range(request.n)))
 
     def _score_one(self, request: LikelihoodRequest) -> Likelihoods:
         self._count(request)
@@ -170,9 +219,19 @@ class ScriptedBackend:
             raise fault
 
     def _check_fits(self, words: int) -> None:
-        limit = self.context_length
+        limit = self._script.context_length
         if limit is not None and words > limit:
             raise PromptTooLong(f"prompt and reply are {words} words, {self._name} takes {limit}: use fewer shots")
+
+
+def _cut(text: str, request: CompletionRequest) -> Choice:
+    """The part of a text that a model would have given."""
+    cuts = [at for at in (text.find(stop) for stop in request.stop if stop) if at >= 0]
+    text = text[: min(cuts)] if cuts else text
+    end = _end_of_words(text, request.max_new_tokens)
+    if end < len(text):
+        return Choice(text=text[:end], finish="length")
+    return Choice(text=text, finish="stop")
 
 
 def _end_of_words(text: str, words: int) -> int:

@@ -71,7 +71,7 @@ PROTOCOLS = [
     ),
     pytest.param(
         "llm_backends.protocol:Backend",
-        {"identity", "context_length", "count_tokens", "complete", "loglikelihood"},
+        {"identity", "capabilities", "count_tokens", "complete", "loglikelihood"},
         id="backend",
     ),
     pytest.param(

@@ -13,13 +13,13 @@ import pytest
 
 from llm_backends.cache import ReplyCache
 from llm_backends.errors import BackendUnavailable, CacheCorrupt, CallFailed
-from llm_backends.protocol import Completion, CompletionRequest, Identity, LikelihoodRequest, Likelihoods
+from llm_backends.protocol import Choice, Completion, CompletionRequest, Identity, LikelihoodRequest, Likelihoods
 from llm_backends.request_key import request_key
 
 IDENTITY = Identity(kind="k", model="m", revision="r", dtype="float32")
 ASK = CompletionRequest(prompt="naïve 日本\u2028 prompt", max_new_tokens=7)
 SCORE = LikelihoodRequest(context="c", continuations=(" a", " b"))
-LION = Completion(text=" lion\n\t", finish="stop")
+LION = Completion(choices=(Choice(text=" lion\n\t", finish="stop"),))
 NATS = Likelihoods(values=(-0.1 - 0.2, -1e-17))
 
 
@@ -43,7 +43,7 @@ def test_reading_creates_no_file(cache: ReplyCache) -> None:
 
 
 def test_the_first_reply_stays_unless_it_is_replaced(cache: ReplyCache) -> None:
-    other = Completion(text="vase", finish="stop")
+    other = Completion(choices=(Choice(text="vase", finish="stop"),))
     assert cache.put(IDENTITY, ASK, LION) == LION
     assert cache.put(IDENTITY, ASK, other) == LION == cache.get(request_key(IDENTITY, ASK))
     assert cache.put(IDENTITY, ASK, other, replace=True) == other == cache.get(request_key(IDENTITY, ASK))
@@ -82,7 +82,7 @@ def test_damage_is_noticed_and_names_key_and_fix(cache: ReplyCache, statement: s
 
 def test_a_reply_moved_to_another_row_is_noticed(cache: ReplyCache) -> None:
     second = ASK.model_copy(update={"seed": 1})
-    cache.put_many(IDENTITY, [(ASK, LION), (second, Completion(text="vase", finish="stop"))])
+    cache.put_many(IDENTITY, [(ASK, LION), (second, Completion(choices=(Choice(text="vase", finish="stop"),)))])
     a, b = request_key(IDENTITY, ASK), request_key(IDENTITY, second)
     edit(
         cache.path,
@@ -118,13 +118,13 @@ WRITER = """
 import sys
 from pathlib import Path
 from llm_backends.cache import ReplyCache
-from llm_backends.protocol import Completion, CompletionRequest, Identity
+from llm_backends.protocol import Choice, Completion, CompletionRequest, Identity
 identity = Identity(kind="k", model="m", revision="r", dtype="float32")
 cache, name = ReplyCache(Path(sys.argv[1])), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
 for i in range(60):
-    reply = Completion(text=name, finish="stop")
+    reply = Completion(choices=(Choice(text=name, finish="stop"),))
     shared = cache.put(identity, CompletionRequest(prompt=f"shared {i}", max_new_tokens=1), reply)
     cache.put(identity, CompletionRequest(prompt=f"{name} {i}", max_new_tokens=1), reply)
     print(shared.text)

@@ -14,7 +14,7 @@ from llm_backends.cached import CachedBackend, CacheMode
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheMiss, CallFailed, PromptTooLong
 from llm_backends.folder import FolderSource
 from llm_backends.local import LocalBackend
-from llm_backends.protocol import Backend, Completion, CompletionRequest, LikelihoodRequest, Likelihoods
+from llm_backends.protocol import Backend, Choice, Completion, CompletionRequest, LikelihoodRequest, Likelihoods
 from llm_backends.replay import ReplayLayer, export
 from llm_backends.request_key import request_key
 from llm_backends.scripted import Script, ScriptedBackend
@@ -56,7 +56,7 @@ def test_each_request_is_asked_once(store: ReplyCache) -> None:
     assert inner.asked == [ask("a"), ask("b")]
     again = cached.ask([ask("b"), ask("c")])
     assert [a.cached for a in again] == [True, False] and inner.asked[2:] == [ask("c")]
-    assert cached.complete([ask("a")]) == [Completion(text="lion", finish="stop")]
+    assert cached.complete([ask("a")]) == [Completion(choices=(Choice(text="lion", finish="stop"),))]
     assert cached.loglikelihood([LikelihoodRequest(context="a", continuations=("b",))]) == [Likelihoods(values=(-1.0,))]
 
 
@@ -97,7 +97,7 @@ def test_live_asks_again_and_replaces(store: ReplyCache) -> None:
     inner = ScriptedBackend(reply=lambda prompt: next(replies))
     behind(inner, store).ask([ask("a")])
     live = behind(inner, store, "live").ask([ask("a")])[0]
-    assert live.reply == Completion(text="two", finish="stop") and not live.cached
+    assert live.reply == Completion(choices=(Choice(text="two", finish="stop"),)) and not live.cached
     assert behind(inner, store).lookup(ask("a")) == live.reply
 
 
@@ -224,21 +224,21 @@ def test_wrong_options() -> None:
 def test_without_a_store_nothing_is_kept_and_counting_goes_to_the_model() -> None:
     cached = behind(ScriptedBackend(SCRIPT), None)
     assert not cached.ask([ask("a")])[0].cached and not cached.ask([ask("a")])[0].cached
-    assert cached.count_tokens("a b") == 2 and cached.context_length == 9
+    assert cached.count_tokens("a b") == 2 and cached.capabilities.context_length == 9
 
 
 def test_a_replay_of_the_real_model_imports_no_torch(tmp_path: Path) -> None:
     from llm_backends.smollm2 import SmolLM2Source
 
     store = ReplyCache(tmp_path / "replies.sqlite")
-    store.put(SmolLM2Source().identity, ask("a"), Completion(text=" b", finish="stop"))
+    store.put(SmolLM2Source().identity, ask("a"), Completion(choices=(Choice(text=" b", finish="stop"),)))
     store.close()
     code = f"""
 import sys
 from pathlib import Path
 from llm_backends.cache import ReplyCache
 from llm_backends.cached import CachedBackend
-from llm_backends.protocol import CompletionRequest
+from llm_backends.protocol import Choice, CompletionRequest
 from llm_backends.registry import open_backend
 inner, store = open_backend("smollm2"), ReplyCache(Path({str(tmp_path / "replies.sqlite")!r}))
 cached = CachedBackend(lambda: inner, inner.identity, store)

@@ -80,7 +80,9 @@ def test_a_hub_model_is_held_to_one_commit(tiny_llama: Path, tmp_path: Path, mon
     monkeypatch.setattr("huggingface_hub.hf_hub_download", config)
     monkeypatch.setattr("huggingface_hub.snapshot_download", whole)
     model = open_hf("a/b@main", "float32")
-    assert model.identity.model == "a/b" and model.identity.revision == COMMIT and model.context_length == 256
+    assert (
+        model.identity.model == "a/b" and model.identity.revision == COMMIT and model.capabilities.context_length == 256
+    )
     assert model.complete([CompletionRequest(prompt="This is a", max_new_tokens=1)])
     assert asked[0] == ("a/b", "main") and set(asked[1:]) == {("a/b", COMMIT)}
 

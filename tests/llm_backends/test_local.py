@@ -161,7 +161,7 @@ def test_identity_and_counting_load_no_weights(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
     assert isinstance(one, Backend)
     assert one.identity.model == "tiny-llama" and one.identity.dtype == "float32" and len(one.identity.revision) == 64
-    assert one.context_length == 256 and one.count_tokens("lion") > 0
+    assert one.capabilities.context_length == 256 and one.count_tokens("lion") > 0
     assert "_runner" not in one.__dict__
 
 

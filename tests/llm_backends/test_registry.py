@@ -32,7 +32,8 @@ def test_listing_imports_nothing_heavy() -> None:
 def test_opening_smollm2_imports_no_torch_and_knows_who_it_is(tmp_path: Path) -> None:
     code = (
         "import sys; from llm_backends.registry import open_backend; b = open_backend('smollm2', dtype='bfloat16');"
-        "print(b.identity.model_dump_json(), b.context_length, 'torch' in sys.modules, 'transformers' in sys.modules)"
+        "print(b.identity.model_dump_json(), b.capabilities.context_length,"
+        "'torch' in sys.modules, 'transformers' in sys.modules)"
     )
     out = subprocess.run(
         [sys.executable, "-c", code],

@@ -11,7 +11,15 @@ import pytest
 
 from llm_backends.cache import ReplyCache
 from llm_backends.errors import BackendInputError, CacheCorrupt, CacheMiss
-from llm_backends.protocol import Completion, CompletionRequest, Identity, LikelihoodRequest, Likelihoods, Request
+from llm_backends.protocol import (
+    Choice,
+    Completion,
+    CompletionRequest,
+    Identity,
+    LikelihoodRequest,
+    Likelihoods,
+    Request,
+)
 from llm_backends.replay import ReplayLayer, export
 from llm_backends.request_key import request_key
 
@@ -25,7 +33,9 @@ NATS = Likelihoods(values=(-0.30000000000000004, -12.5))
 def committed(tmp_path: Path) -> Path:
     cache = ReplyCache(tmp_path / "replies.sqlite")
     for i, ask in enumerate(ASKS):
-        cache.put(IDENTITY, ask, NATS if ask is SCORE else Completion(text=f"reply {i}", finish="stop"))
+        cache.put(
+            IDENTITY, ask, NATS if ask is SCORE else Completion(choices=(Choice(text=f"reply {i}", finish="stop"),))
+        )
     path = tmp_path / "out" / "demo.jsonl"
     assert export(cache, path, reversed(cache.keys())) == len(ASKS)
     cache.close()
@@ -35,7 +45,7 @@ def committed(tmp_path: Path) -> Path:
 def test_what_is_exported_is_served(committed: Path) -> None:
     layer = ReplayLayer(committed)
     assert layer.get(request_key(IDENTITY, SCORE)) == NATS
-    assert layer.get(request_key(IDENTITY, ASKS[2])) == Completion(text="reply 2", finish="stop")
+    assert layer.get(request_key(IDENTITY, ASKS[2])) == Completion(choices=(Choice(text="reply 2", finish="stop"),))
     assert layer.get("0" * 64) is None
 
 
@@ -57,8 +67,8 @@ def test_the_same_replies_make_the_same_file(committed: Path, tmp_path: Path) ->
     [
         pytest.param('"prompt 3 ', '"prompt 9 ', id="prompt"),
         pytest.param('"model": "m"', '"model": "n"', id="model"),
-        pytest.param('"text": "reply 3"', '"values": [-1.0]', id="kind of reply"),
-        pytest.param('"finish": "stop"}}', '"finish": "stop"}', id="not whole"),
+        pytest.param('"choices"', '"values"', id="kind of reply"),
+        pytest.param('"stop"}]}}', '"stop"}]}', id="not whole"),
         pytest.param('"identity"', '"who"', id="a name"),
     ],
 )

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_backends.errors import CallFailed
-from llm_backends.protocol import Completion, CompletionRequest, Identity, LikelihoodRequest, Likelihoods, Request
+from llm_backends.protocol import (
+    Choice,
+    Completion,
+    CompletionRequest,
+    Identity,
+    LikelihoodRequest,
+    Likelihoods,
+    Request,
+)
 from llm_backends.request_key import answers, parse_reply, parse_request, reply_json, request_key
 
 IDENTITY = Identity(kind="k", model="m", revision="r", dtype="float32")
@@ -21,7 +29,7 @@ SCORE = LikelihoodRequest(context="a b", continuations=(" c", " d"))
 def test_the_key_is_the_hash_of_its_parts_written_out() -> None:
     text = (
         '{"identity":{"dtype":"float32","kind":"k","model":"m","revision":"r"},"kind":"completion",'
-        '"request":{"max_new_tokens":7,"prompt":"a b","seed":3,"stop":["\\n"],"temperature":0.5},"version":1}'
+        '"request":{"max_new_tokens":7,"n":1,"prompt":"a b","seed":3,"stop":["\\n"],"temperature":0.5},"version":1}'
     )
     assert request_key(IDENTITY, ASK) == hashlib.sha256(text.encode()).hexdigest()
 
@@ -34,6 +42,7 @@ def test_every_field_and_byte_changes_the_key() -> None:
         "max_new_tokens": [8],
         "stop": [(), ("\n", "\n"), ("\r\n",)],
         "temperature": [0.5000000001, 0.0],
+        "n": [2],
         "seed": [4],
     }
     assert set(changed) == set(CompletionRequest.model_fields), "a new field needs its line here"
@@ -68,6 +77,6 @@ def test_numbers_that_are_not_finite_are_not_stored() -> None:
 
 
 def test_a_reply_answers_its_own_kind_of_request() -> None:
-    text, two = Completion(text="x", finish="stop"), Likelihoods(values=(-1.0, -2.0))
+    text, two = Completion(choices=(Choice(text="x", finish="stop"),)), Likelihoods(values=(-1.0, -2.0))
     assert answers(ASK, text) and answers(SCORE, two)
     assert not answers(ASK, two) and not answers(SCORE, text) and not answers(SCORE, Likelihoods(values=(-1.0,)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_backends.errors import BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
-from llm_backends.protocol import Backend, Completion, CompletionRequest, LikelihoodRequest
+from llm_backends.protocol import Backend, Choice, Completion, CompletionRequest, LikelihoodRequest
 from llm_backends.scripted import Script, ScriptedBackend, open_scripted
 
 ASK = CompletionRequest(prompt="Q", max_new_tokens=9)
@@ -19,8 +19,12 @@ def test_answers_from_a_file(tmp_path: Path) -> None:
     model = open_scripted(str(path), "float32")
     assert isinstance(model, Backend)
     assert model.complete([ASK, CompletionRequest(prompt="Z", max_new_tokens=1)])[1].text == "no"
-    assert model.complete([ASK.model_copy(update={"stop": ("\n",)})]) == [Completion(text=" lion", finish="stop")]
-    assert model.complete([ASK.model_copy(update={"max_new_tokens": 1})]) == [Completion(text=" lion", finish="length")]
+    assert model.complete([ASK.model_copy(update={"stop": ("\n",)})]) == [
+        Completion(choices=(Choice(text=" lion", finish="stop"),))
+    ]
+    assert model.complete([ASK.model_copy(update={"max_new_tokens": 1})]) == [
+        Completion(choices=(Choice(text=" lion", finish="length"),))
+    ]
     assert model.loglikelihood([LikelihoodRequest(context="Q", continuations=(" a",))])[0].values == (-1.5,)
     assert (model.calls, len(model.asked)) == (4, 5)
 

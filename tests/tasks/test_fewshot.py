@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Likelihoods
+from llm_backends.protocol import Choice, Completion, CompletionRequest, LikelihoodRequest, Likelihoods
 from tasks import prompts
 from tasks.errors import TaskInputError
 from tasks.fewshot import FewShotTask, five_way, two_way
@@ -42,9 +42,17 @@ def test_ranked_asks_for_each_class_and_its_newline(episode, style):
 def test_scores_text_and_likelihoods(episode):
     task = two_way()
     asked = task.request(episode, TEXTS, "gpt", "exact")
-    assert task.score(episode, asked, Completion(text=" Vase\n###", finish="length"), "exact").value == 1.0
-    assert task.score(episode, asked, Completion(text=" lion\n###", finish="length"), "exact").value == 0.0
-    assert task.score(episode, asked, Completion(text="\n", finish="stop"), "exact").status == "empty"
+    assert (
+        task.score(episode, asked, Completion(choices=(Choice(text=" Vase\n###", finish="length"),)), "exact").value
+        == 1.0
+    )
+    assert (
+        task.score(episode, asked, Completion(choices=(Choice(text=" lion\n###", finish="length"),)), "exact").value
+        == 0.0
+    )
+    assert (
+        task.score(episode, asked, Completion(choices=(Choice(text="\n", finish="stop"),)), "exact").status == "empty"
+    )
     asked = task.request(episode, TEXTS, "gpt", "ranked")
     assert task.score(episode, asked, Likelihoods(values=(-2.0, -1.0)), "ranked").prediction == "vase"
     assert task.score(episode, asked, Likelihoods(values=(-2.0,)), "ranked").status == "failed"
@@ -52,7 +60,7 @@ def test_scores_text_and_likelihoods(episode):
 
 def test_reply_must_go_with_the_rule(episode):
     task = two_way()
-    text = task.request(episode, TEXTS, "gpt", "exact"), Completion(text="vase", finish="stop")
+    text = task.request(episode, TEXTS, "gpt", "exact"), Completion(choices=(Choice(text="vase", finish="stop"),))
     odds = task.request(episode, TEXTS, "gpt", "ranked"), Likelihoods(values=(-1.0, -2.0))
     for scoring, (request, reply) in (("ranked", text), ("exact", odds), ("exact", (odds[0], text[1]))):
         with pytest.raises(TaskInputError, match=f"scoring '{scoring}' needs"):
@@ -87,8 +95,12 @@ def test_from_data_to_score(make_set):
         for sample in manifest.of(setting):
             texts = {picture: f"words of {picture}" for picture in sample.pictures}
             request = task.request(sample, texts, "gpt", "exact")
-            right = task.score(sample, request, Completion(text=f" {sample.answer}\n", finish="length"), "exact")
+            right = task.score(
+                sample, request, Completion(choices=(Choice(text=f" {sample.answer}\n", finish="length"),)), "exact"
+            )
             assert right.value == 1.0
-            guess = task.score(sample, request, Completion(text=sample.classes[0], finish="stop"), "exact")
+            guess = task.score(
+                sample, request, Completion(choices=(Choice(text=sample.classes[0], finish="stop"),)), "exact"
+            )
             first += guess.value
         assert first == 2.0  # 10 episodes, the answer in each of five places twice
