@@ -147,19 +147,28 @@ class CachedBackend:
             BackendUnavailable: the model cannot be made or loaded.
             BackendInputError: the model cannot answer such a request at all.
         """
-        found: dict[Request, Answer] = {}
+        answers = dict(self.ask_each(requests))
+        return [answers[index] for index in range(len(requests))]
+
+    def ask_each(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        """(index, answer) of each request once: stored replies first, then the others as the model gives them.
+
+        A reply that is handed over is stored. Raises as `ask`; what was handed over before stands.
+        """
+        places: dict[Request, list[int]] = {}
+        for index, request in enumerate(requests):
+            places.setdefault(request, []).append(index)
         missing: list[Request] = []
-        for request in dict.fromkeys(requests):
+        for request, indices in places.items():
             reply = self.lookup(request)
-            if reply is not None:
-                found[request] = Answer(reply, cached=True)
-            elif self._mode == "cache-only":
-                found[request] = self._miss(request)
-            else:
+            if reply is None and self._mode != "cache-only":
                 missing.append(request)
+                continue
+            answer = self._miss(request) if reply is None else Answer(reply, cached=True)
+            yield from ((index, answer) for index in indices)
         for chunk in _chunks(missing, self._chunk):
-            found.update(zip(chunk, self._ask_model(chunk), strict=True))
-        return [found[request] for request in requests]
+            for request, answer in zip(chunk, self._ask_model(chunk), strict=True):
+                yield from ((index, answer) for index in places[request])
 
     def _ask_model(self, requests: Sequence[Request]) -> list[Answer]:
         """Requests of one kind; their replies are stored when this returns."""

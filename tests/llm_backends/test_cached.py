@@ -247,3 +247,17 @@ store.close()
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert out.stdout.split() == ["b", "False"]
+
+
+def test_answers_are_handed_over_as_they_come_and_are_stored_by_then(store: ReplyCache) -> None:
+    """Stored replies come first; the model is not asked for the next chunk before the last one was taken."""
+    inner = ScriptedBackend(reply=lambda prompt: prompt.upper())
+    backend = behind(inner, store, chunk=1)
+    requests = [ask("a"), ask("b"), ask("c"), ask("b")]
+    backend.ask([requests[2]])
+    seen = []
+    for index, answer in backend.ask_each(requests):
+        assert isinstance(answer.reply, Completion) and answer.reply.text == "ABCB"[index]
+        assert backend.lookup(requests[index]) == answer.reply
+        seen.append((index, answer.cached, len(inner.asked)))
+    assert seen == [(2, True, 1), (0, False, 2), (1, False, 3), (3, False, 3)]
