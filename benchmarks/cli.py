@@ -16,6 +16,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
+INTERRUPTED = 130
+"""The exit code that typer makes of Ctrl-C."""
+
 
 @app.callback()
 def main() -> None:
@@ -89,8 +92,17 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder for records and reports; under runs/ by default.")] = None,
     cache_only: Annotated[bool, typer.Option("--cache-only", help="Use stored replies only; fail on a miss.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Ask the model even where a reply is stored.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that is in --out already.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on in the run's folder also with --live; without --live, that is what happens anyway."
+        ),
+    ] = False,
     dtype: Annotated[str, typer.Option(help="Arithmetic of a local model: float32 or bfloat16.")] = "float32",
+    context_length: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens that prompt and reply may have together, where less than the model states."),
+    ] = None,
 ) -> None:
     """Run tasks and write records, tables and a report.
 
@@ -125,6 +137,7 @@ def run(
             out=out,
             mode="cache-only" if cache_only else "live" if live else "normal",
             resume=resume,
+            context_length=context_length,
         )
     )
 
@@ -170,9 +183,10 @@ def run_command_line() -> None:
 
     try:
         app(prog_name="python -m benchmarks")
-    except KeyboardInterrupt:
-        typer.echo("stopped; records made so far are kept: run again with --resume", err=True)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            typer.echo("stopped; what was answered is kept: give the same command again to go on", err=True)
+        raise
     except Exception as error:
         # The rooms' errors are looked up only now: importing them all costs what `ls` may not take.
         from benchmarks.errors import deliberate_errors

@@ -18,6 +18,9 @@ class RunConfig(BaseModel):
     tokenizers: tuple[str, ...] = Field(min_length=1, description="names in the tokenizer registry, or folders")
     llm: str = Field(description="name in the backend registry, with its argument")
     dtype: str = Field(default="float32", description="arithmetic of a local model")
+    context_length: int | None = Field(
+        default=None, gt=0, description="tokens of prompt and reply together; None is what the model states"
+    )
     data: str | None = Field(
         default=None, description="name of a picture set or a path; None is the task's own default"
     )

@@ -1,33 +1,23 @@
-"""The main path: samples to words, words to prompts, prompts to replies, replies to records."""
+"""The main path: questions to answers, answers to records on disk."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from benchmarks.pictures import PictureWords
-from benchmarks.plan import Job, Plan, View
+from benchmarks.context import ContextLimit
+from benchmarks.plan import Plan
+from benchmarks.questions import Question, questions, record_of
 from llm_backends.cached import Answer, CachedBackend
-from llm_backends.errors import CallFailed, PromptTooLong
-from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest
-from llm_backends.request_key import prompt_of
-from results.record import Call, CellKey, Record
+from results.record import Call, Record
 from results.store import RunStore
-from tasks.protocol import Outcome, Sample, Task
 
-Request = CompletionRequest | LikelihoodRequest
-# Answers are stored on disk this often (in questions); a killed run loses at most so many.
-BLOCK = 64
-
-
-@dataclass(frozen=True)
-class Question:
-    """One sample, to be asked and scored under one cell."""
-
-    cell: CellKey
-    sample: Sample
-    request: Request
+BLOCK = 256
+"""Questions that are looked up, and handed to the model, at once."""
+SYNC_SECONDS = 0.2
+"""How long a record in its file may wait to be brought to the disk itself, together with others."""
 
 
 @dataclass(frozen=True)
@@ -37,93 +27,100 @@ class Runner:
     Args:
         plan: what to ask.
         backend: whom to ask.
-        store: what is there already is not asked again.
-        progress: told of each batch of records made or found (their number).
+        store: what is there already is not asked again, unless its call failed.
+        progress: told of records made or found (their number) once they are on disk.
+        context: finds prompts that are too long; None leaves that to the backend.
     """
 
     plan: Plan
     backend: CachedBackend
     store: RunStore
     progress: Callable[[int], None] = lambda count: None
+    context: ContextLimit | None = None
 
     def run(self) -> None:
-        """Ask what is missing. Whatever stops it, the records made so far are on disk."""
-        for job in self.plan.jobs:
-            for view in self.plan.views:
-                words = PictureWords(job, view)
-                for questions in _blocks(self._questions(job, view, words), BLOCK):
-                    self._answer(job.task, questions)
+        """Asks what is missing or failed.
 
-    def _questions(self, job: Job, view: View, words: PictureWords) -> Iterator[Question]:
-        """Episode by episode, so that prompts with a common beginning follow each other; kinds of request apart."""
-        settings = job.samples.settings
-        cells = {
-            (setting, scoring): self.plan.cell(job, view, setting, scoring, self.backend.identity)
-            for setting in settings
-            for scoring in self.plan.config.scorings
-        }
-        words.add(
-            [
-                name
-                for (setting, _), cell in cells.items()
-                for sample in job.samples.of(setting)
-                if cell.record_id(sample.id) not in self.store
-                for name in sample.pictures
-            ]
-        )
-        for samples in zip(*(job.samples.of(setting) for setting in settings), strict=True):
-            for scoring in self.plan.config.scorings:
-                for sample in samples:
-                    cell = cells[sample.setting, scoring]
-                    if cell.record_id(sample.id) in self.store:
-                        self.progress(1)
-                        continue
-                    request = job.task.request(sample, words.texts, self.plan.config.style, scoring)
-                    yield Question(cell, sample, request)
+        A record is in its file before the answer after it is looked at, and counts as done once it is on the disk
+        itself. Whatever stops the run, what was answered is kept.
 
-    def _answer(self, task: Task, questions: list[Question]) -> None:
-        started = time.perf_counter()
-        answers = self.backend.ask([question.request for question in questions])
-        seconds = (time.perf_counter() - started) / len(questions)
-        records = [_record(task, question, answer) for question, answer in zip(questions, answers, strict=True)]
-        calls = [
-            Call(record=record.id, cached=answer.cached, seconds=seconds)
-            for record, answer in zip(records, answers, strict=True)
-        ]
-        self.store.append(records, calls)
-        self.progress(len(records))
+        Raises:
+            SpaeError, TaskError, BackendError, RecordError: see each room; the records made so far are on disk.
+        """
+        order: list[str] = []
+
+        def wanted(record_id: str) -> bool:
+            order.append(record_id)
+            if record_id not in self.store:
+                return True
+            self.progress(1)
+            return False
+
+        asked = questions(self.plan, self.backend.identity, wanted)
+        while block := list(islice(asked, BLOCK)):
+            writer = RecordWriter(self.store, self.progress)
+            try:
+                for question, answer in self._answers(block):
+                    writer.take(record_of(question, answer), answer.cached)
+            finally:
+                writer.finish()
+        self.store.arrange(order)
+
+    def _answers(self, block: Sequence[Question]) -> Iterator[tuple[Question, Answer]]:
+        """Prompts over the model's context first, then answers as they come."""
+        fitting = []
+        for question in block:
+            error = None if self.context is None else self.context.too_long(question.request)
+            if error is None:
+                fitting.append(question)
+            else:
+                yield question, Answer(None, cached=False, error=error)
+        for index, answer in self.backend.ask_each([question.request for question in fitting]):
+            yield fitting[index], answer
 
 
-def _record(task: Task, question: Question, answer: Answer) -> Record:
-    request, sample = question.request, question.sample
-    if answer.reply is not None:
-        outcome = task.score(sample, request, answer.reply, question.cell.scoring)
-    elif isinstance(answer.error, PromptTooLong):
-        outcome = Outcome(status="infeasible", detail=str(answer.error))
-    else:
-        outcome = Outcome(status="failed", detail=str(answer.error or CallFailed("no reply and no error")))
-    text = answer.reply.text if isinstance(answer.reply, Completion) else outcome.reply
-    return Record.of(
-        question.cell,
-        sample=sample.id,
-        sample_fingerprint=sample.fingerprint,
-        prompt=prompt_of(request),
-        answer=sample.answer,
-        reply=text,
-        prediction=outcome.prediction,
-        status=outcome.status,
-        value=outcome.value,
-        choices=tuple(getattr(sample, "classes", ())),
-        detail=outcome.detail or "",
-    )
+class RecordWriter:
+    """Takes records as their answers come, and writes them without waiting for the disk more often than it must.
 
+    Records that cost nothing to make again are written together; one that a model was asked for is written at once,
+    so that it survives the end of this process, and synced with its neighbours a moment later.
+    """
 
-def _blocks(questions: Iterator[Question], size: int) -> Iterator[list[Question]]:
-    block: list[Question] = []
-    for question in questions:
-        block.append(question)
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
-        yield block
+    def __init__(self, store: RunStore, progress: Callable[[int], None]) -> None:
+        self._store = store
+        self._progress = progress
+        self._ready: list[tuple[Record, bool]] = []
+        self._unsynced = 0
+        self._written = self._synced = time.perf_counter()
+
+    def take(self, record: Record, cached: bool) -> None:
+        """Accepts one record; `cached` where its reply was stored before."""
+        self._ready.append((record, cached))
+        if not cached and record.status != "infeasible":
+            self._write()
+            if self._written - self._synced > SYNC_SECONDS:
+                self._sync()
+
+    def finish(self) -> None:
+        """On return all that was taken is on the disk itself."""
+        self._write()
+        self._sync()
+
+    def _write(self) -> None:
+        if not self._ready:
+            return
+        now = time.perf_counter()
+        share = (now - self._written) / len(self._ready)
+        records = [record for record, _ in self._ready]
+        calls = [Call(record=record.id, cached=cached, seconds=share) for record, cached in self._ready]
+        self._ready = []
+        self._store.append(records, calls, sync=False)
+        self._unsynced += len(records)
+        self._written = now
+
+    def _sync(self) -> None:
+        if self._unsynced:
+            self._store.sync()
+            self._progress(self._unsynced)
+            self._unsynced = 0
+        self._synced = time.perf_counter()

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 from benchmarks.config import RunConfig
+from benchmarks.context import ContextLimit
 from benchmarks.errors import UsageError
 from benchmarks.exhibits import make_exhibits
 from benchmarks.plan import Plan, make_plan
 from benchmarks.replies import committed_replies, reply_store
 from benchmarks.runner import Runner
 from llm_backends.cached import CachedBackend, CacheMode
+from llm_backends.protocol import Identity
 from llm_backends.registry import find_backend, open_backend
+from results.differences import Difference, short
+from results.display import visible
 from results.exhibit import save_exhibits
 from results.record import sha256_of
 from results.report import load_tables, write_reports
-from results.store import RunStore
+from results.store import RunDiffers, RunStore
 from results.table_formats import to_rich
 
 RUNS = Path("runs")
@@ -44,6 +50,7 @@ class RunOptions:
     out: Path | None
     mode: CacheMode
     resume: bool
+    context_length: int | None = None
 
     def config(self) -> RunConfig:
         """The part that decides the records. Raises UsageError for an empty list."""
@@ -57,6 +64,7 @@ class RunOptions:
             tokenizers=self.tokenizers,
             llm=self.llm,
             dtype=self.dtype,
+            context_length=self.context_length,
             data=self.data,
             settings=self.settings,
             layers=self.layers,
@@ -79,14 +87,15 @@ def run_benchmark(options: RunOptions) -> Path:
     plan = make_plan(config)
     inner = open_backend(config.llm, dtype=config.dtype)
     backend = CachedBackend(lambda: inner, inner.identity, reply_store(), committed_replies(), options.mode)
-    store = _open_store(options, plan)
+    store = _open_store(options, plan, inner.identity, console)
     for job in plan.jobs:
         job.samples.save(store.folder / f"episodes-{job.task.name}.json")
         console.print(f"{job.task.name} on {job.data.title}", highlight=False, markup=False)
     try:
         with _progress(console) as progress:
             bar = progress.add_task("questions", total=plan.count())
-            Runner(plan, backend, store, lambda count: progress.advance(bar, count)).run()
+            context = ContextLimit(inner, config.context_length)
+            Runner(plan, backend, store, lambda count: progress.advance(bar, count), context).run()
     finally:
         if store.records:
             save_exhibits(store.folder, make_exhibits(plan, store.records))
@@ -99,18 +108,46 @@ def run_benchmark(options: RunOptions) -> Path:
     return store.folder
 
 
-def _open_store(options: RunOptions, plan: Plan) -> RunStore:
-    """The run's folder. One that the hash of the run names is continued, or for --live begun anew."""
-    run = plan.config.plain() | {
+def run_identity(plan: Plan, llm: Identity) -> dict[str, Any]:
+    """What makes a run this run: its configuration, and the weights, samples and model behind the names in it."""
+    return plan.config.plain() | {
+        "llm_identity": llm.model_dump(mode="json"),
         "tokenizer_sha256": {view.tokenizer.name: view.tokenizer.fingerprint for view in plan.views},
         "samples_sha256": {job.task.name: job.samples.fingerprint for job in plan.jobs},
     }
-    if options.out is not None:
-        return RunStore.create(options.out, run, options.resume)
-    folder = RUNS / f"{'-'.join(plan.config.tasks)}-{sha256_of(run)[:10]}"
-    if options.mode == "live" and not options.resume:
+
+
+def _open_store(options: RunOptions, plan: Plan, llm: Identity, console: Console) -> RunStore:
+    """The run's folder, continued where this very run was begun in it.
+
+    A folder that the hash of the run names is begun anew for --live, once it is complete: what is asked for then is
+    another set of answers, while a run that was stopped is to be finished.
+    """
+    run = run_identity(plan, llm)
+    folder = options.out or RUNS / f"{'-'.join(plan.config.tasks)}-{sha256_of(run)[:10]}"
+    try:
+        store = RunStore.create(folder, run)
+    except RunDiffers as error:
+        Console(stderr=True).print(_difference_table(error.differences))
+        raise
+    if options.out is None and options.mode == "live" and not options.resume and _is_complete(store, plan):
         return RunStore.restart(folder, run)
-    return RunStore.create(folder, run, resume=True)
+    if store.records:
+        missing = plan.count() - sum(record.id in store for record in store.records)
+        said = f"going on with {missing} of {plan.count()} questions" if missing else "complete, nothing to ask"
+        console.print(f"{folder}: {said}", highlight=False, markup=False)
+    return store
+
+
+def _is_complete(store: RunStore, plan: Plan) -> bool:
+    return sum(record.id in store for record in store.records) >= plan.count()
+
+
+def _difference_table(found: Sequence[Difference]) -> Table:
+    table = Table("field", "in the folder", "asked for")
+    for one in found:
+        table.add_row(*(visible(short(text, 100)) for text in one))
+    return table
 
 
 def _progress(console: Console) -> Progress:

@@ -42,7 +42,7 @@ def test_setting_ids_are_the_papers() -> None:
         pytest.param(
             "run",
             {"task", "tokenizer", "llm", "data", "setting", "layers", "scoring", "prompt", "limit", "seed", "out"}
-            | {"cache_only", "live", "resume", "dtype"},
+            | {"cache_only", "live", "resume", "dtype", "context_length"},
             id="run",
         ),
         pytest.param("report", {"folder", "format"}, id="report"),

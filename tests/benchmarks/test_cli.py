@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import run_command_line
+from llm_backends.protocol import Completion, CompletionRequest
+from llm_backends.request_key import prompt_of
 
 
 @pytest.fixture
@@ -192,8 +194,9 @@ def test_live_and_cached_records_are_the_same_bytes(command: Command, photos: Pa
     assert calls and not any(call["cached"] for call in calls)
 
 
-def test_resume_is_asked_for_and_makes_what_is_missing(
-    command: Command, photos: Path, script: Callable[..., str]
+@pytest.mark.parametrize("more", [(), ("--resume",), ("--live",), ("--cache-only",)], ids=str)
+def test_a_run_over_its_own_folder_goes_on(
+    command: Command, photos: Path, script: Callable[..., str], more: tuple[str, ...]
 ) -> None:
     llm = script()
     assert command(*arguments(photos, llm, "--out", "out"))[0] == 0
@@ -201,19 +204,101 @@ def test_resume_is_asked_for_and_makes_what_is_missing(
     whole = path.read_bytes()
     lines = whole.splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1][: len(lines[1]) // 2])  # as a kill in the middle of a line leaves it
-    code, _, err = command(*arguments(photos, llm, "--out", "out"))
-    assert code == 2 and "--resume" in err
-    assert command(*arguments(photos, llm, "--out", "out", "--resume"))[0] == 0
+    code, out, err = command(*arguments(photos, llm, "--out", "out", *more))
+    assert code == 0 and "going on with 2 of 3 questions" in out, err
     assert path.read_bytes() == whole
+    assert "nothing to ask" in command(*arguments(photos, llm, "--out", "out", *more))[1]
 
 
-def test_another_run_in_the_same_folder_is_refused_with_the_difference(
+def test_what_failed_is_asked_again_and_nothing_else(
+    command: Command, photos: Path, script: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from llm_backends.errors import CallFailed
+    from llm_backends.scripted import ScriptedBackend
+
+    asked: list[str] = []
+    broken: list[str] = []
+    whole = ScriptedBackend._complete_one
+
+    def complete(self: ScriptedBackend, request: CompletionRequest) -> Completion:
+        asked.append(prompt_of(request))
+        if asked[-1] in broken or (len(asked) == 2 and not broken):
+            broken[:] = [asked[-1]]
+            raise CallFailed("the line was cut")
+        return whole(self, request)
+
+    monkeypatch.setattr(ScriptedBackend, "_complete_one", complete)
+    given = arguments(photos, script(), "--out", "out", "--scoring", "exact")
+
+    def records() -> list[dict[str, object]]:
+        assert command(*given)[0] == 0
+        return [json.loads(line) for line in Path("out/records.jsonl").read_text().splitlines()]
+
+    first = records()
+    assert [record["prompt"] for record in first if record["status"] == "failed"] == broken
+    asked.clear()
+    assert records() == first and asked == broken  # asked again, and it fails again
+    asked.clear()
+    mended, broken[:] = list(broken), ["nothing"]
+    second = records()
+    assert asked == mended and {record["status"] for record in second} == {"scored"}
+    assert [record["id"] for record in second] == [record["id"] for record in first]
+
+
+def test_live_begins_a_complete_run_anew_and_finishes_a_stopped_one(
+    command: Command, photos: Path, script: Callable[..., str]
+) -> None:
+    given = arguments(photos, script(), "--live")
+    assert command(*given)[0] == 0
+    (folder,) = Path("runs").iterdir()
+    lines = (folder / "records.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "records.jsonl").write_bytes(b"".join(lines[:1]))
+    assert "going on with 2 of 3" in command(*given)[1]
+    assert (folder / "records.jsonl").read_bytes() == b"".join(lines)
+    assert "going on" not in command(*given)[1]
+    calls = [json.loads(line) for line in (folder / "calls.jsonl").read_text().splitlines()]
+    assert len(calls) == 3 and not any(call["cached"] for call in calls)
+
+
+def test_another_run_in_the_same_folder_is_refused_with_the_differences(
     command: Command, photos: Path, script: Callable[..., str]
 ) -> None:
     llm = script()
     assert command(*arguments(photos, llm, "--out", "out"))[0] == 0
-    code, _, err = command(*arguments(photos, llm, "--out", "out", "--resume", "--seed", 1))
-    assert code == 2 and "seed" in err
+    before = Path("out/records.jsonl").read_bytes()
+    code, _, err = command(*arguments(photos, llm, "--out", "out", "--resume", "--seed", 1, "--prompt", "palm"))
+    assert code == 2 and "pass another --out" in err
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in err.splitlines() if "│" in line]
+    assert ["seed", "0", "1"] in rows and ["style", '"gpt"', '"palm"'] in rows
+    # The same name for another script is another model.
+    code, _, err = command(*arguments(photos, script(default=" ant\n"), "--out", "out"))
+    assert code == 2 and "llm_identity.revision" in err
+    assert Path("out/records.jsonl").read_bytes() == before
+
+
+def test_a_context_length_makes_long_prompts_infeasible_whether_they_are_stored_or_not(
+    command: Command, photos: Path, script: Callable[..., str]
+) -> None:
+    llm = script()
+    assert command(*arguments(photos, llm, "--out", "free", "--scoring", "exact"))[0] == 0
+    words = [len(json.loads(line)["prompt"].split()) for line in Path("free/records.jsonl").read_text().splitlines()]
+    limit = max(words) + 7 - 1
+    infeasible = sum(count + 7 > limit for count in words)
+    records = {}
+    for mode in ("", "--cache-only", "--live"):
+        given = arguments(
+            photos, llm, "--out", f"out{mode}", "--context-length", limit, "--scoring", "exact", *mode.split()
+        )
+        code, _, err = command(*given)
+        assert code == 0, err
+        records[mode] = Path(f"out{mode}/records.jsonl").read_text()
+    assert len(set(records.values())) == 1
+    found = [json.loads(line) for line in records[""].splitlines()]
+    assert [record["status"] for record in found].count("infeasible") == infeasible > 0
+    for record, count in zip(found, words, strict=True):
+        if record["status"] == "infeasible":
+            assert f"{count + 7} tokens" in record["detail"] and f"takes {limit}" in record["detail"]
+            assert record["value"] is None
 
 
 def test_cache_only_and_live_exclude_each_other(command: Command, photos: Path, script: Callable[..., str]) -> None:

@@ -69,14 +69,14 @@ def test_a_prompt_over_the_context_is_infeasible(photos: Path, tokenizers: dict[
 def test_what_was_answered_before_a_stop_is_kept_and_not_asked_again(
     photos: Path, tokenizers: dict[str, ColourTokenizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.runner.BLOCK", 2)
+    monkeypatch.setattr("benchmarks.runner.BLOCK", 4)
     stopping = ScriptedBackend(Script(default=" ant"), faults={6: BackendUnavailable("the machine went away")})
     with pytest.raises(BackendUnavailable):
         run(photos, stopping)
-    assert len(RunStore.open(Path("out")).records) == 4
+    assert len(RunStore.open(Path("out")).records) == 5
     backend = ScriptedBackend(Script(default=" ant"))
     store = run(photos, backend)
-    assert len(store.records) == 8 and len(backend.asked) == 4
+    assert len(store.records) == 8 and len(backend.asked) == 3
     whole = run(photos, ScriptedBackend(Script(default=" ant")), folder="whole")
     assert [record.line() for record in whole.records] == [record.line() for record in store.records]
 
