@@ -1,0 +1,209 @@
+"""Where a server is, how hard it may be asked and what that may cost: the options of `--llm openai:MODEL` as one value.
+
+Nothing here holds a key: only the name of the variable or file that does.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import model_validator
+
+from llm_backends.errors import BackendInputError
+from llm_backends.protocol import Frozen
+
+Api = Literal["completions", "chat"]
+
+OPENAI_URL = "https://api.openai.com/v1"
+KEY_VARIABLE = "OPENAI_API_KEY"
+MOST_CONCURRENCY = 512
+MOST_ATTEMPTS = 20
+LONGEST_TIMEOUT = 3600.0
+
+# Hosts whose compatible endpoint has chat only, by their documentation.
+CHAT_ONLY = (
+    "api.anthropic.com",
+    "generativelanguage.googleapis.com",
+    "api.mistral.ai",
+    "api.groq.com",
+    "api.x.ai",
+    "api.perplexity.ai",
+)
+OPENAI_HOST = "api.openai.com"
+# The models of OpenAI that its completions still serve; all others are chat models.
+OPENAI_COMPLETIONS = ("gpt-3.5-turbo-instruct", "davinci-002", "babbage-002")
+AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+
+_BUDGET = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(usd|tok)")
+_PRICE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?),(\d{1,9}(?:\.\d{1,9})?)")
+_SECRET_NAME = re.compile(r"key|token|secret|passw|auth|sig|credential|code", re.IGNORECASE)
+_ENDPOINT = re.compile(r"/(chat/completions|completions|models|responses)$")
+
+
+class Budget(Frozen):
+    """The most that one command may spend."""
+
+    amount: Decimal
+    unit: Literal["usd", "tok"]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads "5usd", "0.25usd" or "200000tok".
+
+        Raises:
+            BackendInputError: it is neither, or nothing.
+        """
+        found = _BUDGET.fullmatch(text)
+        if found is None or not Decimal(found[1]) or (found[2] == "tok" and "." in found[1]):
+            raise BackendInputError(f"--budget is dollars or tokens, such as 5usd, 0.25usd or 200000tok, got {text!r}")
+        return cls(amount=Decimal(found[1]), unit="usd" if found[2] == "usd" else "tok")
+
+    def __str__(self) -> str:
+        return f"${self.amount}" if self.unit == "usd" else f"{self.amount:,} tokens"
+
+
+class Price(Frozen):
+    """What a million tokens cost, in dollars."""
+
+    prompt: Decimal
+    completion: Decimal
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads "0.15,0.60": dollars per million tokens of prompts, of replies.
+
+        Raises:
+            BackendInputError: it is not two such numbers.
+        """
+        found = _PRICE.fullmatch(text)
+        if found is None:
+            raise BackendInputError(
+                f"--price is IN,OUT in dollars per million tokens of prompts and of replies, such as 0.15,0.60, "
+                f"got {text!r}"
+            )
+        return cls(prompt=Decimal(found[1]), completion=Decimal(found[2]))
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
+        """Dollars, exactly."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1_000_000
+
+
+class ServerOptions(Frozen):
+    """How to ask a server that speaks OpenAI's protocol.
+
+    Attributes:
+        base_url: what comes before `/completions` and `/chat/completions`, usually ending in `/v1`; without a key.
+        api: "completions" or "chat"; "auto" is chat for hosts and models known to have nothing else, and completions
+            for all others. Nothing is probed.
+        key_env: variable that holds the key; None is OPENAI_API_KEY.
+        key_file: file of one line that holds the key, instead.
+        concurrency: most calls at once; fewer while the server says that they are too many.
+        timeout: seconds for one call, from the connection to the last byte.
+        attempts: calls for one answer before it counts as failed.
+        budget: the most to spend; None is no bound.
+        price: of a million tokens; needed for a budget in dollars.
+        context_length: in tokens, prompt and reply together; None where unknown.
+        tokenizer: folder with the model's tokenizer.json; without it, tokens are estimated.
+        echo_logprobs: the server's completions return a prompt's own log-probabilities (`echo` with `logprobs`), which
+            ranked scoring needs; never guessed.
+    """
+
+    base_url: str = OPENAI_URL
+    api: Literal["auto", "completions", "chat"] = "auto"
+    key_env: str | None = None
+    key_file: Path | None = None
+    concurrency: int = 8
+    timeout: float = 60.0
+    attempts: int = 6
+    budget: Budget | None = None
+    price: Price | None = None
+    context_length: int | None = None
+    tokenizer: Path | None = None
+    echo_logprobs: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Every rule in the words of the command line."""
+        place_of(self.base_url)
+        for name, value, most in (
+            ("concurrency", self.concurrency, MOST_CONCURRENCY),
+            ("attempts", self.attempts, MOST_ATTEMPTS),
+        ):
+            if not 1 <= value <= most:
+                raise BackendInputError(f"--{name} is a number from 1 to {most}, got {value}")
+        if not 0 < self.timeout <= LONGEST_TIMEOUT:
+            raise BackendInputError(
+                f"--timeout is seconds, above 0 and at most {LONGEST_TIMEOUT:g}, got {self.timeout:g}"
+            )
+        if self.context_length is not None and self.context_length < 2:
+            raise BackendInputError(f"--context-length is at least 2 tokens, got {self.context_length}")
+        if self.key_env is not None and self.key_file is not None:
+            raise BackendInputError("--key-env and --key-file both name a key: give one")
+        if self.budget is not None and self.budget.unit == "usd" and self.price is None:
+            raise BackendInputError(
+                f"--budget {self.budget.amount}usd needs the price of a token: add --price IN,OUT (dollars per million "
+                "tokens), or give the budget in tokens"
+            )
+        return self
+
+    def api_of(self, model: str) -> Api:
+        """Which of the two a model is asked through."""
+        if self.api != "auto":
+            return self.api
+        host = urlsplit(self.base_url).hostname or ""
+        if host == OPENAI_HOST:
+            return "completions" if model.startswith(OPENAI_COMPLETIONS) else "chat"
+        return "chat" if host in CHAT_ONLY else "completions"
+
+    @property
+    def on_azure_deployment(self) -> bool:
+        """Azure's older form, where the path names the deployment and the key goes into a header of its own."""
+        parts = urlsplit(self.base_url)
+        return (parts.hostname or "").endswith(AZURE) and "/deployments/" in parts.path
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The base URL's query (Azure's api-version), sent with every call."""
+        return dict(parse_qsl(urlsplit(self.base_url).query))
+
+    @property
+    def plain_url(self) -> str:
+        """The base URL without its query."""
+        return urlsplit(self.base_url)._replace(query="").geturl()
+
+
+def place_of(base_url: str) -> str:
+    """Host, port and path of a base URL, in one spelling: what tells one server from another.
+
+    The port of https is left out and that of http is not, so that the two never look the same.
+
+    Raises:
+        BackendInputError: it is not such a URL, or carries a password or key.
+    """
+    rule = "--base-url is http(s)://HOST[:PORT]/PATH, such as http://localhost:8000/v1"
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise BackendInputError(f"{rule}, got one that cannot be read") from None
+    # Told without the URL, which would show what must not be shown.
+    if parts.username is not None or parts.password is not None:
+        raise BackendInputError(f"{rule}, got one with a user or password in it: name the key with --key-env")
+    secret = next((name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if _SECRET_NAME.search(name)), "")
+    if secret:
+        raise BackendInputError(f"{rule}, got one with {secret!r} in its query: name the key with --key-env")
+    if re.search(r"[\s\x00-\x1f\x7f\\]", base_url) or parts.fragment:
+        raise BackendInputError(f"{rule}, got one with a space, backslash or '#' in it")
+    if parts.scheme not in ("http", "https") or not host:
+        raise BackendInputError(f"{rule}, got {base_url!r}")
+    path = re.sub(r"/+", "/", parts.path).rstrip("/")
+    if end := _ENDPOINT.search(path):
+        raise BackendInputError(f"{rule}, got one that ends in {end[0]}: leave that out, it is added")
+    host = f"[{host}]" if ":" in host else host.rstrip(".")
+    port = port or {"http": 80, "https": 443}[parts.scheme]
+    place = host if (parts.scheme, port) == ("https", 443) else f"{host}:{port}"
+    return f"{place}{path}"
