@@ -1,47 +1,64 @@
-"""Runs a causal transformer: prefill that keeps shared prefixes, exact continuation scores, batched decoding steps.
+"""Runs a causal transformer: prompts read together and beginnings only once, exact scores, batched decoding steps.
 
-B rows, L positions, V vocabulary. Logits are only ever computed for the positions that are read.
+B rows, L positions, V vocabulary. Logits are only ever computed for positions that are read.
 
-Prompts that follow one another often begin alike (an episode shown with one, three and five shots), so the keys and
-values of the last prompt are kept and the next one runs only from where it differs. This needs plain attention caches;
-models with sliding windows or recurrent states are detected and run without it.
+A row's tokens are filled up on the right, where nothing that counts sees them; the keys and values before them are
+filled up on the left and masked. Models for which that does not hold (see `CausalRunner.together`) are asked one text
+at a time.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import DynamicCache
 
+from llm_backends.key_values import Read, cache_of, pairs_of, plain_attention, row_of, rows_of, stack
+from llm_backends.one_text import OneReply, OneText, log_chances
 from llm_backends.plain_text import common_prefix
+from llm_backends.prefix_plan import alike, plan_steps
 
-
-class _Filled(Protocol):
-    """What a plain cache layer holds once it was used: [B, heads, L, size] each."""
-
-    keys: Tensor
-    values: Tensor
-
-
-KeyValues = list[tuple[Tensor, Tensor]]
-ROWS_AT_ONCE = 32
-"""Continuations scored in one pass: bounds the copies of the context's keys and values."""
+PASS_TOKENS = {"cpu": 32}
+"""What one more pass costs, in tokens: on two cores, reading SmolLM2's weights takes as long as 30 of its tokens."""
+PASS_TOKENS_ELSEWHERE = 1024
+TRIAL_TOKENS = 9
+Question = tuple[Sequence[int], Sequence[Sequence[int]]]
+"""A context and its tails, in tokens."""
 
 
 @dataclass(frozen=True)
 class Prefilled:
-    """A prompt that has been read."""
+    """A prompt that has been read.
+
+    Attributes:
+        logits: [V] of the next token, fp32.
+        read: its tokens, to go on from.
+    """
 
     logits: Tensor
-    """[V] of the next token, fp32."""
-    cache: DynamicCache
-    length: int
-    """Tokens read."""
+    read: Read
+
+
+class Decoding(Protocol):
+    """Replies that grow together."""
+
+    logits: Tensor
+    """[B, V] of each row's next token, fp32."""
+
+    def step(self, tokens: Sequence[int]) -> None:
+        """Reads one token per row."""
+        ...
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drops every row not named, once its reply is finished."""
+        ...
 
 
 class CausalRunner:
@@ -53,100 +70,153 @@ class CausalRunner:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self._plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+        self._one = OneText(model)
+        self._slices = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._pass_tokens = PASS_TOKENS.get(model.device.type, PASS_TOKENS_ELSEWHERE)
         self._ids: list[int] = []
-        self._kept: KeyValues = []
+        self._last = Read()
         self.tokens_run = 0
-        """Prompt tokens that went through the model so far; less than was asked where prefixes were shared."""
+        """Prompt tokens that went through the model so far; less than was asked where beginnings were shared."""
+        self.cell_bytes = 0
+        """Memory of one token's keys and values, once `together` was asked for; 0 where texts are asked alone."""
 
-    @property
-    def plain(self) -> bool:
-        """Whether caches can be cut, copied and stacked."""
-        return self._plain
+    @cached_property
+    def together(self) -> bool:
+        """Whether texts may be read together and go on from one another, found out by trying it on a few tokens.
+
+        Some architectures count positions, or bias attention, in ways that padding disturbs. The trial has every kind
+        of padding in it, and its logits must be those of one text read at once.
+        """
+        if not plain_attention(self.model.config):
+            return False
+        ids = [(7 * i + 3) % self.model.config.get_text_config().vocab_size for i in range(TRIAL_TOKENS)]
+        texts = (ids[:4], ids[4:]), (ids[2:4], ids[4:7])
+        with torch.inference_mode():
+            try:
+                before = [self._pass([Read()], [list(head)], last=True)[1][0] for head, _ in texts]
+                found, _ = self._pass(before, [list(tail) for _, tail in texts], last=True)
+                apart = [
+                    (torch.log_softmax(self._one.logits([*head, *tail], 1), -1) - torch.log_softmax(row, -1))
+                    .abs()
+                    .max()
+                    for (head, tail), row in zip(texts, found, strict=True)
+                ]
+            except (TypeError, ValueError, IndexError, AttributeError):
+                return False  # it does not take what the protocol of transformers promises
+        self.cell_bytes = sum(k.nbytes + v.nbytes for k, v in before[0].pairs or ()) // before[0].length
+        allowed = 1e-3 if self.model.dtype == torch.float32 else 0.25
+        return all(float(one) < allowed for one in apart)
 
     @torch.inference_mode()
-    def prefill(self, ids: Sequence[int]) -> Prefilled:
-        """Reads a prompt of at least one token."""
-        if not self._plain:
-            cache, known = DynamicCache(config=self.model.config), 0
-        else:
-            # At least the last token runs again: its logits are what is asked for.
-            known = min(common_prefix(self._ids, ids), len(ids) - 1)
-            cache = _cache_of([(k[:, :, :known], v[:, :, :known]) for k, v in self._kept]) if known else DynamicCache()
-        rest = self._tensor([list(ids[known:])])
-        logits = self.model(input_ids=rest, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
-        self.tokens_run += len(ids) - known
-        if self._plain:
-            self._ids, self._kept = list(ids), _pairs(cache)
-        return Prefilled(logits.float(), cache, len(ids))
+    def read(self, prompts: Sequence[Sequence[int]]) -> list[Prefilled]:
+        """Reads prompts of at least one token; what they share is read once, also with the last one of before.
+
+        Only where `together`.
+        """
+        steps = plan_steps(prompts, self._pass_tokens)
+        done: list[Read] = [Read()] * len(steps)
+        found: dict[int, Prefilled] = {}
+        for level in range(max((step.level for step in steps), default=-1) + 1):
+            at = [i for i, step in enumerate(steps) if step.level == level]
+            before = [self._before(prompts[steps[i].prompt], steps[i].end, done, steps[i].parent) for i in at]
+            runs = [list(prompts[steps[i].prompt][b.length : steps[i].end]) for i, b in zip(at, before, strict=True)]
+            for group in alike([len(run) for run in runs], self._pass_tokens):
+                logits, reads = self._pass([before[g] for g in group], [runs[g] for g in group], last=True)
+                self.tokens_run += sum(len(runs[g]) for g in group)
+                for g, row, read in zip(group, logits, reads, strict=True):
+                    done[at[g]] = read
+                    found |= dict.fromkeys(steps[at[g]].prompts, Prefilled(row[0], read))
+        if prompts:
+            self._ids, self._last = list(prompts[-1]), found[len(prompts) - 1].read.apart()
+        return [found[i] for i in range(len(prompts))]
 
     @torch.inference_mode()
-    def score(self, context: Sequence[int], tails: Sequence[Sequence[int]]) -> list[float]:
-        """Sum of log-probabilities, in nats, of each tail's tokens after the context."""
-        if not self._plain:
-            return [self._score_whole(context, tail) for tail in tails]
-        start = self.prefill(context)
-        first = torch.log_softmax(start.logits, dim=-1)
-        kept = self._kept
-        sums: list[float] = []
-        for begin in range(0, len(tails), ROWS_AT_ONCE):
-            rows = tails[begin : begin + ROWS_AT_ONCE]
-            sums += [
-                float(first[row[0]].double()) + rest
-                for row, rest in zip(rows, self._score_after_first(kept, rows), strict=True)
-            ]
+    def score(self, questions: Sequence[Question]) -> list[list[float]]:
+        """Per question: the sum of log-probabilities, in nats, of each tail's tokens after the context."""
+        if not self.together:
+            return [[self._score_alone(context, tail) for tail in tails] for context, tails in questions]
+        starts = self.read([context for context, _ in questions])
+        sums = [
+            log_chances(start.logits.expand(len(tails), -1), [tail[0] for tail in tails])
+            for start, (_, tails) in zip(starts, questions, strict=True)
+        ]
+        rows = [(q, t) for q, (_, tails) in enumerate(questions) for t, tail in enumerate(tails) if len(tail) > 1]
+        texts = [questions[q][1][t] for q, t in rows]
+        for group in alike([len(text) - 1 for text in texts], self._pass_tokens):
+            before = [starts[rows[g][0]].read for g in group]
+            logits, _ = self._pass(before, [list(texts[g][:-1]) for g in group], last=False)
+            for g, row in zip(group, logits, strict=True):
+                q, t = rows[g]
+                sums[q][t] += sum(log_chances(row, texts[g][1:]))
         return sums
 
-    def _score_after_first(self, kept: KeyValues, rows: Sequence[Sequence[int]]) -> list[float]:
-        """Per row, the log-probabilities of its second and later tokens, summed; 0 for rows of one token."""
-        width = max(len(row) for row in rows) - 1
-        if width == 0:
-            return [0.0] * len(rows)
-        # Filled up on the right with a repeated token: causal attention keeps it from being seen by what counts.
-        inputs = self._tensor([[*row[:-1], *[row[-1]] * (width - len(row) + 1)] for row in rows])
-        cache = _cache_of([(k.expand(len(rows), -1, -1, -1), v.expand(len(rows), -1, -1, -1)) for k, v in kept])
-        logits = self.model(input_ids=inputs, past_key_values=cache, use_cache=True).logits
-        return [_gathered(logits[i, : len(row) - 1], row[1:]) for i, row in enumerate(rows)]
+    def decode(self, prompts: Sequence[Sequence[int]], copies: Sequence[int]) -> Decoding:
+        """Prompts to be continued, each in so many rows; several rows only where `together`."""
+        if not self.together:
+            if sum(copies) != 1:
+                raise ValueError(f"this model decodes one row at a time, got {sum(copies)}")
+            self.tokens_run += len(prompts[0])
+            return _Alone(self._one.begin(prompts[0]))
+        starts = self.read(prompts)
+        return _Rows(self.model, [start for start, count in zip(starts, copies, strict=True) for _ in range(count)])
 
-    def _score_whole(self, context: Sequence[int], tail: Sequence[int]) -> float:
-        """The same sum by one pass over context and tail, for caches that cannot be copied."""
-        inputs = self._tensor([[*context, *tail[:-1]]])
+    def _before(self, prompt: Sequence[int], end: int, done: list[Read], parent: int | None) -> Read:
+        """What is known of a step's prompt: its parent's tokens, or what the prompt read last has in common."""
+        if parent is not None:
+            return done[parent]
+        return self._last.cut(min(common_prefix(self._ids, prompt), end - 1))
+
+    def _pass(self, before: Sequence[Read], runs: list[list[int]], *, last: bool) -> tuple[list[Tensor], list[Read]]:
+        """One pass over rows, each going on from what was read before it.
+
+        Returns per row its logits, fp32 (of its last token [1, V], else of each [tokens, V]), and all that is read now.
+        """
+        known = [one.length for one in before]
+        width, longest = max(known), max(map(len, runs))
+        inputs = self._tensor([run + [run[-1]] * (longest - len(run)) for run in runs])
+        options: dict[str, Tensor | int] = {}
+        if min(known) < width:
+            lengths = self._tensor([known])[0][:, None]
+            columns = torch.arange(width + longest, device=inputs.device)
+            options["attention_mask"] = (columns >= width - lengths).long()
+            options["position_ids"] = lengths + torch.arange(longest, device=inputs.device)
+        wanted = sorted({len(run) - 1 for run in runs}) if last else list(range(longest))
+        places = {position: position for position in range(longest)}
+        if self._slices and len(wanted) < longest:
+            options["logits_to_keep"] = 1 if wanted == [longest - 1] else self._tensor([wanted])[0]
+            places = {position: i for i, position in enumerate(wanted)}
+        cache = cache_of(stack(before)) if width else DynamicCache()
+        logits = self.model(input_ids=inputs, past_key_values=cache, use_cache=True, **options).logits
+        chosen = [[places[len(run) - 1]] if last else list(range(len(run))) for run in runs]
+        pairs = pairs_of(cache)
+        return (
+            [logits[i, at].float() for i, at in enumerate(chosen)],
+            [row_of(pairs, i, width - known[i], width + len(run)) for i, run in enumerate(runs)],
+        )
+
+    def _score_alone(self, context: Sequence[int], tail: Sequence[int]) -> float:
+        """By one pass over context and tail."""
         self.tokens_run += len(context)
-        logits = self.model(input_ids=inputs, use_cache=False, logits_to_keep=len(tail)).logits
-        return _gathered(logits[0], tail)
+        return sum(log_chances(self._one.logits([*context, *tail[:-1]], len(tail)), tail))
 
     def _tensor(self, rows: list[list[int]]) -> Tensor:
         return torch.tensor(rows, dtype=torch.long, device=self.model.device)
 
-    def batch(self, starts: Sequence[Prefilled]) -> DecodeBatch:
-        """Prompts to be continued together; more than one only where `plain`."""
-        return DecodeBatch(self.model, starts)
 
-
-class DecodeBatch:
+class _Rows:
     """Prompts of different lengths, continued one token at a time; shorter ones are padded on the left."""
 
     def __init__(self, model: PreTrainedModel, starts: Sequence[Prefilled]) -> None:
         self._model = model
-        self._lengths = torch.tensor([start.length for start in starts], device=model.device)
-        if len(starts) == 1:
-            self._cache = starts[0].cache
-            self._mask = torch.ones(1, starts[0].length, dtype=torch.long, device=model.device)
-            return
+        self.logits = torch.stack([start.logits for start in starts])
+        self._lengths = torch.tensor([start.read.length for start in starts], device=model.device)
         width = int(self._lengths.max())
         columns = torch.arange(width, device=model.device)
         self._mask = (columns >= width - self._lengths[:, None]).long()
-        layers = zip(*(_pairs(start.cache) for start in starts), strict=True)
-        self._cache = _cache_of(
-            [
-                (torch.cat([_left(k, width) for k, _ in layer]), torch.cat([_left(v, width) for _, v in layer]))
-                for layer in layers
-            ]
-        )
+        self._cache = cache_of(stack([start.read for start in starts]))
 
     @torch.inference_mode()
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        """Reads one token per row. Returns the logits [B, V] of the next, fp32."""
+    def step(self, tokens: Sequence[int]) -> None:
         inputs = torch.tensor(tokens, dtype=torch.long, device=self._mask.device)[:, None]
         self._mask = torch.cat([self._mask, torch.ones_like(inputs)], dim=1)
         logits = self._model(
@@ -155,40 +225,26 @@ class DecodeBatch:
             position_ids=self._lengths[:, None],
             past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=1,
         ).logits
         self._lengths = self._lengths + 1
-        result: Tensor = logits[:, -1].float()
-        return result
+        self.logits = logits[:, -1].float()
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drops every row not named, once its reply is finished."""
         chosen = torch.tensor(rows, dtype=torch.long, device=self._mask.device)
-        self._mask, self._lengths = self._mask[chosen], self._lengths[chosen]
-        self._cache = _cache_of([(k[chosen], v[chosen]) for k, v in _pairs(self._cache)])
+        self._mask, self._lengths, self.logits = self._mask[chosen], self._lengths[chosen], self.logits[chosen]
+        self._cache = cache_of(rows_of(pairs_of(self._cache), chosen))
 
 
-def _cache_of(pairs: KeyValues) -> DynamicCache:
-    """A cache holding these keys and values. They are shared, not copied: growing a cache never writes in place."""
-    cache = DynamicCache()
-    for keys, values in pairs:
-        layer = DynamicLayer()  # type: ignore[no-untyped-call]
-        layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
-        cache.layers.append(layer)
-    return cache
+class _Alone:
+    """One prompt, by a model that is asked one text at a time."""
 
+    def __init__(self, reply: OneReply) -> None:
+        self._reply = reply
+        self.logits = reply.logits[None]
 
-def _pairs(cache: DynamicCache) -> KeyValues:
-    return [(layer.keys, layer.values) for layer in cast(list[_Filled], cache.layers)]
+    def step(self, tokens: Sequence[int]) -> None:
+        self.logits = self._reply.step(tokens[0])[None]
 
-
-def _left(tensor: Tensor, width: int) -> Tensor:
-    """[1, heads, L, size] with zeros in front, up to `width` positions."""
-    return torch.nn.functional.pad(tensor, (0, 0, width - tensor.shape[2], 0))
-
-
-def _gathered(logits: Tensor, tokens: Sequence[int]) -> float:
-    """Sum of the log-probabilities of tokens [L] under logits [L, V]; summed in fp64."""
-    chosen = torch.tensor(tokens, dtype=torch.long, device=logits.device)
-    return float(torch.log_softmax(logits.float(), dim=-1).gather(1, chosen[:, None]).double().sum())
+    def keep(self, rows: Sequence[int]) -> None:
+        if list(rows) != [0]:
+            raise ValueError(f"there is one row, 0, got {rows}")

@@ -9,13 +9,14 @@ from functools import cached_property
 from pathlib import Path
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
-from llm_backends.local import LocalBackend, checked_dtype
+from llm_backends.loading import checked_dtype
+from llm_backends.local import LocalBackend
 from llm_backends.protocol import Identity
 
 WANTED = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json")
 
 
-def open_hf(argument: str, dtype: str) -> LocalBackend:
+def open_hf(argument: str, dtype: str, device: str = "auto") -> LocalBackend:
     """A folder where there is one of that name, else a model of the hub; `NAME@REVISION` pins one.
 
     Raises:
@@ -23,10 +24,10 @@ def open_hf(argument: str, dtype: str) -> LocalBackend:
     """
     path = Path(argument).expanduser()
     if path.is_dir():
-        return LocalBackend(FolderSource(path, dtype))
+        return LocalBackend(FolderSource(path, dtype), device=device)
     if argument.startswith((".", "/", "~")) or argument.count("/") > 1:
         raise BackendInputError(f"hf:PATH takes a model folder, {argument} is none: check the path")
-    return LocalBackend(HubSource(argument, dtype))
+    return LocalBackend(HubSource(argument, dtype), device=device)
 
 
 class FolderSource:

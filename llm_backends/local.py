@@ -7,14 +7,17 @@ tokenizer. Arithmetic is fp32 unless asked otherwise, so that a reply does not d
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from llm_backends.capabilities import check_allowed, text_of
-from llm_backends.errors import BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
-from llm_backends.plain_text import PlainTokenizer
+from llm_backends.batching import BatchSize, in_batches
+from llm_backends.capabilities import check_allowed
+from llm_backends.errors import BackendError, BackendInputError, CallFailed, PromptTooLong
+from llm_backends.loading import batch_cells, checked_device, free_memory, load_model
+from llm_backends.plain_text import PlainTokenizer, Split
 from llm_backends.protocol import (
     Capabilities,
     Completion,
@@ -22,13 +25,13 @@ from llm_backends.protocol import (
     Identity,
     LikelihoodRequest,
     Likelihoods,
+    Reply,
+    Request,
 )
 from llm_backends.reply_row import ReplyRow
 
 if TYPE_CHECKING:
     from llm_backends.causal import CausalRunner
-
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 class ModelSource(Protocol):
@@ -53,11 +56,21 @@ class ModelSource(Protocol):
         ...
 
 
-def checked_dtype(dtype: str) -> str:
-    """The same name, or BackendInputError where this program has no such arithmetic."""
-    if dtype not in DTYPES:
-        raise BackendInputError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
-    return dtype
+@dataclass(frozen=True)
+class _Prompt:
+    """A completion to be given, with its place among the requests."""
+
+    index: int
+    request: CompletionRequest
+    ids: list[int]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """Likelihoods to be given, with their place among the requests."""
+
+    index: int
+    split: Split
 
 
 class LocalBackend:
@@ -65,21 +78,20 @@ class LocalBackend:
 
     Args:
         source: of the model; its identity names the arithmetic.
-        device: as torch writes it: "cpu", "cuda".
-        rows: how many replies are decoded together.
+        device: "auto" (the first CUDA device, else the processor), or as torch writes it: "cpu", "cuda:1".
+        rows: the most questions answered together; None leaves it to the memory there is.
     """
 
-    def __init__(self, source: ModelSource, *, device: str = "cpu", rows: int = 8) -> None:
-        if rows < 1:
-            raise BackendInputError(f"rows decoded together must be at least 1, got {rows}")
+    def __init__(self, source: ModelSource, *, device: str = "auto", rows: int | None = None) -> None:
         self._source = source
-        self._device = device
+        self._device = checked_device(device)
         self._rows = rows
+        BatchSize(1, rows)  # a wrong number is told now
         self._tokenizer: PlainTokenizer | None = None
 
     @property
     def identity(self) -> Identity:
-        """From the source; loads nothing."""
+        """From the source; loads nothing. The device is no part of it: it does not change the arithmetic asked for."""
         return self._source.identity
 
     @property
@@ -87,15 +99,15 @@ class LocalBackend:
         """Of a causal model; loads nothing."""
         return Capabilities(
             likelihood=True,
-            samples=1,
-            token_prompts=False,
+            samples=None,
+            token_prompts=True,
             tokenizer=True,
             context_length=self._source.context_length,
         )
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a prompt, leading marks included; loads the tokenizer, not the weights."""
-        return len(self._text.encode(text))
+        return len(self.text.encode(text))
 
     def count_tokens_if_ready(self, text: str) -> int | None:
         """The same, or None where the tokenizer would first have to be fetched or converted."""
@@ -103,72 +115,90 @@ class LocalBackend:
             return None
         return self.count_tokens(text)
 
-    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
-        """One reply per request, in order.
+    @property
+    def text(self) -> PlainTokenizer:
+        """The model's own tokenizer; read at the first use, without the weights."""
+        if self._tokenizer is None:
+            self._tokenizer = PlainTokenizer.read(self._source.folder())
+        return self._tokenizer
 
-        Every prompt is read alone (sharing prefixes), then `rows` of them are decoded together. Sampling draws from
-        the request's own seed, so a reply does not depend on its neighbours.
+    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
+        """One reply per request, in order, as `stream` gives them.
 
         Raises:
-            BackendInputError: an empty prompt to a model that has no leading mark, or an empty stop string.
             PromptTooLong: prompt and reply would not fit; raised before anything is computed.
-            BackendUnavailable: the model cannot be loaded.
-            CallFailed: the model's numbers are not finite.
+            BackendInputError, BackendUnavailable: as `stream`.
+            CallFailed: the model's numbers are not finite, or a question does not fit in memory alone.
         """
-        for request in requests:
-            check_allowed(self.capabilities, self.identity, request)
-        prompts = [self._text.encode(text_of(request)) for request in requests]
-        for request, ids in zip(requests, prompts, strict=True):
-            if not ids:
-                raise BackendInputError("a prompt needs at least one character, got ''")
-            if not all(request.stop):
-                raise BackendInputError("a stop string needs at least one character, got '': leave it out")
-            self._check_fits(len(ids) + request.max_new_tokens, f"prompt and {request.max_new_tokens} new tokens are")
-        replies: dict[int, Completion] = {}
-        order = sorted(range(len(requests)), key=lambda i: prompts[i])  # neighbours share the longest prefixes
-        rows = self._rows if not order or self._runner.plain else 1
-        for begin in range(0, len(order), rows):
-            group = order[begin : begin + rows]
-            started = [ReplyRow(requests[i], prompts[i], self._text, self._ends) for i in group]
-            self._decode(started)
-            replies |= {i: row.completion() for i, row in zip(group, started, strict=True)}
-        return [replies[i] for i in range(len(requests))]
+        replies = self._all(requests)
+        return [reply for reply in replies if isinstance(reply, Completion)]
 
     def loglikelihood(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihoods]:
         """One reply per request, in order: sums of log-probabilities in nats; see `PlainTokenizer.split` for the cut.
 
         Raises:
-            BackendInputError: an empty continuation, or nothing to condition on.
             PromptTooLong: context and a continuation would not fit; raised before anything is computed.
-            BackendUnavailable: the model cannot be loaded.
-            CallFailed: the model's numbers are not finite.
+            BackendInputError, BackendUnavailable: as `stream`.
+            CallFailed: the model's numbers are not finite, or a question does not fit in memory alone.
         """
-        splits = [self._text.split(request.context, request.continuations) for request in requests]
-        for split in splits:
-            self._check_fits(len(split.context) + max(map(len, split.tails)), "context and continuation are")
-        replies: dict[int, Likelihoods] = {}
-        for i in sorted(range(len(requests)), key=lambda i: splits[i].context):
-            values = self._runner.score(splits[i].context, splits[i].tails)
-            if not all(math.isfinite(value) for value in values):
-                raise CallFailed(f"log-likelihoods must be finite, {self.identity.model} gave {values}: use float32")
-            replies[i] = Likelihoods(values=tuple(values))
-        return [replies[i] for i in range(len(requests))]
+        replies = self._all(requests)
+        return [reply for reply in replies if isinstance(reply, Likelihoods)]
 
-    def _decode(self, rows: list[ReplyRow]) -> None:
-        starts = [self._runner.prefill(row.prompt) for row in rows]
-        for row, start in zip(rows, starts, strict=True):
-            row.take(start.logits)
-        batch = self._runner.batch(starts)
-        active = list(rows)
-        while True:
-            going = [i for i, row in enumerate(active) if not row.done]
-            if not going:
-                return
-            if len(going) < len(active):
-                batch.keep(going)
-                active = [active[i] for i in going]
-            for row, logits in zip(active, batch.step([row.new[-1] for row in active]), strict=True):
-                row.take(logits)
+    def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
+        """(index, reply or error), batch by batch; prompts that are too long come first, before weights are loaded.
+
+        Neighbours in a batch begin alike where they can, and what they share is read once. Sampling draws from the
+        request's own seed, so a reply does not depend on its neighbours.
+
+        Raises:
+            BackendInputError: an empty prompt, stop string or continuation, a token id the model does not have, or
+                something that its capabilities exclude.
+            BackendUnavailable: the model cannot be loaded.
+        """
+        for request in requests:
+            check_allowed(self.capabilities, self.identity, request)
+        prompts: list[_Prompt] = []
+        questions: list[_Question] = []
+        for index, request in enumerate(requests):
+            try:
+                if isinstance(request, CompletionRequest):
+                    prompts.append(_Prompt(index, request, self._prompt_ids(request)))
+                else:
+                    questions.append(_Question(index, self._split(request)))
+            except PromptTooLong as error:
+                yield index, error
+        if not prompts and not questions:
+            return
+        size, free = self._size, lambda: free_memory(self._runner.model.device)
+        prompts.sort(key=lambda one: one.ids)
+        for prompt, choices in in_batches(prompts, _cells_of_prompt, size, self._decode, free):
+            yield prompt.index, choices
+        questions.sort(key=lambda one: one.split.context)
+        for question, values in in_batches(questions, _cells_of_question, size, self._score, free):
+            yield question.index, values
+
+    def _all(self, requests: Sequence[Request]) -> list[Reply]:
+        found: dict[int, Reply] = {}
+        for index, reply in self.stream(requests):
+            if isinstance(reply, BackendError):
+                raise reply
+            found[index] = reply
+        return [found[index] for index in range(len(requests))]
+
+    def _prompt_ids(self, request: CompletionRequest) -> list[int]:
+        if not all(request.stop):
+            raise BackendInputError("a stop string needs at least one character, got '': leave it out")
+        prompt = request.prompt
+        ids = self.text.encode(prompt) if isinstance(prompt, str) else self.text.checked(prompt)
+        if not ids:
+            raise BackendInputError(f"a prompt needs at least one character or token, got {prompt!r}")
+        self._check_fits(len(ids) + request.max_new_tokens, f"prompt and {request.max_new_tokens} new tokens are")
+        return ids
+
+    def _split(self, request: LikelihoodRequest) -> Split:
+        split = self.text.split(request.context, request.continuations)
+        self._check_fits(len(split.context) + max(map(len, split.tails)), "context and continuation are")
+        return split
 
     def _check_fits(self, tokens: int, what: str) -> None:
         limit = self._source.context_length
@@ -177,35 +207,61 @@ class LocalBackend:
                 f"{what} {tokens} tokens, {self.identity.model} takes {limit}: use fewer shots or layers"
             )
 
-    @property
-    def _text(self) -> PlainTokenizer:
-        if self._tokenizer is None:
-            self._tokenizer = PlainTokenizer.read(self._source.folder())
-        return self._tokenizer
+    def _decode(self, prompts: Sequence[_Prompt]) -> list[Completion | CallFailed]:
+        """Replies to a batch. Where texts are asked one at a time, so are the samples of one prompt."""
+        if not self._runner.together and prompts[0].request.n > 1:
+            return [self._one_after_another(prompt) for prompt in prompts]
+        rows = [
+            [ReplyRow(one.request, one.ids, self.text, self._ends, sample) for sample in range(one.request.n)]
+            for one in prompts
+        ]
+        self._grow(rows)
+        return [_completion(row) for row in rows]
+
+    def _one_after_another(self, prompt: _Prompt) -> Completion | CallFailed:
+        rows = [
+            ReplyRow(prompt.request, prompt.ids, self.text, self._ends, sample) for sample in range(prompt.request.n)
+        ]
+        for row in rows:
+            self._grow([[row]])
+        return _completion(rows)
+
+    def _grow(self, rows: list[list[ReplyRow]]) -> None:
+        """Replies to prompts (each with the rows of its samples) until all are done."""
+        batch = self._runner.decode([group[0].prompt for group in rows], [len(group) for group in rows])
+        active = [row for group in rows for row in group]
+        while True:
+            for row, logits in zip(active, batch.logits, strict=True):
+                row.take(logits)
+            going = [i for i, row in enumerate(active) if not row.done]
+            if not going:
+                return
+            if len(going) < len(active):
+                batch.keep(going)
+                active = [active[i] for i in going]
+            batch.step([row.new[-1] for row in active])
+
+    def _score(self, questions: Sequence[_Question]) -> list[Likelihoods | CallFailed]:
+        found = self._runner.score([(one.split.context, one.split.tails) for one in questions])
+        return [
+            Likelihoods(values=tuple(values))
+            if all(math.isfinite(value) for value in values)
+            else CallFailed(f"log-likelihoods must be finite, {self.identity.model} gave {values}: use float32")
+            for values in found
+        ]
+
+    @cached_property
+    def _size(self) -> BatchSize:
+        """Set by the memory there is once the model is in it."""
+        together, cell_bytes = self._runner.together, self._runner.cell_bytes
+        return BatchSize(batch_cells(self._runner.model.device, cell_bytes) if together else 1, self._rows)
 
     @cached_property
     def _runner(self) -> CausalRunner:
-        """Loads the weights, safetensors only: nothing here unpickles."""
-        import torch
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
-
+        """Loads the weights."""
         from llm_backends.causal import CausalRunner
 
-        logging.disable_progress_bar()  # a second's bar that would tear the run's own
-        folder = self._source.folder()
-        try:
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=getattr(torch, checked_dtype(self.identity.dtype)),
-                use_safetensors=True,
-                local_files_only=True,
-            )
-            model.to(self._device)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise BackendUnavailable(f"{folder} does not load as a causal model: {reason}") from error
-        return CausalRunner(model.eval())
+        return CausalRunner(load_model(self._source.folder(), self.identity.dtype, self._device))
 
     @cached_property
     def _ends(self) -> frozenset[int]:
@@ -216,3 +272,17 @@ class LocalBackend:
             value = getattr(config, "eos_token_id", None)
             ends |= {value} if isinstance(value, int) else set(value or ())
         return frozenset(ends)
+
+
+def _cells_of_prompt(prompt: _Prompt) -> int:
+    return (len(prompt.ids) + prompt.request.max_new_tokens) * prompt.request.n
+
+
+def _cells_of_question(question: _Question) -> int:
+    context = len(question.split.context)
+    return context + sum(context + len(tail) for tail in question.split.tails)
+
+
+def _completion(rows: Sequence[ReplyRow]) -> Completion | CallFailed:
+    error = next((row.error for row in rows if row.error is not None), None)
+    return error or Completion(choices=tuple(row.choice() for row in rows))

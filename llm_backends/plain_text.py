@@ -8,7 +8,7 @@ of, since a class name in somebody's data must not end a turn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,29 @@ class PlainTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a prompt, with the tokenizer's leading marks where it has any."""
-        return self._lead + self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self._lead + self.pieces(text)
+
+    def checked(self, ids: Sequence[int]) -> list[int]:
+        """A prompt given as token ids, as it is: no leading marks are added.
+
+        Raises:
+            BackendInputError: the tokenizer has no such token.
+        """
+        for i in ids:
+            if i < 0 or self._tokenizer.id_to_token(i) is None:
+                raise BackendInputError(
+                    f"a prompt's token ids must be of the model's own tokenizer, got {i}, which it does not have: "
+                    "encode the prompt with it"
+                )
+        return list(ids)
+
+    def pieces(self, text: str) -> list[int]:
+        """Token ids of a text, without leading marks."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def join(self, ids: Sequence[int]) -> str:
+        """The text of tokens that stand at its beginning."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def decode_after(self, prompt: Sequence[int], new: Sequence[int]) -> str:
         """Text of `new` as it reads after `prompt`.
@@ -87,19 +109,24 @@ class PlainTokenizer:
         Raises:
             BackendInputError: a continuation is empty, or nothing is left of the context to condition on.
         """
-        if not all(continuations):
-            raise BackendInputError("a continuation to score needs at least one character, got '': leave it out")
-        own = self.encode(context)
-        wholes = [self.encode(context + continuation) for continuation in continuations]
-        cut = min(common_prefix(own, whole) for whole in wholes)
-        # A text that adds no token of its own (its characters are normalised away) still has one to score.
-        cut = min(cut, min(len(whole) for whole in wholes) - 1)
-        if cut < 1:
-            raise BackendInputError(
-                f"a log-likelihood needs a context of at least one whole token, got {context[:40]!r}: "
-                "put some text before the continuation"
-            )
-        return Split(wholes[0][:cut], [whole[cut:] for whole in wholes])
+        return split_after(self.encode, context, continuations)
+
+
+def split_after(encode: Callable[[str], list[int]], context: str, continuations: Sequence[str]) -> Split:
+    """`PlainTokenizer.split` by any encoder of whole prompts. Raises as it does."""
+    if not all(continuations):
+        raise BackendInputError("a continuation to score needs at least one character, got '': leave it out")
+    own = encode(context)
+    wholes = [encode(context + continuation) for continuation in continuations]
+    cut = min(common_prefix(own, whole) for whole in wholes)
+    # A text that adds no token of its own (its characters are normalised away) still has one to score.
+    cut = min(cut, min(len(whole) for whole in wholes) - 1)
+    if cut < 1:
+        raise BackendInputError(
+            f"a log-likelihood needs a context of at least one whole token, got {context[:40]!r}: "
+            "put some text before the continuation"
+        )
+    return Split(wholes[0][:cut], [whole[cut:] for whole in wholes])
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

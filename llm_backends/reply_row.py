@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Literal
+import hashlib
+import math
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from llm_backends.errors import CallFailed
-from llm_backends.plain_text import PlainTokenizer
-from llm_backends.protocol import Choice, Completion, CompletionRequest
+from llm_backends.protocol import Choice, CompletionRequest
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+
+class Decodes(Protocol):
+    """What a reply needs of a tokenizer."""
+
+    def decode_after(self, prompt: Sequence[int], new: Sequence[int]) -> str:
+        """Text of `new` as it reads after `prompt`."""
+        ...
 
 
 class ReplyRow:
@@ -21,27 +30,34 @@ class ReplyRow:
         prompt: its token ids.
         text: the model's tokenizer.
         ends: ids of the tokens that end a text.
+        sample: which of the request's `n` replies this is, from 0; each draws by a seed of its own.
     """
 
     def __init__(
-        self, request: CompletionRequest, prompt: list[int], text: PlainTokenizer, ends: Collection[int]
+        self, request: CompletionRequest, prompt: list[int], text: Decodes, ends: Collection[int], sample: int = 0
     ) -> None:
         self.prompt = prompt
         self.new: list[int] = []
         self.done = False
+        self.error: CallFailed | None = None
+        """Why there is no reply, where there is none."""
         self._request = request
         self._tokenizer = text
         self._ends = ends
         self._text = ""
         self._finish: Literal["stop", "length"] = "length"
+        self._sample = sample
         self._generator: Generator | None = None
 
     def take(self, logits: Tensor) -> None:
         """Chooses the next token from its logits [V]; sets `done` at a stop string, an end token or the last token.
 
-        Raises:
-            CallFailed: the logits hold no finite maximum.
+        Logits without a finite maximum end the row with an `error`.
         """
+        if not math.isfinite(float(logits.max())):
+            self.done = True
+            self.error = CallFailed("logits must have a finite maximum, the model gave none: use float32")
+            return
         token = self._choose(logits)
         if token in self._ends:
             self.done, self._finish = True, "stop"
@@ -55,20 +71,26 @@ class ReplyRow:
         elif len(self.new) == self._request.max_new_tokens:
             self.done = True
 
-    def completion(self) -> Completion:
+    def choice(self) -> Choice:
         """The reply so far: cut before the first stop string, without the end token, not stripped."""
-        return Completion(choices=(Choice(text=self._text, finish=self._finish),))
+        return Choice(text=self._text, finish=self._finish)
 
     def _choose(self, logits: Tensor) -> int:
         import torch
 
-        if not bool(torch.isfinite(logits.max())):
-            raise CallFailed("logits must have a finite maximum, the model gave none: use float32")
         if self._request.temperature == 0:
             return int(logits.argmax())
         if self._generator is None:
-            self._generator = torch.Generator().manual_seed(self._request.seed)
-        chances = torch.softmax(logits.double().cpu() / self._request.temperature, dim=-1)
+            self._generator = torch.Generator().manual_seed(sample_seed(self._request.seed, self._sample))
+        scaled = logits.double().cpu()
+        chances = torch.softmax((scaled - scaled.max()) / self._request.temperature, dim=-1)
         # By inverse transform: one draw a token, so that rounding in the logits rarely changes the choice.
         draw = torch.rand((), generator=self._generator, dtype=torch.float64)
         return min(int(torch.searchsorted(chances.cumsum(0), draw)), len(chances) - 1)
+
+
+def sample_seed(seed: int, sample: int) -> int:
+    """A seed of 63 bits for one of several replies; the first has the request's own."""
+    if sample:
+        return int.from_bytes(hashlib.sha256(f"{seed} {sample}".encode()).digest()[:8], "big") >> 1
+    return seed % (1 << 63)

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llm_backends.errors import BackendUnavailable
-from llm_backends.local import LocalBackend, checked_dtype
+from llm_backends.loading import checked_dtype
+from llm_backends.local import LocalBackend
 from llm_backends.protocol import Identity
 
 MODEL = "SmolLM2-135M-Instruct"

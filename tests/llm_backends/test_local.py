@@ -118,8 +118,7 @@ def test_replies_stop_where_they_should(tiny_llama: Path) -> None:
 def test_a_reply_ends_at_the_end_token(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = backend(tiny_llama)
     (whole,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
-    third = one._runner.prefill(one._text.encode(HEAD))
-    chosen = [int(third.logits.argmax())]
+    chosen = [int(one._runner.read([one.text.encode(HEAD)])[0].logits.argmax())]
     monkeypatch.setitem(one.__dict__, "_ends", frozenset(chosen))
     (ended,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
     assert whole.text and (ended.text, ended.finish) == ("", "stop")
@@ -135,9 +134,9 @@ def test_sampling_follows_its_seed_not_its_neighbours(tiny_llama: Path) -> None:
 
 def test_sampling_draws_from_the_models_chances(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
-    chances = torch.softmax(one._runner.prefill(one._text.encode("This is a")).logits.double() / 0.7, dim=-1)
+    chances = torch.softmax(one._runner.read([one.text.encode("This is a")])[0].logits.double() / 0.7, dim=-1)
     top = int(chances.argmax())
-    text = one._text.decode_after(one._text.encode("This is a"), [top])
+    text = one.text.decode_after(one.text.encode("This is a"), [top])
     asked = [CompletionRequest(prompt="This is a", max_new_tokens=1, temperature=0.7, seed=s) for s in range(300)]
     share = sum(reply.text == text for reply in one.complete(asked)) / 300
     expected = float(chances[top])

@@ -159,7 +159,7 @@ def test_the_real_model_knows_its_capitals() -> None:
     assert scores.values[0] > scores.values[1] + 3
     folder = converted_folder()
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    text = model._text
+    text = model.text
     for name, value in zip(names, scores.values, strict=True):
         before, whole = text.encode(context), text.encode(context + name)
         with torch.no_grad():
