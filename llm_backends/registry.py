@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from llm_backends.errors import BackendInputError, BackendUnavailable
 
 if TYPE_CHECKING:
+    from llm_backends.openai_options import ServerOptions
     from llm_backends.protocol import Backend
 
 GROUP = "spae.llm_backends"
@@ -34,6 +35,8 @@ class BackendEntry:
     """The line that installs what it needs; empty where the plain install is enough."""
     likelihood: bool | None = None
     """Whether it gives log-likelihoods (ranked scoring); None where only asking would tell."""
+    server: bool = False
+    """Whether it is reached over the network: its factory takes `ServerOptions` as a third argument."""
 
     @property
     def spelling(self) -> str:
@@ -55,6 +58,13 @@ BUILT_IN = (
         title="a causal model of transformers, from a folder or the Hugging Face hub (NAME@REVISION)",
         argument="PATH_OR_NAME",
         likelihood=True,
+    ),
+    BackendEntry(
+        name="openai",
+        target="llm_backends.openai_backend:open_openai",
+        title="a model of any server that speaks OpenAI's protocol (with --base-url; see run --help)",
+        argument="MODEL",
+        server=True,
     ),
     BackendEntry(
         name="scripted",
@@ -110,23 +120,32 @@ def find_backend(spec: str) -> tuple[BackendEntry, str]:
     return entry, argument
 
 
-def open_backend(spec: str, *, dtype: str = "float32") -> Backend:
+def open_backend(spec: str, *, dtype: str = "float32", server: ServerOptions | None = None) -> Backend:
     """The backend that `spec` names; weights are loaded at the first question, not here.
 
     Args:
         spec: `name` or `name:argument`.
         dtype: arithmetic of local models: float32 (default), bfloat16 or float16.
+        server: how to reach a backend that is a server; None is all defaults.
 
     Raises:
-        BackendInputError: the name, argument or dtype is wrong.
+        BackendInputError: the name, argument or dtype is wrong; or a server is described and the backend is none.
         BackendUnavailable: the backend's own package is not installed.
     """
     entry, argument = find_backend(spec)
+    if server is not None and not entry.server:
+        servers = ", ".join(one.spelling for one in list_backends().values() if one.server)
+        raise BackendInputError(f"options of a server go with --llm {servers}, got --llm {spec}: drop them")
     module, _, attribute = entry.target.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         fix = entry.needs or "reinstall the package that adds it"
         raise BackendUnavailable(f"backend {entry.name!r} does not load ({error}): {fix}") from error
+    if entry.server:
+        from llm_backends.openai_options import ServerOptions
+
+        remote: Backend = factory(argument, dtype, server or ServerOptions())
+        return remote
     backend: Backend = factory(argument, dtype)
     return backend

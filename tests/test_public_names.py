@@ -25,7 +25,8 @@ from results.record import CellKey, Record
 def test_names_on_the_command_line() -> None:
     assert sorted(tasks.registry.BUILT_IN) == ["miniimagenet-2way", "miniimagenet-5way"]
     assert sorted(spae.tokenizers.registry.BUILT_IN) == ["spae", "vqgan"]
-    assert [one.spelling for one in llm_backends.registry.BUILT_IN] == ["smollm2", "hf:PATH_OR_NAME", "scripted:FILE"]
+    spellings = ["smollm2", "hf:PATH_OR_NAME", "openai:MODEL", "scripted:FILE"]
+    assert [one.spelling for one in llm_backends.registry.BUILT_IN] == spellings
     assert sorted(spae.data.registry.SETS) == ["mnist", "pictograms", "pictograms-new"]
     assert {"picto_spae", "picto_vqgan"} <= set(spae.training.recipes.RECIPES)
 
