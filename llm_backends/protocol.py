@@ -129,3 +129,12 @@ class Streams(Protocol):
             BackendUnavailable, BackendInputError, BudgetSpent: nothing more can be asked; what was yielded stands.
         """
         ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """A backend that holds connections or other things that are to be given back."""
+
+    def close(self) -> None:
+        """Gives them back; a later question gets new ones."""
+        ...
