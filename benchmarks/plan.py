@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
@@ -73,6 +74,20 @@ class Plan:
             scoring=scoring,
             seed=self.config.seed,
         )
+
+    def run_config(self, llm: Identity, context_length: int | None) -> dict[str, Any]:
+        """What makes a run this run: its configuration, and the weights, samples and model behind the names in it.
+
+        Args:
+            llm: whom it asks.
+            context_length: in tokens, as the run holds to it; None where nobody states one.
+        """
+        return self.config.plain() | {
+            "llm_identity": llm.model_dump(mode="json"),
+            "llm_context_length": context_length,
+            "tokenizer_sha256": {view.tokenizer.name: view.tokenizer.fingerprint for view in self.views},
+            "samples_sha256": {job.task.name: job.samples.fingerprint for job in self.jobs},
+        }
 
     def count(self) -> int:
         """Records of the whole run."""

@@ -220,16 +220,17 @@ class RunStore:
         stray = next((c.record for c in calls if c.record not in batch and c.record not in self._records), None)
         if stray:
             raise RecordError(f"a call belongs to a record, there is none of id {stray}: append the record first")
+        # Calls first: one without its record is made again with it, while a record is never without its call.
+        append_lines(path_inside(self.folder, CALLS), [call.line() for call in calls], sync=sync)
         append_lines(path_inside(self.folder, RECORDS), [record.line() for record in records], sync=sync)
         self._on_disk += batch
         self._records.update(batch)
-        # Calls tell how, not what: they may be lost where the machine stops.
-        append_lines(path_inside(self.folder, CALLS), [call.line() for call in calls], sync=False)
         self._calls.update((call.record, call) for call in calls)
 
     def sync(self) -> None:
         """Brings what was appended without `sync` to the disk itself."""
-        sync_file(path_inside(self.folder, RECORDS))
+        for name in (CALLS, RECORDS):
+            sync_file(path_inside(self.folder, name))
 
     def arrange(self, order: Iterable[str]) -> None:
         """Puts the records into an order of ids, in memory and on disk, each id once; others follow after.

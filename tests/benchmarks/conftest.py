@@ -49,22 +49,32 @@ class ColourTokenizer:
         return [np.full((8, 8, 3), shade, np.uint8) for _ in tokens]
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Six classes of seven pictures."""
+def make_photos(where: Path) -> Path:
+    """The folder `photos` in `where`: six classes of seven pictures, ever the same."""
     random = np.random.default_rng(0)
     for name in NAMES:
-        folder = tmp_path / "photos" / name.replace(" ", "_")
+        folder = where / "photos" / name.replace(" ", "_")
         folder.mkdir(parents=True)
         for i in range(7):
             Image.fromarray(random.integers(0, 256, (12, 10, 3), dtype=np.uint8)).save(folder / f"{i}.png")
-    return tmp_path / "photos"
+    return where / "photos"
+
+
+def tokenizers_by_name() -> dict[str, ColourTokenizer]:
+    """Two tokenizers, new ones."""
+    return {"colours": ColourTokenizer(), "flat": ColourTokenizer("flat", depth=1)}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Six classes of seven pictures."""
+    return make_photos(tmp_path)
 
 
 @pytest.fixture
 def tokenizers(monkeypatch: pytest.MonkeyPatch) -> dict[str, ColourTokenizer]:
     """The tokenizers that `--tokenizer colours,flat` opens."""
-    known = {"colours": ColourTokenizer(), "flat": ColourTokenizer("flat", depth=1)}
+    known = tokenizers_by_name()
 
     def open_tokenizer(name: str) -> ColourTokenizer:
         if name not in known:

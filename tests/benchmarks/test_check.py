@@ -1,0 +1,376 @@
+"""A baseline of a scripted run: equal as it stands, and each kind of drift named, with exit code 1."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import tasks.prompts
+import tasks.scoring
+from benchmarks.check import check_baseline
+from benchmarks.cli import run_command_line
+from llm_backends.reply_lines import line_checksum
+from llm_backends.request_key import canonical_json
+from results.drift import Drift
+
+from .conftest import ColourTokenizer, make_photos, tokenizers_by_name
+
+pytestmark = pytest.mark.usefixtures("home")
+Command = Callable[..., tuple[int, str, str]]
+LIMIT = 4
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `python -m benchmarks ...`: exit code, output and error output."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
+        try:
+            run_command_line()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two tokenizers and all four rules, with the store and the pictures beside it.
+
+    Its replies hold characters meant to do harm.
+    """
+    folder = tmp_path_factory.mktemp("finished")
+    make_photos(folder)
+    script = {"default": " Lion \x1b[31m<b>&\u202e\n", "default_likelihood": -3.0}
+    (folder / "script.json").write_text(json.dumps(script))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmarks.plan.open_tokenizer", tokenizers_by_name().__getitem__)
+        patch.setattr("benchmarks.replies.COMMITTED", folder / "replies")
+        patch.setenv("SPAE_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        options = [
+            "--task", "miniimagenet-2way", "--tokenizer", "colours,flat", "--llm", "scripted:script.json",
+            "--data", "photos", "--setting", "i1-s1-r0,i0-s1-r0", "--scoring", "exact,prefix,contains,ranked",
+            "--limit", str(LIMIT), "--out", "run",
+        ]  # fmt: skip
+        for arguments in (["run", *options], ["baseline", "run", "--out", "baselines/small"]):
+            patch.setattr(sys, "argv", ["benchmarks", *arguments])
+            with pytest.raises(SystemExit, match=r"^0$"):
+                run_command_line()
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, home: Path, tokenizers: dict[str, ColourTokenizer]) -> Path:
+    """A copy of that run, its store and its pictures, in the working folder."""
+    shutil.copytree(finished, home, dirs_exist_ok=True)
+    shutil.rmtree("baselines")
+    return Path("run")
+
+
+@pytest.fixture
+def made(finished: Path, home: Path, tokenizers: dict[str, ColourTokenizer]) -> Path:
+    """A copy of its baseline and its pictures; every store that it could be answered from instead is missing."""
+    for name in ("baselines", "photos"):
+        shutil.copytree(finished / name, home / name)
+    return Path("baselines/small")
+
+
+def drifts(folder: Path, kind: str) -> list[Drift]:
+    return [drift for drift in check_baseline(folder).drifts if drift.kind == kind]
+
+
+def edit(path: Path, change: Callable[[list[str]], list[str]]) -> None:
+    path.write_text("".join(line + "\n" for line in change(path.read_text(encoding="utf-8").splitlines())))
+
+
+def test_an_unchanged_baseline_is_equal_without_a_socket_a_model_or_another_store(
+    command: Command, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*arguments: object, **more: object) -> None:
+        raise AssertionError("a check opened what it may not")
+
+    monkeypatch.setattr(socket, "socket", forbidden)
+    monkeypatch.setattr("benchmarks.replies.reply_store", forbidden)
+    monkeypatch.setattr("llm_backends.scripted.ScriptedBackend.complete", forbidden)
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+    code, out, err = command("check", made, "--junit", "out/check.xml")
+    assert code == 0, out + err
+    assert "equal (64 records, 16 cells, 32 replies" in out
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == before
+    assert not Path("cache").exists()
+    root = ElementTree.parse("out/check.xml").getroot()
+    cases = root.findall(".//testcase")
+    assert (
+        root.get("failures") == "0" and int(root.get("tests", 0)) == len(cases) >= 16 and not root.findall(".//failure")
+    )
+
+
+def test_what_is_in_it(made: Path) -> None:
+    assert sorted(path.name for path in made.iterdir()) == [
+        "baseline.json", "metrics.json", "records.jsonl", "replies.jsonl",
+    ]  # fmt: skip
+    facts = json.loads((made / "baseline.json").read_text())
+    assert facts["config"]["seed"] == facts["manifests"][0]["seed"] == 0 and facts["llm"]["kind"] == "scripted"
+    assert [one["name"] for one in facts["tokenizers"]] == ["colours", "flat"]
+    assert {one["scoring"] for one in facts["scorers"]} == {"exact", "prefix", "contains", "ranked"}
+    replies = (made / "replies.jsonl").read_text().splitlines()
+    assert replies == sorted(replies) and len(replies) == 2 * 2 * 2 * LIMIT
+    questions = [json.loads(line) for line in (made / "records.jsonl").read_text().splitlines()]
+    assert len(questions) == 4 * 2 * 2 * LIMIT and {one["status"] for one in questions} == {"scored"}
+    assert {one["request"] for one in questions} == {json.loads(line)["key"] for line in replies}
+
+
+def test_equal_runs_give_equal_bytes(command: Command, run: Path) -> None:
+    for name in ("one", "two"):
+        assert command("baseline", run, "--out", name)[0] == 0
+    assert command("baseline", run, "--out", "two")[0] == 0  # in the place of an earlier one
+    files = [sorted((path.name, path.read_bytes()) for path in Path(name).iterdir()) for name in ("one", "two")]
+    assert files[0] == files[1] and len(files[0]) == 4
+    assert not [path for path in Path().iterdir() if path.name.startswith(".two") or path.name.startswith(".one")]
+
+
+def test_a_changed_template_shows_the_prompts_diff(
+    command: Command, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tasks.prompts.classification
+    monkeypatch.setattr("tasks.fewshot.classification", lambda *given: whole(*given).replace("Output:", "Answer:"))
+    code, out, _ = command("check", made, "--junit", "check.xml")
+    assert code == 1
+    assert "│ prompt" in out and "-Output:" in out and "+Answer:" in out and "--- recorded" in out
+    assert "Input: word" in out  # lines around the change
+    found = check_baseline(made).drifts
+    assert {drift.kind for drift in found} == {"prompt", "metric"}
+    # All prompts of 2 settings, 2 tokenizers and 4 rules, each counted once.
+    assert sum(drift.count for drift in found if drift.kind == "prompt") == 4 * 2 * 2 * LIMIT
+    failures = ElementTree.parse("check.xml").getroot().findall(".//failure[@type='prompt']")
+    assert failures and all("+Answer:" in (failure.text or "") for failure in failures)
+
+
+def test_a_changed_space_at_a_prompts_end_is_seen(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = tasks.prompts.classification
+    monkeypatch.setattr("tasks.fewshot.classification", lambda *given: whole(*given) + " ")
+    assert "+Output: " in drifts(made, "prompt")[0].diff.split("\n")
+    monkeypatch.setattr("tasks.fewshot.classification", lambda *given: whole(*given) + "\n")
+    assert "+" in drifts(made, "prompt")[0].diff.split("\n")
+
+
+def test_a_changed_parameter_is_a_changed_request(
+    command: Command, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.fewshot.MAX_NEW_TOKENS", {"gpt": 8, "palm": 4})
+    code, out, _ = command("check", made)
+    assert code == 1 and "-[max_new_tokens: 7]" in out and "+[max_new_tokens: 8]" in out
+    assert {drift.kind for drift in check_baseline(made).drifts} == {"request", "metric"}
+
+
+def test_one_edited_reply_is_named(command: Command, made: Path) -> None:
+    """By its checksum; and where the checksum was made to fit, by its record."""
+    path = made / "replies.jsonl"
+    whole = path.read_text()
+    for mended in (False, True):
+
+        def change(lines: list[str], mended: bool = mended) -> list[str]:
+            at = next(i for i, line in enumerate(lines) if "max_new_tokens" in line)
+            fields = json.loads(lines[at])
+            fields["reply"]["text"] = " vase\n"
+            if mended:
+                fields["checksum"] = line_checksum(fields["key"], canonical_json(fields["reply"]))
+            lines[at] = json.dumps(fields)
+            return lines
+
+        edit(path, change)
+        code, out, _ = command("check", made)
+        assert code == 1 and "edited reply" in out
+        (drift,) = drifts(made, "edited reply")
+        assert drift.count == 3 and "miniimagenet-2way" in drift.where  # one reply, read by three rules
+        assert ("checksum" in drift.now) is not mended
+        assert "scorer" not in {found.kind for found in check_baseline(made).drifts}
+        path.write_text(whole)
+    assert command("check", made)[0] == 0
+
+
+def test_a_broken_line_is_an_edited_reply(command: Command, made: Path) -> None:
+    edit(made / "replies.jsonl", lambda lines: [lines[0][:-9], *lines[1:]])
+    assert command("check", made)[0] == 1 and len(drifts(made, "edited reply")) == 1
+
+
+def test_a_deleted_reply_is_named(command: Command, made: Path) -> None:
+    key = json.loads((made / "replies.jsonl").read_text().splitlines()[3])["key"]
+    edit(made / "replies.jsonl", lambda lines: [line for line in lines if key not in line])
+    code, out, _ = command("check", made)
+    assert code == 1 and "missing reply" in out and key[:12] in out
+    assert {drift.kind for drift in check_baseline(made).drifts} == {"missing reply", "metric"}
+
+
+def test_an_added_reply_is_named(made: Path) -> None:
+    lines = (made / "records.jsonl").read_text().splitlines()
+    key = json.loads(lines[0])["request"]
+    edit(made / "records.jsonl", lambda lines: [line for line in lines if key not in line])
+    found = check_baseline(made).drifts
+    assert [drift.where for drift in found if drift.kind == "added reply"] == [f"key {key[:12]}"]
+    assert any(drift.kind == "record" and drift.recorded == "not recorded" for drift in found)
+
+
+def test_a_changed_seed_is_named(command: Command, made: Path) -> None:
+    facts = json.loads((made / "baseline.json").read_text())
+    facts["config"]["seed"] = 1
+    (made / "baseline.json").write_text(json.dumps(facts))
+    code, out, _ = command("check", made)
+    assert code == 1 and "│ seed" in out
+    (drift,) = drifts(made, "seed")
+    assert (drift.where, drift.recorded, drift.now) == ("miniimagenet-2way", "0", "1")
+
+
+def test_other_draws_from_the_same_seed_are_another_manifest(
+    command: Command, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tasks.episodes
+
+    class Shifted(tasks.episodes.Stream):
+        def __init__(self, key: str) -> None:
+            super().__init__(key + "/another")
+
+    monkeypatch.setattr("tasks.episodes.Stream", Shifted)
+    code, out, _ = command("check", made)
+    assert code == 1 and "│ manifest" in out and len(drifts(made, "manifest")) == 1
+
+
+RULES = [
+    pytest.param("exact", lambda line, answer: line == answer, id="exact-minds-case"),
+    pytest.param("prefix", lambda line, answer: answer in line, id="prefix-anywhere"),
+    pytest.param("contains", lambda line, answer: answer.casefold() in line.casefold(), id="contains-parts-of-words"),
+]
+
+
+@pytest.mark.parametrize(("name", "test"), RULES)
+def test_a_changed_rule_is_named_and_no_other(
+    command: Command, made: Path, monkeypatch: pytest.MonkeyPatch, name: str, test: tasks.scoring.Test
+) -> None:
+    from dataclasses import replace
+
+    monkeypatch.setitem(tasks.scoring.RULES, name, replace(tasks.scoring.RULES[name], test=test))
+    code, out, _ = command("check", made)
+    assert code == 1 and "│ scorer" in out
+    found = [drift for drift in check_baseline(made).drifts if drift.kind == "scorer"]
+    assert found and all(drift.where.startswith(f"{name} of miniimagenet-2way") for drift in found)
+
+
+def test_a_changed_ranking_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = tasks.scoring.score_ranked
+    monkeypatch.setattr(
+        "tasks.fewshot.score_ranked",
+        lambda values, answer, classes: whole(values[::-1], answer, classes[::-1]),  # the last of a tie wins
+    )
+    found = drifts(made, "scorer")
+    assert any("case: all alike" in drift.where for drift in found)
+    # Every reply of the script is a tie, so records have drifted, too.
+    assert any(drift.where.startswith("ranked of miniimagenet-2way, first: ") for drift in found)
+
+
+def test_another_tokenizer_is_named(command: Command, made: Path, tokenizers: dict[str, ColourTokenizer]) -> None:
+    tokenizers["colours"].fingerprint = "f" * 64
+    (drift,) = check_baseline(made).drifts  # its words are the same, so nothing else differs
+    assert (drift.kind, drift.where, drift.now) == ("tokenizer", "colours", "f" * 12)
+    assert command("check", made)[0] == 1
+
+
+def test_other_pictures_are_named(made: Path) -> None:
+    Path("photos/ant/0.png").write_bytes(Path("photos/lion/1.png").read_bytes())
+    assert len(drifts(made, "data")) == 1
+
+
+def test_an_infeasible_prompt_stays_one_and_needs_no_reply(
+    command: Command, photos: Path, script: Callable[..., str], tokenizers: dict[str, ColourTokenizer]
+) -> None:
+    llm = script(context_length=50)
+    given = (
+        "run", "--task", "miniimagenet-2way", "--tokenizer", "colours", "--llm", llm, "--data", photos,
+        "--setting", "i1-s1-r0,i1-s1-r1", "--scoring", "exact", "--limit", 3, "--out", "run",
+    )  # fmt: skip
+    assert command(*given)[0] == 0
+    assert command("baseline", "run", "--out", "long")[0] == 0
+    shutil.rmtree("cache")
+    assert command("check", "long")[0] == 0
+    questions = [json.loads(line) for line in Path("long/records.jsonl").read_text().splitlines()]
+    infeasible = [one for one in questions if one["status"] == "infeasible"]
+    assert len(infeasible) == 3 and all(one["reply"] is None and "takes 50" in one["detail"] for one in infeasible)
+    assert len(Path("long/replies.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(lambda folder: shutil.rmtree(folder), "has none", id="no-folder"),
+        pytest.param(lambda folder: (folder / "baseline.json").unlink(), "has none", id="no-facts"),
+        pytest.param(lambda folder: (folder / "replies.jsonl").unlink(), "lacks replies.jsonl", id="no-replies"),
+        pytest.param(lambda folder: (folder / "baseline.json").write_text("{"), "no whole baseline", id="broken-facts"),
+        pytest.param(lambda folder: (folder / "baseline.json").write_text("[]"), "format", id="no-object"),
+        pytest.param(lambda folder: (folder / "metrics.json").write_text("{}"), "no list of cells", id="broken-cells"),
+        pytest.param(lambda folder: (folder / "records.jsonl").write_text("{}\n"), "line 1", id="broken-record"),
+        pytest.param(
+            lambda folder: (folder / "replies.jsonl").write_text("x\n"), "no file of replies", id="broken-line"
+        ),
+        pytest.param(
+            lambda folder: (folder / "baseline.json").write_text(
+                (folder / "baseline.json").read_text().replace('"format": 1', '"format": 2')
+            ),
+            "format 1",
+            id="another-format",
+        ),
+        pytest.param(
+            lambda folder: (folder / "baseline.json").write_text(
+                (folder / "baseline.json").read_text().replace('"style":', '"manner":')
+            ),
+            "another version",
+            id="another-config",
+        ),
+    ],
+)
+def test_misuse_is_one_line_and_2(command: Command, made: Path, spoil: Callable[[Path], object], words: str) -> None:
+    spoil(made)
+    code, out, err = command("check", made)
+    assert code == 2 and words in err and err.count("\n") == 1 and err.startswith("error: ") and not out
+
+
+def test_a_baseline_of_an_unfinished_or_failed_run_is_refused(command: Command, run: Path) -> None:
+    path = run / "records.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-2]))
+    code, _, err = command("baseline", run, "--out", "b")
+    assert code == 2 and "2 of 64 missing and 0 failed" in err and not Path("b").exists()
+    failed = json.loads(lines[-1]) | {"status": "failed", "value": None, "reply": None, "prediction": None}
+    path.write_bytes(b"".join(lines[:-1]) + canonical_json(failed).encode() + b"\n")
+    code, _, err = command("baseline", run, "--out", "b")
+    assert code == 2 and "0 of 64 missing and 1 failed" in err
+
+
+def test_a_baseline_replaces_nothing_but_a_baseline(command: Command, run: Path) -> None:
+    Path("mine").mkdir()
+    Path("mine/notes.txt").write_text("precious")
+    code, _, err = command("baseline", run, "--out", "mine")
+    assert code == 2 and "something else" in err and Path("mine/notes.txt").read_text() == "precious"
+
+
+def test_a_baseline_of_other_pictures_than_the_runs_is_refused(command: Command, run: Path) -> None:
+    Path("photos/ant/0.png").write_bytes(Path("photos/lion/1.png").read_bytes())
+    code, _, err = command("baseline", run, "--out", "b")
+    assert code == 2 and "samples_sha256" in err and not Path("b").exists()
+
+
+def test_a_reply_that_is_not_stored_any_more_is_named(command: Command, run: Path) -> None:
+    shutil.rmtree("cache")
+    code, _, err = command("baseline", run, "--out", "b")
+    assert code == 2 and "not stored" in err and not Path("b").exists()
+    assert not [path for path in Path().iterdir() if path.name.startswith(".b.")]
