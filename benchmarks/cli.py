@@ -11,6 +11,9 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from benchmarks.cache_commands import cache
+from benchmarks.regression_commands import baseline, check
+
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -99,10 +102,59 @@ def run(
         ),
     ] = False,
     dtype: Annotated[str, typer.Option(help="Arithmetic of a local model: float32 or bfloat16.")] = "float32",
+    replies: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--replies",
+            help="A file of replies (.jsonl or .sqlite) under your own store: read, never written; may be repeated.",
+        ),
+    ] = None,
     context_length: Annotated[
         int | None,
         typer.Option(min=1, help="Tokens that prompt and reply may have together, where less than the model states."),
     ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="For --llm openai:MODEL: the server, http(s)://HOST[:PORT]/PATH, the path often /v1. "
+            "Else $OPENAI_BASE_URL, else OpenAI."
+        ),
+    ] = None,
+    api: Annotated[
+        str | None,
+        typer.Option(
+            help="completions, chat, or auto: chat where host and model are known to have no completions, "
+            "else completions."
+        ),
+    ] = None,
+    key_env: Annotated[
+        str | None, typer.Option(help="Variable that holds the server's key.", show_default="OPENAI_API_KEY")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option(help="File of one line that holds the key, instead.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Calls at once, at most; fewer when the server says so.", show_default="8")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds for one call.", show_default="60")] = None,
+    attempts: Annotated[
+        int | None, typer.Option(help="Calls for one answer before it counts as failed.", show_default="6")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="The most that this command may spend: 5usd or 200000tok. It stops before, and can go on."),
+    ] = None,
+    price: Annotated[
+        str | None, typer.Option(help="IN,OUT: dollars per million tokens of prompts and of replies.")
+    ] = None,
+    llm_tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the model's tokenizer.json, to count tokens for --context-length exactly."),
+    ] = None,
+    echo_logprobs: Annotated[
+        bool,
+        typer.Option(
+            "--echo-logprobs", help="The server's completions echo a prompt's log-probabilities: allows ranked scoring."
+        ),
+    ] = False,
 ) -> None:
     """Run tasks and write records, tables and a report.
 
@@ -113,8 +165,12 @@ def run(
       python -m benchmarks run --task miniimagenet-2way,miniimagenet-5way --setting i1-s1-r0 --limit 20 --live
 
       python -m benchmarks run --task miniimagenet-2way --data photos/ --tokenizer runs/train/picto_spae
+
+      python -m benchmarks run --task miniimagenet-2way --scoring exact --llm openai:my-model
+      --base-url http://localhost:8000/v1 --budget 200000tok
     """
     from benchmarks.errors import UsageError
+    from benchmarks.server import server_options
     from benchmarks.session import RunOptions, run_benchmark
 
     if prompt not in ("gpt", "palm"):
@@ -138,6 +194,22 @@ def run(
             mode="cache-only" if cache_only else "live" if live else "normal",
             resume=resume,
             context_length=context_length,
+            replies=tuple(replies or ()),
+            server=server_options(
+                llm,
+                base_url=base_url,
+                api=api,
+                key_env=key_env,
+                key_file=key_file,
+                concurrency=concurrency,
+                timeout=timeout,
+                attempts=attempts,
+                budget=budget,
+                price=price,
+                llm_tokenizer=llm_tokenizer,
+                echo_logprobs=echo_logprobs,
+                context_length=context_length,
+            ),
         )
     )
 
@@ -159,22 +231,11 @@ def report(
     typer.echo(render(folder, format), nl=False)  # type: ignore[arg-type]
 
 
-cache = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Stored replies.")
 app.add_typer(cache, name="cache")
 
 
-@cache.command("export")
-def cache_export(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The --out of a run.")],
-    file: Annotated[Path, typer.Argument(help="The .jsonl file to write, one reply a line.")],
-) -> None:
-    """Write the replies behind a run's records to a file that can be committed and reviewed.
-
-    Example: python -m benchmarks cache export runs/demo results/replies/demo.jsonl
-    """
-    from benchmarks.replies import export_run
-
-    typer.echo(f"{export_run(folder, file)} replies written to {file}")
+app.command()(baseline)
+app.command()(check)
 
 
 def run_command_line() -> None:

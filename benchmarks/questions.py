@@ -10,6 +10,7 @@ from benchmarks.plan import Job, Plan, View
 from llm_backends.cached import Answer
 from llm_backends.errors import CallFailed, PromptTooLong
 from llm_backends.protocol import Completion, CompletionRequest, Identity, LikelihoodRequest
+from llm_backends.provenance import Provenance
 from llm_backends.request_key import prompt_of
 from results.record import CellKey, Record
 from tasks.protocol import Outcome, Sample, Task
@@ -71,6 +72,17 @@ def _of_view(plan: Plan, job: Job, view: View, llm: Identity, wanted: Callable[[
     for record_id, cell, sample, scoring in open_questions:
         request = job.task.request(sample, words.texts, plan.config.style, scoring)
         yield Question(record_id, job.task, cell, sample, request)
+
+
+def origin_of(question: Question) -> Provenance:
+    """What is written down beside the reply to a question."""
+    cell = question.cell
+    return Provenance(
+        task=cell.task,
+        sample=question.sample.id,
+        tokenizer=cell.tokenizer,
+        fingerprint=cell.tokenizer_fingerprint,
+    )
 
 
 def record_of(question: Question, answer: Answer) -> Record:

@@ -1,13 +1,21 @@
-"""Where a run's replies are kept: the user's store, and the files that come with the project."""
+"""Where a run's replies are kept: the user's store, the files that come with the project, and those the user names."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.errors import UsageError
 from llm_backends.cache import ReplyCache
-from llm_backends.replay import ReplayLayer, export
-from llm_backends.request_key import prompt_of
+from llm_backends.cache_import import Conflicts, import_into_cache, import_into_lines, migrate, read_file
+from llm_backends.entry import ReplySource, parse_request
+from llm_backends.errors import CacheCorrupt
+from llm_backends.protocol import Identity, Request
+from llm_backends.replay import ReplayLayer, export, open_layer
+from llm_backends.reply_lines import write_lines
+from llm_backends.request_key import key_of, key_texts
+from results.record import Call, Record
 from results.store import RunStore
 from spae.cache_folder import cache_folder
 
@@ -24,24 +32,122 @@ def committed_replies() -> list[ReplayLayer]:
     return [ReplayLayer(path) for path in sorted(COMMITTED.glob("*.jsonl"))]
 
 
-def export_run(folder: Path, file: Path) -> int:
-    """Writes the stored replies to a run's prompts, by the models the run asked; returns how many.
+def reply_layers(files: Sequence[Path] = ()) -> list[ReplySource]:
+    """What lies under the store and is only read: the files given, then those that come with the project.
 
     Raises:
-        UsageError: nothing of the run is stored.
+        BackendInputError: one of the files cannot be read.
+    """
+    return [*map(open_layer, files), *committed_replies()]
+
+
+def what_was_asked(request: Request, identity: Identity) -> dict[str, Any]:
+    """All of a request that its record does not say, for `Call.asked`."""
+    text = isinstance(getattr(request, "prompt", ""), str)
+    fields = request.model_dump(mode="json", exclude={"prompt", "context"} if text else None)
+    return {"backend": identity.kind, "request": fields}
+
+
+def asked_again(record: Record, call: Call | None) -> tuple[Identity, Request] | None:
+    """The model and the request behind a record; None where the run was made before calls kept them.
+
+    Raises:
+        UsageError: the call belongs to no such request.
+    """
+    if call is None or call.asked is None:
+        return None
+    try:
+        identity = Identity(
+            kind=call.asked["backend"], model=record.llm, revision=record.llm_revision, dtype=record.dtype
+        )
+        fields = dict(call.asked["request"])
+        if "prompt" not in fields:
+            fields["context" if "continuations" in fields else "prompt"] = record.prompt
+        return identity, parse_request(fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"calls.jsonl holds no request for record {record.id[:12]} ({error!r}): run again") from error
+
+
+def export_run(folder: Path, file: Path, layers: Sequence[ReplySource] = ()) -> int:
+    """Writes the stored replies to a run's prompts, by the models the run asked; returns how many.
+
+    Questions without a reply (failed, or too long for the model) are left out.
+
+    Args:
+        layers: further files that the run read replies from.
+
+    Raises:
+        UsageError: nothing of the run is stored, or it was made before runs kept what they asked.
+        CacheMiss: a scored record's reply is not stored any more.
         RecordError: the folder holds no run.
     """
-    asked = {(record.llm, record.llm_revision, record.dtype, record.prompt) for record in RunStore.open(folder).records}
+    store = RunStore.open(folder)
+    calls = {call.record: call for call in store.calls}
     keys = []
-    sources: list[ReplyCache | ReplayLayer] = [reply_store(), *committed_replies()]
-    for source in sources:
-        for key in source.keys():  # noqa: SIM118 (a method of the stores, they are no mappings)
-            entry = source.entry(key)
-            if entry is None:
-                continue
-            model = entry.identity
-            if (model.model, model.revision, model.dtype, prompt_of(entry.request)) in asked:
-                keys.append(key)
+    for record in store.records:
+        asked = asked_again(record, calls.get(record.id))
+        if asked is None:
+            raise UsageError(f"{folder} was made by an earlier version, which did not keep what it asked: run it again")
+        if record.status in ("scored", "empty", "refused"):
+            keys += [key_of(text) for text in key_texts(*asked)]
     if not keys:
         raise UsageError(f"no reply to a prompt of {folder} is stored: run it once with --live")
-    return export(sources, file, keys)
+    return export([reply_store(), *layers, *committed_replies()], file, keys)
+
+
+def export_all(file: Path, *, skip_bad: bool = False) -> tuple[int, int]:
+    """Writes everything in the user's store; returns how many replies, and how many damaged ones were left out.
+
+    Raises:
+        UsageError: nothing is stored.
+        CacheCorrupt: a reply is damaged and `skip_bad` is False.
+    """
+    store = reply_store()
+    entries, bad = [], 0
+    for key in store.keys():  # noqa: SIM118 (a method of the store, which is no mapping)
+        try:
+            entry = store.entry(key)
+        except CacheCorrupt:
+            if not skip_bad:
+                raise
+            bad += 1
+            continue
+        if entry is not None:
+            entries.append(entry)
+    if not entries:
+        raise UsageError(f"{store.path} holds no replies: run something first")
+    return write_lines(file, entries), bad
+
+
+def import_files(files: Sequence[Path], into: Path | None, conflicts: Conflicts) -> list[str]:
+    """Takes the replies of files into the user's store, or into a file of lines; returns what to tell the user.
+
+    Raises:
+        CacheCorrupt: a reply is damaged or differs from one that is there; nothing is imported.
+        BackendInputError, BackendUnavailable: a file cannot be used.
+    """
+    store = reply_store()
+    if into is None and store.path.exists() and any(path.exists() and path.samefile(store.path) for path in files):
+        if len(files) > 1:
+            raise UsageError(f"{store.path} is the store itself: import it alone, then the others")
+        count = migrate(store.path)
+        return [
+            f"{store.path}: {count:,} replies of an earlier version, all kept",
+            f"the file as it was: {store.path}.layout-1 (no longer needed)",
+        ]
+    read = [(path, read_file(path)) for path in files]
+    entries = [entry for _, some in read for entry in some]
+    if into is None:
+        done, target = import_into_cache(store, entries, conflicts), store.path
+    else:
+        done, target = import_into_lines(into, entries, conflicts), into
+    lines = [f"{path}: {len(some):,} replies read" for path, some in read]
+    verb = "replaced" if conflicts == "replace" else "kept as they were"
+    more = f", {done.differing:,} differing ones {verb}" if done.differing else ""
+    return [*lines, f"{target}: {done.new:,} new, {done.same:,} known{more}"]
+
+
+def own_files() -> list[Path]:
+    """The user's store, where it exists, and the project's files of replies."""
+    store = reply_store().path
+    return [*([store] if store.exists() else []), *(layer.path for layer in committed_replies())]

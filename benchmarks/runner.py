@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from benchmarks.context import ContextLimit
 from benchmarks.plan import Plan
-from benchmarks.questions import Question, questions, record_of
+from benchmarks.questions import Question, origin_of, questions, record_of
+from benchmarks.replies import what_was_asked
 from llm_backends.cached import Answer, CachedBackend
 from results.record import Call, Record
 from results.store import RunStore
@@ -61,7 +63,8 @@ class Runner:
             writer = RecordWriter(self.store, self.progress)
             try:
                 for question, answer in self._answers(block):
-                    writer.take(record_of(question, answer), answer.cached)
+                    parts = what_was_asked(question.request, self.backend.identity)
+                    writer.take(record_of(question, answer), answer.cached, parts)
             finally:
                 writer.finish()
         self.store.arrange(order)
@@ -75,7 +78,8 @@ class Runner:
                 fitting.append(question)
             else:
                 yield question, Answer(None, cached=False, error=error)
-        for index, answer in self.backend.ask_each([question.request for question in fitting]):
+        origins = [origin_of(question) for question in fitting]
+        for index, answer in self.backend.ask_each([question.request for question in fitting], origins):
             yield fitting[index], answer
 
 
@@ -89,13 +93,13 @@ class RecordWriter:
     def __init__(self, store: RunStore, progress: Callable[[int], None]) -> None:
         self._store = store
         self._progress = progress
-        self._ready: list[tuple[Record, bool]] = []
+        self._ready: list[tuple[Record, bool, dict[str, Any] | None]] = []
         self._unsynced = 0
         self._written = self._synced = time.perf_counter()
 
-    def take(self, record: Record, cached: bool) -> None:
-        """Accepts one record; `cached` where its reply was stored before."""
-        self._ready.append((record, cached))
+    def take(self, record: Record, cached: bool, asked: dict[str, Any] | None = None) -> None:
+        """Accepts one record; `cached` where its reply was stored before, `asked` as in `Call`."""
+        self._ready.append((record, cached, asked))
         if not cached and record.status != "infeasible":
             self._write()
             if self._written - self._synced > SYNC_SECONDS:
@@ -111,8 +115,10 @@ class RecordWriter:
             return
         now = time.perf_counter()
         share = (now - self._written) / len(self._ready)
-        records = [record for record, _ in self._ready]
-        calls = [Call(record=record.id, cached=cached, seconds=share) for record, cached in self._ready]
+        records = [record for record, _, _ in self._ready]
+        calls = [
+            Call(record=record.id, cached=cached, seconds=share, asked=asked) for record, cached, asked in self._ready
+        ]
         self._ready = []
         self._store.append(records, calls, sync=False)
         self._unsynced += len(records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,19 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.config import RunConfig
 from benchmarks.context import ContextLimit
 from benchmarks.errors import UsageError
 from benchmarks.exhibits import make_exhibits
 from benchmarks.plan import Plan, make_plan
-from benchmarks.replies import committed_replies, reply_store
+from benchmarks.replies import reply_layers, reply_store
 from benchmarks.runner import Runner
+from benchmarks.spending import Spending
 from llm_backends.cached import CachedBackend, CacheMode
-from llm_backends.protocol import Identity
+from llm_backends.openai_options import ServerOptions
+from llm_backends.protocol import Backend, Closes
 from llm_backends.registry import find_backend, open_backend
 from results.differences import Difference, short
 from results.display import visible
@@ -28,6 +32,7 @@ from results.record import sha256_of
 from results.report import load_tables, write_reports
 from results.store import RunDiffers, RunStore
 from results.table_formats import to_rich
+from tasks.scoring import rule
 
 RUNS = Path("runs")
 
@@ -51,6 +56,8 @@ class RunOptions:
     mode: CacheMode
     resume: bool
     context_length: int | None = None
+    replies: tuple[Path, ...] = ()
+    server: ServerOptions | None = None
 
     def config(self) -> RunConfig:
         """The part that decides the records. Raises UsageError for an empty list."""
@@ -85,18 +92,33 @@ def run_benchmark(options: RunOptions) -> Path:
     config = options.config()
     find_backend(config.llm)  # a wrong name is told before pictures are read
     plan = make_plan(config)
-    inner = open_backend(config.llm, dtype=config.dtype)
-    backend = CachedBackend(lambda: inner, inner.identity, reply_store(), committed_replies(), options.mode)
-    store = _open_store(options, plan, inner.identity, console)
+    layers = reply_layers(options.replies)  # a wrong file is told before a model is looked for
+    if options.mode == "cache-only":
+        _stay_offline()
+    inner = open_backend(config.llm, dtype=config.dtype, server=options.server)
+    check_scorings(config, inner)
+    backend = CachedBackend(lambda: inner, inner.identity, reply_store(), layers, options.mode)
+    context = ContextLimit(inner, config.context_length)
+    store = _open_store(options, plan, plan.run_config(inner.identity, context.limit), console)
     for job in plan.jobs:
         job.samples.save(store.folder / f"episodes-{job.task.name}.json")
         console.print(f"{job.task.name} on {job.data.title}", highlight=False, markup=False)
+    spending = Spending(store, inner)
     try:
         with _progress(console) as progress:
             bar = progress.add_task("questions", total=plan.count())
-            context = ContextLimit(inner, config.context_length)
-            Runner(plan, backend, store, lambda count: progress.advance(bar, count), context).run()
+
+            def advance(count: int) -> None:
+                progress.advance(bar, count)
+                spending.tick()
+
+            Runner(plan, backend, store, advance, context).run()
     finally:
+        if isinstance(inner, Closes):
+            inner.close()
+        spending.save()
+        if spending.said:
+            console.print(spending.said, highlight=False, markup=False, soft_wrap=True)
         if store.records:
             save_exhibits(store.folder, make_exhibits(plan, store.records))
             write_reports(store.folder)
@@ -108,22 +130,30 @@ def run_benchmark(options: RunOptions) -> Path:
     return store.folder
 
 
-def run_identity(plan: Plan, llm: Identity) -> dict[str, Any]:
-    """What makes a run this run: its configuration, and the weights, samples and model behind the names in it."""
-    return plan.config.plain() | {
-        "llm_identity": llm.model_dump(mode="json"),
-        "tokenizer_sha256": {view.tokenizer.name: view.tokenizer.fingerprint for view in plan.views},
-        "samples_sha256": {job.task.name: job.samples.fingerprint for job in plan.jobs},
-    }
+def check_scorings(config: RunConfig, model: Backend) -> None:
+    """Told before a picture is put into words: raises UsageError for a rule that needs what the model does not give."""
+    if model.capabilities.likelihood:
+        return
+    for scoring in config.scorings:
+        if rule(scoring).asks == "likelihood":
+            fix = " (or --echo-logprobs, where its completions do that)" if find_backend(config.llm)[0].server else ""
+            raise UsageError(
+                f"--scoring {scoring} needs log-likelihoods, --llm {config.llm} gives none: "
+                f"use --scoring exact, prefix or contains{fix}"
+            )
 
 
-def _open_store(options: RunOptions, plan: Plan, llm: Identity, console: Console) -> RunStore:
+def _stay_offline() -> None:
+    """A model of the hub is then known by what is on this machine: its client reads this when it is first imported."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def _open_store(options: RunOptions, plan: Plan, run: dict[str, Any], console: Console) -> RunStore:
     """The run's folder, continued where this very run was begun in it.
 
     A folder that the hash of the run names is begun anew for --live, once it is complete: what is asked for then is
     another set of answers, while a run that was stopped is to be finished.
     """
-    run = run_identity(plan, llm)
     folder = options.out or RUNS / f"{'-'.join(plan.config.tasks)}-{sha256_of(run)[:10]}"
     try:
         store = RunStore.create(folder, run)
@@ -146,7 +176,7 @@ def _is_complete(store: RunStore, plan: Plan) -> bool:
 def _difference_table(found: Sequence[Difference]) -> Table:
     table = Table("field", "in the folder", "asked for")
     for one in found:
-        table.add_row(*(visible(short(text, 100)) for text in one))
+        table.add_row(*(Text(visible(short(text, 100))) for text in one))
     return table
 
 

@@ -1,49 +1,31 @@
 """Replies of language models kept in one SQLite file, which several processes may write at once.
 
-Table `replies`, one row per reply: key; identity and prompt (sha256, to say why a request is not there); request
-(readable JSON with the model's identity); reply (JSON); checksum over key and reply; created (UTC). To look inside:
-
-    sqlite3 FILE "select json_extract(request, '$.request.prompt'), reply from replies limit 5"
+No reply is served whose row is not, to the bit, as it was written, or whose request is not, to the byte, the one asked.
+The file's layout is in `cache_file`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
 import sqlite3
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_backends.errors import BackendUnavailable, CacheCorrupt
+from llm_backends.cache_file import CacheFile
+from llm_backends.entry import Entry, Part, checksum, entries_of, parse_entry, parse_part, part_json, reply_of
+from llm_backends.errors import BackendError, CacheCorrupt
 from llm_backends.protocol import Identity, Reply, Request
-from llm_backends.request_key import (
-    StoredReply,
-    answers,
-    identity_key,
-    kind_of,
-    parse_reply,
-    parse_request,
-    prompt_key,
-    reply_json,
-    request_key,
-)
+from llm_backends.provenance import Provenance
+from llm_backends.request_key import identity_key, key_of, key_texts, prompt_key
 
-TABLE_VERSION = 1
-BUSY_SECONDS = 30.0
-"""How long a writer waits for another before it gives up."""
+AT_ONCE = 400
+"""Keys in one query; SQLite takes at least 999 values."""
 
-CREATE = """
-create table if not exists replies (
-    key text primary key, identity text not null, prompt text not null, request text not null,
-    reply text not null, checksum text not null, created text not null
-);
-create index if not exists replies_by_prompt on replies (identity, prompt);
-"""
+SELECT = "select key, identity, prompt, request, reply, created, checksum from replies"
+
+Row = tuple[bytes, ...]
+Noted = tuple[str, Provenance]
+"""A key, and a question that it answered."""
 
 
 class ReplyCache:
@@ -51,196 +33,235 @@ class ReplyCache:
 
     Args:
         path: the SQLite file; its folder is created with it.
+        read_only: a layer that others share: looked through and never written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-        self._owner = 0
-        self._lock = threading.RLock()
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._file = CacheFile(path, read_only=read_only)
+        self._noted: set[Noted] = set()
 
     @property
     def path(self) -> Path:
         """The file, as given."""
-        return self._path
+        return self._file.path
 
-    def get(self, key: str) -> Reply | None:
-        """The reply under a key, or None.
+    @property
+    def file(self) -> CacheFile:
+        """The file, for those who look at all of it."""
+        return self._file
+
+    def find(self, wanted: Mapping[str, bytes]) -> dict[str, Part]:
+        """Those of the keys that are stored.
+
+        Args:
+            wanted: key -> the text it is the hash of (`request_key.key_text`).
 
         Raises:
-            CacheCorrupt: the row does not match its checksum, or the file is no reply cache.
+            CacheCorrupt: a row is not as it was written, or the file is no reply cache.
             BackendUnavailable: the file cannot be read.
         """
-        entry = self.entry(key)
-        return None if entry is None else entry.reply
+        return {key: part for key, part, _ in self._checked(wanted)}
 
-    def entry(self, key: str) -> StoredReply | None:
-        """The reply under a key with its model and request, or None. Raises as `get`."""
-        rows = self._read("select request, reply, checksum from replies where key = ?", key)
-        if not rows:
-            return None
-        request_text, reply_text, checksum = rows[0]
-        try:
-            if checksum != _checksum(key, reply_text):
-                raise ValueError("its checksum differs")
-            parts = json.loads(request_text)
-            identity, request = Identity.model_validate(parts["identity"]), parse_request(parts["request"])
-            reply = parse_reply(json.loads(reply_text))
-            if request_key(identity, request) != key or not answers(request, reply):
-                raise ValueError("its request belongs to another key")
-        except (ValueError, KeyError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise CacheCorrupt(
-                f"a stored reply must be as it was written, {self._path} key {key} is not ({reason}): ask again with "
-                f"--live, or remove it: sqlite3 {self._path} \"delete from replies where key = '{key}'\""
-            ) from error
-        return StoredReply(key, identity, request, reply)
+    def get(self, identity: Identity, request: Request) -> Reply | None:
+        """The reply to a request, all of its samples, or None. Raises as `find`."""
+        texts = {key_of(text): text for text in key_texts(identity, request)}
+        parts = self.find(texts)
+        return reply_of([parts[key] for key in texts]) if len(parts) == len(texts) else None
+
+    def entry(self, key: str) -> Entry | None:
+        """The entry under a key, or None. Raises as `find`."""
+        rows = self._read(f"{SELECT} where key = ?", (key,))
+        return self._entry(rows[0]) if rows else None
+
+    def keys(self) -> list[str]:
+        """Every key, sorted."""
+        return [_text(row[0]) for row in self._read("select key from replies order by key")]
+
+    def with_prompt(self, prompt: str) -> Iterator[Entry]:
+        """Entries of this `prompt_key`; damaged ones are left out."""
+        yield from self._whole(self._read(f"{SELECT} where prompt = ? order by key", (prompt,)))
+
+    def nearest_in_length(self, length: int, most: int) -> Iterator[Entry]:
+        """At most `most` entries whose requests are about `length` characters long; damaged ones are left out."""
+        query = f"{SELECT} order by abs(length(request) - ?), key limit ?"
+        yield from self._whole(self._read(query, (length, most)))
 
     def put(self, identity: Identity, request: Request, reply: Reply, *, replace: bool = False) -> Reply:
         """Stores one reply; see `put_many`."""
         return self.put_many(identity, [(request, reply)], replace=replace)[0]
 
     def put_many(
-        self, identity: Identity, pairs: Sequence[tuple[Request, Reply]], *, replace: bool = False
+        self,
+        identity: Identity,
+        pairs: Sequence[tuple[Request, Reply]],
+        origins: Sequence[Sequence[Provenance]] = (),
+        *,
+        replace: bool = False,
     ) -> list[Reply]:
         """Stores replies durably, all or none, and returns those that are stored now.
 
         Where another process was first, its reply stays and is returned (unless `replace`), so that two runs never
         hold different replies to one request.
 
+        Args:
+            origins: per pair, the questions it answers.
+
         Raises:
-            CallFailed: a reply holds numbers that are not finite.
-            CacheCorrupt, BackendUnavailable: as `get`; also where the file cannot be written.
+            CallFailed: a reply is no whole answer to its request.
+            CacheCorrupt, BackendUnavailable: as `find`; also where the file cannot be written.
         """
-        verb = "insert or replace" if replace else "insert or ignore"
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        keys = [request_key(identity, request) for request, _ in pairs]
-        rows = [_row(identity, key, request, reply, created) for key, (request, reply) in zip(keys, pairs, strict=True)]
-        with self._session(create=True) as connection:
-            assert connection is not None
-            connection.execute("begin immediate")
-            try:
-                written = [
-                    connection.execute(f"{verb} into replies values (?, ?, ?, ?, ?, ?, ?)", row).rowcount == 1
-                    for row in rows
-                ]
-                connection.execute("commit")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("rollback")
-                raise
-        result: list[Reply] = []
-        for key, (_, reply), mine in zip(keys, pairs, written, strict=True):
-            earlier = None if mine else self.get(key)
-            result.append(reply if earlier is None else earlier)
-        return result
+        groups = [entries_of(identity, request, reply) for request, reply in pairs]
+        noted = [(e.key, one) for group, ones in zip(groups, origins, strict=False) for e in group for one in ones]
+        with self._file.writing() as connection:
+            others = _insert(connection, [entry for group in groups for entry in group], replace=replace)
+            _note(connection, noted)
+        self._noted.update(noted)
+        if not others:
+            return [reply for _, reply in pairs]
+        stored = self.find(others)
+        return [reply_of([stored.get(entry.key, entry.part) for entry in group]) for group in groups]
 
-    def keys(self) -> list[str]:
-        """Every key, sorted."""
-        return [row[0] for row in self._read("select key from replies order by key")]
+    def add(self, entries: Sequence[Entry], *, replace: bool = False) -> int:
+        """Stores entries made elsewhere, all or none; those whose key is there already stay, unless `replace`.
 
-    def knows_model(self, identity: Identity) -> bool:
-        """Whether any reply of this model is stored."""
-        return bool(self._read("select 1 from replies where identity = ? limit 1", identity_key(identity)))
+        Returns how many were written. Raises as `put_many`.
+        """
+        with self._file.writing() as connection:
+            return len(entries) - len(_insert(connection, entries, replace=replace))
 
-    def knows_prompt(self, identity: Identity, request: Request) -> bool:
-        """Whether this model's reply to the same prompt is stored, under whatever parameters."""
-        return bool(
-            self._read(
-                "select 1 from replies where identity = ? and prompt = ? limit 1",
-                identity_key(identity),
-                prompt_key(request),
-            )
-        )
+    def note(self, noted: Sequence[Noted]) -> None:
+        """Writes down what stored replies were asked for; keys that are not stored are passed over."""
+        fresh = [one for one in dict.fromkeys(noted) if one not in self._noted]
+        known = self._known([key for key, _ in fresh])
+        missing = [one for one in fresh if _identifier(one) not in known]
+        stored = {_text(row[0]) for row in self._read_keys("select key from replies", [key for key, _ in missing])}
+        missing = [one for one in missing if one[0] in stored]
+        if missing:
+            with self._file.writing() as connection:
+                _note(connection, missing)
+        self._noted.update(fresh)
 
     def close(self) -> None:
         """Closes the file; a later call opens it again."""
-        with self._lock:
-            if self._connection is not None and self._owner == os.getpid():
-                self._connection.close()
-            self._connection = None
+        self._file.close()
 
-    def _read(self, query: str, *values: str) -> list[tuple[str, ...]]:
-        with self._session(create=False) as connection:
+    def _known(self, keys: Sequence[str]) -> set[Row]:
+        return set(self._read_keys("select key, task, sample, fingerprint from provenance", keys))
+
+    def _checked(self, wanted: Mapping[str, bytes]) -> Iterator[tuple[str, Part, Row]]:
+        for row in self._read_keys(SELECT, list(wanted)):
+            key = _text(row[0])
+            try:
+                part = checked_part(row)
+                if row[3] != wanted[key]:
+                    raise ValueError("its request is not the one its key stands for")
+            except ValueError as error:
+                raise self._corrupt(key, error) from error
+            yield key, part, row
+
+    def _entry(self, row: Row) -> Entry:
+        try:
+            return checked_entry(row)
+        except ValueError as error:
+            raise self._corrupt(_text(row[0]), error) from error
+
+    def _whole(self, rows: Sequence[Row]) -> Iterator[Entry]:
+        for row in rows:
+            try:
+                yield checked_entry(row)
+            except ValueError:
+                continue
+
+    def _corrupt(self, key: str, error: ValueError) -> BackendError:
+        return CacheCorrupt(
+            f"a stored reply must be as it was written, {self.path} key {key} is not "
+            f"({str(error).splitlines()[0]}): ask again with --live, or remove it with "
+            "python -m benchmarks cache prune --bad"
+        )
+
+    def _read_keys(self, query: str, keys: Sequence[str]) -> Iterator[Row]:
+        for begin in range(0, len(keys), AT_ONCE):
+            some = keys[begin : begin + AT_ONCE]
+            yield from self._read(f"{query} where key in ({','.join('?' * len(some))})", some)
+
+    def _read(self, query: str, values: Sequence[str | int] = ()) -> list[Row]:
+        with self._file.session() as connection:
             return [] if connection is None else connection.execute(query, values).fetchall()
 
-    @contextlib.contextmanager
-    def _session(self, *, create: bool) -> Iterator[sqlite3.Connection | None]:
-        """The connection, for one thread at a time; None where there is no file and none is to be created."""
-        with self._lock:
-            try:
-                yield self._open(create=create)
-            except sqlite3.OperationalError as error:
-                raise BackendUnavailable(
-                    f"reply cache {self._path} cannot be used ({error}): check space, permissions and other writers"
-                ) from error
-            except sqlite3.DatabaseError as error:
-                raise CacheCorrupt(
-                    f"{self._path} is not a reply cache ({error}): move it away or name another file"
-                ) from error
-            except OSError as error:
-                raise BackendUnavailable(f"reply cache {self._path} cannot be created: {error}") from error
 
-    def _open(self, *, create: bool) -> sqlite3.Connection | None:
-        if self._connection is not None and self._owner == os.getpid():
-            return self._connection
-        if not create and not self._path.exists():
-            return None
-        # After a fork the parent's connection is dropped unclosed: closing it here would break the parent's locks.
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection, self._owner = connection, os.getpid()
-        return connection
+def checked_part(row: Row) -> Part:
+    """The reply in a row of `replies`, once its checksum is found right.
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("pragma user_version").fetchone()
-        if version not in (0, TABLE_VERSION):
-            raise CacheCorrupt(
-                f"{self._path} is a reply cache of layout {version}, this program reads {TABLE_VERSION}: "
-                "name another file"
-            )
-        _switch_to_wal(connection)
-        connection.execute("pragma synchronous = full")
-        if version == 0:
-            connection.executescript(f"begin immediate; {CREATE} pragma user_version = {TABLE_VERSION}; commit;")
+    Raises:
+        ValueError: the row is not as it was written.
+    """
+    try:
+        right = checksum(*row[:-1]).encode("ascii") == row[-1]
+    except TypeError:  # a column is no longer text
+        right = False
+    if not right:
+        raise ValueError("its checksum differs")
+    return parse_part(row[4])
 
 
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Several processes creating one file meet here, and SQLite does not wait in this statement: so this does."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("pragma journal_mode = wal")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
+def checked_entry(row: Row) -> Entry:
+    """The entry in a row of `replies`, with every column checked against the others.
+
+    Raises:
+        ValueError: the row is not as it was written, or its columns do not belong together.
+    """
+    entry = parse_entry(row[3], checked_part(row))
+    if (entry.key.encode(), identity_key(entry.identity).encode(), prompt_key(entry.request).encode()) != row[:3]:
+        raise ValueError("its request belongs to another key")
+    return entry
 
 
-def _row(identity: Identity, key: str, request: Request, reply: Reply, created: str) -> tuple[str, ...]:
-    readable = {
-        "identity": identity.model_dump(mode="json"),
-        "kind": kind_of(request),
-        "request": request.model_dump(mode="json"),
-    }
-    text = reply_json(reply)
-    return (
-        key,
-        identity_key(identity),
-        prompt_key(request),
-        json.dumps(readable, ensure_ascii=False),
-        text,
-        _checksum(key, text),
-        created,
-    )
+def _insert(connection: sqlite3.Connection, entries: Sequence[Entry], *, replace: bool) -> dict[str, bytes]:
+    """Writes entries; returns those that were there already and stay, as key -> text."""
+    verb = "insert or replace" if replace else "insert or ignore"
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    others = {}
+    for entry in entries:
+        fields = (
+            entry.key,
+            identity_key(entry.identity),
+            prompt_key(entry.request),
+            entry.text.decode("ascii"),
+            part_json(entry.part),
+            created,
+        )
+        seal = checksum(*(field.encode("ascii") for field in fields))
+        if connection.execute(f"{verb} into replies values (?, ?, ?, ?, ?, ?, ?)", (*fields, seal)).rowcount != 1:
+            others[entry.key] = entry.text
+    return others
 
 
-def _checksum(key: str, reply: str) -> str:
-    """Over both, so that a reply moved to another row is found out as well."""
-    return hashlib.sha256(f"{key}\n{reply}".encode()).hexdigest()
+def _note(connection: sqlite3.Connection, noted: Sequence[Noted]) -> None:
+    rows = []
+    for key, one in noted:
+        fields = (key, one.task, one.sample, one.tokenizer, one.fingerprint)
+        rows.append((*fields, provenance_checksum(*(field.encode("utf-8") for field in fields))))
+    connection.executemany("insert or ignore into provenance values (?, ?, ?, ?, ?, ?)", rows)
+
+
+def provenance_checksum(*fields: bytes) -> str:
+    """Over a row of `provenance`, whose names may hold any character but a null."""
+    return checksum(*(field.hex().encode("ascii") for field in fields))
+
+
+def is_whole_note(row: Row) -> bool:
+    """Whether a row of `provenance` is as it was written."""
+    try:
+        return provenance_checksum(*row[:-1]).encode("ascii") == row[-1]
+    except (TypeError, AttributeError):  # a column is no longer text
+        return False
+
+
+def _identifier(noted: Noted) -> Row:
+    key, one = noted
+    return tuple(field.encode("utf-8") for field in (key, one.task, one.sample, one.fingerprint))
+
+
+def _text(column: bytes) -> str:
+    """A key as it stands in the file, whatever became of it."""
+    return column.decode("utf-8", "replace") if isinstance(column, bytes) else str(column)

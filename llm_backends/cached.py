@@ -1,6 +1,7 @@
-"""Any backend behind stored replies: committed files first, then the SQLite store, then the model.
+"""Any backend behind stored replies: the store first, then the read-only layers under it, then the model.
 
-The model is made only when the first reply is missing, so a replay imports no torch and needs no weights.
+The model is made only when the first reply is missing, so a replay imports no torch, opens no connection and needs no
+weights. A reply counts as there only once it is stored: whatever kills a run, no answered request is asked again.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from llm_backends.cache import ReplyCache
+from llm_backends.cache_explain import explain_miss
+from llm_backends.capabilities import check_allowed
+from llm_backends.entry import Part, ReplySource, fault_of, reply_of
 from llm_backends.errors import (
     BackendError,
     BackendInputError,
     BackendUnavailable,
-    CacheMiss,
     CallFailed,
     PromptTooLong,
 )
@@ -28,9 +31,10 @@ from llm_backends.protocol import (
     Likelihoods,
     Reply,
     Request,
+    Streams,
 )
-from llm_backends.replay import ReplayLayer
-from llm_backends.request_key import answers, prompt_of, request_key
+from llm_backends.provenance import Provenance
+from llm_backends.request_key import key_of, key_texts
 
 CacheMode = Literal["normal", "cache-only", "live"]
 MODES = ("normal", "cache-only", "live")
@@ -43,8 +47,25 @@ class Answer:
     reply: Reply | None
     cached: bool
     """Whether the reply was stored before this question."""
+    key: str = ""
+    """Where the reply is stored, or would be: of its first sample."""
     error: BackendError | None = None
-    """PromptTooLong or CallFailed, where `reply` is None."""
+    """PromptTooLong, CallFailed or CacheMiss, where `reply` is None."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One request, however often it was given."""
+
+    request: Request
+    texts: dict[str, bytes]
+    """Key -> its text, one for each sample."""
+    places: list[int]
+    """Where in the batch it stands."""
+
+    @property
+    def key(self) -> str:
+        return next(iter(self.texts))
 
 
 @runtime_checkable
@@ -63,11 +84,11 @@ class CachedBackend:
         inner_factory: makes the backend; called at the first request that no store answers, never before.
         identity: of that backend, known beforehand.
         store: where new replies go; None keeps none.
-        layers: committed replies, looked through before the store; never written.
-        mode: "normal" asks the model on a miss; "cache-only" raises CacheMiss; "live" asks always, and replaces what
-            the store holds. A layer comes before the store, so a reply that a live run changed is served in normal
-            mode only once it is exported to the layer.
-        chunk: requests given to the model at once; as many are lost where a run is killed.
+        layers: looked through after the store; never written.
+        mode: "normal" asks the model on a miss; "cache-only" raises CacheMiss and writes nothing; "live" asks always,
+            and replaces what the store holds.
+        chunk: requests given at once to a model that does not stream; as many are lost where a run is killed.
+        raise_misses: False gives each CacheMiss in its answer instead, for those who want all of them.
 
     Raises:
         BackendInputError: the mode is unknown or the chunk is not positive.
@@ -78,9 +99,10 @@ class CachedBackend:
         inner_factory: Callable[[], Backend],
         identity: Identity,
         store: ReplyCache | None = None,
-        layers: Sequence[ReplayLayer] = (),
+        layers: Sequence[ReplySource] = (),
         mode: CacheMode = "normal",
         chunk: int = 8,
+        raise_misses: bool = True,
     ) -> None:
         if mode not in MODES:
             raise BackendInputError(f"a cache mode is one of {', '.join(MODES)}, got {mode!r}")
@@ -90,11 +112,12 @@ class CachedBackend:
         self._inner: Backend | None = None
         self._identity = identity
         self._store = store
-        self._sources: list[ReplayLayer | ReplyCache] = [*layers]
+        self._sources: list[ReplySource] = [*layers]
         if store is not None:
-            self._sources.append(store)
+            self._sources.insert(0, store)
         self._mode = mode
         self._chunk = chunk
+        self._raise_misses = raise_misses
 
     @property
     def identity(self) -> Identity:
@@ -126,77 +149,119 @@ class CachedBackend:
         Raises:
             CacheCorrupt: the stored reply is damaged.
         """
-        if self._mode == "live":
-            return None
-        key = request_key(self._identity, request)
-        for source in self._sources:
-            reply = source.get(key)
-            if reply is not None:
-                return reply
-        return None
+        (asked,) = self._grouped([request])
+        parts = self._find([asked])
+        return _assembled(asked, parts)
 
-    def ask(self, requests: Sequence[Request]) -> list[Answer]:
-        """One answer per request, in order; a request given twice is asked once.
+    def ask(self, requests: Sequence[Request], origins: Sequence[Provenance | None] = ()) -> list[Answer]:
+        """One answer per request, in order. Arguments and errors as `ask_each`."""
+        answers = dict(self.ask_each(requests, origins))
+        return [answers[i] for i in range(len(requests))]
 
-        Missing replies are asked for in the order given, `chunk` at a time, and each chunk is stored before the next
-        is asked. A request that is too long or that fails has its error in its answer and spoils no other.
+    def ask_each(
+        self, requests: Sequence[Request], origins: Sequence[Provenance | None] = ()
+    ) -> Iterator[tuple[int, Answer]]:
+        """(index, answer) of each request as soon as it is settled: what is stored first, then what the model says.
+
+        A request given twice is asked once. A reply is stored, durably, before it is handed over. A request that is
+        too long or that fails has its error in its answer and spoils no other.
+
+        Args:
+            requests: of any kind, in any mixture.
+            origins: per request what it is asked for, written beside its reply; none, or one for each request.
 
         Raises:
             CacheMiss: cache-only mode met a request without a stored reply.
             CacheCorrupt: a stored reply is damaged.
             BackendUnavailable: the model cannot be made or loaded.
             BackendInputError: the model cannot answer such a request at all.
+            BudgetSpent: nothing more may be asked; what was answered is stored.
         """
-        answers = dict(self.ask_each(requests))
-        return [answers[index] for index in range(len(requests))]
-
-    def ask_each(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
-        """(index, answer) of each request once: stored replies first, then the others as the model gives them.
-
-        A reply that is handed over is stored. Raises as `ask`; what was handed over before stands.
-        """
-        places: dict[Request, list[int]] = {}
-        for index, request in enumerate(requests):
-            places.setdefault(request, []).append(index)
-        missing: list[Request] = []
-        for request, indices in places.items():
-            reply = self.lookup(request)
-            if reply is None and self._mode != "cache-only":
-                missing.append(request)
+        asked = self._grouped(requests)
+        missing = []
+        parts = self._find(asked)
+        noted = []
+        for one in asked:
+            reply = _assembled(one, parts)
+            if reply is None:
+                missing.append(one)
                 continue
-            answer = self._miss(request) if reply is None else Answer(reply, cached=True)
-            yield from ((index, answer) for index in indices)
-        for chunk in _chunks(missing, self._chunk):
-            for request, answer in zip(chunk, self._ask_model(chunk), strict=True):
-                yield from ((index, answer) for index in places[request])
-
-    def _ask_model(self, requests: Sequence[Request]) -> list[Answer]:
-        """Requests of one kind; their replies are stored when this returns."""
-        try:
-            replies = self._replies(requests)
-        except (PromptTooLong, CallFailed) as error:
-            if len(requests) == 1:
-                return [Answer(None, cached=False, error=error)]
-            # One of them spoils the chunk; asked alone, each gets its own reply or error.
-            return [answer for request in requests for answer in self._ask_model([request])]
-        if self._store is not None:
-            pairs = list(zip(requests, replies, strict=True))
-            replies = self._store.put_many(self._identity, pairs, replace=self._mode == "live")
-        return [Answer(reply, cached=False) for reply in replies]
-
-    def _replies(self, requests: Sequence[Request]) -> list[Reply]:
-        model = self._model()
-        replies: list[Reply] = []
-        if isinstance(requests[0], CompletionRequest):
-            replies += model.complete([request for request in requests if isinstance(request, CompletionRequest)])
+            noted += [(key, origin) for origin in _origins(one, origins) for key in one.texts]
+            for place in one.places:
+                yield place, Answer(reply, cached=True, key=one.key)
+        if noted and self._store is not None and self._mode == "normal":
+            self._store.note(noted)
+        if self._mode == "cache-only":
+            settled: Iterable[tuple[_Asked, Answer]] = ((one, self._miss(one)) for one in missing)
         else:
-            replies += model.loglikelihood([request for request in requests if isinstance(request, LikelihoodRequest)])
-        if len(replies) != len(requests) or not all(map(answers, requests, replies)):
-            raise CallFailed(
-                f"{self._identity.model} must give one fitting reply per request, got {len(replies)} to "
-                f"{len(requests)}: the backend is at fault"
+            settled = self._ask_model(missing, origins)
+        for one, answer in settled:
+            for place in one.places:
+                yield place, answer
+
+    def _grouped(self, requests: Sequence[Request]) -> list[_Asked]:
+        """Each different request once, in order."""
+        groups: dict[str, _Asked] = {}
+        for place, request in enumerate(requests):
+            texts = {key_of(text): text for text in key_texts(self._identity, request)}
+            first = next(iter(texts))
+            groups.setdefault(first, _Asked(request, texts, [])).places.append(place)
+        return list(groups.values())
+
+    def _find(self, asked: Sequence[_Asked]) -> dict[str, Part]:
+        found: dict[str, Part] = {}
+        if self._mode == "live":
+            return found
+        wanted = {key: text for one in asked for key, text in one.texts.items()}
+        for source in self._sources:
+            if wanted:
+                found |= source.find(wanted)
+                wanted = {key: text for key, text in wanted.items() if key not in found}
+        return found
+
+    def _ask_model(
+        self, missing: Sequence[_Asked], origins: Sequence[Provenance | None]
+    ) -> Iterator[tuple[_Asked, Answer]]:
+        if not missing:
+            return
+        model = self._model()
+        for one in missing:
+            check_allowed(model.capabilities, self._identity, one.request)
+        given = _streamed(model, missing) if isinstance(model, Streams) else self._chunked(model, missing)
+        for one, reply in given:
+            yield one, self._settled(one, reply, origins)
+
+    def _settled(self, one: _Asked, reply: Reply | BackendError, origins: Sequence[Provenance | None]) -> Answer:
+        """The answer to a request; its reply is stored when this returns."""
+        if isinstance(reply, BackendError):
+            return Answer(None, cached=False, key=one.key, error=reply)
+        fault = fault_of(one.request, reply)
+        if fault is not None:
+            error = CallFailed(f"{self._identity.model} must give one whole reply to each request, {fault}: ask again")
+            return Answer(None, cached=False, key=one.key, error=error)
+        if self._store is not None:
+            (reply,) = self._store.put_many(
+                self._identity, [(one.request, reply)], [_origins(one, origins)], replace=self._mode == "live"
             )
-        return replies
+        return Answer(reply, cached=False, key=one.key)
+
+    def _chunked(self, model: Backend, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, Reply | BackendError]]:
+        for chunk in _chunks(asked, self._chunk):
+            yield from self._ask_chunk(model, chunk)
+
+    def _ask_chunk(self, model: Backend, chunk: Sequence[_Asked]) -> Iterator[tuple[_Asked, Reply | BackendError]]:
+        """Requests of one kind."""
+        try:
+            replies = _replies(model, [one.request for one in chunk])
+        except (PromptTooLong, CallFailed) as error:
+            if len(chunk) == 1:
+                yield chunk[0], error
+                return
+            # One of them spoils the chunk; asked alone, each gets its own reply or error.
+            for one in chunk:
+                yield from self._ask_chunk(model, [one])
+            return
+        yield from zip(chunk, replies, strict=True)
 
     def _model(self) -> Backend:
         if self._inner is None:
@@ -209,36 +274,25 @@ class CachedBackend:
             self._inner = inner
         return self._inner
 
-    def _miss(self, request: Request) -> Answer:
-        """A prompt that could never have a reply is no miss; any other raises."""
-        error = self._too_long(request)
-        if error is not None:
-            return Answer(None, cached=False, error=error)
-        if not any(source.knows_model(self._identity) for source in self._sources):
-            reason = f"no reply of {self._identity.model} ({self._identity.dtype}) is stored"
-        elif any(source.knows_prompt(self._identity, request) for source in self._sources):
-            reason = "the same prompt is stored with other parameters"
-        else:
-            reason = "this prompt is not stored"
-        lines = prompt_of(request).strip().splitlines()
-        raise CacheMiss(
-            f"--cache-only needs a stored reply, there is none for {(lines[0] if lines else '')[:80]!r} (key "
-            f"{request_key(self._identity, request)}): {reason}; drop --cache-only, or run once with --live"
-        )
+    def _miss(self, one: _Asked) -> Answer:
+        """A prompt that could never have a reply is no miss; any other is."""
+        error: BackendError | None = self._too_long(one.request)
+        if error is None:
+            error = explain_miss(self._identity, one.request, self._sources)
+            if self._raise_misses:
+                raise error
+        return Answer(None, cached=False, key=one.key, error=error)
 
     def _too_long(self, request: Request) -> PromptTooLong | None:
-        """Only where this needs no weights, no download and no conversion."""
+        """The error of a request that cannot fit; only where this needs no weights, no download and no conversion."""
         try:
             model = self._model()
             limit = model.capabilities.context_length
             texts, extra = _texts(request)
             # A token is at least one byte, but for a few marks: a short text needs no tokenizer to be seen to fit.
-            if limit is None or max(len(text.encode()) for text in texts) + extra + 8 <= limit:
+            if limit is None or max(map(_bytes, texts)) + extra + 8 <= limit:
                 return None
-            counts = [
-                model.count_tokens_if_ready(text) if isinstance(model, CountsIfReady) else model.count_tokens(text)
-                for text in texts
-            ]
+            counts = [_count_if_ready(model, text) for text in texts]
         except BackendUnavailable:
             return None
         tokens = max((count for count in counts if count is not None), default=0) + extra
@@ -249,21 +303,66 @@ class CachedBackend:
         )
 
 
-def _texts(request: Request) -> tuple[list[str], int]:
-    """The texts that must fit, and the tokens still to come after them."""
+def _streamed(model: Streams, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, Reply | BackendError]]:
+    """Each request with what the model gave it, in the order given."""
+    waiting = dict(enumerate(asked))
+    for index, reply in model.stream([one.request for one in asked]):
+        one = waiting.pop(index, None)
+        if one is None:
+            raise CallFailed(f"a backend answers each request once, it gave number {index} twice or unasked")
+        yield one, reply
+    for one in waiting.values():
+        yield one, CallFailed("a backend answers every request, this one came back with nothing: ask again")
+
+
+def _replies(model: Backend, requests: Sequence[Request]) -> list[Reply]:
+    """Replies to requests of one kind."""
+    replies: list[Reply] = []
+    if isinstance(requests[0], CompletionRequest):
+        replies += model.complete([request for request in requests if isinstance(request, CompletionRequest)])
+    else:
+        replies += model.loglikelihood([request for request in requests if isinstance(request, LikelihoodRequest)])
+    if len(replies) != len(requests):
+        raise CallFailed(f"a backend gives one reply per request, got {len(replies)} to {len(requests)}")
+    return replies
+
+
+def _assembled(one: _Asked, parts: dict[str, Part]) -> Reply | None:
+    """The whole reply, where every sample of it is there."""
+    found = [parts[key] for key in one.texts if key in parts]
+    return reply_of(found) if len(found) == len(one.texts) else None
+
+
+def _origins(one: _Asked, origins: Sequence[Provenance | None]) -> list[Provenance]:
+    given = [origins[place] for place in one.places] if origins else []
+    return [origin for origin in given if origin is not None]
+
+
+def _texts(request: Request) -> tuple[list[str | tuple[int, ...]], int]:
+    """What must fit, and the tokens still to come after it."""
     if isinstance(request, CompletionRequest):
-        return [request.prompt if isinstance(request.prompt, str) else ""], request.max_new_tokens
+        return [request.prompt], request.max_new_tokens
     return [request.context + continuation for continuation in request.continuations], 0
 
 
-def _chunks(requests: Iterable[Request], size: int) -> Iterator[list[Request]]:
+def _bytes(text: str | tuple[int, ...]) -> int:
+    return len(text.encode()) if isinstance(text, str) else len(text)
+
+
+def _count_if_ready(model: Backend, text: str | tuple[int, ...]) -> int | None:
+    if not isinstance(text, str):
+        return len(text)
+    return model.count_tokens_if_ready(text) if isinstance(model, CountsIfReady) else model.count_tokens(text)
+
+
+def _chunks(asked: Sequence[_Asked], size: int) -> Iterator[list[_Asked]]:
     """Runs of at most `size` neighbours of one kind."""
-    chunk: list[Request] = []
-    for request in requests:
-        if chunk and (len(chunk) == size or type(request) is not type(chunk[0])):
+    chunk: list[_Asked] = []
+    for one in asked:
+        if chunk and (len(chunk) == size or type(one.request) is not type(chunk[0].request)):
             yield chunk
             chunk = []
-        chunk.append(request)
+        chunk.append(one)
     if chunk:
         yield chunk
 

@@ -1,44 +1,21 @@
-"""Replies in a text file that is committed and reviewed: one JSON object a line, sorted by key.
-
-    {"key": "...", "identity": {...}, "request": {...}, "reply": {...}}
+"""Replies in a text file that is committed and reviewed, looked up by key (see `reply_lines` for its lines).
 
 A line is found by its key without being read further, so that thousands of them load at once; it is checked when it is
-served: the key must follow from its identity and request.
+served.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import re
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
+from llm_backends.cache import ReplyCache
+from llm_backends.entry import Entry, Part, ReplySource, reply_of
 from llm_backends.errors import BackendInputError, CacheCorrupt, CacheMiss
 from llm_backends.protocol import Identity, Reply, Request
-from llm_backends.request_key import (
-    StoredReply,
-    answers,
-    identity_key,
-    parse_reply,
-    parse_request,
-    prompt_key,
-    request_key,
-)
-
-KEY_FIRST = re.compile(rb'\s*\{\s*"key"\s*:\s*"([0-9a-f]{64})"')
-
-
-class ReplySource(Protocol):
-    """What replies can be exported from: a ReplyCache or a ReplayLayer."""
-
-    def entry(self, key: str) -> StoredReply | None:
-        """The reply under a key with its model and request, or None."""
-        ...
+from llm_backends.reply_lines import entry_of_line, key_of_line, part_of_line, refuse_old_lines, write_lines
+from llm_backends.request_key import key_of, key_texts, prompt_key
 
 
 class ReplayLayer:
@@ -56,47 +33,59 @@ class ReplayLayer:
         """The file, as given."""
         return self._path
 
-    def get(self, key: str) -> Reply | None:
-        """The reply under a key, or None.
+    def find(self, wanted: Mapping[str, bytes]) -> dict[str, Part]:
+        """Those of the keys that are in the file.
+
+        Args:
+            wanted: key -> the text it is the hash of, which is not read: a line's key is checked against the line.
 
         Raises:
-            CacheCorrupt: the line is not whole, or its key does not follow from its identity and request.
+            CacheCorrupt: a line is not as it was written, or the file holds something else.
             BackendInputError: the file cannot be read.
         """
-        entry = self.entry(key)
-        return None if entry is None else entry.reply
+        found: dict[str, Part] = {}
+        for key in wanted:
+            line = self._lines.get(key)
+            if line is not None:
+                try:
+                    found[key] = part_of_line(line)
+                except ValueError as error:
+                    raise self._corrupt(key, error) from error
+        return found
 
-    def entry(self, key: str) -> StoredReply | None:
-        """The reply under a key with its model and request, or None. Raises as `get`."""
+    def get(self, identity: Identity, request: Request) -> Reply | None:
+        """The reply to a request, all of its samples, or None. Raises as `find`."""
+        texts = {key_of(text): text for text in key_texts(identity, request)}
+        parts = self.find(texts)
+        return reply_of([parts[key] for key in texts]) if len(parts) == len(texts) else None
+
+    def entry(self, key: str) -> Entry | None:
+        """The entry under a key, or None. Raises as `find`."""
         line = self._lines.get(key)
         if line is None:
             return None
         try:
-            parts = json.loads(line)
-            identity, request = Identity.model_validate(parts["identity"]), parse_request(parts["request"])
-            reply = parse_reply(parts["reply"])
-            if request_key(identity, request) != key:
-                raise ValueError("the key of its identity and request is another")
-            if not answers(request, reply):
-                raise ValueError("its reply is not what the request asks for")
-        except (ValueError, KeyError, TypeError) as error:
-            raise CacheCorrupt(
-                f"a committed reply must match its key, {self._path} key {key} does not "
-                f"({str(error).splitlines()[0]}): restore the file, or ask again with --live"
-            ) from error
-        return StoredReply(key, identity, request, reply)
+            return entry_of_line(line)
+        except ValueError as error:
+            raise self._corrupt(key, error) from error
 
     def keys(self) -> list[str]:
         """Every key, sorted."""
         return sorted(self._lines)
 
-    def knows_model(self, identity: Identity) -> bool:
-        """Whether any reply of this model is in the file."""
-        return any(model == identity_key(identity) for model, _ in self._asked)
+    def with_prompt(self, prompt: str) -> Iterator[Entry]:
+        """Entries of this `prompt_key`; damaged ones are left out."""
+        return (entry for entry in self._entries if prompt_key(entry.request) == prompt)
 
-    def knows_prompt(self, identity: Identity, request: Request) -> bool:
-        """Whether this model's reply to the same prompt is in the file, under whatever parameters."""
-        return (identity_key(identity), prompt_key(request)) in self._asked
+    def nearest_in_length(self, length: int, most: int) -> Iterator[Entry]:
+        """At most `most` entries whose requests are about `length` characters long; damaged ones are left out."""
+        return iter(sorted(self._entries, key=lambda entry: (abs(len(entry.text) - length), entry.key))[:most])
+
+    def _corrupt(self, key: str, error: ValueError) -> CacheCorrupt:
+        return CacheCorrupt(
+            f"a committed reply must match its key, {self._path} key {key} does not "
+            f"({str(error).splitlines()[0]}): restore the file, or ask again with --live"
+        )
 
     @cached_property
     def _lines(self) -> dict[str, bytes]:
@@ -108,23 +97,47 @@ class ReplayLayer:
         for number, line in enumerate(content.split(b"\n"), start=1):
             if not line.strip():
                 continue
-            key = _key_of(line)
+            key = key_of_line(line)
             if key is None:
                 raise CacheCorrupt(f"{self._path} line {number} holds no reply with a key: restore the file")
             if lines.setdefault(key, line) != line:
                 raise CacheCorrupt(f"{self._path} line {number} holds a second reply for key {key}: keep one")
+        refuse_old_lines(self._path, lines.values())
         return lines
 
     @cached_property
-    def _asked(self) -> frozenset[tuple[str, str]]:
-        """(model, prompt) of every line, by their hashes; made only to explain a miss."""
-        found = set()
+    def _entries(self) -> list[Entry]:
+        """Every entry that is whole; made only to explain a miss."""
+        found = []
         for line in self._lines.values():
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a broken line explains nothing
-                parts = json.loads(line)
-                identity = Identity.model_validate(parts["identity"])
-                found.add((identity_key(identity), prompt_key(parse_request(parts["request"]))))
-        return frozenset(found)
+            try:
+                found.append(entry_of_line(line))
+            except ValueError:
+                continue
+        return found
+
+
+def open_layer(path: Path) -> ReplySource:
+    """A file of replies to be looked through and never written: an SQLite file, or lines as `export` writes them.
+
+    Raises:
+        BackendInputError: there is no such file, or it cannot be read.
+    """
+    return ReplayLayer(path) if holds_lines(path) else ReplyCache(path, read_only=True)
+
+
+def holds_lines(path: Path) -> bool:
+    """Whether a file of replies is one of text lines, by its name or else its first character.
+
+    Raises:
+        BackendInputError: there is no such file, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            begin = stream.read(64)
+    except OSError as error:
+        raise BackendInputError(f"a file of replies must be readable, {path} is not: {error}") from error
+    return path.suffix == ".jsonl" or begin.lstrip()[:1] == b"{"
 
 
 def export(sources: ReplySource | Sequence[ReplySource], path: Path, keys: Iterable[str]) -> int:
@@ -140,44 +153,15 @@ def export(sources: ReplySource | Sequence[ReplySource], path: Path, keys: Itera
     Raises:
         CacheMiss: no source has one of the keys.
         CacheCorrupt: a source's reply is damaged.
+        BackendUnavailable: the file cannot be written.
     """
     wells = sources if isinstance(sources, Sequence) else [sources]
-    lines = [_line(key, wells) for key in sorted(set(keys))]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, building = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(lines)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(building, 0o644)
-        os.replace(building, path)
-    except BaseException:
-        Path(building).unlink(missing_ok=True)
-        raise
-    return len(lines)
+    return write_lines(path, [_taken(key, wells) for key in sorted(set(keys))])
 
 
-def _line(key: str, wells: Sequence[ReplySource]) -> str:
+def _taken(key: str, wells: Sequence[ReplySource]) -> Entry:
     for well in wells:
         entry = well.entry(key)
         if entry is not None:
-            parts = {
-                "key": key,
-                "identity": entry.identity.model_dump(mode="json"),
-                "request": entry.request.model_dump(mode="json"),
-                "reply": entry.reply.model_dump(mode="json"),
-            }
-            return json.dumps(parts, ensure_ascii=False) + "\n"
+            return entry
     raise CacheMiss(f"every exported key needs a stored reply, {key} has none: run its request first")
-
-
-def _key_of(line: bytes) -> str | None:
-    quick = KEY_FIRST.match(line)
-    if quick is not None:
-        return quick.group(1).decode("ascii")
-    try:  # a line written by hand, with its names in another order
-        key = json.loads(line)["key"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return key if isinstance(key, str) else None

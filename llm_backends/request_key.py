@@ -1,68 +1,77 @@
-"""The key under which a reply is stored, and requests and replies as JSON.
+"""The key under which a reply is stored.
 
-The key is a sha256 over everything that can change the reply: the layout's version, every field of the model's
-identity, the kind of request and every field of the request, to the byte. Leaving one out would serve one model's reply
-for another's.
+The key is the sha256 of one text, and the text is everything that can change the reply: the layout's version, every
+field of the model's identity, the kind of request, every field of the request to the byte, and which of the `n` samples
+it is. Leaving one out would serve one model's reply for another's. The text is stored beside the key, so a key can be
+checked, and two of them compared, without the program that made them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
-from llm_backends.errors import CallFailed
-from llm_backends.protocol import (
-    Completion,
-    CompletionRequest,
-    Identity,
-    LikelihoodRequest,
-    Likelihoods,
-    Reply,
-    Request,
-)
+from llm_backends.protocol import CompletionRequest, Identity, Request
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 """Raised when a key's make-up changes, so that no old reply is found under a new key."""
 
-
-@dataclass(frozen=True)
-class StoredReply:
-    """A reply with all that led to it."""
-
-    key: str
-    identity: Identity
-    request: Request
-    reply: Reply
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
 
 
-def request_key(identity: Identity, request: Request) -> str:
+def key_text(identity: Identity, request: Request, sample: int = 0) -> bytes:
+    """What the key is the hash of: canonical JSON of `identity`, `kind`, `request`, `sample` and `version`.
+
+    Args:
+        sample: which reply to a completion request, 0 to n - 1; 0 for log-likelihoods.
+    """
+    # Written out rather than encoded whole: a replay makes one for every question, and the model is always the same.
+    asked = _encode(request.model_dump(mode="json"))
+    return (
+        f'{{"identity":{_identity_json(identity)},"kind":"{kind_of(request)}","request":{asked},'
+        f'"sample":{sample},"version":{KEY_VERSION}}}'
+    ).encode("ascii")
+
+
+def key_texts(identity: Identity, request: Request) -> list[bytes]:
+    """One text for each part of the reply: n samples, or the one set of log-likelihoods."""
+    if not isinstance(request, CompletionRequest) or request.n == 1:
+        return [key_text(identity, request)]
+    return [key_text(identity, request, sample) for sample in range(request.n)]
+
+
+def key_of(text: bytes) -> str:
+    """64 hexadecimal digits, from a key's text."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def request_key(identity: Identity, request: Request, sample: int = 0) -> str:
     """64 hexadecimal digits."""
-    parts = {
-        "version": KEY_VERSION,
-        "identity": identity.model_dump(mode="json"),
-        "kind": kind_of(request),
-        "request": request.model_dump(mode="json"),
-    }
-    return hashlib.sha256(canonical_json(parts).encode("ascii")).hexdigest()
+    return key_of(key_text(identity, request, sample))
 
 
 def identity_key(identity: Identity) -> str:
     """64 hexadecimal digits that stand for one model."""
-    return hashlib.sha256(canonical_json(identity.model_dump(mode="json")).encode("ascii")).hexdigest()
+    return _identity_hash(identity)
 
 
 def prompt_key(request: Request) -> str:
-    """64 hexadecimal digits that stand for the text before the reply."""
-    return hashlib.sha256(prompt_of(request).encode("utf-8")).hexdigest()
+    """64 hexadecimal digits that stand for what comes before the reply, be it text or ids."""
+    prompt = request.prompt if isinstance(request, CompletionRequest) else request.context
+    return key_of(canonical_json(prompt).encode("ascii"))
 
 
 def prompt_of(request: Request) -> str:
-    """The text before the reply."""
+    """The text before the reply; token ids as a JSON list."""
     prompt = request.prompt if isinstance(request, CompletionRequest) else request.context
     return prompt if isinstance(prompt, str) else canonical_json(prompt)
+
+
+def first_line(text: str, width: int = 80) -> str:
+    """What a prompt is called in messages: its first line that is not blank, cut to `width` characters."""
+    lines = text.strip().splitlines()
+    return lines[0][:width] if lines else ""
 
 
 def kind_of(request: Request) -> str:
@@ -71,36 +80,19 @@ def kind_of(request: Request) -> str:
 
 
 def canonical_json(value: object) -> str:
-    """One spelling per value: sorted names, no spaces, ASCII, floats as their shortest exact text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
-def reply_json(reply: Reply) -> str:
-    """A reply in its one spelling.
+    """One spelling per value: sorted names, no spaces, ASCII, floats as their shortest exact text.
 
     Raises:
-        CallFailed: a log-likelihood is not a finite number.
+        ValueError: a number is not finite.
     """
-    try:
-        return canonical_json(reply.model_dump())
-    except ValueError as error:
-        raise CallFailed(f"a reply's log-likelihoods must be finite, got {reply}: it is not stored") from error
+    return _encode(value)
 
 
-def parse_request(fields: Mapping[str, Any]) -> Request:
-    """A request from its fields. Raises ValueError where they are none."""
-    kind = CompletionRequest if "prompt" in fields else LikelihoodRequest
-    return kind.model_validate(fields)
+@lru_cache(maxsize=64)
+def _identity_hash(identity: Identity) -> str:
+    return key_of(_identity_json(identity).encode("ascii"))
 
 
-def parse_reply(fields: Mapping[str, Any]) -> Reply:
-    """A reply from its fields. Raises ValueError where they are none."""
-    kind = Completion if "choices" in fields else Likelihoods
-    return kind.model_validate(fields)
-
-
-def answers(request: Request, reply: Reply) -> bool:
-    """Whether a reply is of the kind, and the number, that the request asks for."""
-    if isinstance(request, CompletionRequest):
-        return isinstance(reply, Completion) and len(reply.choices) == request.n
-    return isinstance(reply, Likelihoods) and len(reply.values) == len(request.continuations)
+@lru_cache(maxsize=64)
+def _identity_json(identity: Identity) -> str:
+    return _encode(identity.model_dump(mode="json"))

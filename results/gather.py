@@ -12,7 +12,7 @@ from results.aggregate import Cell, Row, aggregate
 from results.comparisons import Comparison, compare
 from results.errors import ReportError
 from results.exhibit import Exhibit, ExhibitBook, Reconstruction, ShownPicture, load_exhibits
-from results.record import Record
+from results.record import Record, canonical_json
 from results.settings import AVERAGE, natural_order, setting_order, tokenizer_order
 from results.store import RunStore
 from results.tables import ResultTable, result_tables
@@ -187,7 +187,20 @@ class Gathered:
             return "No call of the language model is on record."
         asked = len(calls) - cached
         line = f"{len(calls):,} replies: {cached:,} from the response cache, {asked:,} asked of the model"
-        return f"{line} in {seconds:,.1f} s." if asked else f"{line}."
+        line = f"{line} in {seconds:,.1f} s." if asked else f"{line}."
+        shared = self.shared_prompts
+        return f"{line} Several tokenizers share {shared:,} of them: their prompts were equal." if shared else line
+
+    @property
+    def shared_prompts(self) -> int:
+        """How many prompts two or more tokenizers came to, word for word: each was asked once for all of them."""
+        asked = {call.record: canonical_json(call.asked) for call in self.store.calls if call.asked is not None}
+        tokenizers: dict[tuple[str, ...], set[str]] = {}
+        for record in self.records:
+            if record.id in asked and record.status in ("scored", "empty", "refused"):  # the others share no reply
+                key = (record.llm, record.llm_revision, record.dtype, asked[record.id], record.prompt)
+                tokenizers.setdefault(key, set()).add(record.tokenizer_fingerprint)
+        return sum(len(found) > 1 for found in tokenizers.values())
 
     @property
     def episodes(self) -> list[Episode]:

@@ -133,6 +133,10 @@ class Call(Frozen):
     record: str = Field(description="id of the record")
     cached: bool = Field(description="True where the reply came from the response cache")
     seconds: float = Field(ge=0, description="wall time of the reply, its share where a batch was asked at once")
+    asked: dict[str, Any] | None = Field(
+        default=None,
+        description="what the record does not say of the request: its backend kind, and every field but the prompt",
+    )
 
     def line(self) -> str:
         """The call as one canonical JSON line, without its newline."""

@@ -75,7 +75,7 @@ def test_another_model_is_another_reply(store: ReplyCache) -> None:
     assert behind(other, store).complete([ask("a")])[0].text == "vase"
 
 
-def test_layers_come_before_the_store_and_are_not_written(store: ReplyCache, tmp_path: Path) -> None:
+def test_layers_lie_under_the_store_and_are_not_written(store: ReplyCache, tmp_path: Path) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a")])
     path = tmp_path / "layer.jsonl"
@@ -140,12 +140,14 @@ def test_one_bad_request_spoils_no_other_and_is_not_stored(store: ReplyCache) ->
 def test_a_miss_names_the_prompt_the_reason_and_the_fix(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     only = behind(inner, store, "cache-only")
-    with pytest.raises(CacheMiss, match=r"none for 'a'.*no reply of scripted \(none\).*drop --cache-only, or .*--live"):
+    with pytest.raises(CacheMiss, match=r"none for 'a'.*nothing is stored.*drop --cache-only, or .*--live"):
         only.ask([ask("a\nb")])
     behind(inner, store).ask([ask("a")])
-    with pytest.raises(CacheMiss, match=f"{request_key(inner.identity, ask('a', seed=1))}.*other parameters"):
+    with pytest.raises(
+        CacheMiss, match=rf"{request_key(inner.identity, ask('a', seed=1))}.*differs in seed \(0 stored, 1 asked\)"
+    ):
         only.ask([ask("a", seed=1)])
-    with pytest.raises(CacheMiss, match="this prompt is not stored"):
+    with pytest.raises(CacheMiss, match=r"differs in prompt \('a \[no newline\]' stored, 'b"):
         only.ask([ask("b")])
     assert len(inner.asked) == 1
 
@@ -156,9 +158,9 @@ def test_a_miss_is_explained_from_a_layer_too(store: ReplyCache, tmp_path: Path)
     path = tmp_path / "layer.jsonl"
     export(store, path, store.keys())
     only = behind(inner, None, "cache-only", (ReplayLayer(path),))
-    with pytest.raises(CacheMiss, match="other parameters"):
+    with pytest.raises(CacheMiss, match="differs in seed"):
         only.ask([ask("a", seed=1)])
-    with pytest.raises(CacheMiss, match="this prompt is not stored"):
+    with pytest.raises(CacheMiss, match="differs in prompt"):
         only.ask([ask("b")])
 
 
