@@ -1,7 +1,8 @@
 """One call to a server, made again where that may help: what is tried again, what is not, and what ends the run.
 
 429, 5xx              again, after the time the server names or a doubling one; 429 also means fewer calls at once
-timeout, cut line     again
+timeout               again, and fewer calls at once
+cut line              again
 no usable answer      again: invalid JSON, another content type, no choices, an answer that was broken off
 401                   ends the run: the key is wrong for every call
 403, 404, 405         end the run where the server has never answered: the key, URL or model is wrong; else as below
@@ -111,6 +112,7 @@ class Caller:
             value = line.partition(":")[2].strip()
             secrets += [value, value.rpartition(" ")[2]]
         self.scrubber = Scrubber(secrets)
+        self._without_authorization = key is None or options.on_azure_deployment
         self._client = _client(options, key)
 
     @property
@@ -218,6 +220,7 @@ class Caller:
             failure = self._refused(read_refusal(error))
         except (TimeoutError, openai.APITimeoutError):
             failure = Again("timeout", f"no answer within {self._options.timeout:g} s (--timeout)", charged=True)
+            failure.throttled = True  # a server with more calls than it can do answers none of them in time
         except openai.APIConnectionError as error:
             failure = self._cut(error.__cause__ or error)
         raise failure
@@ -225,7 +228,9 @@ class Caller:
     async def _post(self, endpoint: Endpoint, body: Mapping[str, Any]) -> tuple[str | None, bytes]:
         """Content type and bytes of an answer with status 2xx."""
         api = self._client.completions if endpoint == "completions" else self._client.chat.completions
-        response = await api.with_raw_response.create(**body)
+        # Left out with each call: the client takes a header left out by default for one forgotten.
+        left_out = {"Authorization": openai.Omit()} if self._without_authorization else None
+        response = await api.with_raw_response.create(**body, extra_headers=left_out)
         return response.headers.get("content-type"), response.content
 
     def _cut(self, error: BaseException) -> Again:
@@ -276,12 +281,8 @@ def _client(options: ServerOptions, key: SecretStr | None) -> openai.AsyncOpenAI
     # At these levels they write whole URLs, headers and a server's own words, which may hold a key.
     for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    headers: dict[str, Any] = {}
     secret = key.get_secret_value() if key is not None else ""
-    if key is None or options.on_azure_deployment:
-        headers["Authorization"] = openai.Omit()
-    if key is not None and options.on_azure_deployment:
-        headers["api-key"] = secret
+    headers = {"api-key": secret} if secret and options.on_azure_deployment else {}
     timeout = openai.Timeout(options.timeout)
     return openai.AsyncOpenAI(
         api_key=secret or "none",

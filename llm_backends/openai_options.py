@@ -38,8 +38,8 @@ OPENAI_HOST = "api.openai.com"
 OPENAI_COMPLETIONS = ("gpt-3.5-turbo-instruct", "davinci-002", "babbage-002")
 AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 
-_BUDGET = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(usd|tok)")
-_PRICE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?),(\d{1,9}(?:\.\d{1,9})?)")
+_BUDGET = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(usd|tok)", re.ASCII)
+_PRICE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?),(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
 _SECRET_NAME = re.compile(r"key|token|secret|passw|auth|sig|credential|code", re.IGNORECASE)
 _ENDPOINT = re.compile(r"/(chat/completions|completions|models|responses)$")
 
