@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Made once: `json.dumps` would make one for every record, three times over.
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 
 Status = Literal["scored", "empty", "refused", "failed", "infeasible"]
 
@@ -23,7 +27,7 @@ def canonical_json(value: Any) -> str:
     Raises:
         ValueError: a NaN or an infinity, which JSON cannot say.
     """
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return _encode(value)
 
 
 def sha256_of(value: Any) -> str:
@@ -59,11 +63,21 @@ class CellKey(Frozen):
 
     def record_id(self, sample: str) -> str:
         """Id of this cell's record of `sample`; known before the LLM is asked, so a resumed run can skip it."""
-        return sha256_of({"cell": self.key(), "sample": sample})
+        # The text of {"cell": ..., "sample": ...}, put together: a cell is the same for all of its samples.
+        cell = _cell_json(tuple(getattr(self, name) for name in CELL_FIELDS))
+        return hashlib.sha256(f'{{"cell":{cell},"sample":{_encode(sample)}}}'.encode("ascii")).hexdigest()
 
     def key(self) -> dict[str, Any]:
         """The cell's own fields, also of a subclass that has more."""
         return {name: getattr(self, name) for name in CellKey.model_fields}
+
+
+CELL_FIELDS = tuple(CellKey.model_fields)
+
+
+@lru_cache(maxsize=1024)
+def _cell_json(values: tuple[str | int, ...]) -> str:
+    return _encode(dict(zip(CELL_FIELDS, values, strict=True)))
 
 
 class Record(CellKey):
