@@ -7,20 +7,25 @@ A script is a JSON object; every part is optional:
      "likelihoods": {"CONTEXT": {"TEXT": -1.5}},      nats of a continuation after a context
      "default_likelihood": -10.0,                     nats of any other continuation
      "context_length": 2048,                          in words split at white space, its unit of length
-     "faults": {"3": {"error": "failed", "message": "the line was cut"}}}
+     "faults": {"3": "timeout",                       what the 3rd request meets instead of a reply
+                "7": {"error": "cut", "message": "M"},    the same with words of your own
+                "rate": 0.3, "seed": 1,               part of all other requests that meet one, drawn from a seed
+                "kinds": ["429", "cut"],              what is drawn from
+                "seconds": 0.1}}                      how long every request takes
 
-A fault is what the request of that number, counted from 1 over the program's life, meets instead of a reply: "failed"
-and "too-long" concern that request, "unavailable" and "budget" end the run. Faults are no part of the model's identity,
-so a run that met them goes on with a script that has none.
+Requests are counted from 1 in each process. What a server may do to one of them: "timeout", "cut" (the line), "429",
+"500", "503", "invalid-json", "no-choices", "content-type", "cut-short" (the reply), "filtered", "failed" (in general)
+and "too-long" (the prompt); "unavailable" and "budget" end the run. A fault is what is left after all attempts: nothing
+is tried again. Faults are no part of the model's identity, so a run that met them goes on with a script that has none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,7 +34,6 @@ from llm_backends.errors import (
     BackendError,
     BackendInputError,
     BackendUnavailable,
-    BudgetSpent,
     CallFailed,
     PromptTooLong,
 )
@@ -41,23 +45,10 @@ from llm_backends.protocol import (
     Identity,
     LikelihoodRequest,
     Likelihoods,
+    Reply,
+    Request,
 )
-
-FAULTS: dict[str, type[BackendError]] = {
-    "failed": CallFailed,
-    "too-long": PromptTooLong,
-    "unavailable": BackendUnavailable,
-    "budget": BudgetSpent,
-}
-
-
-class Fault(BaseModel):
-    """What a request meets instead of a reply."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    error: Literal["failed", "too-long", "unavailable", "budget"]
-    message: str = "a fault of the script"
+from llm_backends.scripted_faults import Faults
 
 
 class Script(BaseModel):
@@ -70,7 +61,7 @@ class Script(BaseModel):
     likelihoods: dict[str, dict[str, float]] = {}
     default_likelihood: float | None = None
     context_length: int | None = Field(default=None, gt=0)
-    faults: dict[int, Fault] = {}
+    faults: Faults = Faults()
 
 
 def open_scripted(argument: str, dtype: str) -> ScriptedBackend:
@@ -93,7 +84,8 @@ def open_scripted(argument: str, dtype: str) -> ScriptedBackend:
         raise BackendInputError(
             f"a script is a JSON object, {argument} breaks that at {where}: {first['msg']}"
         ) from error
-    return ScriptedBackend(script, name=path.stem)
+    rehearsed = script.faults != Faults()
+    return RehearsedBackend(script, name=path.stem) if rehearsed else ScriptedBackend(script, name=path.stem)
 
 
 class ScriptedBackend:
@@ -123,10 +115,7 @@ class ScriptedBackend:
         self._name = name
         self._reply = reply
         self._likelihood = likelihood
-        self._faults: dict[int, BackendError] = {
-            number: FAULTS[fault.error](fault.message) for number, fault in self._script.faults.items()
-        }
-        self._faults.update(faults or {})
+        self._faults = dict(faults or {})
         self.calls = 0
         """Times `complete` or `loglikelihood` was called."""
         self.asked: list[CompletionRequest | LikelihoodRequest] = []
@@ -214,7 +203,9 @@ class ScriptedBackend:
 
     def _count(self, request: CompletionRequest | LikelihoodRequest) -> None:
         self.asked.append(request)
-        fault = self._faults.get(len(self.asked))
+        number = len(self.asked)
+        time.sleep(self._script.faults.seconds)
+        fault = self._faults.get(number) or self._script.faults.of(number)
         if fault is not None:
             raise fault
 
@@ -222,6 +213,27 @@ class ScriptedBackend:
         limit = self._script.context_length
         if limit is not None and words > limit:
             raise PromptTooLong(f"prompt and reply are {words} words, {self._name} takes {limit}: use fewer shots")
+
+
+class RehearsedBackend(ScriptedBackend):
+    """A scripted model that hands over each reply or fault by itself, as a server does: none spoils another."""
+
+    def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
+        """Each request's index with its reply or with what kept it from one.
+
+        Raises:
+            BackendInputError, BackendUnavailable, BudgetSpent: as the script has it; what was yielded stands.
+        """
+        for index, request in enumerate(requests):
+            reply: Reply | BackendError
+            try:
+                if isinstance(request, CompletionRequest):
+                    (reply,) = self.complete([request])
+                else:
+                    (reply,) = self.loglikelihood([request])
+            except (PromptTooLong, CallFailed) as error:
+                reply = error
+            yield index, reply
 
 
 def _cut(text: str, request: CompletionRequest) -> Choice:
