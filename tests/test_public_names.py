@@ -43,7 +43,9 @@ def test_setting_ids_are_the_papers() -> None:
         pytest.param(
             "run",
             {"task", "tokenizer", "llm", "data", "setting", "layers", "scoring", "prompt", "limit", "seed", "out"}
-            | {"cache_only", "live", "resume", "dtype", "context_length"},
+            | {"cache_only", "live", "resume", "dtype", "context_length", "replies"}
+            | {"base_url", "api", "key_env", "key_file", "concurrency", "timeout", "attempts", "budget", "price"}
+            | {"llm_tokenizer", "echo_logprobs"},
             id="run",
         ),
         pytest.param("report", {"folder", "format"}, id="report"),
