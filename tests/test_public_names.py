@@ -25,7 +25,15 @@ from results.record import CellKey, Record
 def test_names_on_the_command_line() -> None:
     assert sorted(tasks.registry.BUILT_IN) == ["miniimagenet-2way", "miniimagenet-5way"]
     assert sorted(spae.tokenizers.registry.BUILT_IN) == ["spae", "vqgan"]
-    spellings = ["smollm2", "hf:PATH_OR_NAME", "openai:MODEL", "scripted:FILE"]
+    spellings = [
+        "smollm2",
+        "gemma3-270m",
+        "hf:PATH_OR_NAME",
+        "gguf:FILE",
+        "llamacpp:FILE",
+        "openai:MODEL",
+        "scripted:FILE",
+    ]
     assert [one.spelling for one in llm_backends.registry.BUILT_IN] == spellings
     assert sorted(spae.data.registry.SETS) == ["mnist", "pictograms", "pictograms-new"]
     assert {"picto_spae", "picto_vqgan"} <= set(spae.training.recipes.RECIPES)
@@ -43,7 +51,7 @@ def test_setting_ids_are_the_papers() -> None:
         pytest.param(
             "run",
             {"task", "tokenizer", "llm", "data", "setting", "layers", "scoring", "prompt", "limit", "seed", "out"}
-            | {"cache_only", "live", "resume", "dtype", "context_length", "replies"}
+            | {"cache_only", "live", "resume", "dtype", "device", "context_length", "replies"}
             | {"base_url", "api", "key_env", "key_file", "concurrency", "timeout", "attempts", "budget", "price"}
             | {"llm_tokenizer", "echo_logprobs"},
             id="run",
