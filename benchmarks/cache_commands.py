@@ -134,6 +134,8 @@ def cache_verify(
         for bad in one.bad:
             typer.echo(f"{one.path}: {bad}")
         state = f"{len(one.bad):,} damaged" if one.bad else "all as they were written"
+        if not one.whole:
+            state += " (unused bytes of the file not checked: it is in use, or was not closed)"
         typer.echo(f"{one.path}: {one.entries:,} replies, {state}")
     if not found:
         typer.echo("nothing is stored")

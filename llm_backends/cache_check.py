@@ -14,6 +14,7 @@ from pathlib import Path
 
 from llm_backends.cache import SELECT, Row, checked_entry, is_whole_note
 from llm_backends.cache_file import PROVENANCE, CacheFile
+from llm_backends.cache_seal import check_seal
 from llm_backends.errors import CacheCorrupt
 from llm_backends.replay import holds_lines
 from llm_backends.reply_lines import entry_of_line, key_of_line, refuse_old_lines
@@ -45,11 +46,16 @@ class Bad:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check of one file found."""
+    """What a check of one file found.
+
+    Attributes:
+        whole: every byte was checked, those that hold nothing included: lines always are, a cache when it is at rest.
+    """
 
     path: Path
     entries: int
     bad: tuple[Bad, ...]
+    whole: bool = True
 
 
 def check_file(path: Path) -> Verdict:
@@ -65,11 +71,19 @@ def check_file(path: Path) -> Verdict:
     try:
         with file.session() as connection:
             assert connection is not None
-            return _check_tables(path, connection)
+            found = _check_tables(path, connection)
     except CacheCorrupt as error:
         return Verdict(path, 0, (Bad("file", "", str(error)),))
     finally:
         file.close()
+    sealed = check_seal(path)
+    if sealed is False and not found.bad:
+        reason = (
+            "every reply is whole, but the file is not as it was closed: damaged where nothing is stored, or changed "
+            "by another program (cache prune --bad makes it good)"
+        )
+        return Verdict(path, found.entries, (Bad("file", "", reason),))
+    return Verdict(path, found.entries, found.bad, whole=sealed is not None)
 
 
 def structure_faults(connection: sqlite3.Connection) -> list[str]:
@@ -93,7 +107,7 @@ def _check_tables(path: Path, connection: sqlite3.Connection) -> Verdict:
             one = _structure(connection, problem)
             if one.where == "file" or one.where not in named:
                 bad.append(one)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         bad.append(Bad("file", "", f"cannot be read further: {error}"))
     return Verdict(path, entries, tuple(bad))
 
@@ -140,8 +154,9 @@ def _fault(row: Row) -> str | None:
 def _structure(connection: sqlite3.Connection, problem: str) -> Bad:
     """A problem of the file, named by its row where it has one."""
     number = ROW.search(problem)
-    if number is not None and "replies" in problem:
-        row = connection.execute(f"{SELECT} where rowid = ?", (int(number.group(1)),)).fetchone()
+    if number is not None:
+        about = "key = (select key from provenance where rowid = ?)" if "provenance" in problem else "rowid = ?"
+        row = connection.execute(f"{SELECT} not indexed where {about}", (int(number.group(1)),)).fetchone()
         if row is not None:
             return Bad(_text(row[0]), _prompt(row), problem)
     return Bad("file", "", problem)

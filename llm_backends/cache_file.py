@@ -10,14 +10,17 @@ To look inside:
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+from llm_backends.cache_seal import break_seal, write_seal
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt
 
 LAYOUT = 2
@@ -38,6 +41,10 @@ create table provenance (
 """
 
 
+_in_use: weakref.WeakSet[CacheFile] = weakref.WeakSet()
+"""Files to be closed, and so sealed, at the end of the program."""
+
+
 class CacheFile:
     """One SQLite file, opened at the first use and once in each process.
 
@@ -52,6 +59,7 @@ class CacheFile:
         self._connection: sqlite3.Connection | None = None
         self._owner = 0
         self._lock = threading.RLock()
+        self._seal_broken = False
 
     @contextlib.contextmanager
     def session(self, *, create: bool = False) -> Iterator[sqlite3.Connection | None]:
@@ -69,7 +77,7 @@ class CacheFile:
                 raise BackendUnavailable(
                     f"reply cache {self.path} cannot be used ({error}): check space, permissions and other writers"
                 ) from error
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where a message quotes damage
                 raise CacheCorrupt(
                     f"{self.path} is not a whole reply cache ({error}): python -m benchmarks cache verify {self.path}"
                 ) from error
@@ -81,6 +89,9 @@ class CacheFile:
         """One transaction, alone among all writers; all of it is on disk on return, or none."""
         with self.session(create=True) as connection:
             assert connection is not None
+            if not self._seal_broken:
+                break_seal(self.path)
+                self._seal_broken = True
             connection.execute("begin immediate")
             try:
                 yield connection
@@ -91,11 +102,16 @@ class CacheFile:
                 raise
 
     def close(self) -> None:
-        """Closes the file; a later use opens it again."""
+        """Closes the file, sealed where this was the last to have it open; a later use opens it again."""
         with self._lock:
-            if self._connection is not None and self._owner == os.getpid():
-                self._connection.close()
+            mine, connection = self._owner == os.getpid(), self._connection
             self._connection = None
+            if mine and connection is not None:
+                connection.close()
+                if self._seal_broken:
+                    with contextlib.suppress(OSError):  # a file without a seal is as good, only less well checked
+                        write_seal(self.path)
+                self._seal_broken = False
 
     def _open(self, *, create: bool) -> sqlite3.Connection | None:
         if create and self.read_only:
@@ -120,7 +136,8 @@ class CacheFile:
         except BaseException:
             connection.close()
             raise
-        self._connection, self._owner = connection, os.getpid()
+        self._connection, self._owner, self._seal_broken = connection, os.getpid(), False
+        _in_use.add(self)
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -148,6 +165,12 @@ class CacheFile:
                     connection.execute(statement)
                 connection.execute(f"pragma user_version = {LAYOUT}")
             connection.execute("commit")
+
+
+@atexit.register
+def _close_all() -> None:
+    for file in list(_in_use):
+        file.close()
 
 
 def layout_of(connection: sqlite3.Connection) -> int:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from llm_backends.cache import ReplyCache
 from llm_backends.cache_file import layout_of
+from llm_backends.cache_seal import seal_path, write_seal
 from llm_backends.entry import Entry, part_json
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt
 from llm_backends.old_layout import entries_of_old_file
@@ -18,6 +19,9 @@ from llm_backends.replay import holds_lines
 from llm_backends.reply_lines import entry_of_line, write_lines
 
 Conflicts = Literal["refuse", "keep", "replace"]
+
+WAIT_SECONDS = 5.0
+"""How long a file that another program uses is waited for."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,9 @@ def migrate(path: Path) -> int:
         old.execute("pragma journal_mode = delete")  # all of it into the one file that is kept
         path.replace(kept)
         building.replace(path)
+        for name in (seal_path(building), building.with_name(building.name + ".lock")):
+            name.unlink(missing_ok=True)
+    write_seal(path)
     return len(entries)
 
 
@@ -163,7 +170,7 @@ def _layout(path: Path) -> int:
 def _opened(path: Path, mode: str = "ro") -> Iterator[sqlite3.Connection]:
     try:
         address = f"{path.resolve().as_uri()}?mode={mode}"
-        connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=5)
+        connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=WAIT_SECONDS)
         connection.text_factory = bytes
         try:
             yield connection
