@@ -1,7 +1,7 @@
 """Speed of a replay: stored replies found and checked, against SQLite's bare reading of the same rows.
 
 Run with: .venv/bin/python -m pytest benchmarks/speed/test_cache_replay.py --benchmark-only
-Prompts are those of the embedded 5-way demo. Each benchmark stores replies (or records) a second and its ratio in
+Prompts are those of the embedded 5-way demo. Each benchmark stores replies a second and its ratio in
 `extra_info`, in processor time, which a busy machine changes less; nothing is asserted on a clock.
 """
 
@@ -10,27 +10,18 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from benchmarks.replies import COMMITTED
-from benchmarks.runner import RecordWriter
 from llm_backends.cache import AT_ONCE, SELECT, ReplyCache
 from llm_backends.cached import CachedBackend
 from llm_backends.entry import Entry
 from llm_backends.protocol import Backend
 from llm_backends.replay import ReplayLayer
-from results.record import CellKey, Record
-from results.store import RunStore
 
 BLOCK = 256
 """Questions asked at once, as a run does."""
-CELL = CellKey(
-    task="t", setting="i1-s1-r0", tokenizer="spae", tokenizer_fingerprint="0" * 64, layers="1-2", llm="m",
-    llm_revision="0" * 64, dtype="float32", data="d", data_fingerprint="0" * 64, prompt_style="gpt", scoring="ranked",
-    seed=0,
-)  # fmt: skip
 
 
 def seconds(function: Callable[[], object], rounds: int = 3) -> float:
@@ -95,30 +86,3 @@ def test_replay_from_lines(benchmark: Callable[..., object], entries: list[Entry
     ours = seconds(lambda: replayed(backend, entries))
     benchmark.extra_info.update(replies_a_second=round(len(entries) / ours))  # type: ignore[attr-defined]
     benchmark(replayed, backend, entries)
-
-
-def test_record_of_a_stored_reply(
-    benchmark: Callable[..., object], entries: list[Entry], store: ReplyCache, tmp_path: Path
-) -> None:
-    """Reply looked up, record and call made, written and synced; words and scores, which a task makes, aside."""
-    backend = CachedBackend(no_model, entries[0].identity, store, mode="cache-only")
-    run = iter(range(1000))
-
-    def whole() -> int:
-        records = RunStore.create(tmp_path / str(next(run)), {"task": "t"})
-        for begin in range(0, len(entries), BLOCK):
-            block = entries[begin : begin + BLOCK]
-            writer = RecordWriter(records, lambda count: None)
-            for index, answer in backend.ask_each([entry.request for entry in block]):
-                record = Record.of(
-                    CELL, sample=f"e-{begin + index}", sample_fingerprint="0" * 64, prompt="p", answer="a",
-                    reply="a", prediction="a", status="scored", value=1.0,
-                )  # fmt: skip
-                writer.take(record, answer.cached)
-            writer.finish()
-        return len(records.records)
-
-    assert whole() == len(entries)
-    ours = seconds(whole)
-    benchmark.extra_info.update(microseconds_a_record=round(ours / len(entries) * 1e6))  # type: ignore[attr-defined]
-    benchmark.pedantic(whole, rounds=2)  # type: ignore[attr-defined]
