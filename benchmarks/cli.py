@@ -13,6 +13,7 @@ import typer
 
 from benchmarks.cache_commands import cache
 from benchmarks.regression_commands import baseline, check
+from benchmarks.round_trip_command import round_trip
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -240,6 +241,7 @@ app.add_typer(cache, name="cache")
 
 app.command()(baseline)
 app.command()(check)
+app.command()(round_trip)
 
 
 def run_command_line() -> None:

@@ -57,6 +57,7 @@ def test_setting_ids_are_the_papers() -> None:
             id="run",
         ),
         pytest.param("report", {"folder", "format"}, id="report"),
+        pytest.param("round_trip", {"llm", "vocabulary", "json"}, id="round-trip"),
     ],
 )
 def test_options(command: str, expected: set[str]) -> None:
