@@ -34,7 +34,7 @@ class ContextLimit:
         Loads no weights. Where the model's tokenizer would first have to be fetched or converted, None: the model
         then finds out itself, before it computes anything.
         """
-        if self._limit is None:
+        if self._limit is None or self._is_short(request):
             return None
         counts = [self._tokens(text, extra) for text, extra in _parts(request)]
         longest = max((count for count in counts if count is not None), default=0)
@@ -46,13 +46,20 @@ class ContextLimit:
             "use fewer shots or layers"
         )
 
-    def _tokens(self, text: str | tuple[int, ...], extra: int) -> int | None:
+    def _is_short(self, request: CompletionRequest | LikelihoodRequest) -> bool:
+        """A token is at least one byte, but for a few marks: most prompts are seen to fit without a tokenizer."""
         assert self._limit is not None
+        if isinstance(request, CompletionRequest):
+            if not isinstance(request.prompt, str):
+                return False
+            size = _bytes(request.prompt) + request.max_new_tokens
+        else:
+            size = _bytes(request.context) + max(map(_bytes, request.continuations))
+        return size + MARKS <= self._limit
+
+    def _tokens(self, text: str | tuple[int, ...], extra: int) -> int | None:
         if not isinstance(text, str):
             return len(text) + extra
-        # A token is at least one byte, but for a few marks: a short text is seen to fit without a tokenizer.
-        if len(text.encode("utf-8", "surrogatepass")) + MARKS + extra <= self._limit:
-            return None
         try:
             if isinstance(self._model, CountsIfReady):
                 count = self._model.count_tokens_if_ready(text)
@@ -67,3 +74,7 @@ def _parts(request: CompletionRequest | LikelihoodRequest) -> list[tuple[str | t
     if isinstance(request, CompletionRequest):
         return [(request.prompt, request.max_new_tokens)]
     return [(request.context + continuation, 0) for continuation in request.continuations]
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -59,14 +59,15 @@ class Runner:
             return False
 
         asked = questions(self.plan, self.backend.identity, wanted)
-        while block := list(islice(asked, BLOCK)):
-            writer = RecordWriter(self.store, self.progress)
-            try:
+        writer = RecordWriter(self.store, self.progress)
+        try:
+            while block := list(islice(asked, BLOCK)):
                 for question, answer in self._answers(block):
                     parts = what_was_asked(question.request, self.backend.identity)
                     writer.take(record_of(question, answer), answer.cached, parts)
-            finally:
-                writer.finish()
+                writer.write()
+        finally:
+            writer.finish()
         self.store.arrange(order)
 
     def _answers(self, block: Sequence[Question]) -> Iterator[tuple[Question, Answer]]:
@@ -101,28 +102,29 @@ class RecordWriter:
         """Accepts one record; `cached` where its reply was stored before, `asked` as in `Call`."""
         self._ready.append((record, cached, asked))
         if not cached and record.status != "infeasible":
-            self._write()
-            if self._written - self._synced > SYNC_SECONDS:
-                self._sync()
+            self.write()
+
+    def write(self) -> None:
+        """On return all that was taken is in the run's files."""
+        if self._ready:
+            now = time.perf_counter()
+            share = (now - self._written) / len(self._ready)
+            records = [record for record, _, _ in self._ready]
+            calls = [
+                Call(record=record.id, cached=cached, seconds=share, asked=asked)
+                for record, cached, asked in self._ready
+            ]
+            self._ready = []
+            self._store.append(records, calls, sync=False)
+            self._unsynced += len(records)
+            self._written = now
+        if self._written - self._synced > SYNC_SECONDS:
+            self._sync()
 
     def finish(self) -> None:
         """On return all that was taken is on the disk itself."""
-        self._write()
+        self.write()
         self._sync()
-
-    def _write(self) -> None:
-        if not self._ready:
-            return
-        now = time.perf_counter()
-        share = (now - self._written) / len(self._ready)
-        records = [record for record, _, _ in self._ready]
-        calls = [
-            Call(record=record.id, cached=cached, seconds=share, asked=asked) for record, cached, asked in self._ready
-        ]
-        self._ready = []
-        self._store.append(records, calls, sync=False)
-        self._unsynced += len(records)
-        self._written = now
 
     def _sync(self) -> None:
         if self._unsynced:

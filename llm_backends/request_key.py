@@ -27,7 +27,8 @@ def key_text(identity: Identity, request: Request, sample: int = 0) -> bytes:
         sample: which reply to a completion request, 0 to n - 1; 0 for log-likelihoods.
     """
     # Written out rather than encoded whole: a replay makes one for every question, and the model is always the same.
-    asked = _encode(request.model_dump(mode="json"))
+    # And of plain values only, which need no dump.
+    asked = _encode(dict(request))
     return (
         f'{{"identity":{_identity_json(identity)},"kind":"{kind_of(request)}","request":{asked},'
         f'"sample":{sample},"version":{KEY_VERSION}}}'

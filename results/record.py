@@ -138,7 +138,7 @@ class Record(CellKey):
 
     def line(self) -> str:
         """The record as one canonical JSON line, without its newline."""
-        return canonical_json(self.model_dump(mode="json"))
+        return _encode(dict(self))  # plain values only: nothing is to be dumped first
 
 
 class Call(Frozen):
@@ -154,4 +154,4 @@ class Call(Frozen):
 
     def line(self) -> str:
         """The call as one canonical JSON line, without its newline."""
-        return canonical_json(self.model_dump(mode="json"))
+        return _encode(dict(self))  # plain values only: nothing is to be dumped first
