@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from llm_backends.cache import ReplyCache
 from llm_backends.cached import CachedBackend, CacheMode
-from llm_backends.errors import BackendInputError, BackendUnavailable, CacheMiss, CallFailed, PromptTooLong
+from llm_backends.errors import (
+    BackendError,
+    BackendInputError,
+    BackendUnavailable,
+    BudgetSpent,
+    CacheCorrupt,
+    CacheMiss,
+    CallFailed,
+    PromptTooLong,
+)
 from llm_backends.folder import FolderSource
 from llm_backends.local import LocalBackend
-from llm_backends.protocol import Backend, Choice, Completion, CompletionRequest, LikelihoodRequest, Likelihoods
+from llm_backends.protocol import (
+    Backend,
+    Choice,
+    Completion,
+    CompletionRequest,
+    LikelihoodRequest,
+    Likelihoods,
+    Reply,
+    Request,
+    Streams,
+)
+from llm_backends.provenance import Provenance
 from llm_backends.replay import ReplayLayer, export
 from llm_backends.request_key import request_key
 from llm_backends.scripted import Script, ScriptedBackend
@@ -230,10 +251,10 @@ def test_without_a_store_nothing_is_kept_and_counting_goes_to_the_model() -> Non
 
 
 def test_a_replay_of_the_real_model_imports_no_torch(tmp_path: Path) -> None:
-    from llm_backends.smollm2 import SmolLM2Source
+    from llm_backends.smollm2 import open_smollm2
 
     store = ReplyCache(tmp_path / "replies.sqlite")
-    store.put(SmolLM2Source().identity, ask("a"), Completion(choices=(Choice(text=" b", finish="stop"),)))
+    store.put(open_smollm2("", "float32").identity, ask("a"), Completion(choices=(Choice(text=" b", finish="stop"),)))
     store.close()
     code = f"""
 import sys
@@ -263,3 +284,160 @@ def test_answers_are_handed_over_as_they_come_and_are_stored_by_then(store: Repl
         assert backend.lookup(requests[index]) == answer.reply
         seen.append((index, answer.cached, len(inner.asked)))
     assert seen == [(2, True, 1), (0, False, 2), (1, False, 3), (3, False, 3)]
+
+
+class Streaming(ScriptedBackend):
+    """Gives replies in another order than asked, and errors among them, as a server does."""
+
+    def __init__(self, store: ReplyCache | None = None, stop_after: int = 99, **options: object) -> None:
+        super().__init__(SCRIPT, **options)  # type: ignore[arg-type]
+        self.streamed: list[str] = []
+        self.seen_stored: list[bool] = []
+        self.closed = False
+        self._store, self._stop_after = store, stop_after
+
+    def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
+        try:
+            for count, index in enumerate(reversed(range(len(requests)))):
+                if count == self._stop_after:
+                    raise BudgetSpent("the budget of 9 tokens is spent")
+                request = requests[index]
+                assert isinstance(request, CompletionRequest)
+                self.streamed.append(str(request.prompt))
+                try:
+                    yield index, self.complete([request])[0]
+                except BackendError as error:
+                    yield index, error
+                if self._store is not None:
+                    self.seen_stored.append(self._store.get(self.identity, request) is not None)
+        finally:
+            self.closed = True
+
+
+def test_a_stream_is_stored_reply_by_reply(store: ReplyCache) -> None:
+    inner = Streaming(store, faults={2: CallFailed("down")})
+    assert isinstance(inner, Streams)
+    answers = behind(inner, store).ask([ask("a"), ask("b"), ask("a"), ask("c")])
+    assert inner.streamed == ["c", "b", "a"] and inner.seen_stored == [True, False, True]
+    assert [type(answer.error) for answer in answers] == [type(None), CallFailed, type(None), type(None)]
+    again = Streaming(store)
+    assert [a.cached for a in behind(again, store).ask([ask("a"), ask("b"), ask("c")])] == [True, False, True]
+    assert again.streamed == ["b"], "what was answered and stored is never asked again"
+
+
+def test_a_stream_that_stops_keeps_what_came(store: ReplyCache) -> None:
+    inner = Streaming(stop_after=2)
+    with pytest.raises(BudgetSpent):
+        behind(inner, store).ask([ask("a"), ask("b"), ask("c")])
+    assert inner.closed and store.keys() == sorted(request_key(inner.identity, ask(p)) for p in ("b", "c"))
+    inner = Streaming()
+    answers = behind(inner, store).ask_each([ask("x"), ask("y")])
+    next(answers)
+    del answers
+    assert inner.closed and len(store.keys()) == 3, "nobody who stops listening keeps a stream open"
+
+
+class Wrong(Streaming):
+    """Answers some requests twice or not at all."""
+
+    def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
+        lion = Completion(choices=(Choice(text="lion", finish="stop"),))
+        yield from [(0, lion)] * (2 if len(requests) == 1 else 1)
+
+
+def test_a_stream_that_loses_or_repeats_is_not_believed(store: ReplyCache) -> None:
+    answers = behind(Wrong(), store).ask([ask("a"), ask("b")])
+    assert answers[0].reply is not None and isinstance(answers[1].error, CallFailed)
+    with pytest.raises(CallFailed, match="twice"):
+        behind(Wrong(), store).ask([ask("z")])
+
+
+@pytest.mark.parametrize(
+    "choice", [Choice(text="", finish="length"), None], ids=["cut before its first word", "too few samples"]
+)
+def test_what_is_no_whole_answer_is_an_error_and_not_stored(store: ReplyCache, choice: Choice | None) -> None:
+    class Cutting(ScriptedBackend):
+        def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
+            return [Completion(choices=(choice or Choice(text="one", finish="stop"),)) for _ in requests]
+
+    asked = ask("a") if choice else ask("a", n=2, temperature=1.0)
+    (answer,) = behind(Cutting(SCRIPT), store).ask([asked])
+    assert isinstance(answer.error, CallFailed) and "one whole reply" in str(answer.error) and store.keys() == []
+
+
+def test_an_empty_answer_is_kept_and_not_asked_again(store: ReplyCache) -> None:
+    inner = ScriptedBackend(Script(default=""))
+    behind(inner, store).ask([ask("a")])
+    (answer,) = behind(inner, store).ask([ask("a")])
+    assert answer.cached and isinstance(answer.reply, Completion) and answer.reply.text == "" and len(inner.asked) == 1
+
+
+def test_samples_are_stored_one_by_one_and_asked_together(store: ReplyCache) -> None:
+    inner = ScriptedBackend(Script(completions={"a": ("one", "two")}))
+    three = ask("a", n=3, temperature=1.0)
+    (answer,) = behind(inner, store).ask([three])
+    assert isinstance(answer.reply, Completion) and [c.text for c in answer.reply.choices] == ["one", "two", "one"]
+    assert len(store.keys()) == 3 and answer.key == request_key(inner.identity, three)
+    assert behind(inner, store, "cache-only").ask([three])[0].reply == answer.reply
+    behind(inner, store).ask([ask("a", n=2, temperature=1.0)])
+    assert len(inner.asked) == 2, "another n is another question"
+    with pytest.raises(BackendInputError, match="temperature above 0"):
+        behind(inner, store).ask([ask("a", n=2)])
+
+
+def questions_on_record(store: ReplyCache) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(store.path)
+    try:
+        return connection.execute("select key, sample, tokenizer from provenance order by sample, tokenizer").fetchall()
+    finally:
+        connection.close()
+
+
+def test_equal_prompts_of_two_tokenizers_share_one_call_and_both_are_on_record(store: ReplyCache) -> None:
+    inner = ScriptedBackend(SCRIPT)
+    origins = [
+        Provenance(task="t", sample=sample, tokenizer=name, fingerprint=name)
+        for sample, name in (("1", "spae"), ("1", "vqgan"), ("2", "spae"))
+    ]
+    behind(inner, store).ask([ask("a"), ask("a"), ask("b")], origins)
+    assert inner.asked == [ask("a"), ask("b")]
+    later = Provenance(task="t", sample="3", tokenizer="late", fingerprint="late")
+    behind(inner, store).ask([ask("a"), ask("b")], [later, None])
+    a, b = (request_key(inner.identity, ask(prompt)) for prompt in "ab")
+    assert questions_on_record(store) == [(a, "1", "spae"), (a, "1", "vqgan"), (b, "2", "spae"), (a, "3", "late")]
+    before = questions_on_record(store)
+    behind(inner, store, "cache-only").ask([ask("b")], [later])
+    assert questions_on_record(store) == before, "cache-only writes nothing"
+
+
+def test_misses_can_be_collected(store: ReplyCache) -> None:
+    inner = ScriptedBackend(SCRIPT)
+    behind(inner, store).ask([ask("a")])
+    only = CachedBackend(lambda: inner, inner.identity, store, mode="cache-only", raise_misses=False)
+    answers = only.ask([ask("b"), ask("a"), ask("c")])
+    assert [type(answer.error) for answer in answers] == [CacheMiss, type(None), CacheMiss]
+
+
+def test_two_models_never_share_an_entry(store: ReplyCache) -> None:
+    """Every field of the identity apart, same prompts, both ways round."""
+    base = ScriptedBackend(SCRIPT).identity
+    for field in type(base).model_fields:
+        other = base.model_copy(update={field: "another"})
+        for identity, text in ((base, "mine"), (other, "theirs")):
+            store.put(identity, ask(field), Completion(choices=(Choice(text=text, finish="stop"),)))
+        for identity, text in ((base, "mine"), (other, "theirs")):
+            (answer,) = CachedBackend(never, identity, store, mode="cache-only").ask([ask(field)])
+            assert isinstance(answer.reply, Completion) and answer.reply.text == text
+
+
+def test_damage_ends_the_run_and_is_never_served(store: ReplyCache) -> None:
+    inner = ScriptedBackend(SCRIPT)
+    behind(inner, store).ask([ask("a"), ask("b")])
+    connection = sqlite3.connect(store.path)
+    with connection:
+        connection.execute("update replies set reply = replace(reply, 'lion', 'lynx')")
+    connection.close()
+    with pytest.raises(CacheCorrupt, match="prune --bad"):
+        behind(inner, store).ask([ask("a")])
+    assert behind(inner, store, "live").complete([ask("a")])[0].text == "lion"
+    assert behind(inner, store).complete([ask("a")])[0].text == "lion"
