@@ -21,7 +21,7 @@ from llm_backends.errors import BackendError, BackendInputError, CallFailed, Pro
 from llm_backends.openai_echo import Echo, echo_body, likelihoods, read_echo
 from llm_backends.openai_keys import read_key
 from llm_backends.openai_ledger import Ledger, hold_for
-from llm_backends.openai_options import OPENAI_HOST, Api, ServerOptions, place_of
+from llm_backends.openai_options import ANTHROPIC_HOST, OPENAI_HOST, Api, ServerOptions, place_of
 from llm_backends.openai_wire import choices_of, completion_body
 from llm_backends.plain_text import PlainTokenizer
 from llm_backends.protocol import (
@@ -113,7 +113,7 @@ class OpenAIBackend:
     def count_tokens(self, text: str) -> int:
         """By the tokenizer named in the options; else an estimate from the text's bytes."""
         if self._tokenizer is None:
-            return -(-len(text.encode("utf-8")) // BYTES_A_TOKEN)
+            return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_A_TOKEN)
         return len(self._tokenizer.encode(text))
 
     def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
@@ -217,6 +217,7 @@ class OpenAIBackend:
     async def _reply(self, request: Request, caller: Caller, halt: Halt) -> Reply:
         if isinstance(request, LikelihoodRequest):
             return await self._score(request, caller, halt)
+        _check_text(request.prompt)
         self._check_fits(request.prompt, request.max_new_tokens)
         choices: list[Choice] = []
         # Servers that know no `n` give one choice: the rest is asked for again, with the seeds that follow.
@@ -230,7 +231,15 @@ class OpenAIBackend:
         wanted = request.n - had
         hold = hold_for(request.prompt, request.max_new_tokens * wanted)
         for _ in range(2):
-            body = completion_body(request, self._model, self._api, self._limit, wanted, request.seed + had)
+            body = completion_body(
+                request,
+                self._model,
+                self._api,
+                self._limit,
+                wanted,
+                request.seed + had,
+                blank_stops=not place_of(self._options.base_url).startswith(f"{ANTHROPIC_HOST}/"),
+            )
             try:
                 return await caller.call(
                     self._api,
@@ -247,6 +256,7 @@ class OpenAIBackend:
         for continuation in request.continuations:
             if not continuation or not request.context:
                 raise BackendInputError("a log-likelihood needs a context and a continuation, got an empty one")
+            _check_text(request.context + continuation)
             self._check_fits(request.context + continuation, 0)
         echoes = await asyncio.gather(
             *(self._echo(request.context + one, caller, halt) for one in request.continuations), return_exceptions=True
@@ -276,6 +286,19 @@ class OpenAIBackend:
     @cached_property
     def _tokenizer(self) -> PlainTokenizer | None:
         return None if self._options.tokenizer is None else PlainTokenizer.read(self._options.tokenizer)
+
+
+def _check_text(prompt: str | tuple[int, ...]) -> None:
+    """Raises CallFailed for what cannot be sent."""
+    if isinstance(prompt, str):
+        try:
+            prompt.encode("utf-8")
+        except UnicodeEncodeError as error:
+            at = error.start
+            reason = f"a prompt must be text that UTF-8 can spell, character {at} is half of a pair ({prompt[at]!a})"
+        else:
+            return
+        raise CallFailed(reason)
 
 
 def _limit_name(options: ServerOptions, api: Api) -> str:

@@ -24,9 +24,10 @@ MOST_CONCURRENCY = 512
 MOST_ATTEMPTS = 20
 LONGEST_TIMEOUT = 3600.0
 
+ANTHROPIC_HOST = "api.anthropic.com"
 # Hosts whose compatible endpoint has chat only, by their documentation.
 CHAT_ONLY = (
-    "api.anthropic.com",
+    ANTHROPIC_HOST,
     "generativelanguage.googleapis.com",
     "api.mistral.ai",
     "api.groq.com",

@@ -89,14 +89,14 @@ class Pace:
 
         Args:
             sent_at: when that call was sent; one sent before the last slowing down says nothing new.
-            wait: what the server asked for; None where it named no time.
+            wait: what the server asked for (`retry_after`); None where it named no time.
         """
         now = self._clock()
         if sent_at > self._slowed_at:
             self._room = max(1.0, self._room / 2)
             self._slowed_at = now
         if wait is not None:
-            self._resume_at = max(self._resume_at, now + min(wait, LONGEST_WAIT))
+            self._resume_at = max(self._resume_at, now + wait)
 
 
 def backoff(attempt: int, seed: str) -> float:
@@ -109,7 +109,7 @@ def backoff(attempt: int, seed: str) -> float:
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that a server asks to wait, at least 0; None where it does not say, or not legibly.
+    """Seconds that a server asks to wait, from 0 to `LONGEST_WAIT`; None where it does not say, or not legibly.
 
     Read are `retry-after-ms`, and `retry-after` in seconds or as a date. A date is compared with the server's own
     clock, where its answer carries it, because the two machines' clocks may differ.
@@ -119,19 +119,15 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
         now: seconds since 1970; the time of this machine where None.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    text = headers.get("retry-after")
-    seconds = _number(text)
-    if seconds is not None or text is None:
-        return seconds
-    until = _date(text)
-    if until is None:
-        return None
-    there = _date(headers.get("date"))
-    if there is None:
-        there = time.time() if now is None else now
-    return max(0.0, until - there)
+    seconds = _number(headers.get("retry-after")) if milliseconds is None else milliseconds / 1000
+    if seconds is None:
+        until, there = _date(headers.get("retry-after")), _date(headers.get("date"))
+        if until is None:
+            return None
+        if there is None:
+            there = time.time() if now is None else now
+        seconds = max(0.0, until - there)
+    return min(seconds, LONGEST_WAIT)
 
 
 def _number(text: str | None) -> float | None:

@@ -18,6 +18,8 @@ from llm_backends.protocol import Choice, CompletionRequest
 
 STOPPED = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn"})
 CUT = frozenset({"length", "max_tokens"})
+MOST_STOPS = 4
+"""Stop strings that the protocol allows."""
 
 
 class Unusable(Exception):
@@ -91,10 +93,16 @@ class WireReply(_Lenient):
             return None
         # A reply of no tokens may be left out, or be null.
         completion = 0 if completion is None else completion
-        return (prompt, completion) if type(completion) is int and completion >= 0 else None
+        if type(completion) is not int or completion < 0:
+            return None
+        # Some count what a model thinks in the total alone; it is paid for like the reply.
+        total = self.usage.get("total_tokens")
+        return prompt, max(completion, total - prompt) if type(total) is int else completion
 
 
-def completion_body(request: CompletionRequest, model: str, api: Api, limit: str, n: int, seed: int) -> dict[str, Any]:
+def completion_body(
+    request: CompletionRequest, model: str, api: Api, limit: str, n: int, seed: int, *, blank_stops: bool = True
+) -> dict[str, Any]:
     """What to send for `n` choices: no field that the protocol's default would do for, as servers differ in the others.
 
     Args:
@@ -104,6 +112,7 @@ def completion_body(request: CompletionRequest, model: str, api: Api, limit: str
         limit: name of the field that bounds the reply.
         n: choices wanted.
         seed: of the first choice; sent only where something is drawn.
+        blank_stops: the server takes a stop string of nothing but white space.
     """
     body: dict[str, Any] = {"model": model}
     if api == "completions":
@@ -111,8 +120,10 @@ def completion_body(request: CompletionRequest, model: str, api: Api, limit: str
     else:
         body["messages"] = [{"role": "user", "content": request.prompt}]
     body |= {limit: request.max_new_tokens, "temperature": request.temperature}
-    if request.stop:
-        body["stop"] = list(request.stop)
+    # The reply is cut at each of them afterwards (`choices_of`): one that is not sent costs a few tokens, nothing else.
+    stops = [stop for stop in request.stop if stop.strip() or blank_stops][:MOST_STOPS]
+    if stops:
+        body["stop"] = stops
     if n > 1:
         body["n"] = n
     if request.temperature > 0:
@@ -173,7 +184,7 @@ def choices_of(reply: WireReply, request: CompletionRequest, api: Api, wanted: i
             count = f"{tokens} tokens" if tokens is not None else f"{most} bytes"
             raise CallFailed(
                 f"a reply that ends at the limit must have the {asked} tokens asked for, the server gave {count}: "
-                "it was cut short, perhaps by the server's own context length"
+                "it was cut short, by the server's own context length or by a model that thinks first"
             )
     return found
 

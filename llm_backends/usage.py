@@ -23,7 +23,7 @@ class Usage(Frozen):
         default=0, description="calls whose tokens are an upper bound of ours: the answer was lost, or counted none"
     )
     estimated_tokens: NonNegativeInt = Field(default=0, description="the part of both kinds of tokens that is of these")
-    dollars: Decimal | None = Field(default=None, description="by --price; None where none was given")
+    dollars: Decimal | None = Field(default=None, description="of calls made with a --price; None where none was")
 
     @property
     def tokens(self) -> int:
@@ -31,7 +31,7 @@ class Usage(Frozen):
         return self.prompt_tokens + self.completion_tokens
 
     def plus(self, other: Usage) -> Usage:
-        """Both together; dollars only where either knows them."""
+        """Both together; dollars are those that are known."""
         known = [one.dollars for one in (self, other) if one.dollars is not None]
         return Usage(
             answers=self.answers + other.answers,

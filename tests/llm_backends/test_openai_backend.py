@@ -209,6 +209,11 @@ def test_several_choices_also_from_servers_that_give_one(server: FaultServer, op
         opened().complete([ask(n=2)])
 
 
+def test_text_that_cannot_be_sent_has_failed(server: FaultServer, opened: Open) -> None:
+    got = dict(opened().stream([ask("half a pair: \ud83d"), ask()]))
+    assert isinstance(got[0], CallFailed) and "character 13" in str(got[0]) and isinstance(got[1], Completion)
+
+
 def test_token_ids(server: FaultServer, opened: Open) -> None:
     opened().complete([ask(prompt=(1, 2, 3))])
     assert server.seen[0].body["prompt"] == [1, 2, 3]

@@ -42,6 +42,9 @@ def test_only_what_differs_from_the_default_is_sent() -> None:
         "model": "m", "messages": [{"role": "user", "content": "P"}], "max_completion_tokens": 7, "temperature": 0.5,
         "n": 2, "seed": 5, "stop": ["\n"],
     }  # fmt: skip
+    stops = ASK.model_copy(update={"stop": ("\n", "a", "b", "c", "d", "e")})
+    assert completion_body(stops, "m", "chat", "max_tokens", 1, 0)["stop"] == ["\n", "a", "b", "c"]
+    assert completion_body(stops, "m", "chat", "max_tokens", 1, 0, blank_stops=False)["stop"] == ["a", "b", "c", "d"]
     ids = CompletionRequest(prompt=(4, 5), max_new_tokens=1)
     assert completion_body(ids, "m", "completions", "max_tokens", 1, 0)["prompt"] == [4, 5]
 
@@ -181,6 +184,9 @@ def test_errors_with_status_200(error: Any, status: int | None) -> None:
         ({"prompt_tokens": 5, "completion_tokens": 2}, (5, 2)),
         ({"prompt_tokens": 5}, (5, 0)),
         ({"prompt_tokens": 5, "completion_tokens": None}, (5, 0)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}, (5, 2)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 507}, (5, 502)),  # 500 were thought
+        ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 0}, (5, 2)),
         ({"prompt_tokens": 0, "completion_tokens": 0}, None),
         ({"prompt_tokens": -5, "completion_tokens": 2}, None),
         ({"prompt_tokens": 5, "completion_tokens": -2}, None),

@@ -1,0 +1,32 @@
+"""What was used adds up."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from llm_backends.openai_backend import OpenAIBackend
+from llm_backends.openai_options import ServerOptions
+from llm_backends.scripted import ScriptedBackend
+from llm_backends.usage import Metered, Usage
+
+
+def test_sums() -> None:
+    first = Usage(answers=1, calls=3, faults={"429": 2}, prompt_tokens=10, completion_tokens=2, dollars=Decimal("0.1"))
+    second = Usage(answers=1, calls=2, faults={"cut": 1}, prompt_tokens=5, estimated_calls=1, estimated_tokens=5)
+    both = first.plus(second)
+    assert both == Usage(
+        answers=2, calls=5, faults={"429": 2, "cut": 1}, prompt_tokens=15, completion_tokens=2, estimated_calls=1,
+        estimated_tokens=5, dollars=Decimal("0.1"),
+    )  # fmt: skip
+    assert both.tokens == 17 and Usage().plus(Usage()) == Usage()
+    assert Usage.model_validate_json(both.model_dump_json()) == both
+
+
+def test_in_words() -> None:
+    assert str(Usage(answers=1, calls=2, prompt_tokens=1200)) == "1 answers in 2 calls, 1,200 tokens in and 0 out"
+    said = str(Usage(estimated_calls=1, estimated_tokens=9, dollars=Decimal("0.5")))
+    assert "9 of them estimated, for 1 calls" in said and said.endswith("$0.500000")
+
+
+def test_who_counts() -> None:
+    assert isinstance(OpenAIBackend("m", ServerOptions()), Metered) and not isinstance(ScriptedBackend(), Metered)
