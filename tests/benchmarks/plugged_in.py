@@ -80,7 +80,7 @@ class Program:
         """Exit code, output and error output of a whole command."""
         running = self.start(*arguments, cache=cache, **variables)
         try:
-            out, err = running.communicate(timeout=600)
+            out, err = running.communicate(timeout=1800)
         finally:
             running.kill()
         return running.returncode, out, err

@@ -93,7 +93,7 @@ def test_killed_five_times_it_ends_with_the_same_records(server: FaultServer, tm
     for _ in range(5):
         target = len(server.seen) + draw.randint(15, 60)
         running = program.start(*arguments, "killed", cache="killed-cache")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while len(server.seen) < target:
             assert running.poll() is None, running.communicate()
             assert time.monotonic() < deadline, "the run asks nothing"
