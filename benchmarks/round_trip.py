@@ -1,7 +1,7 @@
 """Whether a SPAE string comes through a language model's own tokenizer with the same words.
 
 Words are joined, put behind the `Input:` of a prompt, tokenised, put together again and split. A vocabulary of whole
-words of the same model always comes back, one token a word (`tests/benchmarks/test_round_trip.py` holds it to that). For
+words of the same model always comes back, one token a word (`tests/benchmarks/test_round_trip.py`). For
 any other pair of model and vocabulary the rate is measured, since a tokenizer may fold case, drop marks or not know a
 character.
 """

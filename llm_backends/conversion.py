@@ -192,7 +192,14 @@ def _convert_into(
                 f"{gguf.name} must have sha256 {model.sha256[:12]}..., got {found[:12]}...: {model.fix}"
             )
         tell(f"preparing {model.title} once, about 20 s and {model.megabytes} MB, in {target}")
-        convert(gguf, building)
+        try:
+            convert(gguf, building)
+        except Exception as error:  # whatever transformers and gguf meet in a file that is not as they expect
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise BackendUnavailable(
+                f"{gguf.name} cannot be converted by transformers ({type(error).__name__}: {reason}): fetch the file "
+                "again, or take the model's own folder (hf:FOLDER)"
+            ) from error
         missing = missing_files(building)
         if missing:
             raise BackendUnavailable(

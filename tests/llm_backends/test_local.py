@@ -10,10 +10,11 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from llm_backends.errors import BackendInputError, BackendUnavailable, PromptTooLong
+from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
 from llm_backends.folder import FolderSource
 from llm_backends.local import LocalBackend
-from llm_backends.protocol import Backend, CompletionRequest, LikelihoodRequest
+from llm_backends.plain_text import PlainTokenizer
+from llm_backends.protocol import Backend, CompletionRequest, LikelihoodRequest, Request, Streams
 
 HEAD = "For each of the following input output pairs, output is one of ['lion', 'vase']\n###\nInput: cat\nOutput:"
 CONTEXTS = [
@@ -142,6 +143,74 @@ def test_sampling_draws_from_the_models_chances(tiny_llama: Path) -> None:
     expected = float(chances[top])
     assert 0.05 < expected < 0.98
     assert share == pytest.approx(expected, abs=4 * (expected * (1 - expected) / 300) ** 0.5)
+
+
+def test_samples_differ_and_do_not_depend_on_how_many(tiny_llama: Path) -> None:
+    hot = CompletionRequest(prompt=HEAD, max_new_tokens=8, temperature=1.5, n=5, seed=3)
+    (five,) = backend(tiny_llama).complete([hot])
+    (two,) = backend(tiny_llama).complete([hot.model_copy(update={"n": 2})])
+    (one,) = backend(tiny_llama).complete([hot.model_copy(update={"n": 1})])
+    assert five.choices[:2] == two.choices and two.choices[:1] == one.choices
+    assert len({choice.text for choice in five.choices}) > 2
+    assert backend(tiny_llama, rows=1).complete([hot]) == [five]
+
+
+def test_samples_draw_from_the_models_chances(tiny_llama: Path) -> None:
+    one = backend(tiny_llama)
+    chances = torch.softmax(one._runner.read([one.text.encode("This is a")])[0].logits.double() / 0.7, dim=-1)
+    top = int(chances.argmax())
+    text = one.text.decode_after(one.text.encode("This is a"), [top])
+    (reply,) = one.complete([CompletionRequest(prompt="This is a", max_new_tokens=1, temperature=0.7, n=300)])
+    share = sum(choice.text == text for choice in reply.choices) / 300
+    expected = float(chances[top])
+    assert share == pytest.approx(expected, abs=4 * (expected * (1 - expected) / 300) ** 0.5)
+
+
+def test_a_temperature_near_nothing_is_greedy(tiny_llama: Path) -> None:
+    greedy, cold = (CompletionRequest(prompt=HEAD, max_new_tokens=6, temperature=t) for t in (0.0, 1e-300))
+    (expected,), (found,) = backend(tiny_llama).complete([greedy]), backend(tiny_llama).complete([cold])
+    assert found == expected
+
+
+def test_token_ids_are_a_prompt_as_they_are(tiny_llama: Path, marking_tokenizer_folder: Path) -> None:
+    one = backend(tiny_llama)
+    (text,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
+    (ids,) = one.complete([CompletionRequest(prompt=tuple(one.text.encode(HEAD)), max_new_tokens=6)])
+    assert ids == text
+    marking = PlainTokenizer.read(marking_tokenizer_folder)
+    assert marking.checked((5, 6)) == [5, 6], "no leading mark is added to ids"
+    for wrong in (340, -1):
+        with pytest.raises(BackendInputError, match=f"got {wrong}"):
+            one.complete([CompletionRequest(prompt=(5, wrong), max_new_tokens=1)])
+
+
+def test_every_reply_is_handed_over_and_one_bad_prompt_spoils_none(tiny_llama: Path) -> None:
+    one = backend(tiny_llama, rows=2)
+    assert isinstance(one, Streams)
+    asked: list[Request] = [CompletionRequest(prompt=context, max_new_tokens=2) for context in CONTEXTS]
+    asked.insert(1, CompletionRequest(prompt=HEAD * 20, max_new_tokens=2))
+    asked.append(LikelihoodRequest(context="This is a", continuations=NAMES))
+    found = dict(one.stream(asked))
+    assert sorted(found) == list(range(len(asked)))
+    assert [index for index, reply in found.items() if isinstance(reply, PromptTooLong)] == [1]
+    assert next(iter(found)) == 1, "what needs no computing comes first"
+
+
+def test_numbers_that_are_not_finite_fail_alone(tiny_llama: Path) -> None:
+    one = backend(tiny_llama)
+    token = one.text.encode(" truck")[-1]
+    assert token not in one.text.encode("This is a")
+
+    def spoil(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        return output.masked_fill((inputs[0] == token)[..., None], float("nan"))
+
+    one._runner.model.get_input_embeddings().register_forward_hook(spoil)
+    asked = [CompletionRequest(prompt=prompt, max_new_tokens=1) for prompt in ("This is a", "This is a truck")]
+    found = dict(one.stream(asked))
+    assert not isinstance(found[0], BackendError)
+    assert isinstance(found[1], CallFailed) and "use float32" in str(found[1])
+    (broken,) = dict(one.stream([LikelihoodRequest(context="a truck", continuations=(" lion",))])).values()
+    assert isinstance(broken, CallFailed)
 
 
 def test_too_long_is_refused_before_anything_runs(tiny_llama: Path) -> None:

@@ -1,0 +1,241 @@
+"""Batch size, order and padding change nothing: random batches on tiny models, against one text at a time."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from llm_backends.batching import BatchSize
+from llm_backends.causal import CausalRunner
+from llm_backends.errors import CallFailed
+from llm_backends.folder import FolderSource
+from llm_backends.local import LocalBackend
+from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Request
+
+HEAD = "For each of the following input output pairs, output is one of ['lion', 'vase']\n###\nInput: cat\nOutput:"
+CONTEXTS = [
+    HEAD,
+    HEAD + " lion\n###\nInput: truck\nOutput:",
+    HEAD + " lion\n###\nInput: truck\nOutput: vase\n###\nInput: vase\nOutput:",
+    HEAD[:40],
+    "This is a",
+    "Answer with lion or vase. This is a",
+    "x",
+]
+NAMES = (" lion\n", " vase\n", " truck\n", " cat", " a lion or a cat, what is this?")
+
+
+def backend(folder: Path, cells: int | None = None, rows: int | None = None) -> LocalBackend:
+    one = LocalBackend(FolderSource(folder, "float32"), device="cpu", rows=rows)
+    if cells is not None:
+        one.__dict__["_size"] = BatchSize(cells, rows)
+    return one
+
+
+@cache
+def alone(folder: Path, request: Request) -> Any:
+    """What a model says that was just opened and is asked nothing else, by plain passes over one whole text."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    text = backend(folder).text
+    if isinstance(request, LikelihoodRequest):
+        split = text.split(request.context, request.continuations)
+        sums = []
+        for tail in split.tails:
+            whole = [*split.context, *tail]
+            with torch.no_grad():
+                chances = model(torch.tensor([whole]), use_cache=False).logits[0].double().log_softmax(-1)
+            sums.append(sum(float(chances[i - 1, whole[i]]) for i in range(len(split.context), len(whole))))
+        return sums
+    assert isinstance(request.prompt, str)
+    ids = text.encode(request.prompt)
+    new: list[int] = []
+    while len(new) < request.max_new_tokens:
+        with torch.no_grad():
+            token = int(model(torch.tensor([[*ids, *new]]), use_cache=False).logits[0, -1].argmax())
+        if token == 0:
+            break
+        new.append(token)
+    return text.decode_after(ids, new)
+
+
+questions = st.builds(
+    LikelihoodRequest,
+    context=st.sampled_from(CONTEXTS),
+    continuations=st.lists(st.sampled_from(NAMES), min_size=1, max_size=5).map(tuple),
+)
+prompts = st.builds(CompletionRequest, prompt=st.sampled_from(CONTEXTS), max_new_tokens=st.integers(1, 6))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    asked=st.lists(questions | prompts, min_size=1, max_size=9),
+    cells=st.sampled_from([1, 60, 400, 10**6]),
+    rows=st.sampled_from([None, 1, 3]),
+    pass_tokens=st.sampled_from([0, 5, 32, 10**6]),
+)
+@pytest.mark.parametrize("model", ["tiny_llama", "tiny_sliding"])
+def test_batches_change_nothing(
+    model: str,
+    asked: list[Request],
+    cells: int,
+    rows: int | None,
+    pass_tokens: int,
+    request: pytest.FixtureRequest,
+) -> None:
+    folder = request.getfixturevalue(model)
+    one = opened(folder)
+    one.__dict__["_size"] = BatchSize(cells, rows)
+    one._runner._pass_tokens = pass_tokens
+    assert one._runner.together
+    found = dict(one.stream(asked))
+    assert sorted(found) == list(range(len(asked)))
+    for index, question in enumerate(asked):
+        reply = found[index]
+        assert not isinstance(reply, Exception)
+        if isinstance(question, LikelihoodRequest):
+            assert reply.values == pytest.approx(alone(folder, question), abs=1e-4)  # type: ignore[union-attr]
+        else:
+            assert reply.text == alone(folder, question)  # type: ignore[union-attr]
+
+
+@cache
+def opened(folder: Path) -> LocalBackend:
+    """Kept through all examples, so that each meets what an earlier one left behind."""
+    return backend(folder)
+
+
+def test_a_batch_reads_what_is_shared_once(tiny_llama: Path) -> None:
+    one = backend(tiny_llama, cells=10**6)
+    one._runner._pass_tokens = 0
+    ids = [tuple(one.text.encode(context)) for context in CONTEXTS]
+    assert one._runner.together
+    one.loglikelihood([LikelihoodRequest(context=context, continuations=NAMES) for context in CONTEXTS])
+    tree = {prompt[:n] for prompt in ids for n in range(1, len(prompt))}
+    assert one._runner.tokens_run == len(tree) + len(ids)
+
+
+def test_memory_that_runs_out_changes_no_reply(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = [LikelihoodRequest(context=context, continuations=NAMES) for context in CONTEXTS]
+    asked += [CompletionRequest(prompt=context, max_new_tokens=4) for context in CONTEXTS]
+    calm = dict(backend(tiny_llama, cells=10**6).stream(asked))
+    one = backend(tiny_llama, cells=10**6)
+    assert one._runner.together
+    inner, most, failed = one._runner.model.forward, 250, []
+
+    def forward(input_ids: torch.Tensor, past_key_values: Any = None, **options: Any) -> Any:
+        width = input_ids.shape[1] + (past_key_values.get_seq_length() if past_key_values is not None else 0)
+        if input_ids.shape[0] * width > most:
+            failed.append(input_ids.shape)
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return inner(input_ids=input_ids, past_key_values=past_key_values, **options)
+
+    monkeypatch.setattr(one._runner.model, "forward", forward)
+    tight = dict(one.stream(asked))
+    assert len(failed) > 1, "the fault was never met"
+    assert sorted(tight) == sorted(calm)
+    answered = 0
+    for index, reply in calm.items():
+        other = tight[index]
+        if isinstance(other, CallFailed):  # too large even alone: five rows of the longest context
+            assert "must fit in memory alone" in str(other)
+            continue
+        answered += 1
+        if isinstance(asked[index], LikelihoodRequest):
+            assert other.values == pytest.approx(reply.values, abs=1e-4)  # type: ignore[union-attr]
+        else:
+            assert other == reply
+    assert answered >= 9
+
+
+def tiny(kind: str) -> PreTrainedModel:
+    """A random model of an architecture that treats positions, windows or memory in its own way."""
+    import transformers as t
+
+    torch.manual_seed(3)
+    base = {"vocab_size": 340, "hidden_size": 32, "num_hidden_layers": 2, "initializer_range": 0.35}
+    llama = {**base, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+    marks = {"bos_token_id": 1, "eos_token_id": 0, "pad_token_id": 0}
+    made: dict[str, Any] = {
+        "gpt2": lambda: t.GPT2LMHeadModel(
+            t.GPT2Config(
+                vocab_size=340, n_embd=32, n_layer=2, n_head=4, n_positions=256, initializer_range=0.35, **marks
+            )
+        ),
+        "opt": lambda: t.OPTForCausalLM(
+            t.OPTConfig(
+                vocab_size=340, hidden_size=32, word_embed_proj_dim=32, num_hidden_layers=2, ffn_dim=64,
+                num_attention_heads=4, max_position_embeddings=256, init_std=0.35, **marks
+            )
+        ),
+        "bloom": lambda: t.BloomForCausalLM(
+            t.BloomConfig(vocab_size=340, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.35, **marks)
+        ),
+        "gemma3": lambda: t.Gemma3ForCausalLM(
+            t.Gemma3TextConfig(
+                **llama, head_dim=8, sliding_window=8, layer_types=["sliding_attention", "full_attention"],
+                max_position_embeddings=256, **marks
+            )
+        ),
+        "mamba": lambda: t.MambaForCausalLM(t.MambaConfig(**base, state_size=8, **marks)),
+        "recurrent_gemma": lambda: t.RecurrentGemmaForCausalLM(
+            t.RecurrentGemmaConfig(**{**llama, "num_hidden_layers": 3}, lru_width=32, attention_window_size=8, **marks)
+        ),
+        "lfm2": lambda: t.Lfm2ForCausalLM(
+            t.Lfm2Config(**llama, layer_types=["conv", "full_attention"], max_position_embeddings=256, **marks)
+        ),
+    }  # fmt: skip
+    model: PreTrainedModel = made[kind]().eval()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "together"),
+    [
+        ("gpt2", True),
+        ("opt", True),
+        ("bloom", None),
+        ("gemma3", True),
+        ("mamba", False),
+        ("recurrent_gemma", False),
+        ("lfm2", False),
+    ],
+)
+def test_every_architecture_is_scored_and_continued_exactly(kind: str, together: bool | None) -> None:
+    model = tiny(kind)
+    runner = CausalRunner(model)
+    runner._pass_tokens = 4
+    if together is not None:
+        assert runner.together is together
+    generator = torch.Generator().manual_seed(1)
+    texts = [torch.randint(2, 340, (n,), generator=generator).tolist() for n in (3, 21, 14)]
+    texts.append([*texts[1][:12], *texts[0]])
+    tails = [[5, 6, 7], [8], [9, 10]]
+
+    def whole(ids: list[int]) -> torch.Tensor:
+        with torch.no_grad():
+            logits: torch.Tensor = model(torch.tensor([ids]), use_cache=False).logits[0]
+        return logits.double().log_softmax(-1)
+
+    found = runner.score([(text, tails) for text in texts])
+    for text, values in zip(texts, found, strict=True):
+        for tail, value in zip(tails, values, strict=True):
+            chances = whole([*text, *tail])
+            expected = sum(float(chances[len(text) + i - 1, token]) for i, token in enumerate(tail))
+            assert value == pytest.approx(expected, abs=1e-4)
+    groups = [texts] if runner.together else [[text] for text in texts]
+    for group in groups:
+        rows = [list(text) for text in group]
+        batch = runner.decode(group, [1] * len(group))
+        for _ in range(6):
+            new = batch.logits.argmax(-1).tolist()
+            assert new == [int(whole(row)[-1].argmax()) for row in rows]
+            for row, token in zip(rows, new, strict=True):
+                row.append(token)
+            batch.step(new)
