@@ -15,8 +15,10 @@ from llm_backends.openai_options import KEY_VARIABLE, OPENAI_URL, ServerOptions,
 HIDDEN = "[key]"
 SHOWN = 300
 """Characters of a server's words that go into a message."""
-# Shorter ones are placeholders ("EMPTY", "none") that stand in ordinary words.
-SHORTEST_SECRET = 8
+# Nothing shorter is hidden: no key is, and every text would be full of holes.
+SHORTEST_SECRET = 4
+# Shorter ones ("EMPTY", "ollama") are placeholders, which an answer may hold by chance.
+SHORTEST_KEY = 8
 # A part of a key this long is hidden as well: servers cut what they quote.
 PIECE = 10
 # What may stand between two characters of a key that was broken over lines, also as JSON or a URL spells it.
@@ -67,19 +69,21 @@ class Scrubber:
     text, such as a whole header), in hexadecimal, broken over lines, and any long part of it.
 
     Args:
-        secrets: what no message may show; short ones are placeholders and are left alone.
+        secrets: what no message may show.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
         kept = sorted({secret for secret in secrets if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True)
         forms = [form for secret in kept for form in _forms(secret)]
         self._whole = re.compile("|".join(forms), re.IGNORECASE) if forms else None
+        keys = [form for secret in kept if len(secret) >= SHORTEST_KEY for form in _forms(secret)]
+        self._keys = re.compile("|".join(keys), re.IGNORECASE) if keys else None
         pieces = {secret[at : at + PIECE] for secret in kept for at in range(max(1, len(secret) - PIECE + 1))}
         self._pieces = re.compile("|".join(map(re.escape, sorted(pieces))), re.IGNORECASE) if pieces else None
 
     def holds(self, text: str) -> bool:
-        """Whether a secret is in a text."""
-        return self._whole is not None and self._whole.search(text) is not None
+        """Whether a key is in a text; placeholders do not count."""
+        return self._keys is not None and self._keys.search(text) is not None
 
     def clean(self, text: str) -> str:
         """A text without secrets, on one line of printable characters, cut to `SHOWN`."""
@@ -94,6 +98,8 @@ class Scrubber:
 def _forms(secret: str) -> Iterator[str]:
     """Patterns of one secret."""
     yield _BETWEEN.join(_character(c) for c in secret)
+    if len(secret) < SHORTEST_KEY:
+        return
     yield _BETWEEN.join(re.escape(c) for c in secret.encode().hex())
     for shift in range(3):
         # Inside a longer text the secret starts at any of three places in a group of three bytes; the characters that

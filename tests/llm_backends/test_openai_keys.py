@@ -9,7 +9,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable
@@ -72,9 +72,18 @@ def test_base64_of_any_key_at_any_place(key: str, pad: bytes) -> None:
 
 
 def test_other_words_stay() -> None:
-    scrubber = Scrubber([KEY, "EMPTY", ""])
-    text = "The model `m` does not exist, EMPTY or not"
+    scrubber = Scrubber([KEY, "abc", ""])
+    text = "The model `m` does not exist, abc or not"
     assert scrubber.clean(text) == text and not scrubber.holds(text)
+
+
+def test_placeholders_are_hidden_but_may_stand_in_an_answer() -> None:
+    scrubber = Scrubber(["EMPTY"])
+    assert scrubber.clean("Bearer EMPTY is wrong") == "Bearer [key] is wrong"
+    assert not scrubber.holds("an empty crate")
+
+
+def test_without_a_key_nothing_is_hidden() -> None:
     assert Scrubber([]).clean(KEY) == KEY
 
 
