@@ -58,8 +58,11 @@ def make_baseline(run: Path, out: Path, layers: Sequence[Path] = ()) -> int:
         raise UsageError(f"{run} is not what the same command would make now ({in_words(held)}): run it again")
     asked = list(questions(plan, llm))
     records = _complete(run, store.records, asked)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{out.name}.building-", dir=out.parent))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{out.name}.building-", dir=out.parent))
+    except OSError as error:
+        raise UsageError(f"a baseline needs a folder to be written in, {out.parent} is none ({error})") from error
     try:
         _export(run, asked, records, llm, layers, building / REPLIES)
         infeasible = {

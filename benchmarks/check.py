@@ -15,6 +15,7 @@ from rich.text import Text
 
 from benchmarks.config import RunConfig
 from benchmarks.context import ContextLimit
+from benchmarks.errors import UsageError
 from benchmarks.plan import make_plan
 from benchmarks.replay import Replies, replay
 from llm_backends.errors import BackendError
@@ -105,9 +106,16 @@ def print_check(checked: Checked, console: Console) -> None:
 
 
 def write_junit(checked: Checked, file: Path) -> None:
-    """Writes the check as JUnit XML, atomically."""
+    """Writes the check as JUnit XML, atomically.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
     text = junit_xml(checked.name, checked.baseline.cells, checked.drifts, checked.seconds)
-    write_text_atomic(file.parent, file.name, text)
+    try:
+        write_text_atomic(file.parent, file.name, text)
+    except OSError as error:
+        raise UsageError(f"--junit needs a file that can be written, {file} is none ({error})") from error
 
 
 def _print_diffs(drifts: Sequence[Drift], console: Console) -> None:

@@ -98,6 +98,11 @@ class QuestionLine(Frozen):
         return (self.task, self.setting, self.sample, self.tokenizer, self.layers, self.scoring)
 
     @property
+    def asked(self) -> tuple[str, str]:
+        """What the model was asked."""
+        return (self.request, self.prompt)
+
+    @property
     def outcome(self) -> tuple[object, ...]:
         """What the scorer made of the reply."""
         return (self.status, self.value, self.prediction, self.detail)

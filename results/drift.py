@@ -85,7 +85,7 @@ def _facts(old: BaselineFacts, new: BaselineFacts) -> Iterator[Drift]:
             yield Drift("model", name, short(old.llm.get(name)), short(new.llm.get(name)))
     if old.context_length != new.context_length:
         yield Drift("context length", "model", str(old.context_length), str(new.context_length))
-    moved = set()
+    moved: set[str] = set()
     manifests = {fact.task: fact for fact in new.manifests}
     for fact in old.manifests:
         other = manifests.pop(fact.task, None)
@@ -102,21 +102,27 @@ def _facts(old: BaselineFacts, new: BaselineFacts) -> Iterator[Drift]:
             yield Drift("manifest", fact.task, f"{fact.samples} samples, {fact.sha256[:12]}",
                         f"{other.samples} samples, {other.sha256[:12]}")  # fmt: skip
     for task, other in manifests.items():
+        moved.add(task)
         yield Drift("manifest", task, "not run", f"{other.samples} samples")
     yield from _named("tokenizer", {fact.name: fact.sha256[:12] for fact in old.tokenizers},
                       {fact.name: fact.sha256[:12] for fact in new.tokenizers})  # fmt: skip
-    rules = {(fact.task, fact.scoring): fact.outcomes for fact in new.scorers}
-    for scorer in old.scorers:
-        # The cases are made of a sample: where the samples are others, so are they.
-        if scorer.task not in moved and (scorer.task, scorer.scoring) in rules:
-            yield from _named("scorer", scorer.outcomes, rules[scorer.task, scorer.scoring],
-                              f"{scorer.scoring} of {scorer.task}, case: ")  # fmt: skip
+    # The cases are made of a sample: where the samples are others, so are they.
+    yield from _named("scorer", _cases(old, moved), _cases(new, moved))
 
 
-def _named(kind: str, old: Mapping[str, str], new: Mapping[str, str], prefix: str = "") -> Iterator[Drift]:
+def _cases(facts: BaselineFacts, moved: set[str]) -> dict[str, str]:
+    return {
+        f"{fact.scoring} of {fact.task}, case: {case}": outcome
+        for fact in facts.scorers
+        if fact.task not in moved
+        for case, outcome in fact.outcomes.items()
+    }
+
+
+def _named(kind: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Drift]:
     for name in dict.fromkeys([*old, *new]):
         if old.get(name) != new.get(name):
-            yield Drift(kind, prefix + name, one_line(old.get(name, "none")), one_line(new.get(name, "none")))
+            yield Drift(kind, name, one_line(old.get(name, "none")), one_line(new.get(name, "none")))
 
 
 def _questions(recorded: Baseline, now: Replayed) -> Iterator[Drift]:
@@ -126,9 +132,9 @@ def _questions(recorded: Baseline, now: Replayed) -> Iterator[Drift]:
     gone = [line for line in recorded.questions if line.place not in found]
 
     yield from _replies(recorded.questions, now)
-    yield from _requests([(old, line) for old, line in pairs if old.request != line.request], now.asked)
+    yield from _requests([(old, line) for old, line in pairs if old.asked != line.asked], now.asked)
     # Only where question and reply are as they were is another outcome the scorer's doing.
-    same = [(old, line) for old, line in pairs if (old.request, old.reply) == (line.request, line.reply)]
+    same = [(old, line) for old, line in pairs if (old.asked, old.reply) == (line.asked, line.reply)]
     yield from _outcomes([(old, line) for old, line in same if old.outcome != line.outcome])
     for cell, lines in _by_cell(gone).items():
         yield Drift("record", cell, lines[0].sample, "not asked", len(lines))

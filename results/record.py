@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -64,15 +65,16 @@ class CellKey(Frozen):
     def record_id(self, sample: str) -> str:
         """Id of this cell's record of `sample`; known before the LLM is asked, so a resumed run can skip it."""
         # The text of {"cell": ..., "sample": ...}, put together: a cell is the same for all of its samples.
-        cell = _cell_json(tuple(getattr(self, name) for name in CELL_FIELDS))
+        cell = _cell_json(_cell_values(self))
         return hashlib.sha256(f'{{"cell":{cell},"sample":{_encode(sample)}}}'.encode("ascii")).hexdigest()
 
     def key(self) -> dict[str, Any]:
         """The cell's own fields, also of a subclass that has more."""
-        return {name: getattr(self, name) for name in CellKey.model_fields}
+        return dict(zip(CELL_FIELDS, _cell_values(self), strict=True))
 
 
 CELL_FIELDS = tuple(CellKey.model_fields)
+_cell_values = attrgetter(*CELL_FIELDS)
 
 
 @lru_cache(maxsize=1024)

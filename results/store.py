@@ -177,7 +177,10 @@ class RunStore:
     def _begin(cls, folder: Path, config: dict[str, Any]) -> Self:
         held = {"format": FORMAT, "sha256": sha256_of(config), "config": config}
         store = cls(folder, config, (), ())
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordError(f"a run needs a folder, {folder} cannot be one ({error}): pass another --out") from error
         store._hold()
         write_text_atomic(folder, RUN, json.dumps(held, indent=2, sort_keys=True, allow_nan=False) + "\n")
         return store

@@ -71,11 +71,16 @@ def test_nothing_drifts_from_itself(recorded):
         (other(seed=7), "seed", "t", "0", "7"),
         (other(data_sha256="7" * 64), "data", "t on d", "1" * 12, "7" * 12),
         (other(), "manifest", "t", "2 samples, 222222222222", "2 samples, 888888888888"),
+        ({"scorers": ()}, "scorer", "exact of t, case: nothing", "empty", "none"),
         ({"scorers": (WRONG,)}, "scorer", "exact of t, case: the answer", "scored 1.0 'lion'", "scored 0.0 'lion'"),
     ],
 )  # fmt: skip
 def test_each_fact_names_itself_alone(recorded, changes, kind, where, old, new):
-    assert find_drifts(recorded, facts(recorded, **changes)) == [Drift(kind, where, old, new)]
+    found = find_drifts(recorded, facts(recorded, **changes))
+    assert found[-1] == Drift(kind, where, old, new) and {drift.kind for drift in found} == {kind}
+    assert len(found) == (2 if changes == {"scorers": ()} else 1)
+    # What is new is told, too.
+    assert find_drifts(facts(recorded, **changes).baseline, now(recorded))
 
 
 def test_cases_of_a_scorer_are_not_compared_where_their_sample_is_another(recorded):
@@ -91,6 +96,8 @@ def test_another_request_is_a_prompt_or_a_parameter(recorded):
     assert drift.diff.splitlines()[3:] == [" Input: b", "-Output:", "+Answer:"]
     (drift,) = find_drifts(recorded, asking(recorded, line(0), changed.model_copy(update={"prompt": "prompt1"})))
     assert drift.kind == "request"
+    (drift,) = find_drifts(recorded, asking(recorded, line(0), line(1, prompt="edited in the baseline")))
+    assert drift.kind == "prompt"
     (drift,) = find_drifts(recorded, asking(recorded, line(0), changed, asked={"key9": "Input: b"}))
     assert "-(its reply, and with it its text, is gone)" in drift.diff and "+Input: b" in drift.diff
 

@@ -99,6 +99,14 @@ def test_records_without_a_run_file_are_not_overwritten(tmp_path):
     assert (tmp_path / "records.jsonl").read_text() == "precious"
 
 
+def test_a_file_is_no_place_for_a_run(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    for folder in (tmp_path / "notes", tmp_path / "notes" / "run"):
+        with pytest.raises(RecordError, match="pass another --out"):
+            RunStore.create(folder, CONFIG)
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
 def test_an_edited_configuration_is_noticed(tmp_path):
     RunStore.create(tmp_path, CONFIG, resume=False)
     held = json.loads((tmp_path / "run.json").read_text())
