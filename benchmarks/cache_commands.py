@@ -24,13 +24,14 @@ def cache_stats(json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
       python -m benchmarks cache stats --json
     """
+    from contextlib import closing
     from dataclasses import asdict
 
     from benchmarks.replies import reply_store
     from llm_backends.cache_care import cache_stats
 
-    store = reply_store()
-    found = cache_stats(store)
+    with closing(reply_store()) as store:
+        found = cache_stats(store)
     if json:
         import json as plain
 
@@ -158,6 +159,7 @@ def cache_prune(
 
       python -m benchmarks cache prune --model SmolLM2-135M-Instruct --older-than 90 --dry-run
     """
+    from contextlib import closing
     from datetime import timedelta
 
     from benchmarks.errors import UsageError
@@ -167,8 +169,8 @@ def cache_prune(
     if model is None and older_than is None and not bad:
         raise UsageError("cache prune needs to know what: --model, --older-than or --bad")
     age = None if older_than is None else timedelta(days=older_than)
-    store = reply_store()
-    gone = prune_cache(store, model=model, older_than=age, bad=bad, dry_run=dry_run)
+    with closing(reply_store()) as store:
+        gone = prune_cache(store, model=model, older_than=age, bad=bad, dry_run=dry_run)
     verb = "would be removed" if dry_run else "removed"
     typer.echo(f"{store.path}: {gone.entries:,} replies {verb}")
     for name, count in gone.models.items():
@@ -187,7 +189,10 @@ def cache_why(
 
     Example: python -m benchmarks cache why runs/demo 3f9a2c
     """
+    from contextlib import closing
+
     from benchmarks.cache_why import explain_record
     from benchmarks.replies import reply_layers, reply_store
 
-    typer.echo(explain_record(folder, record, [reply_store(), *reply_layers(replies or ())]))
+    with closing(reply_store()) as store:
+        typer.echo(explain_record(folder, record, [store, *reply_layers(replies or ())]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def export_run(folder: Path, file: Path, layers: Sequence[ReplySource] = ()) -> 
             keys += [key_of(text) for text in key_texts(*asked)]
     if not keys:
         raise UsageError(f"no reply to a prompt of {folder} is stored: run it once with --live")
-    return export([reply_store(), *layers, *committed_replies()], file, keys)
+    with closing(reply_store()) as own:
+        return export([own, *layers, *committed_replies()], file, keys)
 
 
 def export_all(file: Path, *, skip_bad: bool = False) -> tuple[int, int]:
@@ -102,18 +104,18 @@ def export_all(file: Path, *, skip_bad: bool = False) -> tuple[int, int]:
         UsageError: nothing is stored.
         CacheCorrupt: a reply is damaged and `skip_bad` is False.
     """
-    store = reply_store()
     entries, bad = [], 0
-    for key in store.keys():  # noqa: SIM118 (a method of the store, which is no mapping)
-        try:
-            entry = store.entry(key)
-        except CacheCorrupt:
-            if not skip_bad:
-                raise
-            bad += 1
-            continue
-        if entry is not None:
-            entries.append(entry)
+    with closing(reply_store()) as store:
+        for key in store.keys():  # noqa: SIM118 (a method of the store, which is no mapping)
+            try:
+                entry = store.entry(key)
+            except CacheCorrupt:
+                if not skip_bad:
+                    raise
+                bad += 1
+                continue
+            if entry is not None:
+                entries.append(entry)
     if not entries:
         raise UsageError(f"{store.path} holds no replies: run something first")
     return write_lines(file, entries), bad
@@ -126,25 +128,26 @@ def import_files(files: Sequence[Path], into: Path | None, conflicts: Conflicts)
         CacheCorrupt: a reply is damaged or differs from one that is there; nothing is imported.
         BackendInputError, BackendUnavailable: a file cannot be used.
     """
-    store = reply_store()
-    if into is None and store.path.exists() and any(path.exists() and path.samefile(store.path) for path in files):
+    own = reply_store().path
+    if into is None and own.exists() and any(path.exists() and path.samefile(own) for path in files):
         if len(files) > 1:
-            raise UsageError(f"{store.path} is the store itself: import it alone, then the others")
-        count = migrate(store.path)
+            raise UsageError(f"{own} is the store itself: import it alone, then the others")
+        count = migrate(own)
         return [
-            f"{store.path}: {count:,} replies of an earlier version, all kept",
-            f"the file as it was: {store.path}.layout-1 (no longer needed)",
+            f"{own}: {count:,} replies of an earlier version, all kept",
+            f"the file as it was: {own}.layout-1 (no longer needed)",
         ]
     read = [(path, read_file(path)) for path in files]
     entries = [entry for _, some in read for entry in some]
     if into is None:
-        done, target = import_into_cache(store, entries, conflicts), store.path
+        with closing(reply_store()) as store:
+            done = import_into_cache(store, entries, conflicts)
     else:
-        done, target = import_into_lines(into, entries, conflicts), into
+        done = import_into_lines(into, entries, conflicts)
     lines = [f"{path}: {len(some):,} replies read" for path, some in read]
     verb = "replaced" if conflicts == "replace" else "kept as they were"
     more = f", {done.differing:,} differing ones {verb}" if done.differing else ""
-    return [*lines, f"{target}: {done.new:,} new, {done.same:,} known{more}"]
+    return [*lines, f"{into or own}: {done.new:,} new, {done.same:,} known{more}"]
 
 
 def own_files() -> list[Path]:

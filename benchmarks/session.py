@@ -98,7 +98,8 @@ def run_benchmark(options: RunOptions) -> Path:
         _stay_offline()
     inner = open_backend(config.llm, dtype=config.dtype, device=options.device, server=options.server)
     check_scorings(config, inner)
-    backend = CachedBackend(lambda: inner, inner.identity, reply_store(), layers, options.mode)
+    replies = reply_store()
+    backend = CachedBackend(lambda: inner, inner.identity, replies, layers, options.mode)
     context = ContextLimit(inner, config.context_length)
     store = _open_store(options, plan, plan.run_config(inner.identity, context.limit), console)
     for job in plan.jobs:
@@ -115,6 +116,7 @@ def run_benchmark(options: RunOptions) -> Path:
 
             Runner(plan, backend, store, advance, context).run()
     finally:
+        replies.close()
         if isinstance(inner, Closes):
             inner.close()
         spending.save()

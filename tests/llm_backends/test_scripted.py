@@ -82,3 +82,14 @@ def test_files_that_are_no_scripts(tmp_path: Path, content: str, message: str) -
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="readable JSON"):
         open_scripted(str(tmp_path / "none.json"), "float32")
+
+
+def test_several_samples_come_one_after_the_other() -> None:
+    model = ScriptedBackend(Script(completions={"Q": ("a", "b")}, default="c"))
+    hot = ASK.model_copy(update={"temperature": 1.0, "n": 3})
+    replies = model.complete([hot, hot.model_copy(update={"prompt": "Z"})])
+    assert [[choice.text for choice in reply.choices] for reply in replies] == [["a", "b", "a"], ["c", "c", "c"]]
+    with pytest.raises(BackendInputError, match="temperature above 0"):
+        model.complete([ASK.model_copy(update={"n": 2})])
+    with pytest.raises(BackendInputError, match="token ids"):
+        model.complete([ASK.model_copy(update={"prompt": (1, 2)})])
