@@ -18,6 +18,7 @@ import spae.tokenizers.registry
 import spae.training.recipes
 import tasks.registry
 import tasks.settings
+from benchmarks.cache_commands import cache
 from benchmarks.cli import app
 from results.record import CellKey, Record
 
@@ -57,12 +58,30 @@ def test_setting_ids_are_the_papers() -> None:
             id="run",
         ),
         pytest.param("report", {"folder", "format"}, id="report"),
+        pytest.param("baseline", {"run", "out", "replies"}, id="baseline"),
+        pytest.param("check", {"folder", "junit"}, id="check"),
         pytest.param("round_trip", {"llm", "vocabulary", "json"}, id="round-trip"),
     ],
 )
 def test_options(command: str, expected: set[str]) -> None:
     found = {one.callback.__name__: one.callback for one in app.registered_commands if one.callback is not None}
     assert set(inspect.signature(found[command]).parameters) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        pytest.param("cache_stats", {"json"}, id="stats"),
+        pytest.param("cache_export", {"paths", "all", "skip_bad", "replies"}, id="export"),
+        pytest.param("cache_import", {"files", "into", "keep", "replace"}, id="import"),
+        pytest.param("cache_verify", {"files"}, id="verify"),
+        pytest.param("cache_prune", {"model", "older_than", "bad", "dry_run"}, id="prune"),
+        pytest.param("cache_why", {"folder", "record", "replies"}, id="why"),
+    ],
+)
+def test_options_of_the_cache_commands(command: str, expected: set[str]) -> None:
+    found = {one.callback.__name__: one.callback for one in cache.registered_commands if one.callback is not None}
+    assert set(inspect.signature(found[command]).parameters) == expected and len(found) == 6
 
 
 def test_entry_point_groups() -> None:
