@@ -79,7 +79,7 @@ def test_a_stopped_run_continues_to_the_same_records(
 ) -> None:
     have = 0
     for _ in range(2):
-        running = start(0.03)
+        running = start(0.1)
         wait_for_records(running, have)
         os.kill(running.pid, how)
         _, err = running.communicate(timeout=60)
