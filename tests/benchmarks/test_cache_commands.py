@@ -172,7 +172,7 @@ def test_an_old_store_ends_a_run_with_the_one_command_that_migrates_it(
 
 def test_verify_names_each_damaged_reply_and_prune_removes_it(ran: Command, command: Command) -> None:
     assert command("cache", "verify")[0] == 0
-    damage("lion\\\\n")
+    damage(' lion\\n"')
     code, out, _ = command("cache", "verify")
     assert code == 1 and "its checksum differs" in out and "For each of the following" in out and "1 damaged" in out
     code, _, err = ran("again", "--cache-only")
@@ -266,10 +266,11 @@ def test_cache_only_opens_no_socket(ran: Command, monkeypatch: pytest.MonkeyPatc
 
 NO_SOCKET = """
 import socket, sys
-def refuse(*arguments, **options):
-    print("SOCKET", file=sys.stderr)
-    raise OSError("a socket was opened")
-socket.socket = socket.create_connection = socket.getaddrinfo = refuse
+class Refusing(socket.socket):
+    def __init__(self, *arguments, **options):
+        print("SOCKET", file=sys.stderr)
+        raise OSError("a socket was opened")
+socket.socket = Refusing
 from benchmarks.cli import run_command_line
 run_command_line()
 """
