@@ -18,7 +18,7 @@ from torch import Tensor
 from spae.cache_folder import atomic_path
 from spae.errors import UnknownName, WeightsError
 from spae.networks import build_autoencoder
-from spae.networks.latent_norm import EmbeddingScale, LatentNorm
+from spae.networks.latent_norm import LatentNorm
 from spae.pyramid import Pyramid
 from spae.quantizers import StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.model import TokenizerModel
@@ -51,17 +51,9 @@ def model_config(recipe: dict[str, Any], vocabulary: LexicalVocabulary) -> dict[
 
 
 def build_model(
-    config: dict[str, Any],
-    vocabulary: LexicalVocabulary,
-    search: torch.dtype = torch.float32,
-    latent_norm: LatentNorm | None = None,
+    config: dict[str, Any], vocabulary: LexicalVocabulary, search: torch.dtype = torch.float32
 ) -> TokenizerModel:
-    """A model with random weights.
-
-    Args:
-        search: arithmetic of a frozen codebook's search.
-        latent_norm: for training; a trained model is built without one.
-    """
+    """A model with random weights; `search` is the arithmetic of a frozen codebook's search."""
     pyramid = Pyramid.preset(config["pyramid"])
     if config["quantizer"] == "saq":
         quantizer: StreamingAverageQuantizer | VectorQuantizer = StreamingAverageQuantizer(
@@ -71,8 +63,8 @@ def build_model(
     else:
         width = config["width"]
         quantizer = VectorQuantizer(config["entries"], width, Pyramid((pyramid.grid,)))
-    scale = EmbeddingScale(vocabulary.embeddings) if config["latent_spread"] else None
-    return TokenizerModel(build_autoencoder(config["network"], width), quantizer, scale, latent_norm)
+    latent_norm = LatentNorm(vocabulary.embeddings, config["latent_spread"]) if config["latent_spread"] else None
+    return TokenizerModel(build_autoencoder(config["network"], width), quantizer, latent_norm)
 
 
 def load_config(folder: Path) -> dict[str, Any]:

@@ -11,11 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Control points a side of the field that bends pictures.
-BEND = 4
 
-
-def augment(pictures: Tensor, size: int, generator: torch.Generator, strength: float, bend: float = 0.0) -> Tensor:
+def augment(pictures: Tensor, size: int, generator: torch.Generator, strength: float) -> Tensor:
     """Turned, scaled, moved, mirrored, recoloured and partly blurred pictures.
 
     Args:
@@ -23,7 +20,6 @@ def augment(pictures: Tensor, size: int, generator: torch.Generator, strength: f
         size: R.
         generator: the only source of chance.
         strength: 0 leaves all but the mirror out, 1 is the recipes' default.
-        bend: standard deviation of the moves of a smooth field, in half sides of the picture; 0 bends nothing.
 
     Returns: [B, 3, R, R] in [-1, 1].
     """
@@ -42,10 +38,6 @@ def augment(pictures: Tensor, size: int, generator: torch.Generator, strength: f
         torch.stack([sin * mirror, cos / aspect, uniform(-0.15, 0.15) * strength], 1),
     ]
     grid = F.affine_grid(torch.stack(rows, 1), [batch, 3, *pictures.shape[2:]], align_corners=False)
-    if bend:
-        # Styles differ in proportions more than in colours: a smooth random field moves parts against each other.
-        field = torch.randn(batch, 2, BEND, BEND, generator=generator) * bend
-        grid = grid + F.interpolate(field, pictures.shape[2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
     # White is 1: sampled as 0 after the shift, so that what comes in from outside is white.
     out = F.grid_sample(pictures - 1, grid, align_corners=False) + 1
     out = F.avg_pool2d(out, pictures.shape[-1] // size)

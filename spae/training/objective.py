@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spae.errors import InputError
 from spae.losses.appearance import commitment, decoder_input
 from spae.losses.semantic import Pool, dynamic_weight, semantic_loss
 from spae.quantizers import StreamingAverageQuantizer
@@ -32,22 +31,17 @@ class Objective:
     pools: tuple[Pool, ...]
 
     def __call__(
-        self, model: TokenizerModel, pictures: Tensor, labels: Tensor, step: int, generator: torch.Generator
+        self, model: TokenizerModel, pictures: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """The total to minimise, and every term by its name (raw, and the weight in use).
 
         Args:
             pictures: [B, 3, R, R] in [-1, 1].
             labels: [B] rows of the pools.
-            step: of the run, from 0; the first ones may train words alone.
             generator: chooses depths and positions.
         """
         recipe = self.recipe
         z = model.latents(pictures)
-        terms = {"z_norm": z.detach().norm(dim=-1).mean().item()}
-        if step < recipe.words_first:
-            total = self._semantic(model, z, labels, generator)
-            return total, terms | {"semantic": total.item(), "semantic_weight": 1.0, "total": total.item()}
         # The first part of the batch is drawn again; all of it is read for its words.
         drawn_part = z[: recipe.drawn]
         quantized = model.quantizer(drawn_part)
@@ -59,29 +53,27 @@ class Objective:
         used = torch.cat([ids.flatten() for ids in quantized.ids]).unique().numel()
         full = depths == len(quantized.embeddings)
         full_mse = F.mse_loss(redrawn[full], pictures[: recipe.drawn][full]).item() if full.any() else mse.item()
-        terms |= {
+        terms = {
             "mse_all_layers": full_mse,
             "words_used": float(used),
             "mse": mse.item(),
             "commitment": commit.item(),
+            "z_norm": z.detach().norm(dim=-1).mean().item(),
         }
-        if self.pools:
-            semantic = self._semantic(model, z, labels, generator)
+        if self.pools and isinstance(model.quantizer, StreamingAverageQuantizer):
+            targets: tuple[Tensor, ...] = quantized.targets[: len(self.pools)]
+            if len(z) > recipe.drawn:
+                rest = model.quantizer(z[recipe.drawn :], depth=len(self.pools)).targets
+                targets = tuple(torch.cat(pair) for pair in zip(targets, rest, strict=True))
+            semantic = semantic_loss(
+                targets, self.pools, labels, model.quantizer.table, recipe.semantic_positions, generator
+            )
             # Commitment stays out of the ratio: it grows with z and would feed the weight that makes z grow.
             weight = dynamic_weight(mse, semantic, recipe.weight_low, recipe.weight_high)
             total = total + recipe.alpha * weight * semantic
             terms |= {"semantic": semantic.item(), "semantic_weight": recipe.alpha * weight.item()}
         terms["total"] = total.item()
         return total, terms
-
-    def _semantic(self, model: TokenizerModel, z: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """The semantic loss of all pictures; the layers it needs are looked up, no others."""
-        if not isinstance(model.quantizer, StreamingAverageQuantizer):
-            raise InputError("a semantic loss needs words, which a learned codebook has none of: give no pools")
-        targets = model.quantizer(z, depth=len(self.pools)).targets
-        return semantic_loss(
-            targets, self.pools, labels, model.quantizer.table, self.recipe.semantic_positions, generator
-        )
 
     def _depths(self, pictures: int, depth: int, generator: torch.Generator) -> Tensor:
         """[pictures] layers to draw each from: all of them, for a share of the pictures fewer."""

@@ -33,16 +33,12 @@ class Recipe(BaseModel):
         ge=0,
         description="hold latents to so many times the frozen codebook's spread (LatentNorm); 0: free",
     )
-    latent_rank: int = Field(default=128, gt=0, description="directions of the codebook that latents are held to")
 
     thresholds: tuple[float, ...] = Field(
         default=(), description="rho_l of Eq. 4 for layers 1..D'; none: no semantic loss"
     )
     semantic_positions: int = Field(default=4, gt=0, description="positions of a layer scored in one step")
     alpha: float = Field(default=1.0, ge=0, description="factor of the semantic term in Eq. 9")
-    words_first: int = Field(
-        default=0, ge=0, description="steps at the start that train words alone: nothing is drawn, and w is 1"
-    )
     weight_low: float = Field(default=0.0, ge=0, description="least dynamic weight w")
     weight_high: float = Field(default=1.0, ge=0, description="greatest dynamic weight w")
     beta: float = Field(default=0.33, ge=0, description="factor of the commitment term in Eq. 8")
@@ -50,13 +46,6 @@ class Recipe(BaseModel):
         default=0.2, ge=0, lt=1, description="part of a batch decoded from its first layers only"
     )
     augment: float = Field(default=1.0, ge=0, description="strength of the random changes of the pictures")
-    bend: float = Field(default=0.0, ge=0, description="random bending of the pictures, in half sides")
-    blend: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="part of the pictures that train words alone which are mixed with another style of their concept",
-    )
 
     steps: int = Field(gt=0)
     batch: int = Field(default=64, gt=0)
@@ -84,10 +73,6 @@ class Recipe(BaseModel):
             raise ValueError(f"thresholds are for the first layers of {layers}, got {len(self.thresholds)} of them")
         if self.weight_low > self.weight_high:
             raise ValueError(f"weight_low must not exceed weight_high, got {self.weight_low} > {self.weight_high}")
-        if self.words_first >= self.steps:
-            raise ValueError(f"words_first must leave steps to draw in, got {self.words_first} of {self.steps}")
-        if self.words_first and not self.thresholds:
-            raise ValueError("without thresholds there are no words to train first: leave words_first at 0")
         return self
 
     @property

@@ -27,14 +27,13 @@ def picto_spae() -> Recipe:
     return Recipe(
         name="picto_spae",
         quantizer="saq",
-        latent_spread=3.0,
-        thresholds=(0.98, 0.9),
-        words_first=1200,
-        steps=3600,
-        batch=96,
+        latent_spread=2.0,
+        thresholds=(0.98, 0.95),
+        weight_low=0.4,
+        weight_high=1.0,
+        steps=2400,
+        batch=64,
         drawn=32,
-        bend=0.06,
-        blend=0.5,
         learning_rate=1.5e-3,
     )
 

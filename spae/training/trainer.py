@@ -23,10 +23,9 @@ from spae.cache_folder import atomic_path
 from spae.data.pictograms import Pictograms
 from spae.errors import TrainingError
 from spae.losses.semantic import Pool
-from spae.networks.latent_norm import LatentNorm, latent_basis
 from spae.semantics.label_text import candidate_pool
 from spae.tokenizers.build import build_model, model_config, save_model
-from spae.tokenizers.model import TokenizerModel, folded
+from spae.tokenizers.model import TokenizerModel
 from spae.training.checkpoint import (
     load_checkpoint,
     optimizer_tensors,
@@ -98,12 +97,10 @@ class Trainer:
             raise TrainingError(f"training takes one process for now, got {accelerator.num_processes}: launch one")
         vocabulary = open_vocabulary(recipe.vocabulary)
         config = model_config(recipe.model_dump(), vocabulary)
-        batches = open_pictograms(recipe)
+        batches = open_pictograms(recipe.batch, recipe.size, recipe.seed, recipe.augment)
         scores = label_scores(batches.pictograms, vocabulary.words) if recipe.quantizer == "saq" else torch.empty(0)
-        pools = _pools(recipe, scores, accelerator.device)
-        norm = _norm(recipe, pools, vocabulary.embeddings)
-        state = self._begin(accelerator, build_model(config, vocabulary, _search(recipe), norm), resume)
-        objective = Objective(recipe, pools)
+        state = self._begin(accelerator, build_model(config, vocabulary, _search(recipe)), resume)
+        objective = Objective(recipe, _pools(recipe, scores, accelerator.device))
         write_json(self.folder / "recipe.json", recipe.model_dump(mode="json"))
         self._trim_log(state.step)
         final: dict[str, float] = {}
@@ -111,7 +108,7 @@ class Trainer:
             bar = progress.add_task(recipe.name, total=recipe.steps, completed=state.step, note="")
             while state.step < recipe.steps:
                 terms = self._step(state, objective, batches)
-                progress.update(bar, completed=state.step, note=_note(terms))
+                progress.update(bar, completed=state.step, note=f"mse {terms['mse']:.3f} total {terms['total']:.3f}")
                 last = state.step == recipe.steps
                 if state.step % LOG_EVERY == 0 or last:
                     self._log(writer, state.step, {f"train/{name}": value for name, value in terms.items()})
@@ -120,7 +117,7 @@ class Trainer:
                     self._log(writer, state.step, final)
                 if state.step % recipe.checkpoint_every == 0 or last:
                     save_checkpoint(self.folder, state.step, recipe.fingerprint, state.groups())
-        save_model(self.folder, folded(state.model, state.average), config)
+        save_model(self.folder, state.average, config)
         return final or self._evaluate(state, config, vocabulary, batches.pictograms, scores)
 
     def _begin(self, accelerator: Accelerator, model: TokenizerModel, resume: bool) -> State:
@@ -150,7 +147,7 @@ class Trainer:
         pictures, labels = batches.at(step, generator)
         with accelerator.autocast():
             total, terms = objective(
-                state.model, pictures.to(accelerator.device), labels.to(accelerator.device), step, generator
+                state.model, pictures.to(accelerator.device), labels.to(accelerator.device), generator
             )
         if not math.isfinite(terms["total"]):
             raise TrainingError(
@@ -178,7 +175,7 @@ class Trainer:
         scores: Tensor,
     ) -> dict[str, float]:
         model = build_model(config, vocabulary)
-        model.load_state_dict(folded(state.model, state.average))
+        model.load_state_dict(state.average)
         return held_out_scores(model.eval(), pictograms, self.recipe.size, scores)
 
     def _trim_log(self, start: int) -> None:
@@ -216,17 +213,3 @@ def _search(recipe: Recipe) -> torch.dtype:
 def _pools(recipe: Recipe, scores: Tensor, device: torch.device) -> tuple[Pool, ...]:
     pools = [candidate_pool(scores, threshold) for threshold in recipe.thresholds]
     return tuple(Pool(candidates.to(device), weights.to(device)) for candidates, weights in pools)
-
-
-def _norm(recipe: Recipe, pools: tuple[Pool, ...], codebook: Tensor) -> LatentNorm | None:
-    """The norm of a recipe with a `latent_spread`: in the main directions of the words it is to say, or of all."""
-    if not recipe.latent_spread:
-        return None
-    wanted = [pool.candidates[pool.weights > 0].cpu() for pool in pools]
-    words = torch.cat(wanted).unique() if wanted else torch.arange(len(codebook))
-    return LatentNorm(codebook, latent_basis(codebook, words, recipe.latent_rank), recipe.latent_spread)
-
-
-def _note(terms: dict[str, float]) -> str:
-    """The terms worth watching, where a step has them."""
-    return " ".join(f"{name} {terms[name]:.3f}" for name in ("mse", "semantic", "total") if name in terms)

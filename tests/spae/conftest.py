@@ -11,9 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spae.networks.latent_norm import LatentNorm, latent_basis
 from spae.tokenizers.build import build_model, model_config
-from spae.tokenizers.model import TokenizerModel, folded
+from spae.tokenizers.model import TokenizerModel
 from spae.training.checkpoint import write_json
 from spae.training.recipe import Recipe
 from spae.vocabulary import VOCABULARIES, LexicalVocabulary
@@ -71,19 +70,15 @@ def save_model(
         folder.mkdir(parents=True, exist_ok=True)
         config = model_config(tiny_recipe(**fields).model_dump(), vocabulary)
         torch.manual_seed(3)
-        norm = None
-        if fields.get("latent_spread"):
-            basis = latent_basis(vocabulary.embeddings, torch.arange(len(vocabulary.words)), 16)
-            norm = LatentNorm(vocabulary.embeddings, basis, fields["latent_spread"], momentum=1.0)
-        model = build_model(config, vocabulary, latent_norm=norm)
-        if norm is not None:
+        model = build_model(config, vocabulary)
+        # Half precision is what is stored, so the model held in memory has it too.
+        model.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
+        if model.latent_norm is not None:
             pictures = torch.from_numpy(picture_batch).permute(0, 3, 1, 2).float() / 127.5 - 1
             with torch.no_grad():
-                model.latents(pictures)
-        # Half precision is what is stored, so the model held in memory has it too.
-        halves = {name: value.half().float() for name, value in folded(model, model.state_dict()).items()}
-        model = build_model(config, vocabulary)
-        model.load_state_dict(halves)
+                latents = model.autoencoder.encode(pictures).flatten(0, 1)
+            model.latent_norm.get_buffer("running_mean").copy_(latents.mean(0).half())
+            model.latent_norm.get_buffer("running_var").copy_(latents.var(0))
         save_file(
             {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors"
         )

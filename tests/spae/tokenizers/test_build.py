@@ -28,8 +28,7 @@ def test_a_saved_model_comes_back_the_same(tmp_path, tiny, save_model, fields, q
     loaded = load_model(tmp_path)
     assert load_config(tmp_path) == config
     assert isinstance(loaded.quantizer, quantizer) and loaded.quantizer.pyramid.depth == layers
-    assert (loaded.scale is not None) == ("latent_spread" in fields)
-    assert loaded.latent_norm is None and not loaded.training
+    assert (loaded.latent_norm is not None) == ("latent_spread" in fields) and not loaded.training
     pictures = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         assert loaded.latents(pictures).equal(saved.latents(pictures))

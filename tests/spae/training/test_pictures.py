@@ -12,20 +12,19 @@ import torch
 from spae.data.pictograms import HELD_OUT_STYLE, load_pictograms
 from spae.training import pictures as module
 from spae.training.pictures import PictogramBatches, held_out_pictures, open_pictograms, shrink, to_tensor
-from spae.training.recipes import get_recipe
 
 TRAIN_ROWS = [0, 2, 3, 5, 6, 8, 9, 11]
 
 
 @pytest.fixture
-def rows_seen(monkeypatch, few_pictograms, recipe_of):
+def rows_seen(monkeypatch, few_pictograms):
     """Gives the rows of each step: pictures carry their row number instead of a drawing."""
     numbers = np.arange(15, dtype=np.uint8)[:, None, None, None]
     numbered = replace(few_pictograms, pixels=np.repeat(np.repeat(np.repeat(numbers, 64, 1), 64, 2), 3, 3))
-    monkeypatch.setattr(module, "augment", lambda pictures, size, generator, strength, bend: pictures)
+    monkeypatch.setattr(module, "augment", lambda pictures, size, generator, strength: pictures)
 
     def rows(step: int, batch: int, seed: int = 0) -> list[int]:
-        batches = PictogramBatches(numbered, recipe_of(batch=batch, seed=seed))
+        batches = PictogramBatches(numbered, batch, 32, seed, 1.0)
         pictures, labels = batches.at(step, torch.Generator())
         found = ((pictures[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
         assert labels.tolist() == [row // 3 for row in found], "labels go with their pictures"
@@ -49,41 +48,22 @@ def test_batches_depend_on_seed_and_step_alone(rows_seen):
     assert [rows_seen(step, 3, seed=1) for step in range(6)] != forwards
 
 
-def test_pictures_repeat_with_their_generator(few_pictograms, recipe_of):
-    batches = PictogramBatches(few_pictograms, recipe_of(batch=4, blend=1.0, bend=0.1))
+def test_pictures_repeat_with_their_generator(few_pictograms):
+    batches = PictogramBatches(few_pictograms, 4, 32, 0, 1.0)
     some = [batches.at(2, torch.Generator().manual_seed(seed))[0] for seed in (5, 5, 6)]
     assert some[0].shape == (4, 3, 32, 32) and some[0].equal(some[1]) and not some[0].equal(some[2])
-
-
-def test_blending_mixes_styles_of_one_concept_in_pictures_that_are_not_drawn(monkeypatch, few_pictograms, recipe_of):
-    """Every style of every concept is one flat gray, so that a blend can be read off its value."""
-    gray = np.zeros((15, 1, 1, 1), np.uint8) + np.arange(15, dtype=np.uint8)[:, None, None, None] * 10
-    flat = replace(few_pictograms, pixels=np.broadcast_to(gray, (15, 64, 64, 3)).copy())
-    monkeypatch.setattr(module, "augment", lambda pictures, size, generator, strength, bend: pictures)
-    batches = PictogramBatches(flat, recipe_of(batch=8, drawn=3, blend=1.0, words_first=1, thresholds=(0.9,)))
-    plain = PictogramBatches(flat, recipe_of(batch=8))
-    for step, alone in ((0, 0), (1, 3)):
-        mixed, labels = batches.at(step, torch.Generator().manual_seed(7))
-        whole, _ = plain.at(step, torch.Generator().manual_seed(7))
-        values = (mixed[:, 0, 0, 0] + 1) * 127.5
-        assert mixed[:alone].equal(whole[:alone])
-        for value, label in zip(values[alone:].tolist(), labels[alone:].tolist(), strict=True):
-            first, last = label * 30, label * 30 + 20  # the middle row of three is the held-out style
-            assert first - 1e-3 <= value <= last + 1e-3
-        assert not mixed[alone:].equal(whole[alone:])
 
 
 def test_nothing_held_out_is_trained_on():
     """On the real set: no row of the held-out style, none of a held-out concept."""
     pictograms = load_pictograms()
-    batches = open_pictograms(get_recipe("picto_spae"))
+    batches = open_pictograms(64, 32, 0, 1.0)
     seen = Counter(batches._order(3, pictograms.train_rows()).tolist())
     assert max(seen.values()) == 1
     styles = {pictograms.styles[pictograms.style[row]] for row in seen}
     assert HELD_OUT_STYLE not in styles and len(styles) == len(pictograms.styles) - 1
     trained = {int(pictograms.concept[row]) for row in seen}
     assert {i for i, concept in enumerate(pictograms.concepts) if not concept.held_out} == trained
-    assert {row for rows in batches._styles.values() for row in rows.tolist()} == set(seen), "nor blended with"
 
 
 def test_held_out_pictures_are_of_the_held_out_style(few_pictograms):

@@ -35,7 +35,6 @@ def test_settings_change_fields_and_the_hash(recipe_of):
         ("prefix_share=1", "prefix_share"),
         ("ema=1", "ema"),
         ("weight_low=2", "weight_low must not exceed weight_high"),
-        ("words_first=4000", "words_first must leave steps to draw in"),
         ("betas=0.9", "betas"),
     ],
 )
