@@ -1,21 +1,90 @@
 """The convolutional encoder and decoder of MaskGIT / MAGVIT, as SPAE uses them (appendix B.1).
 
-B batch, H W pixels, h w latent grid, c latent width.
+B batch, T frames, H W pixels, h w latent grid, c latent width.
 GroupNorm, swish, ResBlocks without biases, 1x1 shortcuts, average-pool down, nearest + conv up,
 no attention; `blocks` ResBlocks a scale and two more at the bottleneck, on each side.
+Pictures are [B, 3, H, W] and clips [B, 3, T, H, W]: the layers are the same, their operations differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spae.errors import ShapeError, UnknownName
+from spae.errors import ShapeError
 
 # 32 groups as in the published code; a layer narrower than 32 takes one group a channel.
 GROUPS = 32
+
+
+class ClipConv(nn.Conv3d):
+    """A convolution over clips, zeros around each frame and the end frames repeated before and after the clip.
+
+    With zeros there too, a still clip would not stay still: kernels spread over time ("average"
+    inflation) would dim its ends, and GroupNorm, whose statistics are the clip's, all the rest.
+
+    Args:
+        kernel: odd side of the kernel, the same in time.
+        padding: zeros on each side of a frame, and frames repeated at each end.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, padding: int = 0, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel, padding=(0, padding, padding), bias=bias)
+        self.ends = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.ends:
+            # Not F.pad: the gradient of its "replicate" adds in no fixed order on a GPU.
+            x = torch.cat([x[:, :, :1]] * self.ends + [x] + [x[:, :, -1:]] * self.ends, 2)
+        return super().forward(x)
+
+
+@dataclass(frozen=True)
+class Ops:
+    """What the layers are made of for one kind of input.
+
+    Attributes:
+        axes: names of the axes after batch and channels.
+        conv: takes (inputs, outputs, kernel, padding=, bias=).
+        pool: average pooling, takes its window.
+    """
+
+    axes: tuple[str, ...]
+    conv: Callable[..., nn.Module]
+    pool: Callable[..., nn.Module]
+
+
+PICTURES = Ops(("H", "W"), nn.Conv2d, nn.AvgPool2d)
+CLIPS = Ops(("T", "H", "W"), ClipConv, nn.AvgPool3d)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The shape of a network.
+
+    Attributes:
+        filters: base filters.
+        multipliers: filters of each scale over the base, from pixels to latents.
+        strides: how far each scale but the last pools each axis; (2, 2) pools a picture to half its sides.
+        blocks: ResBlocks a scale.
+    """
+
+    filters: int
+    multipliers: tuple[int, ...]
+    strides: tuple[tuple[int, ...], ...]
+    blocks: int = 2
+
+    def __post_init__(self) -> None:
+        if len(self.strides) != len(self.multipliers) - 1:
+            raise ShapeError(
+                f"every scale but the last pools: {len(self.multipliers)} multipliers need "
+                f"{len(self.multipliers) - 1} strides, got {len(self.strides)}"
+            )
 
 
 def norm(channels: int) -> nn.GroupNorm:
@@ -23,15 +92,15 @@ def norm(channels: int) -> nn.GroupNorm:
 
 
 class ResBlock(nn.Module):
-    """Two normalised 3x3 convolutions beside a shortcut. [B, in, h, w] -> [B, out, h, w]."""
+    """Two normalised convolutions of side 3 beside a shortcut. [B, in, ...] -> [B, out, ...]."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, ops: Ops = PICTURES) -> None:
         super().__init__()
         self.norm1 = norm(inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.conv1 = ops.conv(inputs, outputs, 3, padding=1, bias=False)
         self.norm2 = norm(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
+        self.conv2 = ops.conv(outputs, outputs, 3, padding=1, bias=False)
+        self.shortcut = ops.conv(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.conv1(F.silu(self.norm1(x)))
@@ -39,100 +108,110 @@ class ResBlock(nn.Module):
         return self.shortcut(x) + inner
 
 
-class Encoder(nn.Module):
-    """Pictures to latents.
+class Layered(nn.Module):
+    """Half of an autoencoder: a row of layers.
+
+    Attributes:
+        layers: an encoder's last one is the linear map to c channels, which a norm of latents folds into.
+    """
+
+    layers: nn.Sequential
+
+
+class Encoder(Layered):
+    """Pictures or clips to latents.
 
     Args:
         width: c, the codebook's width.
-        filters: base filters.
-        multipliers: filters of each scale over the base; each scale but the last halves the side.
-        blocks: ResBlocks a scale.
+        plan: filters and strides.
+        ops: of pictures or of clips.
     """
 
-    def __init__(self, width: int, filters: int, multipliers: Sequence[int], blocks: int = 2) -> None:
+    def __init__(self, width: int, plan: Plan, ops: Ops = PICTURES) -> None:
         super().__init__()
-        self.factor = 2 ** (len(multipliers) - 1)
-        layers: list[nn.Module] = [nn.Conv2d(3, filters, 3, padding=1, bias=False)]
-        channels = filters
-        for scale, multiplier in enumerate(multipliers):
-            for _ in range(blocks):
-                layers.append(ResBlock(channels, filters * multiplier))
-                channels = filters * multiplier
-            if scale < len(multipliers) - 1:
-                layers.append(nn.AvgPool2d(2))
-        layers += [ResBlock(channels, channels) for _ in range(2)]
-        layers += [norm(channels), nn.SiLU(), nn.Conv2d(channels, width, 1)]
+        self.axes = ops.axes
+        self.factors = tuple(math.prod(stride[axis] for stride in plan.strides) for axis in range(len(ops.axes)))
+        layers: list[nn.Module] = [ops.conv(3, plan.filters, 3, padding=1, bias=False)]
+        channels = plan.filters
+        for scale, multiplier in enumerate(plan.multipliers):
+            for _ in range(plan.blocks):
+                layers.append(ResBlock(channels, plan.filters * multiplier, ops))
+                channels = plan.filters * multiplier
+            if scale < len(plan.strides):
+                layers.append(ops.pool(plan.strides[scale]))
+        layers += [ResBlock(channels, channels, ops) for _ in range(2)]
+        layers += [norm(channels), nn.SiLU(), ops.conv(channels, width, 1)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """[B, 3, H, W] in [-1, 1] -> [B, c, h, w]."""
-        if pictures.ndim != 4 or any(side % self.factor for side in pictures.shape[2:]):
-            raise ShapeError(
-                f"pictures must be [B, 3, H, W] with sides divisible by {self.factor}, got {tuple(pictures.shape)}"
-            )
-        return self.layers(pictures)
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] or [B, 3, T, H, W] in [-1, 1] -> [B, c, h, w] or [B, c, t, h, w].
+
+        Raises:
+            ShapeError: an axis is missing, or its length is not a multiple of what the network pools it by.
+        """
+        sides = pixels.shape[2:]
+        fits = len(sides) == len(self.axes) and pixels.shape[1] == 3
+        if not fits or any(side < 1 or side % factor for side, factor in zip(sides, self.factors, strict=True)):
+            rules = ", ".join(f"{axis} divisible by {by}" for axis, by in zip(self.axes, self.factors, strict=True))
+            raise ShapeError(f"pixels must be [B, 3, {', '.join(self.axes)}] with {rules}, got {tuple(pixels.shape)}")
+        return self.layers(pixels)
 
 
 class Upsample(nn.Module):
-    """Nearest neighbour to twice the side, then a 3x3 convolution."""
+    """Nearest neighbour to `stride` times the sides, then a convolution of side 3."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, stride: tuple[int, ...] = (2, 2), ops: Ops = PICTURES) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.stride = [float(one) for one in stride]
+        self.conv = ops.conv(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return self.conv(F.interpolate(x, scale_factor=self.stride, mode="nearest"))
 
 
-class Decoder(nn.Module):
-    """Latents to pictures. Arguments as for Encoder."""
+class Decoder(Layered):
+    """Latents to pictures or clips. Arguments as for Encoder."""
 
-    def __init__(self, width: int, filters: int, multipliers: Sequence[int], blocks: int = 2) -> None:
+    def __init__(self, width: int, plan: Plan, ops: Ops = PICTURES) -> None:
         super().__init__()
-        channels = filters * multipliers[-1]
-        layers: list[nn.Module] = [nn.Conv2d(width, channels, 3, padding=1)]
-        layers += [ResBlock(channels, channels) for _ in range(2)]
-        for scale in reversed(range(len(multipliers))):
-            for _ in range(blocks):
-                layers.append(ResBlock(channels, filters * multipliers[scale]))
-                channels = filters * multipliers[scale]
+        channels = plan.filters * plan.multipliers[-1]
+        layers: list[nn.Module] = [ops.conv(width, channels, 3, padding=1)]
+        layers += [ResBlock(channels, channels, ops) for _ in range(2)]
+        for scale in reversed(range(len(plan.multipliers))):
+            for _ in range(plan.blocks):
+                layers.append(ResBlock(channels, plan.filters * plan.multipliers[scale], ops))
+                channels = plan.filters * plan.multipliers[scale]
             if scale > 0:
-                layers.append(Upsample(channels))
-        layers += [norm(channels), nn.SiLU(), nn.Conv2d(channels, 3, 3, padding=1)]
+                layers.append(Upsample(channels, plan.strides[scale - 1], ops))
+        layers += [norm(channels), nn.SiLU(), ops.conv(channels, 3, 3, padding=1)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """[B, c, h, w] -> [B, 3, H, W], about [-1, 1], not clipped."""
+        """[B, c, h, w] or [B, c, t, h, w] -> pixels of the encoder's shape, about [-1, 1], not clipped."""
         return self.layers(latents)
 
 
 class Autoencoder(nn.Module):
-    """Encoder and decoder, the codebook excluded."""
+    """Encoder and decoder of pictures or clips, the codebook excluded.
 
-    def __init__(self, width: int, filters: int, multipliers: Sequence[int], blocks: int = 2) -> None:
+    Args:
+        encoder: [B, 3, ...pixels] in [-1, 1] -> [B, c, ...grid].
+        decoder: [B, c, ...grid] -> [B, 3, ...pixels].
+    """
+
+    def __init__(self, encoder: Layered, decoder: Layered) -> None:
         super().__init__()
-        self.encoder = Encoder(width, filters, multipliers, blocks)
-        self.decoder = Decoder(width, filters, multipliers, blocks)
+        self.encoder = encoder
+        self.decoder = decoder
 
-    def encode(self, pictures: Tensor) -> Tensor:
-        """[B, 3, H, W] in [-1, 1] -> [B, N, c], positions in raster order."""
-        return self.encoder(pictures).flatten(2).transpose(1, 2)
+    def encode(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] or [B, 3, T, H, W] in [-1, 1] -> [B, N, c], positions in raster order, frame by frame."""
+        return self.encoder(pixels).flatten(2).transpose(1, 2)
 
     def decode(self, latents: Tensor, grid: tuple[int, ...]) -> Tensor:
-        """[B, N, c] on `grid` -> [B, 3, H, W]."""
+        """[B, N, c] on `grid` -> [B, 3, H, W] or [B, 3, T, H, W], about [-1, 1], not clipped."""
         batch, _, width = latents.shape
         return self.decoder(latents.transpose(1, 2).reshape(batch, width, *grid))
-
-
-def build_autoencoder(preset: str, width: int) -> Autoencoder:
-    """The networks of a preset; `width` is the codebook's width. Raises UnknownName.
-
-    `image` at width 1536 has 59.40 M parameters, the paper's 59 M (appendix B.1).
-    """
-    if preset not in NETWORKS:
-        raise UnknownName("network preset", preset, NETWORKS)
-    filters, multipliers = NETWORKS[preset]
-    return Autoencoder(width, filters, multipliers)
 
 
 # Base filters and multipliers: appendix B.1; `picto` is the same network at a quarter of the width.
@@ -141,12 +220,20 @@ NETWORKS: dict[str, tuple[int, tuple[int, ...]]] = {
     "image-256": (128, (1, 1, 2, 2, 4)),
     "mnist": (128, (1, 2, 2, 4)),
     "picto": (32, (1, 2, 2, 4)),
+    "video": (128, (1, 2, 2, 4)),
+    "picto-video": (32, (1, 2, 2, 4)),
 }
 
-
-def count_parameters(module: nn.Module) -> int:
-    """Trainable numbers in `module`."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+# Networks of clips, and how far each of their scales pools time: 16 frames become 4.
+TIME_STRIDES: dict[str, tuple[int, ...]] = {"video": (2, 2, 1), "picto-video": (2, 2, 1)}
 
 
-__all__ = ["NETWORKS", "Autoencoder", "Decoder", "Encoder", "build_autoencoder", "count_parameters"]
+def convolutional(preset: str, width: int) -> Autoencoder:
+    """The network of a preset of NETWORKS, to latents of `width`."""
+    filters, multipliers = NETWORKS[preset]
+    ops = CLIPS if preset in TIME_STRIDES else PICTURES
+    if preset in TIME_STRIDES:
+        plan = Plan(filters, multipliers, tuple((time, 2, 2) for time in TIME_STRIDES[preset]))
+    else:
+        plan = Plan(filters, multipliers, ((2, 2),) * (len(multipliers) - 1))
+    return Autoencoder(Encoder(width, plan, ops), Decoder(width, plan, ops))

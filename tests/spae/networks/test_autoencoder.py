@@ -1,4 +1,4 @@
-"""Sizes against the paper's, shapes, biases, and what a latent sees."""
+"""Shapes, biases, what a latent sees, and how clips are pooled."""
 
 from __future__ import annotations
 
@@ -6,31 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from spae.errors import ShapeError, UnknownName
-from spae.networks import build_autoencoder, count_parameters
-from spae.networks.autoencoder import ResBlock, Upsample
+from spae.errors import ShapeError
+from spae.networks import build_autoencoder
+from spae.networks.autoencoder import Encoder, Plan, ResBlock, Upsample
 
 
-def test_the_image_preset_has_the_papers_size_to_the_unit():
-    with torch.device("meta"):
-        networks = build_autoencoder("image", 1536)
-    assert count_parameters(networks.encoder) == 23_677_056
-    assert count_parameters(networks.decoder) == 35_720_067
-
-
-@pytest.mark.parametrize(
-    ("width", "millions"), [(256, 52.84), (768, 55.46), (1024, 56.78), (1280, 58.09), (1536, 59.40)]
-)
-def test_other_codebooks_give_other_sizes(width, millions):
-    with torch.device("meta"):
-        assert count_parameters(build_autoencoder("image", width)) / 1e6 == pytest.approx(millions, abs=0.01)
-
-
-def test_only_trainable_numbers_are_counted():
-    layer = nn.Linear(3, 2)
-    assert count_parameters(layer) == 8
-    layer.bias.requires_grad_(False)
-    assert count_parameters(layer) == 6
+def without_norms(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.GroupNorm):
+                setattr(module, name, nn.Identity())
+    return network
 
 
 def test_which_convolutions_have_biases():
@@ -71,11 +57,7 @@ def test_latents_are_in_raster_order_both_ways():
 def test_every_latent_sees_every_pixel_even_without_the_norms():
     """GroupNorm's statistics let everything see everything; the convolutions alone must do it too."""
     torch.manual_seed(0)
-    encoder = build_autoencoder("picto", 16).encoder.double()
-    for module in encoder.modules():
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.GroupNorm):
-                setattr(module, name, nn.Identity())
+    encoder = without_norms(build_autoencoder("picto", 16).encoder.double())
     picture = torch.randn(1, 3, 32, 32, dtype=torch.float64, requires_grad=True)
     latents = encoder(picture)[0].sum(0).flatten()
     for n in range(16):
@@ -83,12 +65,43 @@ def test_every_latent_sees_every_pixel_even_without_the_norms():
         assert (gradient != 0).all(), f"latent {n}"
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 32, 28), (1, 3, 30, 32), (3, 32, 32)])
+@pytest.mark.parametrize("shape", [(1, 3, 32, 28), (1, 3, 30, 32), (3, 32, 32), (1, 1, 32, 32), (1, 3, 4, 32, 32)])
 def test_pictures_that_do_not_fit_are_refused(shape):
-    with pytest.raises(ShapeError, match="divisible by 8"):
+    with pytest.raises(ShapeError, match="H divisible by 8, W divisible by 8"):
         build_autoencoder("picto", 16).encode(torch.zeros(shape))
 
 
-def test_an_unknown_preset_names_the_near_one():
-    with pytest.raises(UnknownName, match="did you mean 'picto'"):
-        build_autoencoder("pict", 16)
+@pytest.mark.parametrize("shape", [(1, 3, 6, 32, 32), (1, 3, 0, 32, 32), (1, 3, 4, 32, 28), (1, 3, 32, 32)])
+def test_clips_that_do_not_fit_are_refused(shape):
+    with pytest.raises(ShapeError, match="T divisible by 4, H divisible by 8, W divisible by 8"):
+        build_autoencoder("picto-video", 16).encode(torch.zeros(shape))
+
+
+def test_a_plan_has_a_stride_between_scales():
+    with pytest.raises(ShapeError, match="3 multipliers need 2 strides, got 1"):
+        Plan(8, (1, 2, 2), ((2, 2),))
+
+
+def test_time_is_pooled_in_the_first_two_of_three_stages():
+    """16 frames become 4; on the way up, time is repeated in the last two stages."""
+    with torch.device("meta"):
+        networks = build_autoencoder("video", 16)
+    pools = [module.kernel_size for module in networks.modules() if isinstance(module, nn.AvgPool3d)]
+    ups = [module.stride for module in networks.modules() if isinstance(module, Upsample)]
+    assert pools == [(2, 2, 2), (2, 2, 2), (1, 2, 2)]
+    assert ups == [[1, 2, 2], [2, 2, 2], [2, 2, 2]]
+    kernels = {module.kernel_size for module in networks.modules() if isinstance(module, nn.Conv3d)}
+    assert kernels == {(3, 3, 3), (1, 1, 1)}
+
+
+@torch.no_grad()
+def test_latents_of_a_clip_go_frame_by_frame():
+    torch.manual_seed(0)
+    networks = build_autoencoder("picto-video", 16)
+    encoder = networks.encoder
+    assert isinstance(encoder, Encoder) and encoder.factors == (4, 8, 8)
+    clip = torch.randn(1, 3, 8, 8, 16)
+    latents, grid = networks.encode(clip), encoder(clip)
+    assert grid.shape == (1, 16, 2, 1, 2)
+    for n, place in enumerate([(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1)]):
+        assert latents[0, n].equal(grid[0, :, *place])

@@ -1,0 +1,34 @@
+"""Networks by the name of their preset."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from spae.errors import UnknownName
+from spae.networks.autoencoder import NETWORKS, Autoencoder, convolutional
+from spae.networks.vit import VITS, transformer
+
+
+def build_autoencoder(preset: str, width: int) -> Autoencoder:
+    """The networks of a preset, with random weights.
+
+    Args:
+        preset: `image`, `image-256`, `mnist` and `picto` take pictures, `video` and `picto-video` clips;
+            `lqae` and `picto-lqae` are transformers.
+        width: c, the codebook's width.
+
+    At width 1536 `image` has 59.40 M parameters, the paper's 59 M, and `video` 175.90 M, its 176 M (appendix B.1).
+
+    Raises:
+        UnknownName: there is no such preset.
+    """
+    if preset in NETWORKS:
+        return convolutional(preset, width)
+    if preset in VITS:
+        return transformer(preset, width)
+    raise UnknownName("network preset", preset, [*NETWORKS, *VITS])
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Trainable numbers in `module`."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

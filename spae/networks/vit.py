@@ -1,0 +1,144 @@
+"""The transformer encoder and decoder of LQAE (Liu et al., arXiv 2302.00902): ViT-base, patch 16 at 256x256.
+
+B batch, H W pixels, h w patches, N = h*w, c latent width, F features.
+Plain ViT-base of arXiv 2010.11929 (pre-norm, learned positions, no class token). The authors' code
+widens the MLPs with a gate and a depthwise convolution, which their paper does not mention.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spae.errors import ShapeError
+from spae.networks.autoencoder import Autoencoder, Layered
+
+
+@dataclass(frozen=True)
+class VitPlan:
+    """The shape of both transformers.
+
+    Attributes:
+        size: side of its pictures in pixels, a multiple of `patch`.
+        patch: side of a patch in pixels.
+        features: F, a multiple of `heads`.
+        layers: transformer layers on each side.
+        hidden: width of the MLPs.
+    """
+
+    size: int = 256
+    patch: int = 16
+    features: int = 768
+    layers: int = 12
+    heads: int = 12
+    hidden: int = 3072
+
+    def __post_init__(self) -> None:
+        if self.size % self.patch or self.features % self.heads:
+            raise ShapeError(
+                f"patches must fill the picture and heads the features, got patch {self.patch} in {self.size} pixels "
+                f"and {self.heads} heads in {self.features} features"
+            )
+
+    @property
+    def side(self) -> int:
+        """Patches on a side."""
+        return self.size // self.patch
+
+
+# `lqae` is the paper's; `picto-lqae` its CPU twin, with the 16 positions of the `picto` pyramid's grid.
+VITS: dict[str, VitPlan] = {
+    "lqae": VitPlan(),
+    "picto-lqae": VitPlan(size=32, patch=8, features=192, layers=3, heads=3, hidden=768),
+}
+
+
+def _begin(module: nn.Module) -> None:
+    """Small normal weights and no biases, as ViTs begin; a LayerNorm keeps its ones."""
+    for name, parameter in module.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif parameter.ndim > 1:
+            nn.init.trunc_normal_(parameter, std=0.02)
+
+
+class Transformer(nn.Module):
+    """Positions added, then pre-norm layers and a last norm. [B, N, F] -> [B, N, F]."""
+
+    def __init__(self, plan: VitPlan) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.zeros(1, plan.side**2, plan.features))
+        self.layers = nn.Sequential(
+            *(
+                nn.TransformerEncoderLayer(
+                    plan.features, plan.heads, plan.hidden, dropout=0.0, activation="gelu",
+                    layer_norm_eps=1e-6, batch_first=True, norm_first=True,
+                )
+                for _ in range(plan.layers)
+            )
+        )  # fmt: skip
+        self.norm = nn.LayerNorm(plan.features, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.layers(x + self.positions))
+
+
+class Patches(nn.Module):
+    """[B, 3, H, W] -> [B, N, F], one row a patch."""
+
+    def __init__(self, plan: VitPlan) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, plan.features, plan.patch, stride=plan.patch)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.conv(pictures).flatten(2).transpose(1, 2)
+
+
+class VitEncoder(Layered):
+    """Pictures to latents.
+
+    Args:
+        width: c, the codebook's width.
+        plan: shape of the transformer.
+    """
+
+    def __init__(self, width: int, plan: VitPlan) -> None:
+        super().__init__()
+        self.plan = plan
+        self.layers = nn.Sequential(Patches(plan), Transformer(plan), nn.Linear(plan.features, width))
+        _begin(self)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """[B, 3, H, W] in [-1, 1] -> [B, c, h, w]. Raises ShapeError: another size than the positions were made for."""
+        size = self.plan.size
+        if pictures.ndim != 4 or pictures.shape[1:] != (3, size, size):
+            raise ShapeError(f"pictures must be [B, 3, {size}, {size}], got {tuple(pictures.shape)}: resize them")
+        return self.layers(pictures).transpose(1, 2).unflatten(2, (self.plan.side, self.plan.side))
+
+
+class VitDecoder(Layered):
+    """Latents to pictures. Arguments as for VitEncoder."""
+
+    def __init__(self, width: int, plan: VitPlan) -> None:
+        super().__init__()
+        self.plan = plan
+        patch = nn.Linear(plan.features, 3 * plan.patch**2)
+        self.layers = nn.Sequential(nn.Linear(width, plan.features), Transformer(plan), patch)
+        _begin(self)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """[B, c, h, w] -> [B, 3, H, W], about [-1, 1], not clipped. Raises ShapeError: another grid."""
+        side = self.plan.side
+        if latents.ndim != 4 or latents.shape[2:] != (side, side):
+            raise ShapeError(f"latents must be [B, c, {side}, {side}], got {tuple(latents.shape)}")
+        rows = self.layers(latents.flatten(2).transpose(1, 2))
+        return F.pixel_shuffle(rows.transpose(1, 2).unflatten(2, (side, side)), self.plan.patch)
+
+
+def transformer(preset: str, width: int) -> Autoencoder:
+    """The network of a preset of VITS, to latents of `width`."""
+    plan = VITS[preset]
+    return Autoencoder(VitEncoder(width, plan), VitDecoder(width, plan))
