@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spae.errors import InputError, UnknownName
@@ -42,21 +43,32 @@ def axis_positions(size: int, count: int) -> list[int]:
     return [ratio * i - math.ceil(ratio / 2) for i in range(1, count + 1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Pyramid:
     """The layers of a token pyramid.
 
     Args:
-        layers: the grid of each layer, coarse to fine; the last one is the whole latent grid.
+        layers: the grid of each layer, coarse to fine; the last one is the whole latent grid. A
+            single number is the side of a square, so that (1, 2, 4, 4) is ((1, 1), (2, 2), (4, 4), (4, 4)).
+
+    Raises:
+        InputError: layers differ in their axes, a layer is coarser than the one before it (the paper's
+            h_l <= h_(l+1), section 3.1), or a side does not divide the last layer's.
     """
 
     layers: tuple[Grid, ...]
 
-    def __post_init__(self) -> None:
-        if not self.layers or len({len(grid) for grid in self.layers}) != 1:
-            raise InputError(f"a pyramid needs layers that all have the same number of axes, got {self.layers}")
-        for layer in range(1, self.depth + 1):
-            self.positions(layer)
+    def __init__(self, layers: Sequence[int | Sequence[int]]) -> None:
+        grids = tuple((grid, grid) if isinstance(grid, int) else tuple(grid) for grid in layers)
+        if not grids or len({len(grid) for grid in grids}) != 1 or not grids[0]:
+            raise InputError(f"a pyramid needs layers that all have the same number of axes, got {layers}")
+        for before, after in itertools.pairwise(grids):
+            if any(fine < coarse for coarse, fine in zip(before, after, strict=True)):
+                raise InputError(f"layers go from coarse to fine, got {after} after {before}: put them in order")
+        for grid in grids:
+            for size, count in zip(grids[-1], grid, strict=True):
+                axis_positions(size, count)
+        object.__setattr__(self, "layers", grids)
 
     @classmethod
     def preset(cls, name: str) -> Pyramid:

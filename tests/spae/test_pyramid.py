@@ -82,6 +82,12 @@ def test_video_goes_frame_by_frame_then_row_by_row():
     [
         pytest.param(((1, 1), (3, 3), (4, 4)), id="3 on 4"),
         pytest.param(((8, 8), (4, 4)), id="finer than the last"),
+        pytest.param(((2, 2), (1, 1), (4, 4)), id="out of order"),
+        pytest.param(((2, 1), (1, 2), (4, 4)), id="out of order on one axis"),
+        pytest.param(((1, 3), (4, 4)), id="3 on 4 on one axis"),
+        pytest.param(((-1, 1), (4, 4)), id="negative"),
+        pytest.param(((),), id="no axis"),
+        pytest.param((1, (1, 2, 2)), id="a square and a box"),
         pytest.param(((0, 0), (4, 4)), id="nothing"),
         pytest.param(((1, 1), (2, 4, 4)), id="axes differ"),
         pytest.param((), id="no layer"),
@@ -90,6 +96,21 @@ def test_video_goes_frame_by_frame_then_row_by_row():
 def test_impossible_pyramids_are_refused_at_construction(layers):
     with pytest.raises(InputError):
         Pyramid(layers)
+
+
+def test_a_number_is_the_side_of_a_square():
+    pyramid = Pyramid([1, 2, [4, 4], 4])
+    assert pyramid == Pyramid.preset("mnist") and hash(pyramid) == hash(Pyramid.preset("mnist"))
+    assert pyramid.layers == ((1, 1), (2, 2), (4, 4), (4, 4))
+
+
+def test_sides_need_not_be_equal_nor_ratios_even():
+    pyramid = Pyramid(((1, 1, 1), (1, 2, 3), (2, 6, 9)))
+    assert (pyramid.tokens, pyramid.cells, pyramid.grid) == (1 + 6 + 108, 108, (2, 6, 9))
+    # Ratios 2, 6 and 9: 2 - 1, 6 - 3, 9 - 5.
+    assert pyramid.positions(1) == (1 * 54 + 3 * 9 + 4,)
+    # Ratios 2, 3 and 3: 1; 3 - 2 and 6 - 2; 1, 4 and 7.
+    assert pyramid.positions(2) == tuple(54 + row * 9 + column for row in (1, 4) for column in (1, 4, 7))
 
 
 def test_names_and_layers_that_do_not_exist():
