@@ -1,4 +1,4 @@
-"""One product for the nearest words and for the logits of the semantic loss.
+"""The one search for nearest words, and the logits of the semantic loss from the same product.
 
 R rows, C width, V words.
 """
@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from spae.errors import ShapeError
 
 # Words are padded to whole blocks: the greatest of a block is found by a vectorised reduction,
 # and only the winning block is looked through, where a plain argmax walks all words one by one.
 BLOCK = 128
+
+# Bound on the scores held at a time. 500 rows against 32,000 words: enough that the product runs at full speed.
+MAX_BYTES = 64 << 20
 
 
 class WordTable(nn.Module):
@@ -25,30 +29,32 @@ class WordTable(nn.Module):
         codebook: [V, C].
         dtype: arithmetic of the product. In float32 the search is exact; in bfloat16 a word may win
             that is farther by that format's rounding (0.4 % of the score), at a third of the cost.
-        max_bytes: bound on the scores held at a time.
+        max_bytes: bound on the scores held at a time; a single row's are always held.
     """
 
     matrix: Tensor
     offset: Tensor
 
-    def __init__(self, codebook: Tensor, dtype: torch.dtype = torch.float32, max_bytes: int = 64 << 20) -> None:
+    def __init__(self, codebook: Tensor, dtype: torch.dtype = torch.float32, max_bytes: int = MAX_BYTES) -> None:
         super().__init__()
         self.words = len(codebook)
         self.max_bytes = max_bytes
-        padding = -self.words % BLOCK
+        self.padding = -self.words % BLOCK
+        matrix = torch.cat([codebook, codebook.new_zeros(self.padding, codebook.shape[1])])
+        self.register_buffer("matrix", matrix.to(dtype), persistent=False)
         # In float64, so that the order of summing, which differs between machines, is rounded away.
         offset = codebook.double().square().sum(1) * -0.5
-        matrix = torch.cat([codebook, codebook.new_zeros(padding, codebook.shape[1])])
-        self.register_buffer("matrix", matrix.to(dtype), persistent=False)
-        self.register_buffer(
-            "offset", torch.cat([offset, offset.new_full((padding,), -torch.inf)]).to(dtype), persistent=False
-        )
+        self.register_buffer("offset", offset.to(dtype), persistent=False)
 
     def scores(self, rows: Tensor) -> Tensor:
         """[R, C] -> [R, V + padding]: row.e - ||e||^2 / 2, minus infinity on padding; differentiable in rows."""
         if rows.ndim != 2 or rows.shape[1] != self.matrix.shape[1]:
             raise ShapeError(f"rows must be [R, {self.matrix.shape[1]}], got {tuple(rows.shape)}")
-        return torch.addmm(self.offset[None, :], rows.to(self.matrix.dtype), self.matrix.T)
+        # Padded here and not in the buffer: an average over all buffers of a model would make NaN of infinities.
+        offset = F.pad(self.offset, (0, self.padding), value=-torch.inf)
+        # Under autocast the product would be rounded to its format, whatever `dtype` says.
+        with torch.autocast(rows.device.type, enabled=False):
+            return torch.addmm(offset, rows.to(self.matrix.dtype), self.matrix.T)
 
     @torch.no_grad()
     def nearest(self, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -92,3 +92,15 @@ def test_the_table_is_nothing_to_save_or_train():
 def test_rows_of_another_width_are_refused(shape):
     with pytest.raises(ShapeError, match=r"\[R, 4\]"):
         WordTable(torch.randn(9, 4)).nearest(torch.randn(shape))
+
+
+def test_autocast_does_not_round_an_exact_search():
+    torch.manual_seed(2)
+    codebook, rows = torch.randn(300, 16), torch.randn(50, 16)
+    table = WordTable(codebook)
+    expected = table.nearest(rows)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (rows @ codebook.T).dtype == torch.bfloat16
+        found = table.nearest(rows)
+        assert table.scores(rows).dtype == torch.float32
+    assert all(a.equal(b) for a, b in zip(found, expected, strict=True))

@@ -1,11 +1,12 @@
-"""The learned codebook: nearest entry, moving averages, restarts."""
+"""One layer: nearest entry, moving averages and restarts of a learned codebook, comparing by angle."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from spae.errors import ShapeError
+from spae.errors import InputError, ShapeError
 from spae.pyramid import Pyramid
 from spae.quantizers import VectorQuantizer
 
@@ -115,3 +116,23 @@ def test_shapes_that_do_not_fit_are_refused():
     for shape in ((1, 5, 2), (1, 4, 3)):
         with pytest.raises(ShapeError, match=r"\[B, 4, 2\]"):
             VectorQuantizer(6, 2, GRID)(torch.zeros(shape))
+
+
+def test_by_angle_the_direction_decides_and_the_word_keeps_its_length():
+    random = np.random.default_rng(0)
+    codebook = random.normal(size=(50, 3)) * random.uniform(0.1, 10, (50, 1))
+    z = random.normal(size=(2, 4, 3))
+    built = VectorQuantizer(torch.from_numpy(codebook).float(), GRID, by_angle=True)
+    cosine = z @ codebook.T / np.linalg.norm(z, axis=-1, keepdims=True) / np.linalg.norm(codebook, axis=1)
+    quantized = built(torch.from_numpy(z).float())
+    np.testing.assert_array_equal(quantized.ids[0].numpy(), cosine.argmax(-1))
+    np.testing.assert_allclose(quantized.embeddings[0].numpy(), codebook[cosine.argmax(-1)], rtol=0, atol=1e-5)
+    torch.testing.assert_close(built.decode_ids(quantized.ids), quantized.embeddings[0])
+    plain = VectorQuantizer(torch.from_numpy(codebook).float(), GRID)(torch.from_numpy(z).float())
+    assert not plain.ids[0].equal(quantized.ids[0]), "lengths decide too, where they are compared"
+
+
+@pytest.mark.parametrize("arguments", [(6, 2), (6, GRID), (torch.zeros(6, 2), 2, GRID)])
+def test_half_of_one_form_and_half_of_the_other_is_refused(arguments):
+    with pytest.raises(InputError, match=r"takes \(codebook, pyramid\) or \(entries, width, pyramid\)"):
+        VectorQuantizer(*arguments)
