@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.errors import UsageError
-from benchmarks.replies import asked_again
+from benchmarks.replies import TOO_OLD, asked_again
 from llm_backends.cache_explain import find_nearest
 from llm_backends.entry import ReplySource
 from llm_backends.request_key import first_line, prompt_of, request_key
@@ -33,7 +33,7 @@ def explain_record(folder: Path, beginning: str, sources: Sequence[ReplySource])
     record = _record(store.records, beginning, folder)
     asked = asked_again(record, next((call for call in store.calls if call.record == record.id), None))
     if asked is None:
-        raise UsageError(f"{folder} was made by an earlier version, which did not keep what it asked: run it again")
+        raise UsageError(f"{folder} {TOO_OLD}")
     key = request_key(*asked)
     held = next((source.path for source in sources if source.entry(key) is not None), None)
     lines = [

@@ -20,6 +20,7 @@ from results.record import Call, Record
 from results.store import RunStore
 from spae.cache_folder import cache_folder
 
+TOO_OLD = "was made by an earlier version, which did not keep what it asked: run the same into another --out"
 COMMITTED = Path(__file__).parent.parent / "results" / "replies"
 
 
@@ -88,7 +89,7 @@ def export_run(folder: Path, file: Path, layers: Sequence[ReplySource] = ()) -> 
     for record in store.records:
         asked = asked_again(record, calls.get(record.id))
         if asked is None:
-            raise UsageError(f"{folder} was made by an earlier version, which did not keep what it asked: run it again")
+            raise UsageError(f"{folder} {TOO_OLD}")
         if record.status in ("scored", "empty", "refused"):
             keys += [key_of(text) for text in key_texts(*asked)]
     if not keys:

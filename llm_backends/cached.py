@@ -227,41 +227,53 @@ class CachedBackend:
         model = self._model()
         for one in missing:
             check_allowed(model.capabilities, self._identity, one.request)
-        given = _streamed(model, missing) if isinstance(model, Streams) else self._chunked(model, missing)
-        for one, reply in given:
-            yield one, self._settled(one, reply, origins)
+        groups = _streamed(model, missing) if isinstance(model, Streams) else self._chunked(model, missing)
+        for group in groups:
+            yield from self._settled(group, origins)
 
-    def _settled(self, one: _Asked, reply: Reply | BackendError, origins: Sequence[Provenance | None]) -> Answer:
-        """The answer to a request; its reply is stored when this returns."""
-        if isinstance(reply, BackendError):
-            return Answer(None, cached=False, key=one.key, error=reply)
-        fault = fault_of(one.request, reply)
-        if fault is not None:
-            error = CallFailed(f"{self._identity.model} must give one whole reply to each request, {fault}: ask again")
-            return Answer(None, cached=False, key=one.key, error=error)
-        if self._store is not None:
-            (reply,) = self._store.put_many(
-                self._identity, [(one.request, reply)], [_origins(one, origins)], replace=self._mode == "live"
-            )
-        return Answer(reply, cached=False, key=one.key)
+    def _settled(
+        self, group: Sequence[tuple[_Asked, Reply | BackendError]], origins: Sequence[Provenance | None]
+    ) -> list[tuple[_Asked, Answer]]:
+        """The answers to requests; their replies are stored when this returns."""
+        answers: dict[str, Answer] = {}
+        good: list[tuple[_Asked, Reply]] = []
+        for one, reply in group:
+            fault = None if isinstance(reply, BackendError) else fault_of(one.request, reply)
+            if isinstance(reply, BackendError):
+                answers[one.key] = Answer(None, cached=False, key=one.key, error=reply)
+            elif fault is not None:
+                said = f"{self._identity.model} must give one whole reply to each request, {fault}: ask again"
+                answers[one.key] = Answer(None, cached=False, key=one.key, error=CallFailed(said))
+            else:
+                good.append((one, reply))
+        replies = [reply for _, reply in good]
+        if self._store is not None and good:
+            pairs = [(one.request, reply) for one, reply in good]
+            noted = [_origins(one, origins) for one, _ in good]
+            replies = self._store.put_many(self._identity, pairs, noted, replace=self._mode == "live")
+        for (one, _), reply in zip(good, replies, strict=True):
+            answers[one.key] = Answer(reply, cached=False, key=one.key)
+        return [(one, answers[one.key]) for one, _ in group]
 
-    def _chunked(self, model: Backend, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, Reply | BackendError]]:
+    def _chunked(self, model: Backend, asked: Sequence[_Asked]) -> Iterator[list[tuple[_Asked, Reply | BackendError]]]:
         for chunk in _chunks(asked, self._chunk):
             yield from self._ask_chunk(model, chunk)
 
-    def _ask_chunk(self, model: Backend, chunk: Sequence[_Asked]) -> Iterator[tuple[_Asked, Reply | BackendError]]:
-        """Requests of one kind."""
+    def _ask_chunk(
+        self, model: Backend, chunk: Sequence[_Asked]
+    ) -> Iterator[list[tuple[_Asked, Reply | BackendError]]]:
+        """Requests of one kind, together or, where one of them fails, one by one."""
         try:
             replies = _replies(model, [one.request for one in chunk])
         except (PromptTooLong, CallFailed) as error:
             if len(chunk) == 1:
-                yield chunk[0], error
+                yield [(chunk[0], error)]
                 return
             # One of them spoils the chunk; asked alone, each gets its own reply or error.
             for one in chunk:
                 yield from self._ask_chunk(model, [one])
             return
-        yield from zip(chunk, replies, strict=True)
+        yield list(zip(chunk, replies, strict=True))
 
     def _model(self) -> Backend:
         if self._inner is None:
@@ -303,16 +315,16 @@ class CachedBackend:
         )
 
 
-def _streamed(model: Streams, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, Reply | BackendError]]:
-    """Each request with what the model gave it, in the order given."""
+def _streamed(model: Streams, asked: Sequence[_Asked]) -> Iterator[list[tuple[_Asked, Reply | BackendError]]]:
+    """Each request with what the model gave it, one by one in the order given."""
     waiting = dict(enumerate(asked))
     for index, reply in model.stream([one.request for one in asked]):
         one = waiting.pop(index, None)
         if one is None:
             raise CallFailed(f"a backend answers each request once, it gave number {index} twice or unasked")
-        yield one, reply
+        yield [(one, reply)]
     for one in waiting.values():
-        yield one, CallFailed("a backend answers every request, this one came back with nothing: ask again")
+        yield [(one, CallFailed("a backend answers every request, this one came back with nothing: ask again"))]
 
 
 def _replies(model: Backend, requests: Sequence[Request]) -> list[Reply]:

@@ -325,6 +325,31 @@ def test_a_stream_is_stored_reply_by_reply(store: ReplyCache) -> None:
     assert again.streamed == ["b"], "what was answered and stored is never asked again"
 
 
+class Plain:
+    """A scripted model that does not stream."""
+
+    def __init__(self, inner: ScriptedBackend) -> None:
+        self.identity, self.capabilities, self.count_tokens = inner.identity, inner.capabilities, inner.count_tokens
+        self.complete, self.loglikelihood = inner.complete, inner.loglikelihood
+
+
+def test_a_chunk_is_stored_at_once_and_before_the_next_is_asked(
+    store: ReplyCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = ScriptedBackend(SCRIPT)
+    stored = []
+    put_many = store.put_many
+    monkeypatch.setattr(
+        store,
+        "put_many",
+        lambda *given, **more: stored.append((len(given[1]), inner.calls)) or put_many(*given, **more),
+    )
+    plain = Plain(inner)
+    assert isinstance(plain, Backend) and not isinstance(plain, Streams)
+    behind(plain, store, chunk=3).ask([ask(str(i)) for i in range(7)])
+    assert stored == [(3, 1), (3, 2), (1, 3)]
+
+
 def test_a_stream_that_stops_keeps_what_came(store: ReplyCache) -> None:
     inner = Streaming(stop_after=2)
     with pytest.raises(BudgetSpent):
