@@ -1,0 +1,160 @@
+"""Perceptual losses: how far apart a frozen network finds a picture and its reconstruction.
+
+| name | distance | pictures reach it at | source |
+| --- | --- | --- | --- |
+| resnet50 | squared difference of the 1,000 logits, mean | 224x224 | the authors' MAGVIT (arXiv 2212.05199) |
+| lpips-vgg | LPIPS, version 0.1 | their own size | VQGAN (2012.09841); LPIPS is 1801.03924 |
+| efficientnet-lite0 | as resnet50 | 224x224, or as asked | embedded recipes: a Python package carries its weights |
+
+B batch, H W pixels, S the network's side. Pictures are in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spae.errors import InputError, ShapeError, UnknownName
+from spae.losses.perceptual_weights import (
+    efficientnet_lite0_network,
+    efficientnet_lite0_weights,
+    lpips_vgg_network,
+    resnet50_network,
+    weights_from,
+)
+
+# Mean and deviation of pixels in [-1, 1] that a network was trained with.
+LITE = ((127 / 127.5 - 1,) * 3, (128 / 127.5,) * 3)
+
+
+class PerceptualLoss(nn.Module):
+    """A named, frozen network and the distance it gives.
+
+    No optimizer, checkpoint or training mode reaches the network: it has no trainable parameters, stays in evaluation
+    mode and out of the state dict; `weights_sha256` names it in a run's record.
+
+    Args:
+        name: as recipes and reports call it.
+        weights_sha256: of the file the network's weights came from.
+        network: for "lpips-vgg" two batches [B, 3, H, W] in [-1, 1] to a distance a picture, else one to logits.
+        side: S, what pictures are resized to; None leaves them.
+        scale: mean and deviation that pictures are normalised with; None where the network does it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        weights_sha256: str,
+        network: nn.Module,
+        side: int | None,
+        scale: tuple[tuple[float, float, float], tuple[float, float, float]] | None,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.weights_sha256 = weights_sha256
+        self.side = side
+        self.pairs = scale is None
+        # In a list, so that it is no part of this module: a checkpoint without a gigabyte that never changes.
+        self._network = [network.eval().requires_grad_(False)]
+        mean, deviation = scale or ((0.0,) * 3, (1.0,) * 3)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation).view(1, 3, 1, 1), persistent=False)
+
+    mean: Tensor
+    deviation: Tensor
+
+    @property
+    def network(self) -> nn.Module:
+        """The frozen network, on the device of the last `to`."""
+        return self._network[0]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PerceptualLoss:
+        # What `to`, `cuda` and `half` are made of: the network moves along.
+        self.network._apply(fn)
+        return super()._apply(fn, recurse)
+
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The mean distance over a batch; a scalar with a gradient in `fake` alone.
+
+        Args:
+            real, fake: [B, 3, H, W] in [-1, 1]; the frames of clips as pictures of their own.
+
+        Raises:
+            ShapeError: the two differ in shape, or are no pictures.
+        """
+        if real.shape != fake.shape or real.ndim != 4 or real.shape[1] != 3:
+            raise ShapeError(f"a perceptual loss compares two [B, 3, H, W], got {tuple(real.shape)} and "
+                             f"{tuple(fake.shape)}")  # fmt: skip
+        if self.pairs:
+            return self.network(self._fit(real.detach()), self._fit(fake)).float().mean()
+        with torch.no_grad():
+            wanted = self.network(self._fit(real)).float()
+        return F.mse_loss(self.network(self._fit(fake)).float(), wanted)
+
+    def _fit(self, pictures: Tensor) -> Tensor:
+        if self.side is not None and pictures.shape[2:] != (self.side, self.side):
+            pictures = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True)
+        return (pictures - self.mean) / self.deviation
+
+
+@dataclass(frozen=True)
+class PerceptualEntry:
+    """Facts about one network, and how it is opened.
+
+    Attributes:
+        title: for reports.
+        side: default S; None for any size.
+        scale: as PerceptualLoss takes it.
+        network: builds it from a state dict.
+        weights: finds the state dict and its file's sha256, given a local file or None.
+    """
+
+    title: str
+    side: int | None
+    scale: tuple[tuple[float, float, float], tuple[float, float, float]] | None
+    network: Callable[[dict[str, Tensor]], nn.Module]
+    weights: Callable[[Path | None], tuple[dict[str, Tensor], str]]
+
+
+PERCEPTUAL: dict[str, PerceptualEntry] = {
+    "resnet50": PerceptualEntry(
+        "ResNet-50 logits (MAGVIT)",
+        224,
+        ((2 * 0.485 - 1, 2 * 0.456 - 1, 2 * 0.406 - 1), (2 * 0.229, 2 * 0.224, 2 * 0.225)),
+        resnet50_network,
+        weights_from("torchvision's resnet50 (IMAGENET1K_V1)"),
+    ),
+    "lpips-vgg": PerceptualEntry(
+        "LPIPS-VGG 0.1 (VQGAN)", None, None, lpips_vgg_network, weights_from("torchvision's vgg16 (IMAGENET1K_V1)")
+    ),
+    "efficientnet-lite0": PerceptualEntry(
+        "EfficientNet-Lite0 logits", 224, LITE, efficientnet_lite0_network, efficientnet_lite0_weights
+    ),
+}
+
+
+def open_perceptual(name: str, weights: Path | None = None, side: int | None = None) -> PerceptualLoss:
+    """The perceptual loss of that name.
+
+    Args:
+        weights: a local file, .safetensors or a .pth that holds tensors only. Only "efficientnet-lite0" does without.
+        side: other than the network's own, for small pictures on small machines.
+
+    Raises:
+        UnknownName: no such network.
+        InputError: a side below 32, or any for "lpips-vgg", which takes pictures as they are.
+        WeightsError: no weights, or they do not fit.
+    """
+    if name not in PERCEPTUAL:
+        raise UnknownName("perceptual loss", name, PERCEPTUAL)
+    entry = PERCEPTUAL[name]
+    if side is not None and (entry.side is None or side < 32):
+        raise InputError(f"{name} takes pictures at {entry.side or 'their own size'}, got side {side}: leave it out "
+                         "or, for the other networks, use 32 or more")  # fmt: skip
+    state, sha256 = entry.weights(weights)
+    return PerceptualLoss(name, sha256, entry.network(state), side or entry.side, entry.scale)
