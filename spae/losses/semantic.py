@@ -1,4 +1,4 @@
-"""Semantic loss, Eq. 7 of arXiv 2306.17842.
+"""Semantic loss, Eq. 7 of arXiv 2306.17842, and its dynamic weight (Eq. 9).
 
 B batch, N_l positions of layer l, C width, V words, K labels, M candidates in the largest pool.
 """
@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from spae.errors import InputError
 from spae.quantizers.search import WordTable
+from spae.semantics.pool import candidate_pool
+
+Target = Literal["expected", "sampled"]
+TARGETS: dict[Target, str] = {
+    "expected": "the mean over the pool",
+    "sampled": "one word of the pool, drawn anew for each position and step (the paper)",
+}
+"""What a position is pulled towards, and how reports say it. Both have the same mean; the first has no noise."""
 
 
 @dataclass(frozen=True)
@@ -27,23 +37,61 @@ class Pool:
     weights: Tensor
 
 
-def layer_semantic_loss(z_l: Tensor, pool: Pool, labels: Tensor, table: WordTable) -> Tensor:
-    """Cross entropy of softmax(-||z_l - e||^2) with the uniform expectation over the pool; a scalar.
+def semantic_pools(scores: Tensor, thresholds: Sequence[float]) -> tuple[Pool, ...]:
+    """C_1 ... C_D' for each picture or label.
 
-    The paper samples one candidate a step; the expectation over the pool has the same mean
-    and less noise. ||z||^2 is the same for every word, so it drops out of the softmax.
+    Args:
+        scores: [K, V], s of Eq. 6.
+        thresholds: rho_1 ... rho_D'. The ablation without per-layer thresholds repeats one: (0.8,) * 5.
+    """
+    # A pool is large: layers with one threshold share it.
+    made = {threshold: Pool(*candidate_pool(scores, threshold)) for threshold in dict.fromkeys(thresholds)}
+    return tuple(made[threshold] for threshold in thresholds)
+
+
+def layer_semantic_loss(
+    z_l: Tensor,
+    pool: Pool,
+    labels: Tensor,
+    table: WordTable,
+    target: Target = "expected",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Cross entropy of softmax(-||z_l - e||^2) with the target; a scalar, the mean over pictures and positions.
+
+    ||z||^2 is the same for every word, so it drops out of the softmax.
 
     Args:
         z_l: [B, P, C] vectors looked up at layer l.
         labels: [B] row of the pool for each picture.
         table: the codebook.
+        target: see TARGETS.
+        generator: draws the target words of "sampled".
+
+    Raises:
+        InputError: another target.
     """
     batch, positions, width = z_l.shape
     scores = table.scores(z_l.reshape(-1, width)).view(batch, positions, -1) * 2
     spread = torch.logsumexp(scores, dim=-1).float()
-    candidates = pool.candidates[labels][:, None].expand(-1, positions, -1)
-    wanted = (scores.gather(2, candidates).float() * pool.weights[labels][:, None]).sum(-1)
+    if target == "expected":
+        candidates = pool.candidates[labels][:, None].expand(-1, positions, -1)
+        wanted = (scores.gather(2, candidates).float() * pool.weights[labels][:, None]).sum(-1)
+    elif target == "sampled":
+        chosen = sampled_candidates(pool, labels, positions, generator)
+        wanted = scores.gather(2, chosen[..., None])[..., 0].float()
+    else:
+        raise InputError(f"the semantic target is one of {', '.join(TARGETS)}, got {target!r}")
     return (spread - wanted).mean()
+
+
+def sampled_candidates(pool: Pool, labels: Tensor, positions: int, generator: torch.Generator | None) -> Tensor:
+    """[B, P] word ids, each drawn by the weights of its picture's pool; on the CPU's generator wherever the pool is."""
+    # In float64: a rounded product of the last sum could reach past the pool, into its padding.
+    sums = pool.weights[labels].double().cumsum(1)
+    draws = torch.rand(len(labels), positions, dtype=torch.float64, generator=generator).to(sums.device)
+    place = torch.searchsorted(sums, draws * sums[:, -1:], right=True)
+    return pool.candidates[labels].gather(1, place)
 
 
 def semantic_loss(
@@ -53,6 +101,7 @@ def semantic_loss(
     table: WordTable,
     positions: int,
     generator: torch.Generator,
+    target: Target = "expected",
 ) -> Tensor:
     """Mean over the first D' = len(pools) layers of the loss of each layer; a scalar.
 
@@ -61,14 +110,20 @@ def semantic_loss(
         table: the codebook.
         positions: at most so many positions of a layer, drawn anew each time (an unbiased
             estimate of the mean over all of them; the product with the words is the main cost).
-        generator: draws the positions.
+        generator: draws the positions and, for "sampled", the target words.
+        target: see TARGETS.
+
+    Raises:
+        InputError: more pools than layers, or another target.
     """
+    if not 0 < len(pools) <= len(targets):
+        raise InputError(f"a semantic loss takes pools for 1 to {len(targets)} layers, got {len(pools)}")
     terms = []
     for z_l, pool in zip(targets, pools, strict=False):
         if z_l.shape[1] > positions:
             chosen = torch.randperm(z_l.shape[1], generator=generator)[:positions].to(z_l.device)
             z_l = z_l[:, chosen]
-        terms.append(layer_semantic_loss(z_l, pool, labels, table))
+        terms.append(layer_semantic_loss(z_l, pool, labels, table, target, generator))
     return torch.stack(terms).mean()
 
 

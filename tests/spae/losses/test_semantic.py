@@ -7,7 +7,16 @@ import math
 import pytest
 import torch
 
-from spae.losses.semantic import Pool, dynamic_weight, layer_semantic_loss, semantic_loss
+from spae.errors import InputError
+from spae.losses.semantic import (
+    TARGETS,
+    Pool,
+    dynamic_weight,
+    layer_semantic_loss,
+    sampled_candidates,
+    semantic_loss,
+    semantic_pools,
+)
 from spae.quantizers.search import WordTable
 
 WORDS = [(0.0, 0.0), (1.0, 0.0), (0.0, 2.0), (-1.5, 0.5), (3.0, -1.0)]
@@ -78,6 +87,69 @@ def test_drawn_positions_are_distinct_and_estimate_the_whole_layer():
     found = [semantic_loss([target], [pool], label, TABLE, 2, generator).item() for _ in range(300)]
     assert {round(value, 4) for value in found} == pairs, "every pair of positions comes up, and nothing else"
     assert sum(found) / 300 == pytest.approx(sum(each) / 4, abs=0.15)
+
+
+def test_a_sampled_target_is_one_word_of_the_pool():
+    """Each draw gives the loss of one candidate, all of them come up, and their mean is the expectation."""
+    z = (0.4, 1.1)
+    pool, label, generator = pool_of([1], [0, 2, 3]), torch.tensor([1]), torch.Generator().manual_seed(0)
+    found = [
+        layer_semantic_loss(torch.tensor([[z]]), pool, label, TABLE, "sampled", generator).item() for _ in range(600)
+    ]
+    each = [cross_entropy(z, [k]) for k in (0, 2, 3)]
+    assert {round(value, 4) for value in found} == {round(value, 4) for value in each}
+    assert sum(found) / 600 == pytest.approx(cross_entropy(z, [0, 2, 3]), abs=0.15)
+    exact = layer_semantic_loss(torch.tensor([[z]]), pool, label, TABLE, "expected")
+    assert exact.item() == pytest.approx(sum(each) / 3, abs=1e-5)
+
+
+def test_each_position_draws_its_own_word_and_never_padding():
+    pool = pool_of([1], [0, 2, 3], [3, 0])
+    labels = torch.tensor([1, 0, 2, 1])
+    drawn = sampled_candidates(pool, labels, 500, torch.Generator().manual_seed(0))
+    assert drawn.shape == (4, 500)
+    assert [set(row) for row in drawn.tolist()] == [{0, 2, 3}, {1}, {0, 3}, {0, 2, 3}]
+    assert not drawn[0].equal(drawn[3])
+    for row, size in ((0, 3), (2, 2)):
+        counts = drawn[row].bincount(minlength=5)
+        assert all(abs(int(count) - 500 / size) < 60 for count in counts if count)
+    again = sampled_candidates(pool, labels, 500, torch.Generator().manual_seed(0))
+    assert drawn.equal(again), "the generator alone decides"
+
+
+def test_the_last_draw_below_one_stays_inside_the_pool(monkeypatch):
+    pool = pool_of([0, 1, 2], [3])
+    monkeypatch.setattr(torch, "rand", lambda *shape, dtype, **_: torch.full(shape, 1 - 2**-53, dtype=dtype))
+    assert sampled_candidates(pool, torch.tensor([0, 1]), 2, None).tolist() == [[2, 2], [3, 3]]
+
+
+def test_sampling_reaches_every_layer():
+    generator = torch.Generator().manual_seed(0)
+    targets = [torch.randn(2, n, 2, generator=generator) for n in (1, 4)]
+    pools = [pool_of([0], [1]), pool_of([2], [4])]
+    labels = torch.tensor([1, 0])
+    both = [semantic_loss(targets, pools, labels, TABLE, 16, generator, target).item() for target in TARGETS]
+    assert both[0] == pytest.approx(both[1], abs=1e-6), "pools of one word leave nothing to draw"
+
+
+def test_targets_and_pools_that_do_not_exist():
+    z, generator = torch.zeros(1, 1, 2), torch.Generator()
+    with pytest.raises(InputError, match="one of expected, sampled, got 'best'"):
+        layer_semantic_loss(z, pool_of([0]), torch.tensor([0]), TABLE, "best")
+    for pools in ([], [pool_of([0])] * 2):
+        with pytest.raises(InputError, match=f"pools for 1 to 1 layers, got {len(pools)}"):
+            semantic_loss([z], pools, torch.tensor([0]), TABLE, 1, generator)
+
+
+def test_one_threshold_for_all_layers_is_one_pool():
+    scores = torch.tensor([[0.0, 1.0, 0.9, 0.8, 0.95]])
+    several, one = semantic_pools(scores, (0.98, 0.95, 0.9)), semantic_pools(scores, (0.8,) * 3)
+    inside = [{int(k) for k in pool.candidates[pool.weights > 0]} for pool in (*several, *one)]
+    assert inside == [{1}, {1, 4}, {1, 2, 4}] + [{1, 2, 3, 4}] * 3
+    assert one[0] is one[1] is one[2]
+    z = [torch.tensor([[(0.4, 1.1)]])] * 3
+    found = semantic_loss(z, one, torch.tensor([0]), TABLE, 1, torch.Generator())
+    assert found.item() == pytest.approx(cross_entropy((0.4, 1.1), [1, 2, 3, 4]), abs=1e-5)
 
 
 @pytest.mark.parametrize(
