@@ -1,0 +1,196 @@
+"""The vocabulary of a causal language model: its tokenizer's words and its input embeddings.
+
+The model itself is not loaded: its structure says which tensor the embeddings are, and that tensor alone is read.
+V0 pieces of the tokenizer, V words kept, C width.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from spae.errors import WeightsError
+from spae.packaged import sha256_of
+from spae.vocabulary.filters import WordFilter
+from spae.vocabulary.gguf_file import read_gguf
+from spae.vocabulary.lexical import LexicalVocabulary
+from spae.vocabulary.pieces import words_of_pieces
+from spae.vocabulary.round_trip import round_trip_rate
+
+# All that is fetched of a model on the hub, beside the one file with its embeddings.
+SMALL_FILES = ["*.json", "*.model", "*.txt", "*.tiktoken"]
+
+
+def causal_lm_vocabulary(
+    model: str | Path, keep: WordFilter | None = None, revision: str | None = None
+) -> LexicalVocabulary:
+    """T from a causal language model.
+
+    Args:
+        model: a .gguf file, a folder as transformers saves it, or a name on the Hugging Face hub. Weights must be
+            GGUF or safetensors.
+        keep: which words stay; WordFilter() by default.
+        revision: of a name on the hub.
+
+    Raises:
+        InputError: the tokenizer marks no spaces, or no word is left.
+        WeightsError: there is no such model here or on the hub, or it has no readable embeddings.
+    """
+    keep = keep or WordFilter()
+    path = Path(model)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise WeightsError(f"there is no file {path}: name a .gguf file, a folder, or a model on the hub")
+        pieces, matrix = read_gguf(path)
+        tokenizer = _gguf_tokenizer(path)
+        encode = None if tokenizer is None else _encoder(tokenizer)
+        return build_vocabulary(pieces, matrix, keep, f"{path.stem} input embeddings", sha256_of(path), encode)
+    name = path.name if path.is_dir() else str(model)
+    folder = path if path.is_dir() else _fetch(str(model), revision)
+    tokenizer = _open(lambda: _auto().AutoTokenizer.from_pretrained(folder), name, "its tokenizer")
+    file, key = _find(folder, _embedding_name(folder, name), name)
+    if not file.exists():
+        file = _fetch_one(str(model), revision, file.name)
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            matrix = tensors.get_tensor(key).float()
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{name}: {file.name} cannot be read ({error}): fetch it again") from error
+    pieces = [str(piece) for piece in tokenizer.convert_ids_to_tokens(list(range(min(len(tokenizer), len(matrix)))))]
+    source = f"{name} input embeddings"
+    return build_vocabulary(pieces, matrix, keep, source, sha256_of(file), _encoder(tokenizer))
+
+
+def build_vocabulary(
+    pieces: Sequence[str],
+    matrix: Tensor,
+    keep: WordFilter,
+    source: str,
+    source_sha256: str,
+    encode: Callable[[str], list[int]] | None,
+) -> LexicalVocabulary:
+    """T from pieces by id and their embeddings [V0 or more, C], its round trip measured where there is a tokenizer.
+
+    Raises:
+        InputError: the pieces mark no spaces, or no word is left.
+        WeightsError: there are fewer embeddings than pieces, or they are not finite.
+    """
+    if matrix.ndim != 2 or len(matrix) < len(pieces):
+        raise WeightsError(
+            f"{source}: {len(pieces)} pieces need as many embeddings, got {tuple(matrix.shape)}: these are not of one "
+            "model"
+        )
+    words = words_of_pieces(pieces)
+    tokens = keep.keep(words)
+    embeddings = matrix[tokens].float().clone()
+    if not embeddings.isfinite().all():
+        raise WeightsError(f"{source}: embeddings must be finite: the file is damaged, or in a format read wrongly")
+    kept = [words[token] for token in tokens]
+    rate = None if encode is None else round_trip_rate(kept, tokens, encode)
+    return LexicalVocabulary(
+        tuple(kept), embeddings, source, source_sha256,
+        tokens=tuple(tokens), filters=keep.describe(), round_trip_rate=rate,
+    )  # fmt: skip
+
+
+def _auto() -> Any:
+    import transformers
+
+    return transformers
+
+
+def _open(load: Callable[[], Any], name: str, what: str) -> Any:
+    """Whatever transformers says becomes one line."""
+    try:
+        return load()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsError(f"{name}: {what} cannot be opened ({reason}): name a causal language model") from error
+
+
+def _encoder(tokenizer: Any) -> Callable[[str], list[int]]:
+    def encode(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+
+    return encode
+
+
+def _gguf_tokenizer(file: Path) -> Any | None:
+    """The tokenizer in a GGUF file, or None where transformers does not know its kind: then no round trip is known."""
+    with contextlib.suppress(Exception):
+        return _auto().AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    return None
+
+
+def _embedding_name(folder: Path, name: str) -> str:
+    """The state-dict name of the input embeddings, from a model without weights."""
+
+    def build() -> str:
+        config = _auto().AutoConfig.from_pretrained(folder)
+        with torch.device("meta"):
+            model = _auto().AutoModelForCausalLM.from_config(config)
+        weight = model.get_input_embeddings().weight
+        return next(key for key, parameter in model.named_parameters() if parameter is weight)
+
+    return str(_open(build, name, "its configuration"))
+
+
+def _find(folder: Path, wanted: str, name: str) -> tuple[Path, str]:
+    """The file and the key of the embeddings: the name that shares the most last parts with the one wanted.
+
+    Files leave out or add first parts ("wte.weight" for "transformer.wte.weight").
+    """
+    index = folder / "model.safetensors.index.json"
+    single = folder / "model.safetensors"
+    if index.exists():
+        files = json.loads(index.read_text("utf-8"))["weight_map"]
+    elif single.exists():
+        try:
+            with safe_open(single, framework="pt") as tensors:
+                files = dict.fromkeys(tensors.keys(), single.name)
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"{name}: {single.name} cannot be read ({error}): fetch it again") from error
+    else:
+        raise WeightsError(f"{name} has no model.safetensors: convert its weights to safetensors or GGUF")
+    shared = {key: _last_parts_shared(key, wanted) for key in files}
+    most = max(shared.values(), default=0)
+    best = [key for key, count in shared.items() if count == most]
+    if most < 2 or len(best) > 1:
+        raise WeightsError(f"{name}: its weights hold no one tensor {wanted}: use the weights of this configuration")
+    return folder / files[best[0]], best[0]
+
+
+def _last_parts_shared(first: str, second: str) -> int:
+    pairs = zip(reversed(first.split(".")), reversed(second.split(".")), strict=False)
+    count = 0
+    for a, b in pairs:
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def _fetch(model: str, revision: str | None) -> Path:
+    """The small files of a model on the hub, and its weights where they are one file."""
+    from huggingface_hub import snapshot_download
+
+    def download() -> Path:
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=SMALL_FILES))
+        if not (folder / "model.safetensors.index.json").exists():
+            snapshot_download(model, revision=revision, allow_patterns=["model.safetensors"])
+        return folder
+
+    return Path(_open(download, model, "the model"))
+
+
+def _fetch_one(model: str, revision: str | None, file: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(_open(lambda: hf_hub_download(model, file, revision=revision), model, file))
