@@ -6,7 +6,6 @@ the batch. No size changes a reply; see tests/llm_backends/test_batches.py.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -78,7 +77,6 @@ def in_batches(
                 raise
             failure = next(iter(str(error).strip().splitlines()), type(error).__name__)
         if failure:  # outside of `except`, whose traceback would hold the batch's tensors
-            gc.collect()
             free()
             if count > 1:
                 size.shrink(sum(costs[begin : begin + count]))

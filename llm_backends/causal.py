@@ -21,14 +21,13 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
 from llm_backends.key_values import Read, cache_of, pairs_of, plain_attention, row_of, rows_of, stack
-from llm_backends.one_text import OneReply, OneText, log_chances
+from llm_backends.one_text import TRIAL_TOKENS, OneReply, OneText, log_chances, same_chances
 from llm_backends.plain_text import common_prefix
 from llm_backends.prefix_plan import alike, plan_steps
 
 PASS_TOKENS = {"cpu": 32}
 """What one more pass costs, in tokens: on two cores, reading SmolLM2's weights takes as long as 30 of its tokens."""
 PASS_TOKENS_ELSEWHERE = 1024
-TRIAL_TOKENS = 9
 Question = tuple[Sequence[int], Sequence[Sequence[int]]]
 """A context and its tails, in tokens."""
 
@@ -95,17 +94,14 @@ class CausalRunner:
             try:
                 before = [self._pass([Read()], [list(head)], last=True)[1][0] for head, _ in texts]
                 found, _ = self._pass(before, [list(tail) for _, tail in texts], last=True)
-                apart = [
-                    (torch.log_softmax(self._one.logits([*head, *tail], 1), -1) - torch.log_softmax(row, -1))
-                    .abs()
-                    .max()
+                same = [
+                    same_chances(row[0], self._one.logits([*head, *tail], 1)[0], self.model.dtype)
                     for (head, tail), row in zip(texts, found, strict=True)
                 ]
-            except (TypeError, ValueError, IndexError, AttributeError):
-                return False  # it does not take what the protocol of transformers promises
+            except Exception:  # whatever an architecture makes of arguments that it does not take
+                return False
         self.cell_bytes = sum(k.nbytes + v.nbytes for k, v in before[0].pairs or ()) // before[0].length
-        allowed = 1e-3 if self.model.dtype == torch.float32 else 0.25
-        return all(float(one) < allowed for one in apart)
+        return all(same)
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[Sequence[int]]) -> list[Prefilled]:

@@ -120,10 +120,10 @@ class LlamaCppBackend:
             BackendInputError: an empty prompt, stop string or continuation, or a token id the model does not have.
             BackendUnavailable: the package is missing, or the file does not load.
         """
-        for request in requests:
-            check_allowed(self.capabilities, self.identity, request)
         if not requests:
             return
+        for request in requests:
+            check_allowed(self.capabilities, self.identity, request)
         ready = prepare(requests, self.text, self.identity.model, self.capabilities.context_length)
         yield from ready.too_long
         for prompt in ready.prompts:

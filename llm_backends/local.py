@@ -20,6 +20,7 @@ from llm_backends.plain_text import PlainTokenizer
 from llm_backends.prepared import Prompt, Question, collected, prepare
 from llm_backends.protocol import (
     Capabilities,
+    Choice,
     Completion,
     CompletionRequest,
     Identity,
@@ -56,13 +57,19 @@ class ModelSource(Protocol):
         ...
 
 
+Row = tuple[Prompt, int]
+"""One of the replies to a prompt: which of its samples."""
+Tail = tuple[Question, int]
+"""One of the continuations of a question."""
+
+
 class LocalBackend:
     """A frozen model on this machine.
 
     Args:
         source: of the model; its identity names the arithmetic.
         device: "auto" (the first CUDA device, else the processor), or as torch writes it: "cpu", "cuda:1".
-        rows: the most questions answered together; None leaves it to the memory there is.
+        rows: the most replies or continuations worked on together; None leaves it to the memory there is.
     """
 
     def __init__(self, source: ModelSource, *, device: str = "auto", rows: int | None = None) -> None:
@@ -138,62 +145,63 @@ class LocalBackend:
                 something that its capabilities exclude.
             BackendUnavailable: the model cannot be loaded.
         """
-        for request in requests:
-            check_allowed(self.capabilities, self.identity, request)
         if not requests:
             return
-        ready = prepare(requests, self.text, self.identity.model, self._source.context_length)
+        capabilities, identity = self.capabilities, self.identity
+        for request in requests:
+            check_allowed(capabilities, identity, request)
+        ready = prepare(requests, self.text, identity.model, capabilities.context_length)
         yield from ready.too_long
         if not ready.prompts and not ready.questions:
             return
         size, free = self._size, lambda: free_memory(self._runner.model.device)
-        for prompt, choices in in_batches(ready.prompts, _cells_of_prompt, size, self._decode, free):
-            yield prompt.index, choices
-        for question, values in in_batches(ready.questions, _cells_of_question, size, self._score, free):
-            yield question.index, values
+        choices: list[Choice | CallFailed] = []
+        rows = [(prompt, sample) for prompt in ready.prompts for sample in range(prompt.request.n)]
+        for (prompt, sample), choice in in_batches(rows, _cells_of_row, size, self._decode, free):
+            choices.append(choice)
+            if sample + 1 == prompt.request.n:
+                yield prompt.index, _completion(choices)
+                choices = []
+        sums: list[float | CallFailed] = []
+        tails = [(question, tail) for question in ready.questions for tail in range(len(question.split.tails))]
+        for (question, tail), value in in_batches(tails, _cells_of_tail, size, self._score, free):
+            sums.append(value)
+            if tail + 1 == len(question.split.tails):
+                yield question.index, self._likelihoods(sums)
+                sums = []
 
-    def _decode(self, prompts: Sequence[Prompt]) -> list[Completion | CallFailed]:
-        """Replies to a batch. Where texts are asked one at a time, so are the samples of one prompt."""
-        if not self._runner.together and prompts[0].request.n > 1:
-            return [self._one_after_another(prompt) for prompt in prompts]
-        rows = [
-            [ReplyRow(one.request, one.ids, self.text, self._ends, sample) for sample in range(one.request.n)]
-            for one in prompts
-        ]
-        self._grow(rows)
-        return [_completion(row) for row in rows]
-
-    def _one_after_another(self, prompt: Prompt) -> Completion | CallFailed:
-        rows = [
-            ReplyRow(prompt.request, prompt.ids, self.text, self._ends, sample) for sample in range(prompt.request.n)
-        ]
-        for row in rows:
-            self._grow([[row]])
-        return _completion(rows)
-
-    def _grow(self, rows: list[list[ReplyRow]]) -> None:
-        """Replies to prompts (each with the rows of its samples) until all are done."""
-        batch = self._runner.decode([group[0].prompt for group in rows], [len(group) for group in rows])
-        active = [row for group in rows for row in group]
+    def _decode(self, rows: Sequence[Row]) -> list[Choice | CallFailed]:
+        """One reply per row; rows of one prompt follow one another, and it is read once for all of them."""
+        prompts = list({id(prompt): prompt for prompt, _ in rows}.values())
+        copies = [sum(one is prompt for one, _ in rows) for prompt in prompts]
+        replies = [ReplyRow(one.request, one.ids, self.text, self._ends, sample) for one, sample in rows]
+        batch = self._runner.decode([prompt.ids for prompt in prompts], copies)
+        active = list(replies)
         while True:
             for row, logits in zip(active, batch.logits, strict=True):
                 row.take(logits)
             going = [i for i, row in enumerate(active) if not row.done]
             if not going:
-                return
+                return [row.error or row.choice() for row in replies]
             if len(going) < len(active):
                 batch.keep(going)
                 active = [active[i] for i in going]
             batch.step([row.new[-1] for row in active])
 
-    def _score(self, questions: Sequence[Question]) -> list[Likelihoods | CallFailed]:
-        found = self._runner.score([(one.split.context, one.split.tails) for one in questions])
-        return [
-            Likelihoods(values=tuple(values))
-            if all(math.isfinite(value) for value in values)
-            else CallFailed(f"log-likelihoods must be finite, {self.identity.model} gave {values}: use float32")
-            for values in found
-        ]
+    def _score(self, rows: Sequence[Tail]) -> list[float]:
+        """One sum per row; rows of one question follow one another, and its context is read once for all of them."""
+        questions: dict[int, tuple[list[int], list[list[int]]]] = {}
+        for question, tail in rows:
+            split = question.split
+            questions.setdefault(question.index, (split.context, []))[1].append(split.tails[tail])
+        return [value for values in self._runner.score(list(questions.values())) for value in values]
+
+    def _likelihoods(self, sums: Sequence[float | CallFailed]) -> Likelihoods | CallFailed:
+        error = next((one for one in sums if isinstance(one, CallFailed)), None)
+        values = tuple(one for one in sums if not isinstance(one, CallFailed))
+        if error is None and not all(map(math.isfinite, values)):
+            error = CallFailed(f"log-likelihoods must be finite, {self.identity.model} gave {values}: use float32")
+        return error or Likelihoods(values=values)
 
     @cached_property
     def _size(self) -> BatchSize:
@@ -219,15 +227,16 @@ class LocalBackend:
         return frozenset(ends)
 
 
-def _cells_of_prompt(prompt: Prompt) -> int:
-    return (len(prompt.ids) + prompt.request.max_new_tokens) * prompt.request.n
+def _cells_of_row(row: Row) -> int:
+    return len(row[0].ids) + row[0].request.max_new_tokens
 
 
-def _cells_of_question(question: Question) -> int:
-    context = len(question.split.context)
-    return context + sum(context + len(tail) for tail in question.split.tails)
+def _cells_of_tail(row: Tail) -> int:
+    split = row[0].split
+    return len(split.context) + len(split.tails[row[1]])
 
 
-def _completion(rows: Sequence[ReplyRow]) -> Completion | CallFailed:
-    error = next((row.error for row in rows if row.error is not None), None)
-    return error or Completion(choices=tuple(row.choice() for row in rows))
+def _completion(choices: Sequence[Choice | CallFailed]) -> Completion | CallFailed:
+    """The reply of all samples, or why one of them has none."""
+    error = next((one for one in choices if isinstance(one, CallFailed)), None)
+    return error or Completion(choices=tuple(one for one in choices if isinstance(one, Choice)))

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
+
+TRIAL_TOKENS = 9
 
 
 class OneText:
@@ -25,7 +28,23 @@ class OneText:
         self.model = model
         accepted = inspect.signature(model.forward).parameters
         self._slices = "logits_to_keep" in accepted
-        self._caches = "past_key_values" in accepted
+        self._positions = "position_ids" in accepted
+        self._takes_cache = "past_key_values" in accepted
+
+    @cached_property
+    def caches(self) -> bool:
+        """Whether a text can be gone on from token by token, found out by trying it on a few."""
+        if not self._takes_cache:
+            return False
+        ids = [(7 * i + 3) % self.model.config.get_text_config().vocab_size for i in range(TRIAL_TOKENS)]
+        try:
+            cache = DynamicCache(config=self.model.config)
+            self.step(ids[:-2], 0, cache)
+            self.step(ids[-2:-1], TRIAL_TOKENS - 2, cache)
+            last = self.step(ids[-1:], TRIAL_TOKENS - 1, cache)
+        except Exception:  # whatever an architecture makes of a cache that is not its own kind
+            return False
+        return same_chances(last, self.logits(ids, 1)[0], self.model.dtype)
 
     @torch.inference_mode()
     def logits(self, ids: Sequence[int], count: int) -> Tensor:
@@ -39,15 +58,17 @@ class OneText:
         return OneReply(self, ids)
 
     @torch.inference_mode()
-    def step(self, ids: Sequence[int], cache: DynamicCache) -> Tensor:
-        """Reads tokens after those in the cache; returns the logits [V] of the next, fp32."""
-        options = {"logits_to_keep": 1} if self._slices else {}
+    def step(self, ids: Sequence[int], known: int, cache: DynamicCache) -> Tensor:
+        """Reads tokens after the `known` ones in the cache; returns the logits [V] of the next, fp32."""
+        options: dict[str, Tensor | int] = {"logits_to_keep": 1} if self._slices else {}
+        if self._positions:
+            options["position_ids"] = torch.arange(known, known + len(ids), device=self.model.device)[None]
         found: Tensor = self.model(input_ids=self._row(ids), past_key_values=cache, use_cache=True, **options).logits
         return found[0, -1].float()
 
     def new_cache(self) -> DynamicCache | None:
-        """Empty, as the architecture wants it; None where it takes none of this kind."""
-        return DynamicCache(config=self.model.config) if self._caches else None
+        """Empty, as the architecture wants it; None where texts are read anew for each token."""
+        return DynamicCache(config=self.model.config) if self.caches else None
 
     def _row(self, ids: Sequence[int]) -> Tensor:
         return torch.tensor([list(ids)], dtype=torch.long, device=self.model.device)
@@ -72,7 +93,13 @@ class OneReply:
     def _read(self, new: Sequence[int]) -> Tensor:
         if self._cache is None:
             return self._model.logits(self._ids, 1)[0]
-        return self._model.step(new, self._cache)
+        return self._model.step(new, len(self._ids) - len(new), self._cache)
+
+
+def same_chances(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+    """Whether two rows of logits [V] mean the same, up to the rounding of an arithmetic."""
+    apart = float((torch.log_softmax(found, -1) - torch.log_softmax(expected, -1)).abs().max())
+    return apart < (1e-3 if dtype == torch.float32 else 0.25)
 
 
 def log_chances(logits: Tensor, tokens: Sequence[int]) -> list[float]:

@@ -127,7 +127,7 @@ def test_memory_that_runs_out_changes_no_reply(tiny_llama: Path, monkeypatch: py
     calm = dict(backend(tiny_llama, cells=10**6).stream(asked))
     one = backend(tiny_llama, cells=10**6)
     assert one._runner.together
-    inner, most, failed = one._runner.model.forward, 250, []
+    inner, most, failed = one._runner.model.forward, 90, []
 
     def forward(input_ids: torch.Tensor, past_key_values: Any = None, **options: Any) -> Any:
         width = input_ids.shape[1] + (past_key_values.get_seq_length() if past_key_values is not None else 0)
@@ -138,20 +138,15 @@ def test_memory_that_runs_out_changes_no_reply(tiny_llama: Path, monkeypatch: py
 
     monkeypatch.setattr(one._runner.model, "forward", forward)
     tight = dict(one.stream(asked))
-    assert len(failed) > 1, "the fault was never met"
+    assert failed, "the fault was never met"
     assert sorted(tight) == sorted(calm)
-    answered = 0
     for index, reply in calm.items():
         other = tight[index]
-        if isinstance(other, CallFailed):  # too large even alone: five rows of the longest context
-            assert "must fit in memory alone" in str(other)
-            continue
-        answered += 1
+        assert not isinstance(other, CallFailed), "each fits alone"
         if isinstance(asked[index], LikelihoodRequest):
             assert other.values == pytest.approx(reply.values, abs=1e-4)  # type: ignore[union-attr]
         else:
             assert other == reply
-    assert answered >= 9
 
 
 def tiny(kind: str) -> PreTrainedModel:
@@ -235,7 +230,10 @@ def test_every_architecture_is_scored_and_continued_exactly(kind: str, together:
         batch = runner.decode(group, [1] * len(group))
         for _ in range(6):
             new = batch.logits.argmax(-1).tolist()
-            assert new == [int(whole(row)[-1].argmax()) for row in rows]
             for row, token in zip(rows, new, strict=True):
                 row.append(token)
             batch.step(new)
+        # Only now: some models keep their state in themselves, which another text in between would change.
+        for text, row in zip(group, rows, strict=True):
+            for length in range(len(text), len(row)):
+                assert row[length] == int(whole(row[:length])[-1].argmax())

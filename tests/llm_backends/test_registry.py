@@ -66,7 +66,7 @@ def test_every_target_exists() -> None:
     [
         pytest.param("smolm2", "did you mean 'smollm2'", id="near miss"),
         pytest.param("SmolLM2", "did you mean 'smollm2'", id="capitals"),
-        pytest.param("gpt-9", "known: smollm2, hf:PATH_OR_NAME, openai:MODEL, scripted:FILE", id="nothing near"),
+        pytest.param("gpt-9", "known: smollm2, gemma3-270m, hf:PATH_OR_NAME, gguf:FILE, ", id="nothing near"),
         pytest.param("hf", "needs PATH_OR_NAME", id="missing argument"),
         pytest.param("smollm2:large", "takes nothing after the name", id="one too many"),
         pytest.param("", "unknown language model ''", id="empty"),
