@@ -40,7 +40,7 @@ CacheMode = Literal["normal", "cache-only", "live"]
 MODES = ("normal", "cache-only", "live")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What became of one request: a reply, or the error that kept it from one."""
 
@@ -53,7 +53,7 @@ class Answer:
     """PromptTooLong, CallFailed or CacheMiss, where `reply` is None."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """One request, however often it was given."""
 

@@ -31,7 +31,7 @@ Part = Choice | Likelihoods
 """What one entry holds of a reply."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A stored reply, or one sample of it."""
 

@@ -18,6 +18,7 @@ KEY_VERSION = 2
 """Raised when a key's make-up changes, so that no old reply is found under a new key."""
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+_string = json.encoder.encode_basestring_ascii
 
 
 def key_text(identity: Identity, request: Request, sample: int = 0) -> bytes:
@@ -26,11 +27,9 @@ def key_text(identity: Identity, request: Request, sample: int = 0) -> bytes:
     Args:
         sample: which reply to a completion request, 0 to n - 1; 0 for log-likelihoods.
     """
-    # Written out rather than encoded whole: a replay makes one for every question, and the model is always the same.
-    # And of plain values only, which need no dump.
-    asked = _encode(dict(request))
+    # Written out rather than encoded whole: a replay makes one for every question, and all but the prompt is the same.
     return (
-        f'{{"identity":{_identity_json(identity)},"kind":"{kind_of(request)}","request":{asked},'
+        f'{{"identity":{_identity_json(identity)},"kind":"{kind_of(request)}","request":{_request_json(request)},'
         f'"sample":{sample},"version":{KEY_VERSION}}}'
     ).encode("ascii")
 
@@ -97,3 +96,22 @@ def _identity_hash(identity: Identity) -> str:
 @lru_cache(maxsize=64)
 def _identity_json(identity: Identity) -> str:
     return _encode(identity.model_dump(mode="json"))
+
+
+def _request_json(request: Request) -> str:
+    if not isinstance(request, CompletionRequest):
+        continuations = ",".join(map(_string, request.continuations))
+        return f'{{"context":{_string(request.context)},"continuations":[{continuations}]}}'
+    before, after = _around_prompt(
+        request.max_new_tokens, request.n, request.seed, request.stop, repr(request.temperature)
+    )
+    prompt = _string(request.prompt) if isinstance(request.prompt, str) else _encode(request.prompt)
+    return f"{before}{prompt}{after}"
+
+
+@lru_cache(maxsize=256)
+def _around_prompt(max_new_tokens: int, n: int, seed: int, stop: tuple[str, ...], temperature: str) -> tuple[str, str]:
+    """A completion request's JSON before and after its prompt. The temperature is spelled, since 0.0 equals -0.0."""
+    fields = {"max_new_tokens": max_new_tokens, "n": n, "seed": seed, "stop": stop, "temperature": float(temperature)}
+    before, _, after = _encode(fields | {"prompt": None}).partition('"prompt":null')  # in a string, quotes are escaped
+    return f'{before}"prompt":', after

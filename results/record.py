@@ -140,7 +140,7 @@ class Record(CellKey):
 
     def line(self) -> str:
         """The record as one canonical JSON line, without its newline."""
-        return _encode(dict(self))  # plain values only: nothing is to be dumped first
+        return _encode(vars(self))  # plain values only: nothing is to be dumped first
 
 
 class Call(Frozen):
@@ -156,4 +156,4 @@ class Call(Frozen):
 
     def line(self) -> str:
         """The call as one canonical JSON line, without its newline."""
-        return _encode(dict(self))  # plain values only: nothing is to be dumped first
+        return _encode(vars(self))  # plain values only: nothing is to be dumped first

@@ -6,7 +6,6 @@ No prompt ends in a line break or a space: the model goes on right after `Output
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import get_args
 
 from tasks.episodes import Episode
 from tasks.errors import TaskInputError
@@ -28,9 +27,9 @@ def classification(episode: Episode, texts: Mapping[str, str], style: Style) -> 
     Raises:
         TaskInputError: the style is unknown; a picture has no text; a text is empty or has a line break.
     """
-    if style not in get_args(Style):
+    if style not in MAX_NEW_TOKENS:
         raise TaskInputError(
-            f"prompt style must be one of {', '.join(get_args(Style))}, got {style!r}: pass --prompt gpt"
+            f"prompt style must be one of {', '.join(MAX_NEW_TOKENS)}, got {style!r}: pass --prompt gpt"
         )
     setting = Setting.parse(episode.setting)
     shown = [(_line(texts, picture), label) for picture, label in episode.support] * (setting.repeats + 1)
