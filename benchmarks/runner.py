@@ -16,8 +16,9 @@ from llm_backends.cached import Answer, CachedBackend
 from results.record import Call, Record
 from results.store import RunStore
 
-BLOCK = 256
-"""Questions that are looked up, and handed to the model, at once."""
+BLOCK = 2048
+"""Questions that are looked up, and handed to the model, at once. At the end of each a server idles until the last call
+has been tried again for as long as it takes, so there should be few."""
 SYNC_SECONDS = 0.2
 """How long a record in its file may wait to be brought to the disk itself, together with others."""
 
