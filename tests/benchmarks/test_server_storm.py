@@ -45,7 +45,7 @@ def check(found: list[dict[str, Any]], count: int) -> None:
 
 def test_two_thousand_questions_all_end(server: FaultServer, tmp_path: Path) -> None:
     program = Program(tmp_path)
-    arguments = few_shot(server.url, 1000, "--concurrency", 32, "--timeout", 1.5, "--out", "out")
+    arguments = few_shot(server.url, 1000, "--concurrency", 32, "--timeout", 0.8, "--out", "out")
     code, out, err = program.run(*arguments)
     assert code == 0, err
     found = records(tmp_path / "out")
@@ -83,7 +83,7 @@ def stored(cache: Path) -> set[str]:
 def test_killed_five_times_it_ends_with_the_same_records(server: FaultServer, tmp_path: Path) -> None:
     program = Program(tmp_path)
     draw = random.Random(11)
-    arguments = few_shot(server.url, 150, "--concurrency", 8, "--timeout", 1.5, "--attempts", 20, "--out")
+    arguments = few_shot(server.url, 150, "--concurrency", 8, "--timeout", 0.8, "--attempts", 20, "--out")
     code, _, err = program.run(*arguments, "alone", cache="alone-cache")
     assert code == 0, err
     check(records(tmp_path / "alone"), 300)
