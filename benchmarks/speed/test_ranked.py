@@ -25,9 +25,9 @@ from spae.data.registry import open_set
 from tasks.fewshot import five_way
 
 SETTING = "i1-s1-r0"
-QUESTIONS = 16
+QUESTIONS = 12
 ROUNDS = 2
-BATCH_SIZES = (1, 5, 16)
+BATCH_SIZES = (1, 5, 12)
 TIMES_FASTER = 3.0
 
 
@@ -35,7 +35,7 @@ TIMES_FASTER = 3.0
 def questions() -> list[LikelihoodRequest]:
     """The task's own prompts, each picture shown as five words, as layers 1 and 2 show it."""
     task = five_way()
-    words = [name for name in open_set("pictograms").classes if " " not in name]
+    words = [one.name for one in open_set("pictograms").classes if " " not in one.name]
     rng = random.Random(0)
     asked = []
     for sample in task.samples(open_set("pictograms"), (SETTING,), 0, QUESTIONS).of(SETTING):
