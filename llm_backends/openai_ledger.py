@@ -136,5 +136,5 @@ class Ledger:
             done, needed = f"{spent:,} tokens are spent", f"{more:,}"
         return (
             f"--budget allows {self._budget}, {done} and the next call may take {needed}: every answer so far is kept; "
-            "give the command again with another --budget to go on"
+            "give the command again to go on, with as much again or another --budget"
         )
