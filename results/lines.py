@@ -56,7 +56,6 @@ def sync_file(path: Path) -> None:
     if path.exists():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

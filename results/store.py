@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from results.atomic import path_inside, write_text_atomic
 from results.differences import Difference, differences, in_words
 from results.errors import RecordError
-from results.lines import append_lines, cut_torn_line, load_lines, sync_file
+from results.lines import append_lines, cut_torn_line, load_lines, sync_file, sync_folder
 from results.record import Call, Record, sha256_of
 
 RUN = "run.json"
@@ -80,6 +80,7 @@ class RunStore:
         self.config: dict[str, Any] = dict(config)
         self.config_hash = sha256_of(self.config)
         self.notes = tuple(notes)
+        self._listed = False  # whether the disk itself knows of the files
         lines = list(records)
         self._on_disk = [record.id for record in lines]
         self._records = {record.id: record for record in lines}
@@ -234,6 +235,9 @@ class RunStore:
         """Brings what was appended without `sync` to the disk itself."""
         for name in (CALLS, RECORDS):
             sync_file(path_inside(self.folder, name))
+        if not self._listed:
+            sync_folder(self.folder)
+            self._listed = True
 
     def arrange(self, order: Iterable[str]) -> None:
         """Puts the records into an order of ids, in memory and on disk, each id once; others follow after.
