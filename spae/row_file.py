@@ -12,6 +12,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -48,9 +49,9 @@ def rows_on_disk(path: Path, rows: int, make: MakeRows, batch: int) -> Tensor:
     return torch.from_numpy(_open(path, rows, "c"))
 
 
-def _open(path: Path, rows: int, mode: str) -> np.ndarray:
+def _open(path: Path, rows: int, mode: Literal["c", "r+"]) -> np.memmap:
     try:
-        found: np.ndarray = np.load(path, mmap_mode=mode, allow_pickle=False)  # type: ignore[call-overload]
+        found = np.load(path, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} is not a matrix ({error}): delete it and run again") from error
     if found.ndim != 2 or len(found) != rows or found.dtype != np.float32:
@@ -66,11 +67,13 @@ def _fill(path: Path, rows: int, make: MakeRows, batch: int) -> None:
     while start < rows:
         stop = min(start + batch, rows)
         made = np.asarray(make(start, stop), np.float32)
-        width = made.shape[1] if matrix is None and made.ndim == 2 else None if matrix is None else matrix.shape[1]
+        # The first batch sets the width; -1 fits none.
+        width = int(matrix.shape[1]) if matrix is not None else made.shape[1] if made.ndim == 2 else -1
         if made.shape != (stop - start, width) or not np.isfinite(made).all():
-            raise ShapeError(f"rows {start} to {stop - 1} must be finite [{stop - start}, {width}], got {made.shape}")
+            wanted = f"[{stop - start}, {width if width > 0 else 'E'}]"
+            raise ShapeError(f"rows {start} to {stop - 1} must be finite {wanted}, got {made.shape}")
         if matrix is None:
-            matrix = open_memmap(part, "w+", np.float32, (rows, made.shape[1]))
+            matrix = open_memmap(part, "w+", np.dtype(np.float32), (rows, width))
         matrix[start:stop] = made
         matrix.flush()
         # Only after the rows are written: what counts as done is there.
@@ -82,7 +85,7 @@ def _fill(path: Path, rows: int, make: MakeRows, batch: int) -> None:
     done.unlink(missing_ok=True)
 
 
-def _begun(part: Path, done: Path, rows: int) -> tuple[np.ndarray | None, int]:
+def _begun(part: Path, done: Path, rows: int) -> tuple[np.memmap | None, int]:
     """What a killed filling left, or nothing."""
     with contextlib.suppress(OSError, ValueError, WeightsError):
         finished = int(done.read_text("utf-8"))
