@@ -63,7 +63,7 @@ def causal_lm_vocabulary(
             matrix = tensors.get_tensor(key).float()
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{name}: {file.name} cannot be read ({error}): fetch it again") from error
-    pieces = [str(piece) for piece in tokenizer.convert_ids_to_tokens(list(range(min(len(tokenizer), len(matrix)))))]
+    pieces = [str(piece) for piece in tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))]
     source = f"{name} input embeddings"
     return build_vocabulary(pieces, matrix, keep, source, sha256_of(file), _encoder(tokenizer))
 

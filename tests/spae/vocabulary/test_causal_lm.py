@@ -96,6 +96,8 @@ def test_weights_that_do_not_do(tiny_lm, copy, tmp_path):
     with pytest.raises(WeightsError, match=r"no one tensor transformer\.wte\.weight"):
         causal_lm_vocabulary(copy)
     save_file({"wte.weight": torch.zeros(9, 8)}, copy / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"pieces need as many embeddings, got \(9, 8\)"):
+        causal_lm_vocabulary(copy)
     (copy / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(WeightsError, match="cannot be read"):
         causal_lm_vocabulary(copy)
