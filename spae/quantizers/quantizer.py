@@ -50,6 +50,7 @@ class Quantizer(nn.Module, ABC):
         self,
         codebook: Tensor,
         pyramid: Pyramid,
+        *,
         learning: Learning | None = None,
         by_angle: bool = False,
         search: torch.dtype = torch.float32,
@@ -103,7 +104,8 @@ class Quantizer(nn.Module, ABC):
             raise InputError(f"depth runs from 1 to {self.pyramid.depth}, got {depth}")
         table = self._table(z.dtype)
         total, count = torch.zeros_like(z), z.new_zeros(z.shape[1])
-        ids, embeddings, targets, visited, margins = [], [], [], [], []
+        embeddings = z.new_empty(depth, *z.shape)
+        ids, targets, visited, margins = [], [], [], []
         for layer in range(1, depth + 1):
             at = self._positions(layer)
             z_l = self._sought(z[:, at], total[:, at].detach(), count[at, None])
@@ -112,14 +114,14 @@ class Quantizer(nn.Module, ABC):
             margins.append(margin.view(len(z), len(at)))
             targets.append(z_l)
             total, count = self._add(total, count, at, ids[-1])
-            embeddings.append(self._embedding(total, count[:, None]))
+            embeddings[layer - 1] = self._embedding(total, count[:, None])
             visited.append(count > 0)
         if self.training and isinstance(self.learning, MovingAverage):
             rows = torch.cat([z_l.detach().flatten(0, 1) for z_l in targets])
             self.learning.step(self.codebook, self.usage, self.sums, rows, torch.cat([one.flatten() for one in ids]))
         # A position without a token is decoded from zeros, whatever z is there: no gradient goes to it.
         embeddings[-1] = straight_through(z, embeddings[-1]) * visited[-1][:, None]
-        return Quantized(tuple(ids), torch.stack(embeddings), tuple(targets), torch.stack(visited), tuple(margins))
+        return Quantized(tuple(ids), embeddings, tuple(targets), torch.stack(visited), tuple(margins))
 
     def decode_ids(self, ids: Sequence[Tensor], layers: Sequence[int] | None = None) -> Tensor:
         """The embedding [B, N, C] from ids alone; zeros where no layer used has a token.

@@ -15,7 +15,7 @@ class ResidualQuantizer(Quantizer):
     """Quantizes at each layer what the words so far leave over; the embedding is their sum.
 
     Arguments as for Quantizer: `ResidualQuantizer(codebook, pyramid)` is frozen,
-    `ResidualQuantizer(codebook, pyramid, MovingAverage())` learns.
+    `ResidualQuantizer(codebook, pyramid, learning=MovingAverage())` learns.
     """
 
     def _sought(self, z: Tensor, total: Tensor, count: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from spae.errors import ShapeError
 # and only the winning block is looked through, where a plain argmax walks all words one by one.
 BLOCK = 128
 
-# Bound on the scores held at a time. 500 rows against 32,000 words: enough that the product runs at full speed.
-MAX_BYTES = 64 << 20
+# Bound on the scores held at a time. 250 rows against 32,000 words: enough that the product runs at full speed.
+MAX_BYTES = 32 << 20
 
 
 class WordTable(nn.Module):
@@ -67,17 +67,18 @@ class WordTable(nn.Module):
             winner's. A margin within rounding says that another machine might choose otherwise.
         """
         chunk = max(1, self.max_bytes // (len(self.matrix) * self.matrix.element_size()))
-        found, margins = [rows.new_zeros(0, dtype=torch.long)], [rows.new_zeros(0)]
-        for part in rows.split(chunk):
-            blocks = self.scores(part).unflatten(1, (-1, BLOCK))
-            tops = blocks.amax(2)
-            block = tops.argmax(1)
-            inside = blocks[torch.arange(len(part), device=rows.device), block]
-            place = inside.argmax(1)
-            first = inside.gather(1, place[:, None])
-            inside = inside.scatter(1, place[:, None], -torch.inf)
-            others = tops.scatter(1, block[:, None], -torch.inf)
-            second = torch.maximum(inside.amax(1), others.amax(1))
-            found.append(block * BLOCK + place)
-            margins.append((first[:, 0] - second).to(rows.dtype))
+        found, margins = zip(*(self._nearest(part) for part in rows.split(chunk)), strict=True)
         return torch.cat(found), torch.cat(margins)
+
+    def _nearest(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Of one chunk: its scores are let go on return, before those of the next are made."""
+        blocks = self.scores(rows).unflatten(1, (-1, BLOCK))
+        tops = blocks.amax(2)
+        block = tops.argmax(1)
+        inside = blocks[torch.arange(len(rows), device=rows.device), block]
+        place = inside.argmax(1)
+        first = inside.gather(1, place[:, None])
+        inside = inside.scatter(1, place[:, None], -torch.inf)
+        others = tops.scatter(1, block[:, None], -torch.inf)
+        second = torch.maximum(inside.amax(1), others.amax(1))
+        return block * BLOCK + place, (first[:, 0] - second).to(rows.dtype)

@@ -79,7 +79,7 @@ class VectorQuantizer(ResidualQuantizer):
             raise InputError("a vector quantizer takes (codebook, pyramid) or (entries, width, pyramid)")
         if pyramid.depth != 1:
             raise ShapeError(f"vector quantization has one layer, got a pyramid of {pyramid.depth}")
-        super().__init__(codebook, pyramid, learning, by_angle, search, max_bytes)
+        super().__init__(codebook, pyramid, learning=learning, by_angle=by_angle, search=search, max_bytes=max_bytes)
         if isinstance(first, int):
             # Of no use yet: the averages hold nothing of a random start.
             self.usage.zero_()

@@ -14,7 +14,7 @@ ONE = Pyramid([1, 1])
 
 def test_one_step_of_the_averages_over_two_layers_by_hand():
     codebook = torch.tensor([[4.0], [1.0]])
-    quantizer = ResidualQuantizer(codebook, ONE, MovingAverage(decay=0.5, restart_below=0.0))
+    quantizer = ResidualQuantizer(codebook, ONE, learning=MovingAverage(decay=0.5, restart_below=0.0))
     assert quantizer.usage.tolist() == [1, 1] and quantizer.sums.equal(codebook), "it begins where it was told to"
     quantized = quantizer(torch.tensor([[[5.0]], [[6.0]]]))
     # 5 -> 4, leaves 1 -> 1. 6 -> 4, leaves 2 -> 1.
@@ -27,7 +27,7 @@ def test_one_step_of_the_averages_over_two_layers_by_hand():
 
 
 def test_averages_rest_in_evaluation():
-    quantizer = ResidualQuantizer(torch.randn(6, 2), ONE, MovingAverage()).eval()
+    quantizer = ResidualQuantizer(torch.randn(6, 2), ONE, learning=MovingAverage()).eval()
     before = {name: value.clone() for name, value in quantizer.state_dict().items()}
     quantizer(torch.randn(3, 1, 2))
     assert set(before) == {"codebook", "usage", "sums"} and not list(quantizer.parameters())
@@ -45,7 +45,7 @@ def test_averages_reach_a_fixed_point_at_the_data():
 
 
 def test_the_codebook_loss_by_hand():
-    quantizer = ResidualQuantizer(torch.tensor([[4.0], [1.0], [50.0]]), ONE, Gradient())
+    quantizer = ResidualQuantizer(torch.tensor([[4.0], [1.0], [50.0]]), ONE, learning=Gradient())
     z = torch.tensor([[[5.0]], [[7.0]]], requires_grad=True)
     quantized = quantizer(z)
     # Layer 1: 5 and 7 meet 4. Layer 2: 1 and 3 meet 1 and 4.
@@ -78,7 +78,7 @@ def test_gradient_steps_shrink_the_error():
 def test_a_learned_codebook_leaves_the_gradient_of_z_straight():
     torch.manual_seed(2)
     for learning in (MovingAverage(), Gradient()):
-        quantizer = ResidualQuantizer(torch.randn(8, 3), Pyramid([1, 2, 2]), learning)
+        quantizer = ResidualQuantizer(torch.randn(8, 3), Pyramid([1, 2, 2]), learning=learning)
         z = torch.randn(2, 4, 3, requires_grad=True)
         weight = torch.randn(2, 4, 3)
         (quantizer(z).embeddings[-1] * weight).sum().backward()
@@ -88,7 +88,9 @@ def test_a_learned_codebook_leaves_the_gradient_of_z_straight():
 def test_a_learned_codebook_is_saved_and_loaded():
     torch.manual_seed(4)
     for learning in (MovingAverage(), Gradient()):
-        first, second = (ResidualQuantizer(torch.randn(8, 3), Pyramid([1, 2]), learning).eval() for _ in range(2))
+        first, second = (
+            ResidualQuantizer(torch.randn(8, 3), Pyramid([1, 2]), learning=learning).eval() for _ in range(2)
+        )
         z = torch.randn(3, 4, 3)
         assert not first(z).embeddings.equal(second(z).embeddings)
         second.load_state_dict(first.state_dict())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -104,3 +106,18 @@ def test_autocast_does_not_round_an_exact_search():
         found = table.nearest(rows)
         assert table.scores(rows).dtype == torch.float32
     assert all(a.equal(b) for a, b in zip(found, expected, strict=True))
+
+
+def test_one_chunk_of_scores_is_held_at_a_time(monkeypatch):
+    table = WordTable(torch.randn(300, 4), max_bytes=10 * 384 * 4)
+    scores, held = table.scores, []
+
+    def watched(rows):
+        assert len(rows) <= 10 and all(one() is None for one in held), "the chunk before is let go"
+        made = scores(rows)
+        held.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(table, "scores", watched)
+    found, margins = table.nearest(torch.randn(45, 4))
+    assert len(held) == 5 and len(found) == len(margins) == 45
