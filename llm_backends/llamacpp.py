@@ -36,7 +36,7 @@ from llm_backends.reply_row import ReplyRow
 if TYPE_CHECKING:
     import numpy as np
 
-INSTALL = "pip install 'spae-bench[llamacpp]' (it compiles llama.cpp: a C++ compiler and some minutes are needed)"
+INSTALL = "pip install '.[llamacpp]' (it compiles llama.cpp: a C++ compiler and some minutes are needed)"
 LEAST_WINDOW = 2048
 """Tokens that memory is set aside for at first; doubled where a question is longer, up to the model's own."""
 FLOAT32 = 0

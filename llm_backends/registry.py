@@ -84,7 +84,7 @@ BUILT_IN = (
         target="llm_backends.llamacpp:open_llamacpp",
         title="a GGUF file run by llama.cpp",
         argument="FILE",
-        needs="pip install 'spae-bench[llamacpp]'",
+        needs="pip install '.[llamacpp]'",
         likelihood=True,
         local=True,
     ),

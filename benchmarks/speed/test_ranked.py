@@ -65,7 +65,7 @@ def seconds(function: Callable[[], object]) -> float:
 @pytest.mark.usefixtures("one_thread")
 def test_ranked(benchmark: Callable[..., object], questions: list[LikelihoodRequest]) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    install = "pip install 'spae-bench[speed]' (brings lm-eval)"
+    install = "pip install '.[speed]' (brings lm-eval)"
     peer_model = pytest.importorskip("lm_eval.models.huggingface", reason=install)
     instance = pytest.importorskip("lm_eval.api.instance", reason=install).Instance
     try:

@@ -73,7 +73,7 @@ questions = st.builds(
 prompts = st.builds(CompletionRequest, prompt=st.sampled_from(CONTEXTS), max_new_tokens=st.integers(1, 6))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     asked=st.lists(questions | prompts, min_size=1, max_size=9),
     cells=st.sampled_from([1, 60, 400, 10**6]),

@@ -221,7 +221,7 @@ def test_wrong_requests(gguf: Path) -> None:
 
 def test_a_missing_package_names_its_install_line(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
-    with pytest.raises(BackendUnavailable, match=r"llama-cpp-python .*pip install 'spae-bench\[llamacpp\]'"):
+    with pytest.raises(BackendUnavailable, match=r"llama-cpp-python .*pip install '\.\[llamacpp\]'"):
         LlamaCppBackend(gguf).count_tokens("x")
 
 

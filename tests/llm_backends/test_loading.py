@@ -38,7 +38,7 @@ def test_auto_is_what_there_is() -> None:
 @pytest.mark.parametrize("name", ["cuda:77", "nonsense"])
 def test_a_device_that_is_not_there(name: str, tiny_llama: Path) -> None:
     with pytest.raises(BackendUnavailable, match="use --device cpu") as raised:
-        open_hf(str(tiny_llama), "float32", name).complete([CompletionRequest(prompt="a", max_new_tokens=1)])
+        open_backend(f"hf:{tiny_llama}", device=name).complete([CompletionRequest(prompt="a", max_new_tokens=1)])
     assert "\n" not in str(raised.value)
 
 

@@ -70,6 +70,32 @@ def test_the_pinned_hash_is_the_wheels() -> None:
 
 @pytest.mark.slow
 @needs_wheel
+def test_the_real_model_says_the_same_in_any_company() -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = smollm2.open_smollm2("", "float32", "cpu")
+    plain = AutoModelForCausalLM.from_pretrained(smollm2_source().folder(), dtype=torch.float32)
+    head = "For each of the following input output pairs, output is one of ['lion', 'vase']\n###\nInput: "
+    contexts = [head + "cat lion mane\nOutput:", head + "pot\nOutput: vase\n###\nInput: claw\nOutput:", "Output:", head]
+    names = (" lion\n", " vase\n", " a rather long name of a class\n")
+    asked = [LikelihoodRequest(context=context, continuations=names) for context in contexts]
+    prompts = [CompletionRequest(prompt=context, max_new_tokens=5) for context in contexts]
+    found = dict(model.stream([*asked, *prompts]))
+    for i, context in enumerate(contexts):
+        for name, value in zip(names, found[i].values, strict=True):  # type: ignore[union-attr]
+            split = model.text.split(context, (name,))
+            whole = [*split.context, *split.tails[0]]
+            with torch.no_grad():
+                chances = plain(torch.tensor([whole])).logits[0].double().log_softmax(-1)
+            expected = sum(float(chances[j - 1, whole[j]]) for j in range(len(split.context), len(whole)))
+            assert value == pytest.approx(expected, abs=1e-4)
+        alone = smollm2.open_smollm2("", "float32", "cpu").complete([prompts[i]])
+        assert found[len(contexts) + i] == alone[0]
+
+
+@pytest.mark.slow
+@needs_wheel
 def test_the_real_model_knows_its_capitals() -> None:
     import torch
     from transformers import AutoModelForCausalLM
