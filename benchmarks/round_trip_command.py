@@ -9,7 +9,7 @@ import typer
 
 def round_trip(
     llm: Annotated[str, typer.Option(help="A local language model: a name that `ls backends` shows.")] = "smollm2",
-    vocabulary: Annotated[str, typer.Option(help="Vocabulary of words: smollm2.")] = "smollm2",
+    vocabulary: Annotated[str, typer.Option(help="Vocabulary of words: smollm2, or one that you made.")] = "smollm2",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure how many strings of words come through a model's own tokenizer with the same words.
