@@ -18,7 +18,8 @@ from results.store import RunStore
 ROOT = Path(__file__).parents[2]
 # The command line with the colour tokenizer, and a model that notes every prompt and takes its time.
 PROGRAM = """
-import importlib.util, os, sys, time
+import importlib.util, os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
 import benchmarks.plan, llm_backends.scripted
 from benchmarks.cli import run_command_line
 spec = importlib.util.spec_from_file_location("colours", sys.argv[1])
