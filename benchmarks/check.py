@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.config import RunConfig
-from benchmarks.context import ContextLimit
 from benchmarks.errors import UsageError
 from benchmarks.plan import make_plan
 from benchmarks.replay import Replies, replay
+from llm_backends.context import ContextLimit
 from llm_backends.errors import BackendError
 from llm_backends.protocol import Identity
 from llm_backends.registry import BUILT_IN, open_backend

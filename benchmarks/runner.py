@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from benchmarks.context import ContextLimit
 from benchmarks.plan import Plan
 from benchmarks.questions import Question, origin_of, questions, record_of
 from benchmarks.replies import what_was_asked
 from llm_backends.cached import Answer, CachedBackend
+from llm_backends.context import ContextLimit
 from results.record import Call, Record
 from results.store import RunStore
 

@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.config import RunConfig
-from benchmarks.context import ContextLimit
 from benchmarks.errors import UsageError
 from benchmarks.exhibits import make_exhibits
 from benchmarks.plan import Plan, make_plan
@@ -22,6 +21,7 @@ from benchmarks.replies import reply_layers, reply_store
 from benchmarks.runner import Runner
 from benchmarks.spending import Spending
 from llm_backends.cached import CachedBackend, CacheMode
+from llm_backends.context import ContextLimit
 from llm_backends.openai_options import ServerOptions
 from llm_backends.protocol import Backend, Closes
 from llm_backends.registry import find_backend, open_backend
@@ -163,17 +163,18 @@ def _open_store(options: RunOptions, plan: Plan, run: dict[str, Any], console: C
     except RunDiffers as error:
         Console(stderr=True).print(_difference_table(error.differences))
         raise
-    if options.out is None and options.mode == "live" and not options.resume and _is_complete(store, plan):
+    if options.out is None and options.mode == "live" and not options.resume and not _missing(store, plan):
         return RunStore.restart(folder, run)
     if store.records:
-        missing = plan.count() - sum(record.id in store for record in store.records)
+        missing = _missing(store, plan)
         said = f"going on with {missing} of {plan.count()} questions" if missing else "complete, nothing to ask"
         console.print(f"{folder}: {said}", highlight=False, markup=False)
     return store
 
 
-def _is_complete(store: RunStore, plan: Plan) -> bool:
-    return sum(record.id in store for record in store.records) >= plan.count()
+def _missing(store: RunStore, plan: Plan) -> int:
+    """Questions that have no record yet, or one of a failed call."""
+    return max(0, plan.count() - sum(record.id in store for record in store.records))
 
 
 def _difference_table(found: Sequence[Difference]) -> Table:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 from llm_backends.cache import ReplyCache
 from llm_backends.cache_explain import explain_miss
 from llm_backends.capabilities import check_allowed
+from llm_backends.context import ContextLimit
 from llm_backends.entry import Part, ReplySource, fault_of, reply_of
 from llm_backends.errors import (
     BackendError,
@@ -66,15 +67,6 @@ class _Asked:
     @property
     def key(self) -> str:
         return next(iter(self.texts))
-
-
-@runtime_checkable
-class CountsIfReady(Protocol):
-    """A backend that can say whether counting tokens is free of downloads and conversions."""
-
-    def count_tokens_if_ready(self, text: str) -> int | None:
-        """Tokens of a text, or None where the tokenizer is not there yet."""
-        ...
 
 
 class CachedBackend:
@@ -298,21 +290,9 @@ class CachedBackend:
     def _too_long(self, request: Request) -> PromptTooLong | None:
         """The error of a request that cannot fit; only where this needs no weights, no download and no conversion."""
         try:
-            model = self._model()
-            limit = model.capabilities.context_length
-            texts, extra = _texts(request)
-            # A token is at least one byte, but for a few marks: a short text needs no tokenizer to be seen to fit.
-            if limit is None or max(map(_bytes, texts)) + extra + 8 <= limit:
-                return None
-            counts = [_count_if_ready(model, text) for text in texts]
+            return ContextLimit(self._model()).too_long(request)
         except BackendUnavailable:
             return None
-        tokens = max((count for count in counts if count is not None), default=0) + extra
-        if tokens <= limit:
-            return None
-        return PromptTooLong(
-            f"prompt and reply are {tokens} tokens, {self._identity.model} takes {limit}: use fewer shots or layers"
-        )
 
 
 def _streamed(model: Streams, asked: Sequence[_Asked]) -> Iterator[list[tuple[_Asked, Reply | BackendError]]]:
@@ -348,23 +328,6 @@ def _assembled(one: _Asked, parts: dict[str, Part]) -> Reply | None:
 def _origins(one: _Asked, origins: Sequence[Provenance | None]) -> list[Provenance]:
     given = [origins[place] for place in one.places] if origins else []
     return [origin for origin in given if origin is not None]
-
-
-def _texts(request: Request) -> tuple[list[str | tuple[int, ...]], int]:
-    """What must fit, and the tokens still to come after it."""
-    if isinstance(request, CompletionRequest):
-        return [request.prompt], request.max_new_tokens
-    return [request.context + continuation for continuation in request.continuations], 0
-
-
-def _bytes(text: str | tuple[int, ...]) -> int:
-    return len(text.encode()) if isinstance(text, str) else len(text)
-
-
-def _count_if_ready(model: Backend, text: str | tuple[int, ...]) -> int | None:
-    if not isinstance(text, str):
-        return len(text)
-    return model.count_tokens_if_ready(text) if isinstance(model, CountsIfReady) else model.count_tokens(text)
 
 
 def _chunks(asked: Sequence[_Asked], size: int) -> Iterator[list[_Asked]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llm_backends.errors import BackendInputError
-from llm_backends.protocol import Capabilities, CompletionRequest, Identity, LikelihoodRequest, Request
+from llm_backends.protocol import Capabilities, Identity, LikelihoodRequest, Request
 
 
 def check_allowed(capabilities: Capabilities, identity: Identity, request: Request) -> None:
@@ -29,14 +29,3 @@ def check_allowed(capabilities: Capabilities, identity: Identity, request: Reque
         )
     if not isinstance(request.prompt, str) and not capabilities.token_prompts:
         raise BackendInputError(f"{model} takes text, got a prompt of {len(request.prompt)} token ids: send its text")
-
-
-def text_of(request: CompletionRequest) -> str:
-    """The prompt of a request that may only be text.
-
-    Raises:
-        BackendInputError: it is token ids.
-    """
-    if not isinstance(request.prompt, str):
-        raise BackendInputError(f"a prompt here is text, got {len(request.prompt)} token ids: send its text")
-    return request.prompt

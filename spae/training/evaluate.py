@@ -12,7 +12,8 @@ from torch import Tensor
 
 from spae.data.pictograms import Pictograms
 from spae.quantizers import StreamingAverageQuantizer
-from spae.semantics.label_text import similarity, text_features
+from spae.semantics.label_text import text_features
+from spae.semantics.pool import similarity
 from spae.tokenizers.model import TokenizerModel
 from spae.training.pictures import held_out_pictures
 

@@ -22,8 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 from spae.cache_folder import atomic_path
 from spae.data.pictograms import Pictograms
 from spae.errors import TrainingError
-from spae.losses.semantic import Pool
-from spae.semantics.label_text import candidate_pool
+from spae.losses.semantic import semantic_pools
 from spae.tokenizers.build import build_model, model_config, save_model
 from spae.tokenizers.model import TokenizerModel
 from spae.training.checkpoint import (
@@ -100,7 +99,7 @@ class Trainer:
         batches = open_pictograms(recipe.batch, recipe.size, recipe.seed, recipe.augment)
         scores = label_scores(batches.pictograms, vocabulary.words) if recipe.quantizer == "saq" else torch.empty(0)
         state = self._begin(accelerator, build_model(config, vocabulary, _search(recipe)), resume)
-        objective = Objective(recipe, _pools(recipe, scores, accelerator.device))
+        objective = Objective(recipe, semantic_pools(scores.to(accelerator.device), recipe.thresholds))
         write_json(self.folder / "recipe.json", recipe.model_dump(mode="json"))
         self._trim_log(state.step)
         final: dict[str, float] = {}
@@ -208,8 +207,3 @@ class Trainer:
 
 def _search(recipe: Recipe) -> torch.dtype:
     return torch.bfloat16 if recipe.bf16 else torch.float32
-
-
-def _pools(recipe: Recipe, scores: Tensor, device: torch.device) -> tuple[Pool, ...]:
-    pools = [candidate_pool(scores, threshold) for threshold in recipe.thresholds]
-    return tuple(Pool(candidates.to(device), weights.to(device)) for candidates, weights in pools)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from PIL import Image
 
 import benchmarks.plan
 import benchmarks.replies
+from benchmarks.cli import run_command_line
 from spae.errors import UnknownName
 from spae.tokens import PictureTokens
 
+Command = Callable[..., tuple[int, str, str]]
 NAMES = ("ant", "lion", "vase", "crate", "school bus", "trifle")
 
 
@@ -104,3 +107,20 @@ def script(tmp_path: Path) -> Callable[..., str]:
         return f"scripted:{path}"
 
     return write
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `python -m benchmarks ...`: exit code, output and error output."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
+        try:
+            run_command_line()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

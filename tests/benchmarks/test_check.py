@@ -20,28 +20,10 @@ from llm_backends.reply_lines import line_checksum
 from llm_backends.request_key import canonical_json
 from results.drift import Drift
 
-from .conftest import ColourTokenizer, make_photos, tokenizers_by_name
+from .conftest import ColourTokenizer, Command, make_photos, tokenizers_by_name
 
 pytestmark = pytest.mark.usefixtures("home")
-Command = Callable[..., tuple[int, str, str]]
 LIMIT = 4
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs `python -m benchmarks ...`: exit code, output and error output."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
-        try:
-            run_command_line()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

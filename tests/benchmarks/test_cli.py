@@ -10,31 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import run_command_line
 from llm_backends.protocol import Completion, CompletionRequest
 from llm_backends.request_key import prompt_of
 
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs `python -m benchmarks ...`: exit code, output and error output."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
-        try:
-            run_command_line()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
+from .conftest import Command
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("home", "tokenizers")
-Command = Callable[..., tuple[int, str, str]]
 
 
 def test_ls_names_what_there_is(command: Command) -> None:

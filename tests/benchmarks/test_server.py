@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import llm_backends.openai_pace
-from benchmarks.cli import run_command_line
 from benchmarks.errors import UsageError
 from benchmarks.server import server_options
 from llm_backends.openai_options import OPENAI_URL, ServerOptions
 from tests.benchmarks.plugged_in import Program, few_shot
 from tests.llm_backends.openai_server import Behaviour, FaultServer, Seen, answer_to, tokens_of
 
+from .conftest import Command
+
 KEY = "sk-secret/0123456789+abcdef"
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -30,8 +29,8 @@ def server() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def command(
+    command: Command,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     home: Path,
     photos: Path,
     tokenizers: object,
@@ -49,14 +48,7 @@ def command(
         ]  # fmt: skip
         if "--scoring" not in more:
             arguments += ["--scoring", "exact"]
-        monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
-        try:
-            run_command_line()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        return command(*arguments)
 
     return run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_backends.capabilities import check_allowed, text_of
+from llm_backends.capabilities import check_allowed
 from llm_backends.errors import BackendInputError
 from llm_backends.protocol import Capabilities, CompletionRequest, Identity, LikelihoodRequest, Request
 
@@ -37,9 +37,3 @@ def test_several_greedy_replies_are_one() -> None:
         check_allowed(capabilities, MODEL, ask())
         with pytest.raises(BackendInputError, match="temperature above 0, got n 2"):
             check_allowed(capabilities, MODEL, ask(n=2))
-
-
-def test_text_is_text() -> None:
-    assert text_of(ask()) == "a"
-    with pytest.raises(BackendInputError, match="2 token ids"):
-        text_of(ask(prompt=(1, 2)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.context import ContextLimit
+from llm_backends.context import ContextLimit
 from llm_backends.errors import BackendUnavailable
 from llm_backends.protocol import Capabilities, CompletionRequest, LikelihoodRequest
 from llm_backends.scripted import Script, ScriptedBackend

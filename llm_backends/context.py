@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from llm_backends.cached import CountsIfReady
+from typing import Protocol, runtime_checkable
+
 from llm_backends.errors import BackendUnavailable, PromptTooLong
 from llm_backends.protocol import Backend, CompletionRequest, LikelihoodRequest
 
 MARKS = 8
 """Tokens that a model may put around a text: begin and end marks, a chat's roles."""
+
+
+@runtime_checkable
+class CountsIfReady(Protocol):
+    """A backend that can say whether counting tokens is free of downloads and conversions."""
+
+    def count_tokens_if_ready(self, text: str) -> int | None:
+        """Tokens of a text, or None where the tokenizer is not there yet."""
+        ...
 
 
 class ContextLimit:
