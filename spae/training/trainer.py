@@ -91,7 +91,7 @@ class Trainer:
             raise TrainingError(f"{self.folder} holds checkpoints of a run: pass --resume, or --out another folder")
         recipe = self.recipe
         torch.manual_seed(recipe.seed)
-        accelerator = Accelerator(mixed_precision="bf16" if recipe.bf16 else "no", step_scheduler_with_optimizer=False)
+        accelerator = Accelerator(mixed_precision=recipe.precision, step_scheduler_with_optimizer=False)
         if accelerator.num_processes > 1:
             raise TrainingError(f"training takes one process for now, got {accelerator.num_processes}: launch one")
         vocabulary = open_vocabulary(recipe.vocabulary)
@@ -206,4 +206,4 @@ class Trainer:
 
 
 def _search(recipe: Recipe) -> torch.dtype:
-    return torch.bfloat16 if recipe.bf16 else torch.float32
+    return torch.bfloat16 if recipe.precision == "bf16" else torch.float32

@@ -47,7 +47,7 @@ def tiny_recipe(**fields: Any) -> Recipe:
     """A recipe of a few steps on the tiny vocabulary."""
     values: dict[str, Any] = {
         "name": "tiny", "quantizer": "saq", "vocabulary": "tiny", "steps": 6, "batch": 4, "drawn": 4,
-        "entries": 20, "width": 16, "bf16": False, "warmup": 2,
+        "entries": 20, "width": 16, "precision": "no", "warmup": 2,
     }  # fmt: skip
     return Recipe(**(values | fields))
 

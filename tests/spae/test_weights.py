@@ -12,6 +12,7 @@ from spae.tokenizers.build import load_config, load_model
 from spae.tokenizers.lexical import EMBEDDED
 from spae.training.evaluate import label_scores, redrawing_error, word_aptness
 from spae.training.pictures import held_out_pictures
+from spae.training.recipe import parse_recipe
 from spae.training.recipes import get_recipe
 from spae.vocabulary import open_vocabulary
 
@@ -27,7 +28,8 @@ def last_scores(folder: Path) -> dict[str, float]:
 def test_weights_are_small_and_made_by_the_recipe_as_it_stands(name: str) -> None:
     folder = EMBEDDED / name
     assert (folder / "model.safetensors").stat().st_size < 8_000_000
-    assert json.loads((folder / "recipe.json").read_text()) == get_recipe(name).model_dump(mode="json")
+    # A field that the recipe gained since has the default that the run was made with.
+    assert parse_recipe(json.loads((folder / "recipe.json").read_text()), name) == get_recipe(name)
     assert last_scores(folder)["step"] == get_recipe(name).steps
 
 

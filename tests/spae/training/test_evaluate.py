@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from spae.pyramid import Pyramid
-from spae.quantizers import StreamingAverageQuantizer, VectorQuantizer
+from spae.quantizers import MovingAverage, StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.model import TokenizerModel
 from spae.training import evaluate
 from spae.training.evaluate import redrawing_error, word_aptness
@@ -92,6 +92,6 @@ def test_label_scores_are_of_every_concepts_name(few_pictograms, monkeypatch):
 
 
 def test_a_learned_codebook_has_no_apt_words():
-    model = TokenizerModel(Patches(), VectorQuantizer(5, 3, Pyramid(((4, 4),)))).eval()
+    model = TokenizerModel(Patches(), VectorQuantizer(torch.randn(5, 3), Pyramid([4]), learning=MovingAverage())).eval()
     assert word_aptness(model, painted(IDS), torch.zeros(5, dtype=torch.long), torch.zeros(1, 5)) == {}
     assert set(redrawing_error(model, painted(IDS))) == {"mse/layers_1-1", "mse/mean_picture"}

@@ -13,9 +13,11 @@ from spae.training.recipes import RECIPES, get_recipe
 
 def test_settings_change_fields_and_the_hash(recipe_of):
     base = recipe_of()
-    changed = base.with_settings(["steps=50", "learning_rate=2e-4", "thresholds=[0.9, 0.8]", "name=other", "bf16=true"])
+    changed = base.with_settings(
+        ["steps=50", "learning_rate=2e-4", "thresholds=[0.9, 0.8]", "name=other", "precision=bf16"]
+    )
     assert (changed.steps, changed.learning_rate, changed.thresholds) == (50, 2e-4, (0.9, 0.8))
-    assert changed.name == "other" and changed.bf16 is True
+    assert changed.name == "other" and changed.precision == "bf16"
     assert base.steps == 6 and changed.fingerprint != base.fingerprint
     assert base.with_settings([]).fingerprint == base.fingerprint == recipe_of().fingerprint
 

@@ -162,5 +162,5 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(train, 
 
 
 def test_bfloat16_runs_too(train, tmp_path):
-    scores, _ = train(tmp_path, bf16=True, steps=2)
+    scores, _ = train(tmp_path, precision="bf16", steps=2)
     assert all(torch.tensor(value).isfinite() for value in scores.values())
