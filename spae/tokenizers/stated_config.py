@@ -1,20 +1,24 @@
 """What a model's config.json may say. It may come from anywhere, so nothing is built before it was looked at.
 
 A configuration holds names, numbers and lists of numbers. It names no file: weights and a vocabulary stand beside it
-under fixed names.
+under fixed names. One field may be more: the source of LQAE's language model, a name on the hub, or a folder of the
+machine that it was trained on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from spae.errors import WeightsError
 
+NAMES = ("name", "quantizer", "network", "vocabulary", "vocabulary_sha256")
+SOURCE = "masked_lm_source"
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 # More than any model of the paper and its variants takes (1536 wide, 65,000 words, 256 pixels, 16 frames); what is
 # above would ask for memory before the weights are seen not to fit.
-NAMES = ("name", "quantizer", "network", "vocabulary", "vocabulary_sha256")
 LIMITS = {"size": 4096, "frames": 1024, "width": 16_384, "entries": 1 << 20}
 CODEBOOK_NUMBERS = 1 << 28
 TEXT = 100
@@ -61,7 +65,10 @@ def _check_value(key: str, value: object, where: str) -> None:
         raise WeightsError(f"{said} must be a whole number from 0 to {LIMITS[key]}, got {str(value)[:40]}")
     if value is None or isinstance(value, bool):
         return
-    if isinstance(value, str):
+    if key == SOURCE:
+        if not isinstance(value, str) or len(value) > 1000 or not value.isprintable():
+            raise WeightsError(f"{said} must be a model's name or folder, got {str(value)[:TEXT]!r}")
+    elif isinstance(value, str):
         if len(value) > TEXT or not value.isprintable() or set(value) & set("/\\") or value.startswith((".", "~")):
             raise WeightsError(
                 f"{said} must be a name of at most {TEXT} printable characters, never a path, got {value[:TEXT]!r}"
@@ -85,3 +92,17 @@ def _check_layers(layers: list[Any], said: str) -> None:
             raise WeightsError(f"{rule}, got {str(layer)[:60]}")
     if len(layers) > LAYERS:
         raise WeightsError(f"{rule}, got {len(layers)} layers")
+
+
+def check_portable(config: Mapping[str, Any], where: str) -> None:
+    """What leaves a machine, or comes from another, names no folder of it.
+
+    Raises:
+        WeightsError: the language model's source is neither empty nor a name on the hub.
+    """
+    source = config.get(SOURCE) or ""
+    if source and (not HUB_NAME.fullmatch(source) or ".." in source):
+        raise WeightsError(
+            f"{where}: {SOURCE} must be a name on the hub, such as FacebookAI/roberta-base, got a folder ({source!r}): "
+            "write the model's name there"
+        )
