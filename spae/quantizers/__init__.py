@@ -1,6 +1,6 @@
 """Quantizers: from a latent grid to tokens and back, behind one interface."""
 
-from spae.quantizers.learning import Gradient, MovingAverage
+from spae.quantizers.learning import Gradient, MovingAverage, random_codebook
 from spae.quantizers.protocol import Quantized
 from spae.quantizers.quantizer import Quantizer
 from spae.quantizers.rq import ResidualQuantizer
@@ -15,4 +15,5 @@ __all__ = [
     "ResidualQuantizer",
     "StreamingAverageQuantizer",
     "VectorQuantizer",
+    "random_codebook",
 ]

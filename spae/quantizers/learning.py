@@ -21,10 +21,13 @@ class MovingAverage:
     Args:
         decay: of the moving averages.
         restart_below: an entry whose average use per batch falls under this restarts.
+        begun: how many uses an entry begins with. At 0 the codebook given, a random one, is forgotten: the first
+            batch in training moves each entry to what chose it, or to a vector of the batch.
     """
 
     decay: float = 0.99
     restart_below: float = 0.1
+    begun: float = 1.0
 
     @torch.no_grad()
     def step(self, codebook: Tensor, usage: Tensor, sums: Tensor, rows: Tensor, ids: Tensor) -> None:
@@ -55,3 +58,8 @@ class Gradient:
 
 
 Learning = MovingAverage | Gradient
+
+
+def random_codebook(entries: int, width: int) -> Tensor:
+    """[V, C] where a codebook that learns may begin: normal, of length about 1; from torch's own generator."""
+    return torch.randn(entries, width) / width**0.5

@@ -74,8 +74,8 @@ class Quantizer(nn.Module, ABC):
             self.codebook = nn.Parameter(codebook.detach().clone())
         else:
             self.register_buffer("codebook", codebook.detach().clone())
-            self.register_buffer("usage", codebook.new_ones(len(codebook)))
-            self.register_buffer("sums", codebook.detach().clone())
+            self.register_buffer("usage", codebook.new_full((len(codebook),), learning.begun))
+            self.register_buffer("sums", codebook.detach() * learning.begun)
         # No buffers: an average over all buffers of a model would round whole numbers down.
         self._places: dict[torch.device, tuple[Tensor, ...]] = {}
 

@@ -7,6 +7,7 @@ codebook; a frozen codebook belongs to its vocabulary, which the configuration n
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,35 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spae.cache_folder import atomic_path
-from spae.errors import UnknownName, WeightsError
+from spae.errors import InputError, UnknownName, WeightsError
 from spae.networks import build_autoencoder
 from spae.networks.latent_norm import LatentNorm
 from spae.pyramid import Pyramid
-from spae.quantizers import StreamingAverageQuantizer, VectorQuantizer
+from spae.quantizers import (
+    MovingAverage,
+    Quantizer,
+    ResidualQuantizer,
+    StreamingAverageQuantizer,
+    VectorQuantizer,
+    random_codebook,
+)
+from spae.tokenizers.lqae import LqaeModel
+from spae.tokenizers.masked_lm import open_masked_lm
 from spae.tokenizers.model import TokenizerModel
-from spae.vocabulary import LexicalVocabulary, open_vocabulary
+from spae.tokenizers.own_vocabulary import model_vocabulary
+from spae.tokenizers.stated_config import check_config
+from spae.vocabulary import LexicalVocabulary
 
-# What of a recipe decides the shape of the model; the rest decides its weights.
-SHAPE_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width", "latent_spread")
+# What of a recipe decides the shape of the model; the rest decides its weights. The first line is in every folder,
+# the others have been there since recipes have them: where one is missing, it was what `_OLDER` says.
+FIRST_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width", "latent_spread")
+SHAPE_FIELDS = (*FIRST_FIELDS, "codebook", "by_angle", "frames", "masked_lm", "masked_lm_source", "mask_share")
+_OLDER = {"by_angle": False, "frames": 0, "masked_lm": "none", "masked_lm_source": "", "mask_share": 0.5}
 
-
-TRAINING_ONLY = tuple(f"quantizer.{name}" for name in VectorQuantizer.TRAINING_ONLY)
+# Of a config.json; those that are written have a few hundred.
+CONFIG_BYTES = 1_000_000
+QUANTIZERS = ("saq", "rq", "vq")
+TRAINING_ONLY = tuple(f"quantizer.{name}" for name in Quantizer.TRAINING_ONLY)
 
 
 def save_model(folder: Path, weights: dict[str, Tensor], config: dict[str, Any]) -> None:
@@ -45,60 +62,137 @@ def save_model(folder: Path, weights: dict[str, Tensor], config: dict[str, Any])
         draft.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def model_config(recipe: dict[str, Any], vocabulary: LexicalVocabulary) -> dict[str, Any]:
-    """The configuration that a recipe's model is saved with."""
-    return {key: recipe[key] for key in SHAPE_FIELDS} | {"vocabulary_sha256": vocabulary.fingerprint}
+def model_config(recipe: Mapping[str, Any], vocabulary: LexicalVocabulary) -> dict[str, Any]:
+    """The configuration that a recipe's model is saved with, in JSON's types.
+
+    Args:
+        recipe: its fields, as `Recipe.model_dump` gives them.
+        vocabulary: the one that it names.
+    """
+    shape = json.loads(json.dumps({key: recipe[key] for key in SHAPE_FIELDS}))
+    shape["vocabulary_sha256"] = vocabulary.fingerprint
+    if shape["masked_lm"] == "none":
+        return shape | {"masked_lm_source": ""}
+    return shape | {"masked_lm_sha256": vocabulary.source_sha256}
 
 
 def build_model(
-    config: dict[str, Any], vocabulary: LexicalVocabulary, search: torch.dtype = torch.float32
+    config: Mapping[str, Any], vocabulary: LexicalVocabulary, search: torch.dtype = torch.float32
 ) -> TokenizerModel:
-    """A model with random weights; `search` is the arithmetic of a frozen codebook's search."""
-    pyramid = Pyramid.preset(config["pyramid"])
-    if config["quantizer"] == "saq":
-        quantizer: StreamingAverageQuantizer | VectorQuantizer = StreamingAverageQuantizer(
-            vocabulary.embeddings, pyramid, search
+    """A model of the family with random weights: the quantizer's first, then the networks', from torch's generator.
+
+    Args:
+        config: as `model_config` gives, or an older one.
+        vocabulary: whose embeddings are the codebook, where that is frozen.
+        search: arithmetic of a frozen codebook's search.
+
+    Raises:
+        InputError: parts that do not fit together, such as networks and the pyramid's grid.
+        WeightsError: the masked language model of an LQAE is not here or not the vocabulary's.
+    """
+    config = _with_defaults(config)
+    pyramid = pyramid_of(config["pyramid"])
+    quantizer = _quantizer(config, vocabulary, pyramid, search)
+    width = quantizer.codebook.shape[1]
+    spread = config["latent_spread"]
+    if spread and quantizer.table is None:
+        raise InputError(f"a learned codebook follows the latents: latent_spread must be 0, got {spread}")
+    _check_grid(config, pyramid)
+    autoencoder = build_autoencoder(config["network"], width)
+    latent_norm = LatentNorm(vocabulary.embeddings, spread) if spread else None
+    if config["masked_lm"] == "none":
+        return TokenizerModel(autoencoder, quantizer, latent_norm)
+    if quantizer.table is None or pyramid.depth != 1 or latent_norm is not None or vocabulary.tokens is None:
+        raise InputError(
+            "a masked language model reads words of one layer: use quantizer vq, a frozen codebook whose "
+            "vocabulary knows its tokens, and latent_spread 0"
         )
-        width = vocabulary.embeddings.shape[1]
-    else:
-        width = config["width"]
-        quantizer = VectorQuantizer(config["entries"], width, Pyramid((pyramid.grid,)))
-    latent_norm = LatentNorm(vocabulary.embeddings, config["latent_spread"]) if config["latent_spread"] else None
-    return TokenizerModel(build_autoencoder(config["network"], width), quantizer, latent_norm)
+    language = open_masked_lm(config["masked_lm_source"], config.get("masked_lm_sha256") or vocabulary.source_sha256)
+    return LqaeModel(autoencoder, quantizer, language, torch.tensor(vocabulary.tokens), config["mask_share"])
+
+
+def pyramid_of(layers: str | list[Any] | tuple[Any, ...]) -> Pyramid:
+    """A pyramid by the name of its preset, or by the sides of its layers, coarse to fine. Raises InputError."""
+    return Pyramid.preset(layers) if isinstance(layers, str) else Pyramid(layers)
+
+
+def _quantizer(
+    config: Mapping[str, Any], vocabulary: LexicalVocabulary, pyramid: Pyramid, search: torch.dtype
+) -> Quantizer:
+    kind, learned = config["quantizer"], config["codebook"] == "learned"
+    if kind == "saq":
+        if learned or config["by_angle"]:
+            raise InputError("saq averages words of a frozen codebook as they stand: use rq or vq to learn or by angle")
+        return StreamingAverageQuantizer(vocabulary.embeddings, pyramid, search)
+    if kind not in QUANTIZERS:
+        raise UnknownName("quantizer", kind, QUANTIZERS)
+    codebook = random_codebook(config["entries"], config["width"]) if learned else vocabulary.embeddings
+    learning = MovingAverage(begun=0) if learned else None
+    # A flat tokenizer may name a pyramid for its grid alone.
+    layers = Pyramid((pyramid.grid,)) if kind == "vq" else pyramid
+    made = VectorQuantizer if kind == "vq" else ResidualQuantizer
+    return made(
+        codebook, layers, learning=learning, by_angle=config["by_angle"], search=torch.float32 if learned else search
+    )
+
+
+def _check_grid(config: Mapping[str, Any], pyramid: Pyramid) -> None:
+    """The networks must make the pyramid's grid of these pictures or clips. Raises InputError."""
+    size, frames, network = config["size"], config["frames"], config["network"]
+    shape = (1, 3, frames, size, size) if frames else (1, 3, size, size)
+    try:
+        # On the "meta" device nothing is computed but shapes.
+        with torch.device("meta"):
+            grid = tuple(build_autoencoder(network, 1).encoder(torch.zeros(shape)).shape[2:])
+    except InputError as error:
+        raise InputError(f"network {network} does not take size {size} with frames {frames}: {error}") from error
+    if grid != pyramid.grid:
+        raise InputError(
+            f"network {network} makes a grid of {grid} at size {size} and frames {frames}, the pyramid's last layer is "
+            f"{pyramid.grid}: change one of them"
+        )
+
+
+def _with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with what it was before recipes had a field for it."""
+    codebook = "learned" if config.get("quantizer") == "vq" else "frozen"
+    return {"codebook": codebook, **_OLDER, **config}
 
 
 def load_config(folder: Path) -> dict[str, Any]:
-    """The configuration in a model's folder. Raises WeightsError."""
+    """The configuration in a model's folder, with all of SHAPE_FIELDS. Raises WeightsError."""
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text("utf-8"))
-        missing = [key for key in (*SHAPE_FIELDS, "vocabulary_sha256") if key not in config]
+        with path.open("rb") as stream:
+            text = stream.read(CONFIG_BYTES + 1)
+        if len(text) > CONFIG_BYTES:
+            raise ValueError(f"it is longer than {CONFIG_BYTES:,} bytes")
+        config = json.loads(text)
     except FileNotFoundError:
         raise WeightsError(f"{folder} holds no config.json: name a folder that `python -m spae train` wrote") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not a model's configuration ({error})") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path} is not a model's configuration (it is no JSON object)")
+    missing = [key for key in (*FIRST_FIELDS, "vocabulary_sha256") if key not in config]
     if missing:
         raise WeightsError(f"{path} lacks {', '.join(missing)}: name a folder that `python -m spae train` wrote")
-    return config
+    return _with_defaults(check_config(config, (*SHAPE_FIELDS, "vocabulary_sha256", "masked_lm_sha256"), str(path)))
 
 
-def load_model(folder: Path) -> TokenizerModel:
-    """The trained model in `folder`, in float32 and evaluation mode.
+def load_model(folder: Path, vocabulary: LexicalVocabulary | None = None) -> TokenizerModel:
+    """The trained model in `folder`, in float32 and evaluation mode; `vocabulary` is its own, where that is at hand.
 
     Raises:
         WeightsError: a file is missing or broken, or the vocabulary is not the one it was trained with.
     """
     config = load_config(folder)
+    vocabulary = vocabulary or model_vocabulary(folder, config)
     try:
-        vocabulary = open_vocabulary(config["vocabulary"])
-    except UnknownName as error:
-        raise WeightsError(f"{folder}/config.json: {error}") from error
-    if vocabulary.fingerprint != config["vocabulary_sha256"]:
-        raise WeightsError(
-            f"{folder} was trained with vocabulary {config['vocabulary_sha256'][:12]}, "
-            f"this is {vocabulary.fingerprint[:12]}: install the version of its source that the README pins"
-        )
-    model = build_model(config, vocabulary)
+        model = build_model(config, vocabulary)
+    except (InputError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{folder}/config.json describes no model ({reason})") from error
     try:
         weights = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
         found = model.load_state_dict(weights, strict=False)

@@ -1,9 +1,11 @@
 """Autoencoder and quantizer as one trainable module.
 
-B batch, H W pixels, N positions, C width, D layers.
+B batch, H W pixels, N positions, C width, D layers. Where pictures are [B, 3, H, W], clips are [B, 3, T, H, W].
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,12 +13,17 @@ from torch import Tensor, nn
 
 from spae.networks import Autoencoder
 from spae.networks.latent_norm import LatentNorm
-from spae.quantizers import Quantized, StreamingAverageQuantizer, VectorQuantizer
+from spae.quantizers import Quantized, Quantizer
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
     """[B, H, W, 3] uint8 -> [B, 3, H, W] float in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+Uniform = Callable[[int], Tensor]
+"""n to draws in [0, 1), [B, n]: chance for a batch, made by the trainer so that it does not depend on how many
+processes share the work."""
 
 
 class TokenizerModel(nn.Module):
@@ -31,7 +38,7 @@ class TokenizerModel(nn.Module):
     def __init__(
         self,
         autoencoder: Autoencoder,
-        quantizer: StreamingAverageQuantizer | VectorQuantizer,
+        quantizer: Quantizer,
         latent_norm: LatentNorm | None = None,
     ) -> None:
         super().__init__()
@@ -54,3 +61,15 @@ class TokenizerModel(nn.Module):
         if self.latent_norm is not None:
             embeddings = self.latent_norm.standardise(embeddings)
         return self.autoencoder.decode(embeddings, self.quantizer.pyramid.grid)
+
+    def redraw(self, embeddings: Tensor, quantized: Quantized, uniform: Uniform) -> tuple[Tensor, dict[str, Tensor]]:
+        """Training's way from embeddings to pictures, and the loss terms that the model has of its own.
+
+        Args:
+            embeddings: [B, N, C] what each picture is to be drawn from.
+            quantized: the tokens behind them.
+            uniform: chance, for models that need some; asked for nothing here.
+
+        Returns: [B, 3, H, W], and scalars by the name that recipes weigh them by (`NAME_weight`): none here.
+        """
+        return self.decode(embeddings), {}

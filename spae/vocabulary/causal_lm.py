@@ -52,10 +52,22 @@ def causal_lm_vocabulary(
         tokenizer = _gguf_tokenizer(path)
         encode = None if tokenizer is None else _encoder(tokenizer)
         return build_vocabulary(pieces, matrix, keep, f"{path.stem} input embeddings", sha256_of(path), encode)
+    return folder_vocabulary(model, keep, revision, "AutoModelForCausalLM")
+
+
+def folder_vocabulary(model: str | Path, keep: WordFilter, revision: str | None, kind: str) -> LexicalVocabulary:
+    """T from a folder as transformers saves it, or a name on the hub.
+
+    Args:
+        kind: the class of transformers that opens such models ("AutoModelForCausalLM").
+
+    Raises: as for `causal_lm_vocabulary`.
+    """
+    path = Path(model)
     name = path.name if path.is_dir() else str(model)
-    folder = path if path.is_dir() else _fetch(str(model), revision)
+    folder = model_folder(model, revision)
     tokenizer = _open(lambda: _auto().AutoTokenizer.from_pretrained(folder), name, "its tokenizer")
-    file, key = _find(folder, _embedding_name(folder, name), name)
+    file, key = _find(folder, _embedding_name(folder, name, kind), name)
     if not file.exists():
         file = _fetch_one(str(model), revision, file.name)
     try:
@@ -66,6 +78,11 @@ def causal_lm_vocabulary(
     pieces = [str(piece) for piece in tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))]
     source = f"{name} input embeddings"
     return build_vocabulary(pieces, matrix, keep, source, sha256_of(file), _encoder(tokenizer))
+
+
+def model_folder(model: str | Path, revision: str | None = None) -> Path:
+    """The folder itself, or where the hub's model of that name was fetched to. Raises WeightsError."""
+    return Path(model) if Path(model).is_dir() else _fetch(str(model), revision)
 
 
 def build_vocabulary(
@@ -112,7 +129,7 @@ def _open(load: Callable[[], Any], name: str, what: str) -> Any:
         return load()
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
-        raise WeightsError(f"{name}: {what} cannot be opened ({reason}): name a causal language model") from error
+        raise WeightsError(f"{name}: {what} cannot be opened ({reason}): name a language model of that kind") from error
 
 
 def _encoder(tokenizer: Any) -> Callable[[str], list[int]]:
@@ -129,13 +146,13 @@ def _gguf_tokenizer(file: Path) -> Any | None:
     return None
 
 
-def _embedding_name(folder: Path, name: str) -> str:
+def _embedding_name(folder: Path, name: str, kind: str) -> str:
     """The state-dict name of the input embeddings, from a model without weights."""
 
     def build() -> str:
         config = _auto().AutoConfig.from_pretrained(folder)
         with torch.device("meta"):
-            model = _auto().AutoModelForCausalLM.from_config(config)
+            model = getattr(_auto(), kind).from_config(config)
         weight = model.get_input_embeddings().weight
         return next(key for key, parameter in model.named_parameters() if parameter is weight)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from spae.errors import InputError, ShapeError
+from spae.errors import ShapeError
 from spae.pyramid import Pyramid
-from spae.quantizers import VectorQuantizer
+from spae.quantizers import MovingAverage, VectorQuantizer, random_codebook
 
 GRID = Pyramid(((2, 2),))
 
@@ -16,16 +16,17 @@ GRID = Pyramid(((2, 2),))
 def quantizer(entries: list[list[float]], usage: float = 1.0, **settings: float) -> VectorQuantizer:
     """A codebook in the middle of its training."""
     codebook = torch.tensor(entries)
-    built = VectorQuantizer(*codebook.shape, GRID, **settings)
-    built.codebook.copy_(codebook)
-    built.usage.fill_(usage)
-    built.sums.copy_(codebook * usage)
-    return built
+    return VectorQuantizer(codebook, GRID, learning=MovingAverage(begun=usage, **settings))
+
+
+def random_start(entries: int, width: int, pyramid: Pyramid = GRID) -> VectorQuantizer:
+    """As a VQGAN begins."""
+    return VectorQuantizer(random_codebook(entries, width), pyramid, learning=MovingAverage(begun=0))
 
 
 def test_the_nearest_entry_and_its_gradient():
     torch.manual_seed(0)
-    built = VectorQuantizer(140, 3, GRID).eval()
+    built = random_start(140, 3).eval()
     z = torch.randn(5, 4, 3, requires_grad=True)
     quantized = built(z)
     nearest = torch.cdist(z.detach().double(), built.codebook.double()).argmin(-1)
@@ -39,7 +40,7 @@ def test_the_nearest_entry_and_its_gradient():
 
 
 def test_evaluation_leaves_the_codebook_alone():
-    built = VectorQuantizer(6, 2, GRID).eval()
+    built = random_start(6, 2).eval()
     before = {name: value.clone() for name, value in built.state_dict().items()}
     built(torch.randn(3, 4, 2))
     assert set(before) == {"codebook", "usage", "sums"}
@@ -86,7 +87,7 @@ def test_dead_entries_restart_at_vectors_of_the_batch():
 def test_the_first_batch_leaves_no_trace_of_the_random_start():
     """Each entry is one of the batch's vectors, or the mean of those that chose it."""
     torch.manual_seed(3)
-    built = VectorQuantizer(6, 2, GRID)
+    built = random_start(6, 2)
     z = torch.randn(40, 4, 2) + 5
     ids = built(z).ids[0].flatten()
     rows = z.flatten(0, 1)
@@ -98,12 +99,12 @@ def test_the_first_batch_leaves_no_trace_of_the_random_start():
 
 
 def test_the_codebook_is_saved_and_takes_no_gradient():
-    built = VectorQuantizer(6, 2, GRID)
+    built = random_start(6, 2)
     assert "codebook" in built.state_dict() and not list(built.parameters())
 
 
 def test_ids_alone_give_the_embeddings():
-    built = VectorQuantizer(6, 2, GRID).eval()
+    built = random_start(6, 2).eval()
     quantized = built(torch.randn(3, 4, 2))
     torch.testing.assert_close(built.decode_ids(quantized.ids), quantized.embeddings[0])
     torch.testing.assert_close(built.decode_ids(quantized.ids, [1]), quantized.embeddings[0])
@@ -112,10 +113,10 @@ def test_ids_alone_give_the_embeddings():
 
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ShapeError, match="one layer, got a pyramid of 4"):
-        VectorQuantizer(6, 2, Pyramid.preset("mnist"))
+        random_start(6, 2, Pyramid.preset("mnist"))
     for shape in ((1, 5, 2), (1, 4, 3)):
         with pytest.raises(ShapeError, match=r"\[B, 4, 2\]"):
-            VectorQuantizer(6, 2, GRID)(torch.zeros(shape))
+            random_start(6, 2)(torch.zeros(shape))
 
 
 def test_by_angle_the_direction_decides_and_the_word_keeps_its_length():
@@ -130,9 +131,3 @@ def test_by_angle_the_direction_decides_and_the_word_keeps_its_length():
     torch.testing.assert_close(built.decode_ids(quantized.ids), quantized.embeddings[0])
     plain = VectorQuantizer(torch.from_numpy(codebook).float(), GRID)(torch.from_numpy(z).float())
     assert not plain.ids[0].equal(quantized.ids[0]), "lengths decide too, where they are compared"
-
-
-@pytest.mark.parametrize("arguments", [(6, 2), (6, GRID), (torch.zeros(6, 2), 2, GRID)])
-def test_half_of_one_form_and_half_of_the_other_is_refused(arguments):
-    with pytest.raises(InputError, match=r"takes \(codebook, pyramid\) or \(entries, width, pyramid\)"):
-        VectorQuantizer(*arguments)
