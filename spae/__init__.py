@@ -1,3 +1,28 @@
 """SPAE: images as pyramids of words from a frozen language model's vocabulary (arXiv 2306.17842)."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spae.tokenizers.lexical import LexicalTokenizer
+
 __version__ = "0.1.0"
+
+
+def from_pretrained(source: str | Path, *, revision: str | None = None) -> LexicalTokenizer:
+    """A trained tokenizer: SPAE, VQGAN, LQAE or any other of the family.
+
+    Args:
+        source: a folder that `python -m spae train` or `save_pretrained` wrote, or `owner/name` on the Hugging
+            Face hub.
+        revision: of a name on the hub: a branch, a tag or a commit.
+
+    Raises:
+        spae.errors.WeightsError: it is not there, or its files do not fit.
+    """
+    # Imported here, so that `import spae` stays light.
+    from spae.tokenizers.lexical import LexicalTokenizer
+
+    return LexicalTokenizer.from_pretrained(source, revision=revision)

@@ -1,4 +1,4 @@
-"""`python -m spae`: train a tokenizer."""
+"""`python -m spae`: train a tokenizer, and use it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from typing import Annotated
 import typer
 
 from spae.errors import SpaeError
+from spae.word_commands import decode, tokenize
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+app.command()(tokenize)
+app.command()(decode)
 
 
 @app.callback()

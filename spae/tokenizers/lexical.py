@@ -7,7 +7,6 @@ as the k-th most frequent word of the vocabulary, so that the LLM sees text of t
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,11 +15,12 @@ import torch
 from torch.nn import functional as F
 
 from spae.errors import InputError, ShapeError
-from spae.packaged import sha256_of
 from spae.tokenizers.build import load_config, load_model
+from spae.tokenizers.hub import HubTokenizer, folder_fingerprint
 from spae.tokenizers.model import TokenizerModel, to_tensor
+from spae.tokenizers.own_vocabulary import model_vocabulary
 from spae.tokens import PictureTokens
-from spae.vocabulary import LexicalVocabulary, open_vocabulary
+from spae.vocabulary import LexicalVocabulary
 
 BATCH = 64
 # Scores of two words nearer than this are told apart in float64, so that a picture has the same words
@@ -29,7 +29,7 @@ BATCH = 64
 NEAR_TIE = 2e-4
 
 
-class LexicalTokenizer:
+class LexicalTokenizer(HubTokenizer):
     """Pictures to words and back (see `spae.tokenizers.protocol.Tokenizer`).
 
     Args:
@@ -38,6 +38,10 @@ class LexicalTokenizer:
         vocabulary: whose words its ids are shown as.
         size: side of its pictures in pixels.
         fingerprint: sha256 of what decides its words.
+
+    Attributes:
+        vocabulary: as given.
+        words: what its ids are shown as, by id.
     """
 
     def __init__(
@@ -49,27 +53,15 @@ class LexicalTokenizer:
         self.depth = model.quantizer.pyramid.depth
         self._model = model
         self._exact: TokenizerModel | None = None
-        self._words = vocabulary.words
-        self._join = vocabulary.join
+        self.vocabulary = vocabulary
+        self.words = vocabulary.words[: len(model.quantizer.codebook)]
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, name: str | None = None) -> LexicalTokenizer:
-        """The tokenizer in a folder that `python -m spae train` wrote.
-
-        Args:
-            folder: holds config.json and model.safetensors.
-            name: what to call it; the recipe's name by default.
-
-        Raises:
-            WeightsError: a file is missing or broken, or needs another vocabulary.
-        """
-        folder = Path(folder)
+    def _from_folder(cls, folder: Path, name: str | None) -> LexicalTokenizer:
         config = load_config(folder)
-        model = load_model(folder)
-        parts = [sha256_of(folder / file) for file in ("config.json", "model.safetensors")]
-        fingerprint = hashlib.sha256("".join(parts).encode()).hexdigest()
-        vocabulary = open_vocabulary(config["vocabulary"])
-        return cls(name or config["name"], model, vocabulary, config["size"], fingerprint)
+        vocabulary = model_vocabulary(folder, config)
+        model = load_model(folder, vocabulary)
+        return cls(name or config["name"], model, vocabulary, config["size"], folder_fingerprint(folder))
 
     def prepare(self, picture: np.ndarray) -> np.ndarray:
         """The middle square, resized to [size, size, 3] uint8 with antialiasing. Raises ShapeError."""
@@ -117,9 +109,9 @@ class LexicalTokenizer:
 
     def _tokens(self, ids: list[list[int]]) -> PictureTokens:
         grids = [grid[-2:] for grid in self._model.quantizer.pyramid.layers[: len(ids)]]
-        words = tuple(tuple(self._words[i] for i in layer) for layer in ids)
+        words = tuple(tuple(self.words[i] for i in layer) for layer in ids)
         return PictureTokens(
-            tuple(map(tuple, ids)), words, tuple((rows, columns) for rows, columns in grids), self._join
+            tuple(map(tuple, ids)), words, tuple((rows, columns) for rows, columns in grids), self.vocabulary.join
         )
 
     @torch.inference_mode()

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spae.errors import UnknownName
+from spae.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
     from spae.tokenizers.protocol import Tokenizer
 
 GROUP = "spae.tokenizers"
 PATH_HELP = "PATH: a folder that `python -m spae train` wrote"
+HUB = "hf:"
+HUB_HELP = "hf:OWNER/NAME[@REVISION]: a model on the Hugging Face hub"
 
 
 @dataclass(frozen=True)
@@ -74,20 +76,36 @@ def entries() -> dict[str, TokenizerEntry]:
 
 
 def open_tokenizer(spec: str) -> Tokenizer:
-    """The tokenizer of that name, or in that folder (write ./spae for a folder called as a tokenizer is).
+    """The tokenizer of that name, in that folder (write ./spae for a folder called as a tokenizer is), or on the hub.
 
     Raises:
-        UnknownName: there is neither.
+        UnknownName: there is none of them.
         WeightsError: its files are missing or do not fit.
     """
     known = entries()
+    if spec.startswith(HUB):
+        return _from_hub(spec.removeprefix(HUB))
     # A name wins over a folder of that name: this repository has one called spae.
     if spec not in known and (os.sep in spec or Path(spec).is_dir()):
         from spae.tokenizers.lexical import LexicalTokenizer
 
-        return LexicalTokenizer.from_pretrained(spec)
+        return LexicalTokenizer.from_pretrained(Path(spec))
     if spec not in known:
-        raise UnknownName("tokenizer", spec, [*known, PATH_HELP])
+        raise UnknownName("tokenizer", spec, [*known, PATH_HELP, HUB_HELP])
     module, _, attribute = known[spec].target.partition(":")
     tokenizer: Tokenizer = getattr(importlib.import_module(module), attribute)()
+    return tokenizer
+
+
+def _from_hub(name: str) -> Tokenizer:
+    from spae.tokenizers.hub_files import hub_name
+    from spae.tokenizers.lexical import LexicalTokenizer
+
+    wanted = hub_name(name)
+    if wanted is None:
+        raise InputError(f"{HUB} takes OWNER/NAME, or OWNER/NAME@REVISION, got {name!r}: a folder needs no {HUB}")
+    tokenizer = LexicalTokenizer.from_pretrained(name)
+    if wanted[1]:
+        # Two revisions of a model can be compared: reports tell them apart.
+        tokenizer.name = f"{tokenizer.name}@{wanted[1]}"
     return tokenizer

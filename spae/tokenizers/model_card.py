@@ -1,0 +1,123 @@
+"""The card of a saved model: what it is, what made it, how well it did, and what its publisher must fill in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard, ModelCardData
+
+from spae.packaged import sha256_of
+from spae.tokenizers.build import load_config
+from spae.tokenizers.hub_files import RECIPE_FILE
+from spae.tokenizers.own_vocabulary import VOCABULARY_FILE, model_vocabulary
+from spae.tokenizers.stated_config import HUB_NAME
+
+LOG_FILE = "log.jsonl"
+# What a step logs of itself; the rest are scores.
+OF_A_STEP = ("step", "train/", "loss/", "weighted/")
+METRICS = 60
+
+
+def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> ModelCard:
+    """The card of the model in `folder`; `repo_id` is where it is to be published, where that is known."""
+    config = load_config(folder)
+    vocabulary = model_vocabulary(folder, config)
+    data = ModelCardData(
+        license="unknown", library_name="spae-bench", pipeline_tag="image-feature-extraction",
+        tags=["spae", "visual-tokenizer", str(config["quantizer"])],
+    )  # fmt: skip
+    saved = "saved beside it" if (folder / VOCABULARY_FILE).exists() else "found by its name"
+    parts = [
+        f"# {config['name']}",
+        "A visual tokenizer after *SPAE: Semantic Pyramid AutoEncoder for Multimodal Generation with Frozen LLMs* "
+        "(arXiv 2306.17842): pictures to words of a frozen language model's vocabulary, and back.",
+        f'```python\nimport spae\n\ntokenizer = spae.from_pretrained("{repo_id or "OWNER/NAME"}")\n```',
+        f"```bash\npython -m spae tokenize picture.png --tokenizer hf:{repo_id or 'OWNER/NAME'} --show\n```",
+        "## Licence\n\nTO BE FILLED IN by whoever publishes it, here and as `license:` above: the terms of these "
+        "weights, of the pictures that they were trained on, and of the language model whose words they use.",
+        "## Vocabulary\n\n"
+        + _table(
+            {
+                "name": f"{config['vocabulary']} ({saved})",
+                "words": f"{len(vocabulary):,}, of {vocabulary.source}",
+                "sha256": vocabulary.fingerprint,
+                "sha256 of its source": vocabulary.source_sha256,
+                "round trip rate": "not known" if vocabulary.round_trip_rate is None else vocabulary.round_trip_rate,
+            }
+        ),
+        "## Hashes\n\n"
+        + _table({file: sha256_of(folder / file) for file in ("config.json", "model.safetensors")})
+        + f"\n| both together (the fingerprint in records) | `{fingerprint}` |",
+    ]
+    scores = last_scores(folder)
+    step = scores.pop("step", None)
+    head = f"From the training log, step {step}." if step is not None else "No training log was kept beside the model."
+    parts.append("## Scores\n\n" + head + ("\n\n" + _table(scores) if scores else ""))
+    recipe = read_recipe(folder)
+    if recipe:
+        parts.append(
+            "## Recipe\n\nFiles of the machine that it was trained on by their last name.\n\n" + _table(recipe)
+        )
+    else:
+        parts.append("## Model\n\n" + _table(config))
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n")
+
+
+def last_scores(folder: Path) -> dict[str, Any]:
+    """The last evaluation in a training log, with its step; nothing where there is none."""
+    found: dict[str, Any] = {}
+    try:
+        lines = (folder / LOG_FILE).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    for line in reversed(lines):
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            continue  # the last line of a run that was killed
+        scores = {
+            key: value
+            for key, value in (values.items() if isinstance(values, dict) else ())
+            if isinstance(value, int | float) and not key.startswith(OF_A_STEP)
+        }
+        if scores:
+            found = {"step": values.get("step")} | dict(list(scores.items())[:METRICS])
+            break
+    return found
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """The recipe beside a model, as others may see it; empty where there is none that reads."""
+    try:
+        recipe = json.loads((folder / RECIPE_FILE).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {str(key): _shared(value) for key, value in recipe.items()} if isinstance(recipe, dict) else {}
+
+
+def _shared(value: Any) -> Any:
+    """A value without the folders of this machine: "folder:/home/me/birds" as "folder:birds"."""
+    if not isinstance(value, str) or not set(value) & set("/\\"):
+        return value
+    if HUB_NAME.fullmatch(value) and not Path(value).exists():
+        return value
+    scheme, colon, rest = value.partition(":")
+    if not colon or set(scheme) & set("/\\"):
+        scheme, colon, rest = "", "", value
+    if HUB_NAME.fullmatch(rest) and not Path(rest).exists():
+        return value
+    return scheme + colon + rest.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def _table(values: Mapping[str, Any]) -> str:
+    rows = [f"| {_cell(key)} | `{_cell(value)}` |" for key, value in values.items()]
+    return "\n".join(["| | |", "| --- | --- |", *rows])
+
+
+def _cell(value: Any) -> str:
+    """As one cell of a table: a recipe may hold anything."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return " ".join(text.split()).replace("|", "\\|").replace("`", "'")[:300]

@@ -1,0 +1,242 @@
+"""Tokens of pictures as JSON: what `tokenize --json` writes and `decode` reads.
+
+    {"format": 1,
+     "tokenizer": {"name": "spae", "sha256": "..."}, "vocabulary": {"sha256": "..."},
+     "grids": [[1, 1], [2, 2]], "layers": [1, 2],
+     "pictures": [{"picture": "lion.png", "tokens": [{"layer": 1, "ids": [7], "words": ["lion"]}, ...]}]}
+
+`grids` are of layers 1 to D of the tokenizer, `layers` those that are here. A layer has ids, words, or both.
+The file may come from anywhere: everything in it is checked against the tokenizer that is to draw it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spae.errors import InputError
+from spae.tokenizers.layer_choice import layer_choice
+from spae.tokenizers.protocol import Tokenizer
+from spae.tokens import PictureTokens
+
+FORMAT = 1
+LARGEST = 512_000_000
+"""Bytes of a file that is read."""
+
+
+@dataclass(frozen=True)
+class WordsFile:
+    """Tokens that were read and fit the tokenizer.
+
+    Attributes:
+        names: of the pictures, as the file calls them.
+        layers: that every picture has, ascending, counted from 1.
+        tokens: of each picture; a layer that is not among `layers` holds zeros that mean nothing.
+        remark: what the user should know; empty for nothing.
+    """
+
+    names: tuple[str, ...]
+    layers: tuple[int, ...]
+    tokens: tuple[PictureTokens, ...]
+    remark: str
+
+
+def grids_of(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:
+    """(rows, columns) of each of its layers, as it says them of a blank picture."""
+    blank = np.zeros((tokenizer.size, tokenizer.size, 3), np.uint8)
+    return tokenizer.encode([blank])[0].grids
+
+
+def words_json(
+    tokenizer: Tokenizer, names: Sequence[str], tokens: Sequence[PictureTokens], layers: Sequence[int]
+) -> dict[str, Any]:
+    """Plain values of the tokens of `layers`, from 1.
+
+    Args:
+        tokens: of layer 1 to the last of `layers` at least.
+    """
+    vocabulary = _vocabulary_sha256(tokenizer)
+    grids = tokens[0].grids if tokens else ()
+    return {
+        "format": FORMAT,
+        "tokenizer": {"name": tokenizer.name, "sha256": tokenizer.fingerprint},
+        **({"vocabulary": {"sha256": vocabulary}} if vocabulary else {}),
+        "grids": [list(grid) for grid in grids],
+        "layers": list(layers),
+        "pictures": [
+            {
+                "picture": name,
+                "tokens": [
+                    {"layer": layer, "ids": list(one.ids[layer - 1]), "words": list(one.words[layer - 1])}
+                    for layer in layers
+                ],
+            }
+            for name, one in zip(names, tokens, strict=True)
+        ],
+    }
+
+
+def read_words(text: str | bytes, tokenizer: Tokenizer, wanted: str | None = None) -> WordsFile:
+    """What a file of words says, for `tokenizer` to draw.
+
+    Args:
+        text: the file.
+        wanted: layers as typed after --layers; all of the file's by default.
+
+    Raises:
+        InputError: no JSON of this kind, made with another vocabulary, or tokens that the tokenizer does not have.
+    """
+    if len(text) > LARGEST:
+        raise InputError(f"a file of words may have {LARGEST:,} bytes, got {len(text):,}: split it")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"tokens must be JSON as tokenize --json writes it, got {_short(str(error))}") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        found = data.get("format") if isinstance(data, dict) else data
+        raise InputError(f'tokens must be a JSON object with "format": {FORMAT}, got {_short(found)}: tokenize again')
+    remark = _check_origin(data, tokenizer)
+    grids = grids_of(tokenizer)
+    stated = data.get("grids")
+    ours = [list(grid) for grid in grids]
+    if stated is not None and (not isinstance(stated, list) or not stated or stated != ours[: len(stated)]):
+        raise InputError(
+            f"the file's layers have grids {_short(stated)}, {tokenizer.name}'s are {_shown(grids)}: "
+            "pass the --tokenizer that made it"
+        )
+    there = data.get("layers")
+    if there is None:
+        there = list(range(1, len(stated or grids) + 1))
+    if not isinstance(there, list) or not there or any(type(one) is not int for one in there):
+        raise InputError(f'"layers" must list the layers of each picture, got {_short(there)}')
+    if sorted(set(there)) != there or not 1 <= there[0] <= there[-1] <= len(grids):
+        raise InputError(f'"layers" must run upwards within 1 to {len(grids)}, got {_short(there)}')
+    pictures = data.get("pictures")
+    if not isinstance(pictures, list) or not pictures:
+        raise InputError(f'"pictures" must list at least one picture, got {_short(pictures)}')
+    layers = layer_choice(wanted, there)
+    reader = _Reader(tokenizer, grids)
+    names, tokens = [], []
+    for number, picture in enumerate(pictures, start=1):
+        if not isinstance(picture, dict):
+            raise InputError(f"picture {number} must be a JSON object, got {_short(picture)}")
+        name = picture.get("picture", f"picture {number}")
+        if not isinstance(name, str):
+            raise InputError(f"picture {number} must be called by a text, got {_short(name)}")
+        names.append(name)
+        tokens.append(reader.picture(picture.get("tokens"), layers, f"picture {number} ({_short(name)})"))
+    return WordsFile(tuple(names), layers, tuple(tokens), remark)
+
+
+class _Reader:
+    """Tokens out of plain values.
+
+    Args:
+        grids: of the tokenizer's layers.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, grids: Sequence[tuple[int, int]]) -> None:
+        self._name = tokenizer.name
+        self._grids = tuple(grids)
+        self._join: str = getattr(getattr(tokenizer, "vocabulary", None), "join", " ")
+        # A plug-in need not say its words: then ids are read, and it must refuse those that it does not have.
+        self._words: tuple[str, ...] = tuple(getattr(tokenizer, "words", ()))
+        self._index = {word: i for i, word in enumerate(self._words)}
+
+    def picture(self, found: Any, layers: Sequence[int], where: str) -> PictureTokens:
+        """Args: found, the plain tokens. Layers that are not wanted are passed over."""
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise InputError(f'{where}: "tokens" must list objects with layer, ids or words, got {_short(found)}')
+        by_layer: dict[Any, Mapping[str, Any]] = {}
+        for one in found:
+            layer = one.get("layer")
+            if type(layer) is not int or layer in by_layer:
+                raise InputError(f"{where}: each layer must be there once, by its number, got {_short(layer)}")
+            by_layer[layer] = one
+        ids, words = [], []
+        for layer, (rows, columns) in enumerate(self._grids[: layers[-1]], start=1):
+            count = rows * columns
+            if layer not in layers:
+                ids.append((0,) * count)
+                words.append(("",) * count)
+                continue
+            if layer not in by_layer:
+                raise InputError(f"{where} lacks layer {layer}: pass fewer --layers, or tokenize it again")
+            layer_ids = self._layer(by_layer[layer], count, f"{where}, layer {layer}")
+            ids.append(layer_ids)
+            words.append(tuple(self._words[i] for i in layer_ids) if self._words else tuple(map(str, layer_ids)))
+        return PictureTokens(tuple(ids), tuple(words), self._grids[: layers[-1]], self._join)
+
+    def _layer(self, layer: Mapping[str, Any], count: int, where: str) -> tuple[int, ...]:
+        ids, words = layer.get("ids"), layer.get("words")
+        if ids is None and words is None:
+            raise InputError(f"{where} has neither ids nor words: give one of them")
+        for kind, values in (("ids", ids), ("words", words)):
+            if values is not None and (not isinstance(values, list) or len(values) != count):
+                seen = f"{len(values)}" if isinstance(values, list) else _short(values)
+                raise InputError(f"{where} must list {count} {kind}, got {seen}")
+        if words is not None and not self._words:
+            if ids is None:
+                raise InputError(f"{where}: {self._name} does not say its words, so ids are needed")
+            words = None
+        read = [self._id(word, f"{where}, word {i}") for i, word in enumerate(words or [], start=1)]
+        for i, value in enumerate(ids or [], start=1):
+            # True is an int to Python.
+            if type(value) is not int or value < 0 or (self._words and value >= len(self._words)):
+                most = f" to {len(self._words) - 1}" if self._words else ""
+                raise InputError(f"{where}, id {i} must be a whole number from 0{most}, got {_short(value)}")
+            if read and read[i - 1] != value:
+                raise InputError(
+                    f"{where}, token {i}: id {value} is {self._words[value]!r}, the word there is "
+                    f"{self._words[read[i - 1]]!r}: leave ids or words out where you changed the other"
+                )
+        return tuple(read if ids is None else ids)
+
+    def _id(self, word: Any, where: str) -> int:
+        found = self._index.get(word) if isinstance(word, str) else None
+        if found is not None:
+            return found
+        # A long text is compared with every word at length: it could take hours.
+        fits = isinstance(word, str) and len(word) <= 40
+        near = difflib.get_close_matches(word, self._words, n=1, cutoff=0.6) if fits else []
+        hint = f"did you mean {near[0]!r}?" if near else "use one that it has"
+        raise InputError(f"{where}: {_short(word)} is not one of {self._name}'s {len(self._words):,} words: {hint}")
+
+
+def _check_origin(data: Mapping[str, Any], tokenizer: Tokenizer) -> str:
+    """A remark where another tokenizer of the same words made the tokens. Raises InputError for other words."""
+    made = data.get("tokenizer")
+    by = made.get("name") if isinstance(made, dict) else None
+    stated = data.get("vocabulary")
+    sha256, ours = stated.get("sha256") if isinstance(stated, dict) else None, _vocabulary_sha256(tokenizer)
+    if (stated is not None or ours) and sha256 != ours:
+        raise InputError(
+            f"the file was made with vocabulary {_short(sha256, 12)}, {tokenizer.name} has "
+            f"{(ours or 'none that it names')[:12]}: pass the --tokenizer that made it (it was called {_short(by)})"
+        )
+    if isinstance(made, dict) and made.get("sha256") == tokenizer.fingerprint:
+        return ""
+    return (
+        f"these tokens were made by another tokenizer ({_short(by)}) than {tokenizer.name}, which draws them now: "
+        "it may mean other things by its words"
+    )
+
+
+def _vocabulary_sha256(tokenizer: Tokenizer) -> str | None:
+    vocabulary = getattr(tokenizer, "vocabulary", None)
+    return None if vocabulary is None else str(vocabulary.fingerprint)
+
+
+def _shown(grids: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(f"{rows}x{columns}" for rows, columns in grids)
+
+
+def _short(value: Any, most: int = 60) -> str:
+    """A value of the file in a message: on one line, not long, no control characters."""
+    text = repr(value)
+    return text if len(text) <= most else text[:most] + "..."
