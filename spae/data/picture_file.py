@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -60,18 +63,35 @@ def read_picture(path: Path, shown: str) -> np.ndarray:
     Raises:
         CorruptPicture: the file does not decode; the message names it.
     """
+    with opened_picture(path, shown) as image:
+        image.load()
+        return np.array(upright_rgb(image))
+
+
+@contextmanager
+def opened_picture(source: Path | BinaryIO, shown: str) -> Iterator[Image.Image]:
+    """The picture of a file or of bytes in memory, its header checked and its pixels not yet decoded.
+
+    Args:
+        source: a path, or a stream that can be wound back.
+        shown: how messages call it.
+
+    Raises:
+        CorruptPicture: as `check_header`; and for what decoders raise inside the block.
+    """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(source, formats=FORMATS) as image:
             _check_size(image, shown)
-            image.load()
-            return np.array(_rgb(ImageOps.exif_transpose(image)))
+            yield image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise CorruptPicture(_too_large(shown, "more")) from error
     except DECODE_ERRORS as error:
         raise CorruptPicture(_no_picture(shown, error)) from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF tag says, transparency on white, 16-bit greys scaled to 8 bits, mode RGB."""
+    image = ImageOps.exif_transpose(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
         # Pillow's own conversion clips such greys at 255, which turns most of them white.
         grey = np.clip(np.asarray(image).astype(np.float64), 0, 65535) * (255 / 65535)

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from spae.data.problems import Problems
 
+EVALUATED = 1000
+"""Held-out pictures that an evaluation takes, where it does not say otherwise."""
+
 
 @dataclass(frozen=True)
 class TrainingBatch:
@@ -45,6 +48,8 @@ class TrainingData(Protocol):
             every picture (ids, classes, sizes of files).
         batch: B.
         classes: the label text of each of the K classes.
+        unnamed: how many classes are called by an id or a number, because nothing told their names: where it is not 0,
+            `classes` is of no use to a loss that reads label text.
         problems: the files that could not be used so far.
     """
 
@@ -53,6 +58,7 @@ class TrainingData(Protocol):
     fingerprint: str
     batch: int
     classes: tuple[str, ...]
+    unnamed: int
     problems: Problems
 
     def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
@@ -67,11 +73,14 @@ class TrainingData(Protocol):
         """
         ...
 
-    def held_out(self, limit: int | None = None) -> TrainingBatch:
+    def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
         """Pictures that no step shows, for evaluation: not changed by chance, the same at every call.
 
         Args:
-            limit: at most so many, spread evenly over the part that is held out.
+            limit: at most so many, spread evenly over the part that is held out; None takes all of it.
+
+        Raises:
+            DataError: nothing is held out, or too much of it cannot be used.
         """
         ...
 

@@ -1,0 +1,103 @@
+"""Opens what a recipe trains on, by the text of its `data` field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spae.data.data_spec import DataSpec, parse_data_spec
+from spae.data.training_protocol import TrainingData
+from spae.errors import InputError, UnknownName
+
+SCHEMES: dict[str, str] = {
+    "pictograms": "the embedded pictograms; with frames, clips of them moving",
+    "mnist": "the embedded sample of MNIST; mnist:FOLDER, the four IDX files of all of it",
+    "folder": "folder:PATH, class folders of pictures, or train/ and val/ of them (ImageNet, ImageNet-21k)",
+    "webdataset": "webdataset:PATTERN, local tar shards ({000..146} and * are filled in)",
+    "hf": "hf:NAME[:CONFIG] or hf:PATH, a Hugging Face data set, a saved one, or parquet files (extra: data)",
+    "video": "video:PATH, class folders of clips, or a Kinetics csv beside them (extra: data)",
+}
+FOR_PICTURES = ("mnist", "folder", "hf")
+
+
+def open_training_data(
+    spec: str,
+    *,
+    size: int,
+    frames: int = 0,
+    batch: int,
+    seed: int,
+    exclude: str = "",
+    strength: float = 1.0,
+    workers: int | None = None,
+    problems_file: Path | None = None,
+) -> TrainingData:
+    """The batches of a recipe.
+
+    Args:
+        spec: a name or `SCHEME:LOCATION?option=value`, as SCHEMES and `data_spec` tell.
+        size: side of the model's pictures.
+        frames: of a clip; 0 for pictures.
+        batch: global batch.
+        seed: of the run.
+        exclude: file of class names to leave out, one a line.
+        strength: of the random changes; 0 leaves the mirror alone.
+        workers: decoding threads; None takes one a core, at most 16.
+        problems_file: where all files that cannot be used are listed.
+
+    Raises:
+        UnknownName: no such scheme or option.
+        InputError: the spec does not fit `frames` or `exclude`, or a package is missing.
+        DataError: the data cannot be used.
+    """
+    parsed = parse_data_spec(spec)
+    if parsed.scheme not in SCHEMES:
+        raise UnknownName("data (a name or SCHEME:LOCATION)", spec, SCHEMES)
+    if parsed.scheme in ("pictograms", "mnist"):
+        return _embedded(parsed, size=size, frames=frames, batch=batch, seed=seed, exclude=exclude, strength=strength)
+    if not parsed.location:
+        raise InputError(f"data {spec!r} lacks a location: {SCHEMES[parsed.scheme]}")
+    _fits(parsed, frames)
+    from spae.data.training_sources import open_rows
+
+    return open_rows(
+        parsed,
+        size=size,
+        frames=frames,
+        batch=batch,
+        seed=seed,
+        exclude=Path(exclude) if exclude else None,
+        strength=strength,
+        workers=workers,
+        problems_file=problems_file,
+    )
+
+
+def _embedded(
+    spec: DataSpec, *, size: int, frames: int, batch: int, seed: int, exclude: str, strength: float
+) -> TrainingData:
+    spec.only()
+    if exclude:
+        raise InputError(
+            f"data {spec.text} takes no list of classes to leave out, got exclude={exclude}: leave it empty"
+        )
+    if spec.scheme == "mnist":
+        _fits(spec, frames)
+        from spae.data.mnist_training import open_mnist
+
+        return open_mnist(spec.location, size=size, batch=batch, seed=seed)
+    if spec.location:
+        raise InputError(f"data {spec.text!r}: pictograms are embedded and have no location, write 'pictograms'")
+    from spae.training.pictogram_data import PictogramData
+
+    return PictogramData(batch=batch, size=size, frames=frames, seed=seed, strength=strength)
+
+
+def _fits(spec: DataSpec, frames: int) -> None:
+    if frames and spec.scheme in FOR_PICTURES:
+        raise InputError(
+            f"data {spec.scheme} holds pictures, the recipe asks for clips of {frames} frames: set frames=0"
+        )
+    if not frames and spec.scheme == "video":
+        raise InputError(
+            "data video holds clips, the recipe asks for pictures (frames=0): set frames, the paper takes 16"
+        )

@@ -1,0 +1,103 @@
+"""The embedded pictograms as `TrainingData`: pictures, or clips of a picture that moves.
+
+B global batch, S stored side, R side of the model, T frames.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from spae.data.pictograms import Pictograms, load_pictograms
+from spae.data.problems import Problems
+from spae.data.training_protocol import EVALUATED, TrainingBatch
+from spae.training.pictures import PictogramBatches, held_out_pictures
+
+STEP_SEED = 1_000_003
+TRAVEL = 0.35
+"""Greatest shift over a clip, in halves of a picture's side."""
+GROWTH = 0.3
+TURN = 0.35
+
+
+class PictogramData:
+    """Batches of the embedded pictograms; held out: every picture of the style that is never trained on.
+
+    Args:
+        batch: B.
+        size: R.
+        frames: T; 0 gives pictures.
+        seed: of the run.
+        strength: of the random changes.
+        pictograms: the set; None loads the embedded one.
+    """
+
+    name = "pictograms"
+    unnamed = 0
+
+    def __init__(
+        self, *, batch: int, size: int, frames: int, seed: int, strength: float, pictograms: Pictograms | None = None
+    ) -> None:
+        self.pictograms = pictograms or load_pictograms()
+        self.batches = PictogramBatches(self.pictograms, batch, size, seed, strength)
+        self.batch, self.size, self.frames, self.seed = batch, size, frames, seed
+        self.classes = tuple(concept.name for concept in self.pictograms.concepts)
+        rows = len(self.pictograms.train_rows())
+        self.problems = Problems(total=rows)
+        self.fingerprint = self.pictograms.fingerprint
+        self.title = f"embedded pictograms{', moving' if frames else ''}: {len(self.classes)} concepts, {rows} pictures"
+
+    def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
+        """See `TrainingData.at`. The whole batch is made and cut: its chance is drawn for all rows at once."""
+        return self.drawn(step, torch.Generator().manual_seed(self.seed * STEP_SEED + step), rows)
+
+    def drawn(self, step: int, generator: torch.Generator, rows: slice | None = None) -> TrainingBatch:
+        """The same from a generator that the caller goes on with: nothing else is drawn from than what `at` draws."""
+        pictures, labels = self.batches.at(step, generator)
+        if self.frames:
+            pictures = moving(pictures, self.frames, generator)
+        part = rows if rows is not None else slice(None)
+        return TrainingBatch(pictures[part], labels[part], self._names(labels[part]))
+
+    def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
+        """The concepts trained on in other styles, then those never seen; see `TrainingData.held_out`."""
+        parts = [held_out_pictures(self.pictograms, self.size, new) for new in (False, True)]
+        pictures, labels = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        if limit is not None and limit < len(labels):
+            chosen = torch.linspace(0, len(labels) - 1, limit).round().long()
+            pictures, labels = pictures[chosen], labels[chosen]
+        if self.frames:
+            pictures = moving(pictures, self.frames, torch.Generator().manual_seed(0))
+        return TrainingBatch(pictures, labels, self._names(labels))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _names(self, labels: Tensor) -> tuple[str, ...]:
+        return tuple(self.pictograms.concepts[label].id for label in labels.tolist())
+
+
+def moving(pictures: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+    """Clips in which each picture shifts, grows or shrinks, and turns at a steady pace.
+
+    Args:
+        pictures: [B, 3, R, R] in [-1, 1], white where nothing is drawn.
+        frames: T; the picture as it is stands in the middle of the clip.
+        generator: draws each picture's movement.
+
+    Returns: [B, 3, T, R, R].
+    """
+    batch = len(pictures)
+    drawn = torch.rand(batch, 4, generator=generator) * 2 - 1
+    time = torch.linspace(-0.5, 0.5, frames) if frames > 1 else torch.zeros(1)
+    shift = drawn[:, None, :2] * TRAVEL * time[None, :, None]
+    scale, angle = torch.exp(drawn[:, 2:3] * GROWTH * time), drawn[:, 3:4] * TURN * time
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    rows = [torch.stack([cos, -sin, shift[..., 0]], -1), torch.stack([sin, cos, shift[..., 1]], -1)]
+    theta = torch.stack(rows, 2).flatten(0, 1)
+    still = pictures[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
+    grid = F.affine_grid(theta, list(still.shape), align_corners=False)
+    # White is 1: what comes in from outside is white.
+    moved = F.grid_sample(still - 1, grid, align_corners=False) + 1
+    return moved.unflatten(0, (batch, frames)).transpose(1, 2).clamp(-1, 1).contiguous()
