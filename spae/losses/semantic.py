@@ -37,6 +37,33 @@ class Pool:
     weights: Tensor
 
 
+@dataclass(frozen=True)
+class SemanticDraws:
+    """The chance of one semantic loss, drawn before it, so that parts of a batch can each be given their own.
+
+    Attributes:
+        positions: per layer, the positions that are scored; None where all are.
+        words: per layer [B, P] float64 in [0, 1), which candidate a position is pulled to; None for "expected".
+    """
+
+    positions: tuple[Tensor | None, ...]
+    words: tuple[Tensor | None, ...]
+
+
+def semantic_draws(
+    sizes: Sequence[int], batch: int, positions: int, target: Target, generator: torch.Generator | None
+) -> SemanticDraws:
+    """Draws for layers of `sizes` positions each; the other arguments as for `semantic_loss`."""
+    chosen: list[Tensor | None] = []
+    words: list[Tensor | None] = []
+    for size in sizes:
+        chosen.append(torch.randperm(size, generator=generator)[:positions] if size > positions else None)
+        shape = (batch, min(size, positions))
+        sampled = target == "sampled"
+        words.append(torch.rand(*shape, dtype=torch.float64, generator=generator) if sampled else None)
+    return SemanticDraws(tuple(chosen), tuple(words))
+
+
 def semantic_pools(scores: Tensor, thresholds: Sequence[float]) -> tuple[Pool, ...]:
     """C_1 ... C_D' for each picture or label.
 
@@ -56,6 +83,7 @@ def layer_semantic_loss(
     table: WordTable,
     target: Target = "expected",
     generator: torch.Generator | None = None,
+    draws: Tensor | None = None,
 ) -> Tensor:
     """Cross entropy of softmax(-||z_l - e||^2) with the target; a scalar, the mean over pictures and positions.
 
@@ -67,6 +95,7 @@ def layer_semantic_loss(
         table: the codebook.
         target: see TARGETS.
         generator: draws the target words of "sampled".
+        draws: [B, P] in [0, 1), such draws made before; None uses the generator.
 
     Raises:
         InputError: another target.
@@ -78,7 +107,9 @@ def layer_semantic_loss(
         candidates = pool.candidates[labels][:, None].expand(-1, positions, -1)
         wanted = (scores.gather(2, candidates).float() * pool.weights[labels][:, None]).sum(-1)
     elif target == "sampled":
-        chosen = sampled_candidates(pool, labels, positions, generator)
+        if draws is None:
+            draws = torch.rand(batch, positions, dtype=torch.float64, generator=generator)
+        chosen = drawn_candidates(pool, labels, draws)
         wanted = scores.gather(2, chosen[..., None])[..., 0].float()
     else:
         raise InputError(f"the semantic target is one of {', '.join(TARGETS)}, got {target!r}")
@@ -87,10 +118,14 @@ def layer_semantic_loss(
 
 def sampled_candidates(pool: Pool, labels: Tensor, positions: int, generator: torch.Generator | None) -> Tensor:
     """[B, P] word ids, each drawn by the weights of its picture's pool; on the CPU's generator wherever the pool is."""
+    return drawn_candidates(pool, labels, torch.rand(len(labels), positions, dtype=torch.float64, generator=generator))
+
+
+def drawn_candidates(pool: Pool, labels: Tensor, draws: Tensor) -> Tensor:
+    """[B, P] word ids: the candidate that each draw in [0, 1), [B, P] float64, falls on."""
     # In float64: a rounded product of the last sum could reach past the pool, into its padding.
     sums = pool.weights[labels].double().cumsum(1)
-    draws = torch.rand(len(labels), positions, dtype=torch.float64, generator=generator).to(sums.device)
-    place = torch.searchsorted(sums, draws * sums[:, -1:], right=True)
+    place = torch.searchsorted(sums, draws.to(sums.device) * sums[:, -1:], right=True)
     return pool.candidates[labels].gather(1, place)
 
 
@@ -116,15 +151,33 @@ def semantic_loss(
     Raises:
         InputError: more pools than layers, or another target.
     """
-    if not 0 < len(pools) <= len(targets):
-        raise InputError(f"a semantic loss takes pools for 1 to {len(targets)} layers, got {len(pools)}")
+    _check_layers(len(targets), len(pools))
+    sizes = [z_l.shape[1] for z_l in targets[: len(pools)]]
+    draws = semantic_draws(sizes, len(labels), positions, target, generator)
+    return drawn_semantic_loss(targets, pools, labels, table, draws, target)
+
+
+def drawn_semantic_loss(
+    targets: Sequence[Tensor],
+    pools: Sequence[Pool],
+    labels: Tensor,
+    table: WordTable,
+    draws: SemanticDraws,
+    target: Target = "expected",
+) -> Tensor:
+    """`semantic_loss` with chance that was drawn before; raises as it does."""
+    _check_layers(len(targets), len(pools))
     terms = []
-    for z_l, pool in zip(targets, pools, strict=False):
-        if z_l.shape[1] > positions:
-            chosen = torch.randperm(z_l.shape[1], generator=generator)[:positions].to(z_l.device)
-            z_l = z_l[:, chosen]
-        terms.append(layer_semantic_loss(z_l, pool, labels, table, target, generator))
+    for z_l, pool, chosen, words in zip(targets, pools, draws.positions, draws.words, strict=False):
+        if chosen is not None:
+            z_l = z_l[:, chosen.to(z_l.device)]
+        terms.append(layer_semantic_loss(z_l, pool, labels, table, target, draws=words))
     return torch.stack(terms).mean()
+
+
+def _check_layers(layers: int, pools: int) -> None:
+    if not 0 < pools <= layers:
+        raise InputError(f"a semantic loss takes pools for 1 to {layers} layers, got {pools}")
 
 
 def dynamic_weight(appearance: Tensor, semantic: Tensor, low: float, high: float) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spae.errors import InputError, ShapeError
+from spae.processes import every_row
 from spae.pyramid import Pyramid
 from spae.quantizers.learning import Gradient, Learning, MovingAverage
 from spae.quantizers.protocol import Quantized, straight_through
@@ -117,8 +118,10 @@ class Quantizer(nn.Module, ABC):
             embeddings[layer - 1] = self._embedding(total, count[:, None])
             visited.append(count > 0)
         if self.training and isinstance(self.learning, MovingAverage):
-            rows = torch.cat([z_l.detach().flatten(0, 1) for z_l in targets])
-            self.learning.step(self.codebook, self.usage, self.sums, rows, torch.cat([one.flatten() for one in ids]))
+            # Of all processes, layer by layer: the rows in the order in which one process would have them.
+            rows = torch.cat([every_row(z_l.detach().flatten(0, 1)) for z_l in targets])
+            chosen = torch.cat([every_row(one.flatten()) for one in ids])
+            self.learning.step(self.codebook, self.usage, self.sums, rows, chosen)
         # A position without a token is decoded from zeros, whatever z is there: no gradient goes to it.
         embeddings[-1] = straight_through(z, embeddings[-1]) * visited[-1][:, None]
         return Quantized(tuple(ids), embeddings, tuple(targets), torch.stack(visited), tuple(margins))
