@@ -126,7 +126,7 @@ class HubTokenizer(ModelHubMixin):
         target.mkdir(parents=True, exist_ok=True)
         self._save_pretrained(target)
         if not (target / "README.md").exists():
-            card = str(self.generate_model_card(repo_id=repo_id, **(model_card_kwargs or {})))
+            card = str(self.generate_model_card(**({"repo_id": repo_id} | (model_card_kwargs or {}))))
             _write(target / "README.md", card)
         if push_to_hub:
             return self.push_to_hub(repo_id or target.name, **push_to_hub_kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -45,54 +44,48 @@ def fetch(
     Raises:
         WeightsError: there is no such model, it lacks a file or has one too large, or it is neither here nor reachable.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-    commit = revision
+    api, asked = HfApi(), not local_files_only
     reason = ""
-    if not local_files_only:
-        try:
-            commit = _looked_at(name, revision, token)
-        except WeightsError:
-            raise
-        except GatedRepoError as error:
-            raise WeightsError(f"{name} asks for consent: give it on its page on the hub, and hf auth login") from error
-        except RepositoryNotFoundError as error:
-            raise WeightsError(
-                f"{name} is no folder here, and no model on the hub or a private one: check the name, or hf auth login"
-            ) from error
-        except RevisionNotFoundError as error:
-            raise WeightsError(f"{name} has no revision {revision!r}: name a branch, a tag or a commit") from error
-        except Exception as error:  # whatever else the hub's client raises means that it cannot be asked
-            reason = _reason(error)
-            if not isinstance(error, OfflineModeIsEnabled):
-                logging.getLogger(__name__).warning(
-                    "the hub cannot be asked for %s (%s): files fetched before are used, if there are any", name, reason
-                )
     try:
+        # Without a network, this is what the name meant when it was last asked for; the hub's client says so.
+        commit = api.resolve_revision(
+            name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
+        )
+        if asked:
+            try:
+                _check_sizes(name, api.model_info(name, revision=commit.resolved, files_metadata=True, token=token))
+            except (WeightsError, RepositoryNotFoundError, RevisionNotFoundError):
+                raise
+            except Exception as error:  # the hub cannot be asked
+                asked, reason = False, _reason(error)
         return Path(
             snapshot_download(
-                name, revision=commit, token=token, cache_dir=cache_dir, force_download=force_download,
-                local_files_only=local_files_only or bool(reason), allow_patterns=list(LARGEST),
+                name, revision=commit, token=token, cache_dir=cache_dir, force_download=force_download and asked,
+                local_files_only=not asked, allow_patterns=list(LARGEST),
             )
         )  # fmt: skip
-    except Exception as error:
+    except WeightsError:
+        raise
+    except GatedRepoError as error:
+        raise WeightsError(f"{name} asks for consent: give it on its page on the hub, and hf auth login") from error
+    except RepositoryNotFoundError as error:
+        raise WeightsError(
+            f"{name} is no folder here, and no model on the hub or a private one: check the name, or hf auth login"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise WeightsError(f"{name} has no revision {revision!r}: name a branch, a tag or a commit") from error
+    except Exception as error:  # whatever else the hub's client raises becomes one line
         raise WeightsError(
             f"{name} cannot be fetched from the hub ({reason or _reason(error)}) and is not in the cache: check the "
             "network, or name a folder"
         ) from error
 
 
-def _looked_at(name: str, revision: str | None, token: str | bool | None) -> str:
-    """The commit that a revision means, after a look at the sizes of its files."""
-    from huggingface_hub import HfApi
-
-    info: Any = HfApi().model_info(name, revision=revision, files_metadata=True, token=token)
+def _check_sizes(name: str, info: Any) -> None:
+    """Refuses what is no model of this project, and files too large, before anything is fetched."""
     sizes = {file.rfilename: file.size for file in info.siblings or [] if file.rfilename in LARGEST}
     for needed in ("config.json", "model.safetensors"):
         if needed not in sizes:
@@ -101,7 +94,6 @@ def _looked_at(name: str, revision: str | None, token: str | bool | None) -> str
         if size is None or size > LARGEST[file]:
             shown = "an unknown number of" if size is None else f"{size:,}"
             raise WeightsError(f"{name}: {file} may have {LARGEST[file]:,} bytes, got {shown}: it is not fetched")
-    return str(info.sha)
 
 
 def _reason(error: Exception) -> str:

@@ -120,4 +120,4 @@ def _table(values: Mapping[str, Any]) -> str:
 def _cell(value: Any) -> str:
     """As one cell of a table: a recipe may hold anything."""
     text = value if isinstance(value, str) else json.dumps(value)
-    return " ".join(text.split()).replace("|", "\\|").replace("`", "'")[:300]
+    return " ".join(text.split()).replace("|", "\\|").replace("`", "'")[:300] or "–"
