@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from spae.errors import SpaeError
+from spae.recipe_commands import recipes, vocabulary
 from spae.word_commands import decode, tokenize
 
 app = typer.Typer(
@@ -15,6 +16,8 @@ app = typer.Typer(
 )  # fmt: skip
 app.command()(tokenize)
 app.command()(decode)
+app.command()(recipes)
+app.command()(vocabulary)
 
 
 @app.callback()
@@ -38,11 +41,13 @@ def train(
     from rich.console import Console
 
     from spae.training.recipes import get_recipe
+    from spae.training.recipes.ready import check_ready
     from spae.training.trainer import Trainer
 
     folder = out or Path("runs/train") / recipe
     try:
         chosen = get_recipe(recipe).with_settings(set_ or [])
+        check_ready(chosen)
         scores = Trainer(chosen, folder, Console()).run(resume)
     except SpaeError as error:
         typer.echo(f"error: {error}", err=True)

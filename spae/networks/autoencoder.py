@@ -214,12 +214,13 @@ class Autoencoder(nn.Module):
         return self.decoder(latents.transpose(1, 2).reshape(batch, width, *grid))
 
 
-# Base filters and multipliers: appendix B.1; `picto` is the same network at a quarter of the width.
+# Base filters and multipliers: appendix B.1; `picto` and its kin are the same networks at a quarter of the width.
 NETWORKS: dict[str, tuple[int, tuple[int, ...]]] = {
     "image": (128, (1, 2, 2, 4)),
     "image-256": (128, (1, 1, 2, 2, 4)),
     "mnist": (128, (1, 2, 2, 4)),
     "picto": (32, (1, 2, 2, 4)),
+    "picto-256": (32, (1, 1, 2, 2, 4)),
     "video": (128, (1, 2, 2, 4)),
     "picto-video": (32, (1, 2, 2, 4)),
 }

@@ -13,7 +13,7 @@ def build_autoencoder(preset: str, width: int) -> Autoencoder:
     """The networks of a preset, with random weights.
 
     Args:
-        preset: `image`, `image-256`, `mnist` and `picto` take pictures, `video` and `picto-video` clips;
+        preset: `image`, `image-256`, `mnist`, `picto` and `picto-256` take pictures, `video` and `picto-video` clips;
             `lqae` and `picto-lqae` are transformers.
         width: c, the codebook's width.
 

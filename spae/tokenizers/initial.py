@@ -33,9 +33,8 @@ def load_initial(
     Raises:
         WeightsError: there are no such weights, they were trained for other words, or do not fit the model.
     """
-    path = EMBEDDED / source if (EMBEDDED / source).is_dir() and Path(source).name == source else Path(source)
-    file = path / "model.safetensors" if path.is_dir() else path
-    if not file.is_file():
+    file = initial_file(source)
+    if file is None:
         raise WeightsError(
             f"initial must be a folder that `python -m spae train` wrote or a checkpoint, there is none at {source}: "
             "--set initial=FOLDER"
@@ -64,6 +63,14 @@ def load_initial(
             "network, quantizer and latent_spread, and inflation=central for clips from pictures"
         )
     model.load_state_dict(state, strict=False)
+
+
+def initial_file(source: str) -> Path | None:
+    """The file that `load_initial` would read; None where there is none."""
+    committed = EMBEDDED / source
+    path = committed if Path(source).name == source and committed.is_dir() else Path(source)
+    file = path / "model.safetensors" if path.is_dir() else path
+    return file if file.is_file() else None
 
 
 def _weights(file: Path) -> dict[str, Tensor]:

@@ -8,10 +8,14 @@ from pathlib import Path
 
 from spae.cache_folder import cache_folder
 from spae.errors import InputError, UnknownName
+from spae.vocabulary.contextual import smollm2_minilm_vocabulary
 from spae.vocabulary.lexical import LexicalVocabulary
 from spae.vocabulary.smollm2 import smollm2_vocabulary
 
-VOCABULARIES: dict[str, Callable[[], LexicalVocabulary]] = {"smollm2": smollm2_vocabulary}
+VOCABULARIES: dict[str, Callable[[], LexicalVocabulary]] = {
+    "smollm2": smollm2_vocabulary,
+    "smollm2-minilm": smollm2_minilm_vocabulary,
+}
 
 
 def saved_vocabulary_path(name: str) -> Path:

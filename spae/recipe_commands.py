@@ -1,0 +1,120 @@
+"""`python -m spae recipes` and `python -m spae vocabulary`: what can be trained, and words that recipes ask for."""
+
+from __future__ import annotations
+
+import json as json_format
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spae.errors import InputError, SpaeError
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="Print all of this one; every recipe in a table by default.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the recipes: source, data, cost, expected figures.
+
+    Example: python -m spae recipes image
+    """
+    from spae.errors import UnknownName
+    from spae.training.recipes.catalog import catalog
+
+    facts = catalog()
+    if name is not None:
+        if name.replace("-", "_") not in facts:
+            typer.echo(f"error: {UnknownName('recipe', name, facts)}", err=True)
+            raise typer.Exit(2)
+        facts = {name: facts[name.replace("-", "_")]}
+    if json:
+        typer.echo(json_format.dumps([asdict(one) for one in facts.values()], indent=2))
+    elif name is not None:
+        for key, value in asdict(facts[name]).items():
+            typer.echo(f"{key}: {value}")
+    else:
+        _table([asdict(one) for one in facts.values()])
+
+
+def _table(rows: list[dict[str, str]]) -> None:
+    from rich.box import HORIZONTALS
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=HORIZONTALS, show_lines=True)
+    for column in ("name", "source", "data", "cost", "expected"):
+        table.add_column(column, no_wrap=column == "name", overflow="fold")
+    for row in rows:
+        table.add_row(row["name"], row["source"], row["data"], row["cost"], row["expected"])
+    Console().print(table)
+
+
+def vocabulary(
+    name: Annotated[str, typer.Argument(help="What recipes are to call it.")],
+    causal_lm: Annotated[
+        str | None, typer.Option(help="Input embeddings of a causal language model: folder, .gguf file or hub name.")
+    ] = None,
+    masked_lm: Annotated[
+        str | None, typer.Option(help="Input embeddings of a masked language model: folder or hub name (LQAE).")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Words of this tiktoken encoding; with --embeddings.")] = None,
+    embeddings: Annotated[
+        str | None, typer.Option(help="Model of an embeddings server that embeds the words of --encoding.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="The embeddings server; OpenAI's by default.")] = None,
+    most_frequent: Annotated[int | None, typer.Option(help="Keep so many words at most.", min=1)] = None,
+) -> None:
+    """Make a vocabulary once and keep it in the cache folder under a name.
+
+    Examples:
+      python -m spae vocabulary roberta-base --masked-lm FacebookAI/roberta-base
+      python -m spae vocabulary ada-002 --encoding cl100k_base --embeddings text-embedding-ada-002
+    """
+    try:
+        path, words = _make(name, causal_lm, masked_lm, encoding, embeddings, base_url, most_frequent)
+    except SpaeError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"{words} words, written: {path}")
+
+
+def _make(
+    name: str,
+    causal_lm: str | None,
+    masked_lm: str | None,
+    encoding: str | None,
+    embeddings: str | None,
+    base_url: str | None,
+    most_frequent: int | None,
+) -> tuple[Path, int]:
+    sources = [causal_lm is not None, masked_lm is not None, encoding is not None and embeddings is not None]
+    if sum(sources) != 1 or (encoding is None) != (embeddings is None) or (base_url and embeddings is None):
+        raise InputError(
+            "a vocabulary has one source: give --causal-lm, or --masked-lm, or --encoding with --embeddings (and "
+            "--base-url for another server than OpenAI's)"
+        )
+    from dataclasses import replace
+
+    from spae.vocabulary import WordFilter, saved_vocabulary_path
+
+    path = saved_vocabulary_path(name)
+    keep = WordFilter(most_frequent=most_frequent)
+    if masked_lm is not None:
+        from spae.vocabulary.masked_lm import ALL_WORDS, masked_lm_vocabulary
+
+        made = masked_lm_vocabulary(masked_lm, replace(ALL_WORDS, most_frequent=most_frequent))
+    elif causal_lm is not None:
+        from spae.vocabulary.causal_lm import causal_lm_vocabulary
+
+        made = causal_lm_vocabulary(causal_lm, keep)
+    else:
+        from spae.vocabulary.embeddings_endpoint import OPENAI_URL, EmbeddingsEndpoint, endpoint_vocabulary
+
+        endpoint = EmbeddingsEndpoint(str(embeddings), base_url or OPENAI_URL)
+        made = endpoint_vocabulary(str(encoding), endpoint, keep)
+    made.save(path)
+    return path, len(made)
