@@ -33,10 +33,19 @@ def train(
         list[str] | None, typer.Option("--set", help="A field of the recipe, key=value; repeatable.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint in the folder.")] = False,
+    wandb: Annotated[bool, typer.Option(help="Log to Weights & Biases, too (extra: wandb).")] = False,
 ) -> None:
-    """Train a tokenizer.
+    """Train a tokenizer; `python -m spae recipes` lists what there is.
 
-    Example: python -m spae train --recipe picto_spae
+    Examples:
+
+    python -m spae train --recipe picto_spae
+
+    python -m spae train --recipe tiny_image --set steps=50 --set batch=8 --out runs/try
+
+    python -m spae train --recipe picto_spae --resume
+
+    accelerate launch --num_processes 8 -m spae train --recipe image --set data=folder:/data/imagenet
     """
     from rich.console import Console
 
@@ -48,7 +57,7 @@ def train(
     try:
         chosen = get_recipe(recipe).with_settings(set_ or [])
         check_ready(chosen)
-        scores = Trainer(chosen, folder, Console()).run(resume)
+        scores = Trainer(chosen, folder, Console(), wandb).run(resume)
     except SpaeError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

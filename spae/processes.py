@@ -40,6 +40,16 @@ def mean_of_processes(values: Tensor) -> Tensor:
     return whole / distributed.get_world_size()
 
 
+@torch.no_grad()
+def least_of_processes(values: Tensor) -> Tensor:
+    """The least over processes, element by element; every process must call it."""
+    if not shared():
+        return values.detach()
+    whole = values.detach().clone()
+    distributed.all_reduce(whole, distributed.ReduceOp.MIN)
+    return whole
+
+
 class _EveryRow(torch.autograd.Function):
     """Written out because not every backend has the all-to-all that torch's own differentiable gather needs."""
 

@@ -89,6 +89,11 @@ class Share:
             slice(part * some, (part + 1) * some), slice(drawn + part * others, drawn + (part + 1) * others)
         )  # fmt: skip
 
+    def shifted(self, start: int) -> Share:
+        """The same rows in a batch that begins at row `start` of the whole."""
+        drawn, rest = (slice(one.start - start, one.stop - start) for one in (self.drawn, self.rest))
+        return Share(drawn, rest)
+
     def take(self, rows: Tensor) -> Tensor:
         """[B, ...] -> the share's rows, the drawn ones first."""
         if self.rest.start == self.rest.stop:

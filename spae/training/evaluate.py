@@ -1,81 +1,163 @@
 """How good a model is on pictures it never saw: redrawing error by layer, and how apt its words are.
 
-P pictures, R side in pixels, V words, D layers.
+P pictures, H W pixels, K classes or pictures with scores of their own, V words, D layers. Clips [P, 3, T, H, W] are
+looked at as pictures are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from spae.data.pictograms import Pictograms
-from spae.quantizers import StreamingAverageQuantizer
-from spae.semantics.label_text import text_features
-from spae.semantics.pool import similarity
 from spae.tokenizers.model import TokenizerModel
+from spae.training.objective import as_pictures
 from spae.training.pictures import held_out_pictures
+from spae.training.word_scores import LabelScores, WordScores, label_table
+
+BATCH = 64
+APT = 0.9
 
 
 @torch.no_grad()
-def redrawing_error(model: TokenizerModel, pictures: Tensor, batch: int = 64) -> dict[str, float]:
+def redrawing_error(
+    model: TokenizerModel,
+    pictures: Tensor,
+    batch: int = BATCH,
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> dict[str, float]:
     """Mean squared error on [-1, 1] from the first l layers, l = 1..D, and of the mean picture.
 
     Args:
-        pictures: [P, 3, R, R] in [-1, 1].
+        pictures: [P, 3, H, W] or [P, 3, T, H, W] in [-1, 1].
+        perceptual: mean distance of two batches, taken of what all layers draw.
 
-    Returns: {"mse/layers_1-l": value, ..., "mse/mean_picture": value}.
+    Returns: {"mse/layers_1-l": value, ..., "mse/mean_picture": value}, and "perceptual/layers_1-D" where asked.
     """
     depth = model.quantizer.pyramid.depth
-    sums = torch.zeros(depth)
+    sums, distance = torch.zeros(depth), 0.0
     for part in pictures.split(batch):
-        quantized = model.encode(part)
-        for layer in range(depth):
-            drawn = model.decode(quantized.embeddings[layer]).clamp(-1, 1)
-            sums[layer] += (drawn - part).square().mean((1, 2, 3)).sum()
+        part = part.to(model.quantizer.codebook.device)
+        drawn = part
+        for layer, value in enumerate(model.encode(part).embeddings):
+            drawn = model.decode(value).clamp(-1, 1)
+            sums[layer] += (drawn - part).square().flatten(1).mean(1).sum().cpu()
+        if perceptual is not None:
+            distance += perceptual(as_pictures(part), as_pictures(drawn)).item() * len(part)
     scores = {f"mse/layers_1-{layer + 1}": (sums[layer] / len(pictures)).item() for layer in range(depth)}
     scores["mse/mean_picture"] = (pictures - pictures.mean(0)).square().mean().item()
+    if perceptual is not None:
+        scores[f"perceptual/layers_1-{depth}"] = distance / len(pictures)
     return scores
 
 
 @torch.no_grad()
-def word_aptness(
-    model: TokenizerModel, pictures: Tensor, labels: Tensor, scores: Tensor, batch: int = 64
-) -> dict[str, float]:
-    """How close each layer's words are to the label's text.
+def layer_words(model: TokenizerModel, pictures: Tensor, batch: int = BATCH) -> list[Tensor]:
+    """The ids of each layer, D tensors [P, N_l] on the CPU. Pictures as for `redrawing_error`."""
+    device = model.quantizer.codebook.device
+    parts = [model.encode(part.to(device)).ids for part in pictures.split(batch)]
+    return [torch.cat(layer).cpu() for layer in zip(*parts, strict=True)]
+
+
+def aptness(ids: Sequence[Tensor], rows: Tensor, scores: Tensor) -> dict[str, float]:
+    """How close each layer's words are to what the picture shows.
 
     Args:
-        pictures: [P, 3, R, R] in [-1, 1].
-        labels: [P] rows of `scores`.
+        ids: as `layer_words` gives.
+        rows: [P] rows of `scores`.
         scores: [K, V], s of Eq. 6.
 
-    Returns: per layer the mean of s ("aptness/layer_l") and the share of words with s >= 0.9
-        ("apt_words/layer_l"); empty for a learned codebook, whose entries are no words.
+    Returns: per layer the mean of s ("aptness/layer_l") and the share of words with s >= 0.9 ("apt_words/layer_l").
     """
-    if not isinstance(model.quantizer, StreamingAverageQuantizer):
-        return {}
-    depth = model.quantizer.pyramid.depth
-    found: list[list[Tensor]] = [[] for _ in range(depth)]
-    for part, names in zip(pictures.split(batch), labels.split(batch), strict=True):
-        quantized = model.encode(part)
-        for layer, ids in enumerate(quantized.ids):
-            found[layer].append(scores[names[:, None], ids])
     results = {}
-    for layer, parts in enumerate(found, start=1):
-        values = torch.cat(parts)
+    for layer, found in enumerate(ids, start=1):
+        values = scores[rows[:, None], found]
         results[f"aptness/layer_{layer}"] = values.mean().item()
-        results[f"apt_words/layer_{layer}"] = (values >= 0.9).float().mean().item()
+        results[f"apt_words/layer_{layer}"] = (values >= APT).float().mean().item()
     return results
+
+
+def word_accuracy(ids: Sequence[Tensor], labels: Tensor, scores: Tensor) -> dict[str, float]:
+    """Per layer the share of words that are closer to their picture's class than to any other.
+
+    Args:
+        ids: as `layer_words` gives.
+        labels: [P] classes.
+        scores: [K, V], a row a class.
+
+    Returns: {"word_accuracy/layer_l": value, ...}.
+    """
+    nearest = scores.argmax(0)
+    return {
+        f"word_accuracy/layer_{layer}": (nearest[found] == labels[:, None]).float().mean().item()
+        for layer, found in enumerate(ids, start=1)
+    }
+
+
+def word_aptness(
+    model: TokenizerModel, pictures: Tensor, labels: Tensor, scores: Tensor, batch: int = BATCH
+) -> dict[str, float]:
+    """`aptness` of a model; empty for a learned codebook, whose entries are no words."""
+    if model.quantizer.table is None:
+        return {}
+    return aptness(layer_words(model, pictures, batch), labels, scores)
+
+
+class Evaluator:
+    """What a trainer looks at every so many steps.
+
+    Args:
+        parts: pictures and labels by the name that their figures begin with.
+        words: what words are scored by; None leaves them out.
+        perceptual: as for `redrawing_error`.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, tuple[Tensor, Tensor]],
+        words: WordScores | None = None,
+        perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        self.parts = parts
+        self._perceptual = perceptual
+        self._named = isinstance(words, LabelScores)
+        # The pictures stay the same, so their scores do.
+        self._tables = {} if words is None else {name: words.scores(*part) for name, part in parts.items()}
+
+    def __call__(self, model: TokenizerModel) -> dict[str, float]:
+        """Args: a model in evaluation mode, float32. Returns {"PART/FIGURE": value, ...}."""
+        results: dict[str, float] = {}
+        for name, (pictures, labels) in self.parts.items():
+            found = redrawing_error(model, pictures, perceptual=self._perceptual)
+            if name in self._tables and model.quantizer.table is not None:
+                ids, (table, rows) = layer_words(model, pictures), self._tables[name]
+                found |= aptness(ids, rows, table)
+                if self._named:
+                    found |= word_accuracy(ids, labels, table)
+            results |= {f"{name}/{key}": value for key, value in found.items()}
+        return results
 
 
 def label_scores(pictograms: Pictograms, words: Sequence[str]) -> Tensor:
     """s of Eq. 6 between every concept's name and every word. [K, V]."""
-    return similarity(text_features([concept.name for concept in pictograms.concepts]), text_features(words))
+    return label_table([concept.name for concept in pictograms.concepts], words)
+
+
+def held_out_pictograms(pictograms: Pictograms, size: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Both kinds of pictures that training never sees, [P, 3, size, size], and their concepts [P].
+
+    Returns: "held_out_style", the concepts trained on in the style that is not, and "held_out_concept", the others.
+    """
+    return {
+        f"held_out_{name}": held_out_pictures(pictograms, size, new)
+        for name, new in (("style", False), ("concept", True))
+    }
 
 
 def held_out_scores(model: TokenizerModel, pictograms: Pictograms, size: int, scores: Tensor) -> dict[str, float]:
-    """Both scores on both kinds of pictures that training never sees.
+    """Both figures on both kinds of pictograms that training never sees.
 
     Args:
         size: side of the model's pictures.
@@ -83,9 +165,4 @@ def held_out_scores(model: TokenizerModel, pictograms: Pictograms, size: int, sc
 
     Returns: "held_out_style/..." for the concepts trained on in other styles, "held_out_concept/..." for the others.
     """
-    results: dict[str, float] = {}
-    for name, new in (("style", False), ("concept", True)):
-        pictures, labels = held_out_pictures(pictograms, size, new)
-        found = redrawing_error(model, pictures) | word_aptness(model, pictures, labels, scores)
-        results |= {f"held_out_{name}/{key}": value for key, value in found.items()}
-    return results
+    return Evaluator(held_out_pictograms(pictograms, size), LabelScores(scores, ()))(model)

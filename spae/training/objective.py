@@ -1,84 +1,248 @@
-"""One training step's loss: Eq. 8 and 9 of arXiv 2306.17842 without GAN and perceptual terms.
+"""What encoder and decoder minimise in one step: Eq. 8 and 9 of arXiv 2306.17842.
 
-B batch, R side in pixels, D layers.
+    appearance = mse + beta commitment + lambda gan + eta perceptual (+ the model's own terms)
+    total = appearance + alpha w semantic
+
+LeCAM, the last term of Eq. 8, is the discriminator's (`discriminator_step`). B rows of a part, N positions, C width,
+D layers. Pictures [B, 3, H, W] and clips [B, 3, T, H, W] are treated alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spae.errors import InputError
+from spae.losses.adversarial import GanLoss, generator_loss
 from spae.losses.appearance import commitment, decoder_input
-from spae.losses.semantic import Pool, dynamic_weight, semantic_loss
-from spae.quantizers import StreamingAverageQuantizer
+from spae.losses.semantic import SemanticDraws, drawn_semantic_loss, dynamic_weight, semantic_draws
+from spae.processes import every_row, mean_of_processes
+from spae.pyramid import Pyramid
+from spae.quantizers import Gradient, Quantized
 from spae.tokenizers.model import TokenizerModel
+from spae.training.chance import Draws, Rows, Share, Uniform
 from spae.training.recipe import Recipe
+from spae.training.word_scores import WordScores
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a batch, the drawn ones first.
+
+    Attributes:
+        step: of the run, from 0.
+        pictures: [B, 3, ...] in [-1, 1].
+        labels: [B] classes.
+        draws: the chance of these rows.
+        detail: whether figures that cost something and only the log shows are wanted.
+    """
+
+    step: int
+    pictures: Tensor
+    labels: Tensor
+    draws: Draws
+    detail: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a part.
+
+    Attributes:
+        total: to be minimised; a scalar.
+        terms: scalars without gradient by name: "loss/NAME" raw, "weighted/NAME" as it stands in the total, and
+            others to look at.
+        redrawn: [drawn, 3, ...], for the discriminator; None where nothing was drawn.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    redrawn: Tensor | None
+
+
+class Terms:
+    """A sum that remembers its terms."""
+
+    def __init__(self) -> None:
+        self.total: Tensor | None = None
+        self.named: dict[str, Tensor] = {}
+
+    def add(self, name: str, value: Tensor, weight: float | Tensor = 1.0) -> None:
+        weighted = value * weight if isinstance(weight, Tensor) or weight != 1 else value
+        self.total = weighted if self.total is None else self.total + weighted
+        self.named[f"loss/{name}"] = value.detach()
+        self.named[f"weighted/{name}"] = weighted.detach()
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss of a batch under a recipe.
+    """The loss of a part of a batch under a recipe.
 
     Args:
         recipe: weights and shares of the terms.
-        pools: one per semantic layer; none where there is no semantic loss.
+        words: what the semantic loss goes by; None where there is none.
+        perceptual: a distance of two batches of pictures; None where there is none.
+        judge: the discriminator, pictures to logits; None where there is none.
+        gan: the game that is played with it.
     """
 
     recipe: Recipe
-    pools: tuple[Pool, ...]
+    words: WordScores | None = None
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None = None
+    judge: Callable[[Tensor], Tensor] | None = None
+    gan: GanLoss = "logistic"
 
-    def __call__(
-        self, model: TokenizerModel, pictures: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        """The total to minimise, and every term by its name (raw, and the weight in use).
-
-        Args:
-            pictures: [B, 3, R, R] in [-1, 1].
-            labels: [B] rows of the pools.
-            generator: chooses depths and positions.
-        """
+    def __call__(self, model: TokenizerModel, part: Part) -> Outcome:
+        """Args: a model in training, and its part of a step's batch. The mean over parts is the batch's loss."""
         recipe = self.recipe
-        z = model.latents(pictures)
-        # The first part of the batch is drawn again; all of it is read for its words.
-        drawn_part = z[: recipe.drawn]
+        z = model.latents(part.pictures)
+        if part.step < recipe.words_first:
+            terms = Terms()
+            terms.add("semantic", self._semantic(model, z, None, part))
+            return _outcome(terms, {"z_norm": z.detach().norm(dim=-1).mean()}, None)
+        if part.draws.depths is None:
+            raise InputError(f"step {part.step} draws pictures, and no depths were drawn for it")
+        # The first rows are drawn again; all are read for their words.
+        depths = part.draws.depths
+        wanted, drawn_part = part.pictures[: len(depths)], z[: len(depths)]
         quantized = model.quantizer(drawn_part)
-        depths = self._depths(len(drawn_part), len(quantized.embeddings), generator)
-        redrawn = model.decode(decoder_input(quantized, depths.to(z.device))).float()
-        mse = F.mse_loss(redrawn, pictures[: recipe.drawn])
-        commit = commitment(drawn_part, quantized)
-        total = mse + recipe.beta * commit
-        used = torch.cat([ids.flatten() for ids in quantized.ids]).unique().numel()
-        full = depths == len(quantized.embeddings)
-        full_mse = F.mse_loss(redrawn[full], pictures[: recipe.drawn][full]).item() if full.any() else mse.item()
-        terms = {
-            "mse_all_layers": full_mse,
-            "words_used": float(used),
-            "mse": mse.item(),
-            "commitment": commit.item(),
-            "z_norm": z.detach().norm(dim=-1).mean().item(),
-        }
-        if self.pools and isinstance(model.quantizer, StreamingAverageQuantizer):
-            targets: tuple[Tensor, ...] = quantized.targets[: len(self.pools)]
-            if len(z) > recipe.drawn:
-                rest = model.quantizer(z[recipe.drawn :], depth=len(self.pools)).targets
-                targets = tuple(torch.cat(pair) for pair in zip(targets, rest, strict=True))
-            semantic = semantic_loss(
-                targets, self.pools, labels, model.quantizer.table, recipe.semantic_positions, generator
+        inputs = decoder_input(quantized, depths.to(z.device))
+        redrawn, own = model.redraw(inputs, quantized, part.draws.uniform)
+        redrawn = redrawn.float()
+        terms = Terms()
+        terms.add("mse", F.mse_loss(redrawn, wanted))
+        terms.add("commitment", commitment(drawn_part, quantized), recipe.beta)
+        if isinstance(model.quantizer.learning, Gradient):
+            terms.add("codebook", model.quantizer.codebook_loss(quantized))
+        if self.judge is not None:
+            terms.add("gan", generator_loss(self.judge(redrawn), self.gan), recipe.gan_weight)
+        if self.perceptual is not None:
+            terms.add(
+                "perceptual", self.perceptual(as_pictures(wanted), as_pictures(redrawn)), recipe.perceptual_weight
             )
-            # Commitment stays out of the ratio: it grows with z and would feed the weight that makes z grow.
-            weight = dynamic_weight(mse, semantic, recipe.weight_low, recipe.weight_high)
-            total = total + recipe.alpha * weight * semantic
-            terms |= {"semantic": semantic.item(), "semantic_weight": recipe.alpha * weight.item()}
-        terms["total"] = total.item()
-        return total, terms
+        for name, value in own.items():
+            terms.add(name, value, float(getattr(recipe, f"{name}_weight")))
+        notes: dict[str, Tensor] = {}
+        if self.words is not None:
+            weight = self._add_semantic(terms, self._semantic(model, z, quantized, part))
+            notes["semantic_weight"] = recipe.alpha * weight
+        if part.detail:
+            notes |= _notes(z, quantized, redrawn, wanted, depths, len(model.quantizer.codebook))
+        return _outcome(terms, notes, redrawn.detach())
 
-    def _depths(self, pictures: int, depth: int, generator: torch.Generator) -> Tensor:
-        """[pictures] layers to draw each from: all of them, for a share of the pictures fewer."""
-        depths = torch.full((pictures,), depth)
-        if depth == 1:
-            return depths
-        partial = torch.rand(pictures, generator=generator) < self.recipe.prefix_share
-        return torch.where(partial, torch.randint(1, depth, (pictures,), generator=generator), depths)
+    def _add_semantic(self, terms: Terms, semantic: Tensor) -> Tensor:
+        """The semantic term at its weight of Eq. 9, which is returned."""
+        recipe = self.recipe
+        weight = torch.ones_like(semantic)
+        if recipe.dynamic_weight:
+            # The ratio of the whole batch. Of the first term of Eq. 8, where commitment, which grows with z, is to
+            # stay out of the weight that makes z grow.
+            appearance = terms.named["loss/mse"] if recipe.weight_of == "mse" else terms.total
+            assert appearance is not None
+            whole = mean_of_processes(torch.stack([appearance.detach(), semantic.detach()]))
+            weight = dynamic_weight(whole[0], whole[1], recipe.weight_low, recipe.weight_high)
+        terms.add("semantic", semantic, recipe.alpha * weight)
+        return weight
+
+    def _semantic(self, model: TokenizerModel, z: Tensor, drawn: Quantized | None, part: Part) -> Tensor:
+        """The semantic loss of all rows; only the layers that it needs are looked up where that was not done yet."""
+        table, draws = model.quantizer.table, part.draws.semantic
+        if self.words is None or table is None or draws is None:
+            raise InputError(
+                "a semantic loss needs words, which a learned codebook has none of: leave thresholds empty"
+            )
+        pools, rows = self.words.pools(part.pictures, part.labels)
+        targets: tuple[Tensor, ...] = ()
+        done = 0
+        if drawn is not None:
+            targets, done = drawn.targets[: len(pools)], len(drawn.ids[0])
+        if done < len(z):
+            rest = model.quantizer(z[done:], depth=len(pools)).targets
+            targets = tuple(torch.cat(pair) for pair in zip(targets, rest, strict=True)) if targets else rest
+        return drawn_semantic_loss(targets, pools, rows, table, draws, self.recipe.target)
+
+
+class StepDraws:
+    """The chance of one step for the whole batch, in the order in which recipes have always drawn it.
+
+    Args:
+        recipe: shares and sizes.
+        pyramid: the layers that there are to draw from.
+        step: of the run.
+        generator: of the step; the data may have drawn from it.
+    """
+
+    def __init__(self, recipe: Recipe, pyramid: Pyramid, step: int, generator: torch.Generator) -> None:
+        drawn = 0 if step < recipe.words_first else recipe.pictures_drawn
+        self.depths = prefix_depths(drawn, pyramid.depth, recipe.prefix_share, generator) if drawn else None
+        self.semantic: SemanticDraws | None = None
+        if recipe.thresholds:
+            sizes = [len(pyramid.positions(layer)) for layer in range(1, len(recipe.thresholds) + 1)]
+            self.semantic = semantic_draws(sizes, recipe.batch, recipe.semantic_positions, recipe.target, generator)
+        self._rows = Rows(generator, drawn)
+
+    def of(self, share: Share) -> Draws:
+        """What falls to a share of the batch."""
+        semantic = self.semantic
+        if semantic is not None:
+            words = tuple(None if one is None else share.take(one) for one in semantic.words)
+            semantic = SemanticDraws(semantic.positions, words)
+        depths = None if self.depths is None else self.depths[share.drawn]
+        return Draws(depths, semantic, Uniform(self._rows, share.drawn))
+
+
+class Learner(nn.Module):
+    """A model and its objective as one module, so that all that makes gradients is one call.
+
+    Args:
+        model: the only part with parameters.
+        objective: no module: what it holds is frozen, or somebody else's to train.
+    """
+
+    def __init__(self, model: TokenizerModel, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, part: Part) -> Outcome:
+        return self.objective(self.model, part)
+
+
+def prefix_depths(pictures: int, depth: int, share: float, generator: torch.Generator) -> Tensor:
+    """[pictures] layers to draw each from: all of them, for a share of the pictures fewer."""
+    depths = torch.full((pictures,), depth)
+    if depth == 1:
+        return depths
+    partial = torch.rand(pictures, generator=generator) < share
+    return torch.where(partial, torch.randint(1, depth, (pictures,), generator=generator), depths)
+
+
+def as_pictures(pictures: Tensor) -> Tensor:
+    """Clips [B, 3, T, H, W] as their frames [B T, 3, H, W]; pictures as they are."""
+    return pictures.transpose(1, 2).flatten(0, 1) if pictures.ndim == 5 else pictures
+
+
+def _outcome(terms: Terms, notes: dict[str, Tensor], redrawn: Tensor | None) -> Outcome:
+    assert terms.total is not None
+    return Outcome(terms.total, terms.named | {"loss/total": terms.total.detach()} | notes, redrawn)
+
+
+@torch.no_grad()
+def _notes(
+    z: Tensor, quantized: Quantized, redrawn: Tensor, wanted: Tensor, depths: Tensor, words: int
+) -> dict[str, Tensor]:
+    """What the log shows beside the losses."""
+    used = torch.zeros(1, words, dtype=torch.uint8, device=z.device)
+    used[0, torch.cat([ids.flatten() for ids in quantized.ids])] = 1
+    # Where chance had none drawn from all layers, of those there are: every process must have the same terms.
+    whole = depths == len(quantized.embeddings)
+    whole = whole if whole.any() else torch.ones_like(whole)
+    return {
+        "z_norm": z.norm(dim=-1).mean(),
+        "words_used": every_row(used).amax(0).sum().float(),
+        "mse_all_layers": F.mse_loss(redrawn[whole], wanted[whole]),
+    }

@@ -129,6 +129,7 @@ class Recipe(BaseModel):
 
     # Looking at it.
     evaluate_every: int = Field(default=250, gt=0)
+    evaluate_pictures: int = Field(default=1000, gt=0, description="held-out pictures that are looked at, at most")
     checkpoint_every: int = Field(default=100, gt=0)
     keep: int = Field(default=2, gt=0, description="newest checkpoints that are kept")
     samples_every: int = Field(default=500, gt=0, description="steps between sample grids")

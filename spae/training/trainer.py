@@ -1,209 +1,250 @@
-"""The training loop, on accelerate.
+"""The training of a recipe into a folder, on accelerate.
 
-Every step draws its chance from (seed, step), so that the whole state of a run is its weights,
-their average, the optimizer's moments and the step: a killed run resumed ends as one left alone.
+    for step in steps:      # each draws its chance from (seed, step)
+        take it             # spae.training.step
+        every so many: log, evaluate, draw samples, write a checkpoint
+
+So the whole state of a run is in its checkpoint, and a killed run resumed ends as one left alone.
 """
 
 from __future__ import annotations
 
-import json
-import math
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
-from spae.cache_folder import atomic_path
-from spae.data.pictograms import Pictograms
-from spae.errors import TrainingError
-from spae.losses.semantic import semantic_pools
+from spae.data.training_protocol import TrainingData
+from spae.errors import InputError
+from spae.losses.lecam import LeCam
+from spae.losses.perceptual import PerceptualLoss, open_perceptual
 from spae.tokenizers.build import build_model, model_config, save_model
+from spae.tokenizers.initial import load_initial
 from spae.tokenizers.model import TokenizerModel
-from spae.training.checkpoint import (
-    load_checkpoint,
-    optimizer_tensors,
-    restore_optimizer,
-    save_checkpoint,
-    write_json,
-)
-from spae.training.evaluate import held_out_scores, label_scores
+from spae.training.average import AveragedWeights
+from spae.training.checkpoint import last_good, load_checkpoint, save_checkpoint, set_aside, write_json
+from spae.training.curves import draw_curves
+from spae.training.data_source import held_out_parts, open_data
+from spae.training.discriminator_step import GAMES, build_judge
+from spae.training.evaluate import Evaluator
+from spae.training.log import RunLog
 from spae.training.objective import Objective
-from spae.training.pictures import PictogramBatches, open_pictograms
+from spae.training.progress import StepBar
 from spae.training.recipe import Recipe
+from spae.training.run_folder import LOG, check_unused, held, read_log
+from spae.training.sample_grid import PICTURES, sample_rows, write_grid
+from spae.training.state import Judging, State
+from spae.training.step import Stepper
+from spae.training.watch import Watch
+from spae.training.word_scores import open_scores
 from spae.vocabulary import LexicalVocabulary, open_vocabulary
 
 LOG_EVERY = 10
-
-
-@dataclass
-class State:
-    """What changes in training: with the recipe, all that a resumed run needs.
-
-    Attributes:
-        average: the exponential moving average of the model's state.
-        step: steps done.
-    """
-
-    accelerator: Accelerator
-    model: TokenizerModel
-    optimizer: torch.optim.Optimizer
-    average: dict[str, Tensor]
-    step: int
-
-    def groups(self) -> dict[str, dict[str, Tensor]]:
-        """As a checkpoint holds it."""
-        names = [name for name, _ in self.model.named_parameters()]
-        return {
-            "model": self.model.state_dict(),
-            "ema": self.average,
-            "optimizer": optimizer_tensors(self.optimizer, names),
-        }
 
 
 @dataclass(frozen=True)
 class Trainer:
     """One run of a recipe into a folder.
 
+    Under `accelerate launch` every process runs one of these; the first writes all files.
+
     Args:
         recipe: what to train.
-        folder: where checkpoints, TensorBoard events, `log.jsonl` and the model go.
-        console: for the progress bar.
+        folder: where checkpoints, TensorBoard events, `log.jsonl`, `curves.png`, `samples/` and the model go.
+        console: for the progress bar and remarks.
+        wandb: log to Weights & Biases, too.
     """
 
     recipe: Recipe
     folder: Path
     console: Console
+    wandb: bool = False
 
     def run(self, resume: bool = False) -> dict[str, float]:
-        """Train to the end and write the model; the scores of the averaged weights on held-out pictures.
+        """Train to the end and write the model; the figures of the averaged weights on held-out pictures.
 
         Raises:
-            TrainingError: the folder holds a run and `resume` is not asked, or the loss is not finite.
+            TrainingError: the folder is in use, or holds a run and `resume` is not asked, or holds none to resume or
+                one of another recipe; the loss is not finite; the discriminator has stalled.
+            InputError: a recipe that this machine or these processes cannot train.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not resume and any(self.folder.glob("step-*.safetensors")):
-            raise TrainingError(f"{self.folder} holds checkpoints of a run: pass --resume, or --out another folder")
-        recipe = self.recipe
-        torch.manual_seed(recipe.seed)
-        accelerator = Accelerator(mixed_precision=recipe.precision, step_scheduler_with_optimizer=False)
-        if accelerator.num_processes > 1:
-            raise TrainingError(f"training takes one process for now, got {accelerator.num_processes}: launch one")
-        vocabulary = open_vocabulary(recipe.vocabulary)
-        config = model_config(recipe.model_dump(), vocabulary)
-        batches = open_pictograms(recipe.batch, recipe.size, recipe.seed, recipe.augment)
-        scores = label_scores(batches.pictograms, vocabulary.words) if recipe.quantizer == "saq" else torch.empty(0)
-        state = self._begin(accelerator, build_model(config, vocabulary, _search(recipe)), resume)
-        objective = Objective(recipe, semantic_pools(scores.to(accelerator.device), recipe.thresholds))
-        write_json(self.folder / "recipe.json", recipe.model_dump(mode="json"))
-        self._trim_log(state.step)
-        final: dict[str, float] = {}
-        with self._progress() as progress, SummaryWriter(self.folder / "tensorboard", purge_step=state.step) as writer:
-            bar = progress.add_task(recipe.name, total=recipe.steps, completed=state.step, note="")
-            while state.step < recipe.steps:
-                terms = self._step(state, objective, batches)
-                progress.update(bar, completed=state.step, note=f"mse {terms['mse']:.3f} total {terms['total']:.3f}")
-                last = state.step == recipe.steps
-                if state.step % LOG_EVERY == 0 or last:
-                    self._log(writer, state.step, {f"train/{name}": value for name, value in terms.items()})
-                if state.step % recipe.evaluate_every == 0 or last:
-                    final = self._evaluate(state, config, vocabulary, batches.pictograms, scores)
-                    self._log(writer, state.step, final)
-                if state.step % recipe.checkpoint_every == 0 or last:
-                    save_checkpoint(self.folder, state.step, recipe.fingerprint, state.groups())
-        save_model(self.folder, state.average, config)
-        return final or self._evaluate(state, config, vocabulary, batches.pictograms, scores)
+        accelerator = _accelerator(self.recipe)
+        with ExitStack() as stack:
+            if accelerator.is_main_process:
+                stack.enter_context(held(self.folder))
+            if not resume:
+                check_unused(self.folder)
+            accelerator.wait_for_everyone()
+            return _Run(self, accelerator, stack).train(resume)
 
-    def _begin(self, accelerator: Accelerator, model: TokenizerModel, resume: bool) -> State:
-        """A fresh start, or the newest checkpoint."""
-        recipe = self.recipe
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
+
+class _Run:
+    """What a run holds open while it lasts."""
+
+    def __init__(self, trainer: Trainer, accelerator: Accelerator, stack: ExitStack) -> None:
+        recipe, device = trainer.recipe, accelerator.device
+        self.recipe, self.folder, self.console = recipe, trainer.folder, trainer.console
+        self.accelerator, self.main = accelerator, accelerator.is_main_process
+        self.vocabulary = open_vocabulary(recipe.vocabulary)
+        self.config = model_config(recipe.model_dump(), self.vocabulary)
+        self.data: TrainingData = open_data(recipe, self.folder)
+        stack.callback(self.data.close)
+        words = open_scores(recipe, self.data.classes, self.vocabulary.words, device)
+        perceptual = _perceptual(recipe, device)
+        self.state = _begin(recipe, self.config, self.vocabulary, accelerator)
+        judge = None if self.state.judging is None else self.state.judging.network
+        objective = Objective(recipe, words, perceptual, judge, GAMES.get(recipe.gan, "logistic"))
+        self.take_step = Stepper(recipe, accelerator, self.state, objective, self.data)
+        self._evaluator = lambda: Evaluator(held_out_parts(self.data, recipe.evaluate_pictures), words, perceptual)
+        self._looked_at: Evaluator | None = None
+        self._trained: TokenizerModel | None = None
+        self._stack, self._wandb = stack, trainer.wandb
+
+    def train(self, resume: bool) -> dict[str, float]:
+        """The loop; see `Trainer.run`."""
+        recipe, state = self.recipe, self.state
+        self._restore(resume)
+        log = self._open_log()
+        bar = self._stack.enter_context(
+            StepBar(recipe.name, recipe.steps, state.step, recipe.batch, self.console, self.main)
         )
-        step, groups = load_checkpoint(self.folder, recipe.fingerprint) if resume else (0, {})
-        if groups:
-            model.load_state_dict(groups["model"])
-            restore_optimizer(optimizer, [name for name, _ in model.named_parameters()], groups["optimizer"])
-        model, optimizer = accelerator.prepare(model, optimizer)
-        average = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        for name, value in groups.get("ema", {}).items():
-            average[name].copy_(value)
-        return State(accelerator, model, optimizer, average, step)
+        figures: dict[str, float] = {}
+        always = self.accelerator.device.type == "cpu"
+        while state.step < recipe.steps:
+            last = state.step + 1 == recipe.steps
+            logged = (state.step + 1) % LOG_EVERY == 0 or last
+            terms = self.take_step(logged)
+            done = state.step
+            evaluated, saved = done % recipe.evaluate_every == 0 or last, done % recipe.checkpoint_every == 0 or last
+            if always or logged or evaluated or saved:
+                # On an accelerator, reading a tensor waits for all the work before it.
+                state.watch.check(last_good(self.folder), None if state.scaler is None else state.scaler.get_scale())
+            values = {name: value.item() for name, value in terms.items()} if logged else {}
+            bar.update(done, values)
+            if logged and log is not None:
+                values["learning_rate"] = recipe.rate(done - 1)
+                log.write(done, {f"train/{name}": value for name, value in values.items()})
+            if evaluated:
+                figures = self._evaluate(log)
+            if done % recipe.samples_every == 0 or last:
+                self._draw_samples()
+            if saved and self.main:
+                save_checkpoint(self.folder, done, recipe.model_dump(mode="json"), state.groups(), recipe.keep)
+        if self.main:
+            save_model(self.folder, state.average.state, self.config)
+            self._say_problems()
+        self.accelerator.wait_for_everyone()
+        return figures or self._evaluate(None)
 
-    def _step(self, state: State, objective: Objective, batches: PictogramBatches) -> dict[str, float]:
-        """One step; every term of the loss by its name."""
-        recipe, accelerator, step = self.recipe, state.accelerator, state.step
-        chance = recipe.seed * 1_000_003 + step
-        generator = torch.Generator().manual_seed(chance)
-        torch.manual_seed(chance)
-        for group in state.optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
-        pictures, labels = batches.at(step, generator)
-        with accelerator.autocast():
-            total, terms = objective(
-                state.model, pictures.to(accelerator.device), labels.to(accelerator.device), generator
-            )
-        if not math.isfinite(terms["total"]):
-            raise TrainingError(
-                f"the loss must be finite, got {terms} at step {step}: lower learning_rate and pass --resume to go on "
-                "from the last checkpoint"
-            )
-        state.optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(total)
-        terms["gradient_norm"] = float(accelerator.clip_grad_norm_(state.model.parameters(), recipe.clip))
-        terms["learning_rate"] = recipe.rate(step)
-        state.optimizer.step()
-        # The average warms up with the run, or its first thousand steps would be the random start.
-        decay = min(recipe.ema, (1 + step) / (10 + step))
-        for name, value in state.model.state_dict().items():
-            state.average[name].lerp_(value.detach(), 1 - decay)
-        state.step += 1
-        return terms
+    def _restore(self, resume: bool) -> None:
+        """Go on from the newest checkpoint that is whole, where that is asked."""
+        if resume:
+            fields = self.recipe.model_dump(mode="json")
+            say: Callable[[str], object] = self._say if self.main else lambda line: None
+            step, groups = load_checkpoint(self.folder, fields, say)
+            self.state.restore(step, groups)
+            self.accelerator.wait_for_everyone()
+            if self.main:
+                set_aside(self.folder, step)
+        if self.main:
+            write_json(self.folder / "recipe.json", self.recipe.model_dump(mode="json"))
 
-    def _evaluate(
-        self,
-        state: State,
-        config: dict[str, Any],
-        vocabulary: LexicalVocabulary,
-        pictograms: Pictograms,
-        scores: Tensor,
-    ) -> dict[str, float]:
-        model = build_model(config, vocabulary)
-        model.load_state_dict(state.average)
-        return held_out_scores(model.eval(), pictograms, self.recipe.size, scores)
+    def _open_log(self) -> RunLog | None:
+        if not self.main:
+            return None
+        settings = self.recipe.model_dump(mode="json")
+        return self._stack.enter_context(
+            RunLog(self.folder, self.state.step, self.recipe.name, settings, self._wandb)
+        )  # fmt: skip
 
-    def _trim_log(self, start: int) -> None:
-        """Drop the lines past the step a run is resumed from: they will be made again."""
-        log = self.folder / "log.jsonl"
-        lines = log.read_text("utf-8").splitlines() if log.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= start]
-        with atomic_path(log) as draft:
-            draft.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    def _evaluate(self, log: RunLog | None) -> dict[str, float]:
+        """Figures of the averaged weights, on the first process; the others wait."""
+        figures: dict[str, float] = {}
+        if self.main:
+            figures = self._look()(self._averaged())
+            if log is not None:
+                log.write(self.state.step, figures)
+                draw_curves(read_log(self.folder / LOG), self.folder / "curves.png")
+        self.accelerator.wait_for_everyone()
+        return figures
 
-    def _log(self, writer: SummaryWriter, step: int, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            writer.add_scalar(name, value, step)
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"step": step} | {name: round(value, 6) for name, value in values.items()}) + "\n")
+    def _draw_samples(self) -> None:
+        """A grid of held-out pictures and their redrawings."""
+        if self.main:
+            pictures, _ = next(iter(self._look().parts.values()))
+            rows = sample_rows(self._averaged(), pictures[:PICTURES].to(self.accelerator.device))
+            write_grid(rows, self.folder / "samples" / f"step-{self.state.step:06d}.png")
+        self.accelerator.wait_for_everyone()
 
-    def _progress(self) -> Progress:
-        return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=self.console,
-            transient=False,
+    def _look(self) -> Evaluator:
+        if self._looked_at is None:
+            self._looked_at = self._evaluator()
+        return self._looked_at
+
+    def _averaged(self) -> TokenizerModel:
+        """The averaged weights as a trained model: float32, exact search."""
+        if self._trained is None:
+            self._trained = build_model(self.config, self.vocabulary).to(self.accelerator.device).eval()
+        self._trained.load_state_dict(self.state.average.state)
+        return self._trained
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _say_problems(self) -> None:
+        if self.data.problems.count:
+            self._say(f"pictures that could not be used: {self.data.problems.summary()}")
+
+
+def _accelerator(recipe: Recipe) -> Accelerator:
+    try:
+        return Accelerator(
+            mixed_precision=recipe.precision,
+            step_scheduler_with_optimizer=False,
+            kwargs_handlers=[
+                # Buffers are alike everywhere by themselves, and a frozen codebook is too large to send every step.
+                DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=recipe.words_first > 0)
+            ],
         )
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"this machine cannot train with precision {recipe.precision} ({reason}): --set precision=bf16 or no"
+        ) from error
 
 
-def _search(recipe: Recipe) -> torch.dtype:
-    return torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+def _begin(recipe: Recipe, config: dict[str, Any], vocabulary: LexicalVocabulary, accelerator: Accelerator) -> State:
+    """The state before the first step."""
+    device = accelerator.device
+    # Here and not sooner: what was opened before may have drawn, or found its work done in a cache.
+    torch.manual_seed(recipe.seed)
+    model = build_model(config, vocabulary, torch.bfloat16 if recipe.precision == "bf16" else torch.float32)
+    if recipe.initial:
+        load_initial(model, vocabulary, recipe.initial, recipe.inflation or None)
+    model = model.to(device).train()
+    optimizer = _optimizer(model, recipe, recipe.learning_rate)
+    judge = build_judge(recipe)
+    judging = None
+    if judge is not None:
+        judge = judge.to(device).train()
+        rate = recipe.discriminator_rate
+        judging = Judging(judge, _optimizer(judge, recipe, rate), LeCam(recipe.lecam_decay).to(device))
+    average = AveragedWeights(model, recipe.ema)
+    return State(model, optimizer, average, judging, Watch(recipe, device), accelerator.scaler)
+
+
+def _optimizer(module: torch.nn.Module, recipe: Recipe, rate: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(module.parameters(), lr=rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
+
+
+def _perceptual(recipe: Recipe, device: torch.device) -> PerceptualLoss | None:
+    if recipe.perceptual == "none":
+        return None
+    file = Path(recipe.perceptual_file) if recipe.perceptual_file else None
+    return open_perceptual(recipe.perceptual, file, recipe.perceptual_side or None).to(device)

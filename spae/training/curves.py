@@ -1,0 +1,104 @@
+"""Training curves, as Fig. 12 of arXiv 2306.17842 has them: how redrawing and words come along, drawn from `log.jsonl`.
+
+One panel a family of figures, a line a figure. Drawn with Pillow, which is here anyway.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from spae.cache_folder import atomic_path
+
+WIDTH, HEIGHT = 560, 300
+LEFT, RIGHT, TOP, BOTTOM = 64, 150, 28, 30
+INK, PALE = (40, 40, 40), (220, 220, 220)
+# Dark enough on white, and apart in lightness for those who see no hue.
+COLOURS = ((0, 90, 160), (200, 80, 0), (0, 130, 90), (150, 60, 140), (110, 90, 40), (90, 90, 90), (190, 20, 50))
+
+TRAINING = "train/loss/"
+
+Line = list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines that share their axes.
+
+    Attributes:
+        title: what they show.
+        lines: by name, (step, value) in order.
+    """
+
+    title: str
+    lines: Mapping[str, Line]
+
+
+def panels(log: Sequence[Mapping[str, float]]) -> list[Panel]:
+    """The panels of a log: the losses in training, and each family of figures of evaluation.
+
+    Args:
+        log: lines of `log.jsonl`: the step, and values by name.
+    """
+    families: dict[str, dict[str, Line]] = defaultdict(lambda: defaultdict(list))
+    for line in log:
+        for name, value in line.items():
+            if name == "step" or value is None or (name.startswith("train/") and not name.startswith(TRAINING)):
+                continue
+            family, _, last = name.rpartition("/")
+            families[family][last].append((int(line["step"]), float(value)))
+    order = sorted(families, key=lambda family: (family == TRAINING.rstrip("/"), family))
+    return [Panel(family, families[family]) for family in order]
+
+
+def draw_curves(log: Sequence[Mapping[str, float]], path: Path) -> None:
+    """All panels of a log as one PNG, two to a row. Nothing is written for an empty log."""
+    drawn = [_panel(panel) for panel in panels(log)]
+    if not drawn:
+        return
+    columns = min(2, len(drawn))
+    sheet = Image.new("RGB", (columns * WIDTH, -(-len(drawn) // columns) * HEIGHT), "white")
+    for place, picture in enumerate(drawn):
+        sheet.paste(picture, (place % columns * WIDTH, place // columns * HEIGHT))
+    with atomic_path(path) as draft:
+        sheet.save(draft, format="PNG")
+
+
+def _panel(panel: Panel) -> Image.Image:
+    picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
+    points = [point for line in panel.lines.values() for point in line]
+    first, last = min(step for step, _ in points), max(step for step, _ in points)
+    low, high = min(value for _, value in points), max(value for _, value in points)
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+
+    def place(step: int, value: float) -> tuple[float, float]:
+        x = LEFT + (right - LEFT) * (step - first) / max(1, last - first)
+        return x, bottom - (bottom - TOP) * ((value - low) / (high - low) if high > low else 0.5)
+
+    pen.text((LEFT, 8), panel.title, fill=INK, font=font)
+    for share in (0.0, 0.5, 1.0):
+        value = low + (high - low) * share
+        y = place(first, value)[1]
+        pen.line([(LEFT, y), (right, y)], fill=PALE)
+        pen.text((LEFT - 6, y), f"{value:.3g}", fill=INK, font=font, anchor="rm")
+    for step, anchor in ((first, "la"), (last, "ra")):
+        pen.text((place(step, low)[0], bottom + 6), f"{step:,}", fill=INK, font=font, anchor=anchor)
+    pen.text(((LEFT + right) / 2, bottom + 6), "steps", fill=INK, font=font, anchor="ma")
+    for number, (name, line) in enumerate(panel.lines.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        places = [place(*point) for point in line]
+        if len(places) > 1:
+            pen.line(places, fill=colour, width=2)
+        else:
+            (x, y), = places  # fmt: skip
+            pen.ellipse([x - 3, y - 3, x + 3, y + 3], fill=colour)
+        y = TOP + 16 * number
+        if y < bottom:
+            pen.line([(right + 10, y), (right + 26, y)], fill=colour, width=2)
+            pen.text((right + 32, y), name, fill=INK, font=font, anchor="lm")
+    return picture

@@ -1,0 +1,57 @@
+"""A trainer's view of its data: a step's rows with the chance that goes with them, and what evaluation looks at.
+
+B global batch, R rows asked for, P held-out pictures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from spae.data.training_protocol import TrainingBatch, TrainingData
+from spae.training.chance import step_seed
+from spae.training.evaluate import held_out_pictograms
+from spae.training.open_data import open_training_data
+from spae.training.pictogram_data import PictogramData
+from spae.training.recipe import Recipe
+
+PROBLEMS = "problems.txt"
+
+Parts = dict[str, tuple[Tensor, Tensor]]
+"""Pictures [P, 3, ...] in [-1, 1] and labels [P], by the name that their figures begin with."""
+
+
+def open_data(recipe: Recipe, folder: Path) -> TrainingData:
+    """What a recipe trains on; corrupt files are listed in the run's folder. Raises as `open_training_data`."""
+    return open_training_data(
+        recipe.data,
+        size=recipe.size,
+        frames=recipe.frames,
+        batch=recipe.batch,
+        seed=recipe.seed,
+        exclude=recipe.exclude,
+        strength=recipe.augment,
+        problems_file=folder / PROBLEMS,
+    )
+
+
+def draw_step(data: TrainingData, seed: int, step: int, rows: slice | None) -> tuple[TrainingBatch, torch.Generator]:
+    """The rows of a step, and the generator that all further chance of the step is drawn from.
+
+    Pictograms draw their random changes from it first: so were the committed models trained. Other data have chance
+    of their own, a seed a row.
+    """
+    generator = torch.Generator().manual_seed(step_seed(seed, step))
+    if isinstance(data, PictogramData):
+        return data.drawn(step, generator, rows), generator
+    return data.at(step, rows), generator
+
+
+def held_out_parts(data: TrainingData, limit: int) -> Parts:
+    """What is evaluated: two kinds of pictograms; of other data, at most `limit` of the part that is held out."""
+    if isinstance(data, PictogramData) and not data.frames:
+        return held_out_pictograms(data.pictograms, data.size)
+    batch = data.held_out(limit)
+    return {"held_out": (batch.pictures, batch.labels)}

@@ -1,0 +1,77 @@
+"""The progress bar of a run: steps, pictures a second, time left, and the terms worth watching."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
+
+WATCHED = ("mse", "semantic", "gan", "total")
+
+
+class PictureRate(ProgressColumn):
+    """Pictures a second, over the last steps.
+
+    Args:
+        batch: pictures of one step.
+    """
+
+    def __init__(self, batch: int) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._batch = batch
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("- images/s" if speed is None else f"{speed * self._batch:,.0f} images/s")
+
+
+class StepBar(AbstractContextManager["StepBar"]):
+    """One bar for one run.
+
+    Args:
+        name: of the recipe.
+        steps: of the whole run.
+        done: steps that were done before.
+        batch: pictures of one step.
+        console: where it is drawn.
+        shown: False on all processes but the first.
+    """
+
+    def __init__(self, name: str, steps: int, done: int, batch: int, console: Console, shown: bool = True) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
+            PictureRate(batch),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=False,
+            disable=not shown,
+        )
+        self._task = self._progress.add_task(name, total=steps, completed=done, note="")
+
+    def __enter__(self) -> StepBar:
+        self._progress.start()
+        return self
+
+    def update(self, done: int, terms: Mapping[str, float]) -> None:
+        """Steps done, and the terms of the last one, where they were read."""
+        if terms:
+            shown = ((name, terms.get(f"loss/{name}")) for name in WATCHED)
+            note = " ".join(f"{name} {value:.3f}" for name, value in shown if value is not None)
+            self._progress.update(self._task, completed=done, note=note)
+        else:
+            self._progress.update(self._task, completed=done)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
