@@ -35,15 +35,32 @@ class RowSource(Protocol):
         problems: files found bad while they were listed; readers add to it.
     """
 
-    name: str
-    title: str
-    fingerprint: str
-    classes: tuple[str, ...]
-    unnamed: int
-    labels: np.ndarray
-    train: np.ndarray
-    held_out: np.ndarray
-    problems: Problems
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def unnamed(self) -> int: ...
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    @property
+    def train(self) -> np.ndarray: ...
+
+    @property
+    def held_out(self) -> np.ndarray: ...
+
+    @property
+    def problems(self) -> Problems: ...
 
     def row_name(self, row: int) -> str:
         """How messages call the row."""
@@ -71,6 +88,14 @@ class NameTable(Sequence[str]):
         table = cls(())
         table.blob, table.ends = blob, ends
         return table
+
+    @classmethod
+    def joined(cls, tables: Sequence[NameTable]) -> NameTable:
+        """The names of all tables, one after another."""
+        starts = np.cumsum([0, *(len(table.blob) for table in tables)])
+        ends = [table.ends[1:] + start for table, start in zip(tables, starts[:-1], strict=True)]
+        blob = b"".join(table.blob for table in tables)
+        return cls.of_arrays(blob, np.concatenate([np.zeros(1, np.int64), *ends]))
 
     def __len__(self) -> int:
         return len(self.ends) - 1

@@ -1,0 +1,145 @@
+"""Label text of classes that data calls by WordNet ids, numbers or folder names.
+
+Files of names that are read, told apart by what is in them:
+
+    LOC_synset_mapping.txt       n01440764 tench, Tinca tinca          (ImageNet's; the first synonym is the name)
+    words.txt                    n01440764<TAB>tench, Tinca tinca      (WordNet's, for ImageNet-21k)
+    imagenet_class_index.json    {"0": ["n01440764", "tench"], ...}    (names a number and an id at once)
+    classes.txt                  rose_1 garden rose                    (a user's own: id, then the whole name)
+    labels.json                  ["tench", ...] or {"0": "tench", ...}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spae.data.mini_imagenet import TEST_CLASSES
+from spae.errors import DataError
+
+WNID = re.compile(r"n\d{8}")
+FOUND_BESIDE = ("classes.txt", "LOC_synset_mapping.txt", "imagenet_class_index.json", "synset_words.txt", "words.txt")
+MOST_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ClassText:
+    """Names by id.
+
+    Attributes:
+        names: id -> name.
+        other_ids: id -> another id of the same class ("0" -> "n01440764").
+        source: the file, for messages; "" where there is none.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    other_ids: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+
+    def text(self, label: str) -> str | None:
+        """The name of a class, or None where only its id is known.
+
+        A label that is neither a WordNet id nor a number is a name itself, underscores read as spaces.
+        """
+        if label in self.names:
+            return self.names[label]
+        if WNID.fullmatch(label):
+            return TEST_CLASSES.get(label) if not self.names else None
+        if label.isascii() and label.isdigit():
+            return None
+        return " ".join(label.replace("_", " ").split()) or None
+
+    def texts(self, labels: Sequence[str]) -> tuple[tuple[str, ...], int]:
+        """The name of each class, its id where there is none, and how many are without.
+
+        Raises:
+            DataError: a file of names was found and lacks some of the classes; or a label that cannot be printed.
+        """
+        found = [self.text(_printable(label)) for label in labels]
+        lacking = [label for label, text in zip(labels, found, strict=True) if text is None]
+        if self.source and lacking:
+            raise DataError(
+                f"{self.source} names no class {lacking[0]!r} ({len(lacking)} of {len(labels)} are missing): add lines "
+                "'id name', or name another file by ?classes=FILE"
+            )
+        texts = tuple(text if text is not None else label for label, text in zip(labels, found, strict=True))
+        return texts, len(lacking)
+
+
+def find_class_text(given: Path | None, beside: Iterable[Path]) -> ClassText:
+    """The file that the user names, else the first of FOUND_BESIDE in these folders, else no names.
+
+    Raises:
+        DataError: a file that cannot be read as one of the five kinds.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise DataError(f"classes={given} is no file: name one of {', '.join(FOUND_BESIDE)}")
+        return read_class_text(given)
+    for folder in beside:
+        for name in FOUND_BESIDE:
+            if (folder / name).is_file():
+                return read_class_text(folder / name)
+    return ClassText()
+
+
+def read_class_text(path: Path) -> ClassText:
+    """A file of names. Raises DataError."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DataError(f"{path} has over {MOST_BYTES // 2**20} MB, which no list of names has: name another file")
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} does not read as UTF-8 text ({error}): save it so") from error
+    return _from_json(path, text) if path.suffix.lower() == ".json" else _from_lines(path, text)
+
+
+def _from_lines(path: Path, text: str) -> ClassText:
+    names: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        label, *rest = line.strip().split(None, 1)[:2] or ("",)
+        if not label:
+            continue
+        # Of synonyms the first; a user's own name may hold a comma.
+        name = (rest[0].split(",")[0] if WNID.fullmatch(label) else rest[0]) if rest else ""
+        if not name.strip() or label in names:
+            raise DataError(f"{path} line {number} is {line[:80]!r}, expected one line 'id name' a class: correct it")
+        names[label] = _printable(" ".join(name.split()))
+    if not names:
+        raise DataError(f"{path} names no class: expected lines 'id name'")
+    return ClassText(names, {}, str(path))
+
+
+def _from_json(path: Path, text: str) -> ClassText:
+    wanted = f'{path} must hold {{"0": ["n01440764", "tench"], ...}}, {{"id": "name", ...}} or ["name", ...]'
+    try:
+        content: Any = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{wanted}, it is no JSON ({error}): correct it") from error
+    if isinstance(content, list):
+        content = {str(number): name for number, name in enumerate(content)}
+    if not isinstance(content, dict) or not content:
+        raise DataError(f"{wanted}, got {type(content).__name__}: correct it")
+    names: dict[str, str] = {}
+    other: dict[str, str] = {}
+    for label, value in content.items():
+        pair = [label, value] if isinstance(value, str) else value
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) and part for part in pair):
+            raise DataError(f"{wanted}, got {str(value)[:80]!r} for {label!r}: correct it")
+        other_id, name = pair
+        name = _printable(" ".join(name.replace("_", " ").split()))
+        names[label] = name
+        if other_id != label:
+            names[other_id] = name
+            other |= {label: other_id, other_id: label}
+    return ClassText(names, other, str(path))
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise DataError(f"a class is called {name[:80]!a}, a name must be printable UTF-8: rename it")
+    return name
