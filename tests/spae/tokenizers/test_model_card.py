@@ -1,0 +1,73 @@
+"""Cards: what they say, and what they keep to themselves."""
+
+from __future__ import annotations
+
+import json
+
+import yaml
+
+from spae.packaged import sha256_of
+from spae.tokenizers.hub import folder_fingerprint
+from spae.tokenizers.lexical import LexicalTokenizer
+from spae.tokenizers.model_card import last_scores, read_recipe
+
+
+def card_of(folder, target, **options):
+    LexicalTokenizer.from_pretrained(folder).save_pretrained(target, **options)
+    return (target / "README.md").read_text("utf-8")
+
+
+def test_a_card_names_hashes_vocabulary_recipe_and_scores(tiny_folder, tiny, tmp_path, recipe_of):
+    (tiny_folder / "recipe.json").write_text(json.dumps(recipe_of().model_dump(mode="json")))
+    (tiny_folder / "log.jsonl").write_text(
+        '{"step": 3, "held_out/mse": 0.5}\n{"step": 6, "train/mse": 0.1}\n{"step": 6, "held_out/mse": 0.25}\n'
+        '{"step": 7, "loss/gan": 1.0, "weighted/gan": 0.1}\n{"step": 7, "held_o'
+    )
+    card = card_of(tiny_folder, tmp_path / "saved", repo_id="me/tiny")
+    for part in (
+        folder_fingerprint(tiny_folder), sha256_of(tiny_folder / "model.safetensors"), tiny.fingerprint,
+        "step 6", "| held_out/mse | `0.25` |", "| learning_rate | `0.001` |", "TO BE FILLED IN", "200, of a test",
+        'spae.from_pretrained("me/tiny")', "hf:me/tiny",
+    ):  # fmt: skip
+        assert part in card, part
+    assert "mse | `0.5`" not in card and "train/mse" not in card and "gan | `1.0`" not in card
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["license"] == "unknown" and head["library_name"] == "spae-bench" and "spae" in head["tags"]
+
+
+def test_a_card_that_is_there_is_kept(tiny_folder, tmp_path):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved/README.md").write_text("license: mit")
+    assert card_of(tiny_folder, tmp_path / "saved") == "license: mit"
+
+
+def test_without_recipe_and_log(tiny_folder, tmp_path):
+    card = card_of(tiny_folder, tmp_path / "saved")
+    assert "No training log was kept" in card and "## Model" in card and "OWNER/NAME" in card
+
+
+def test_folders_of_this_machine_stay_here(tiny_folder, tmp_path, recipe_of):
+    home = tmp_path / "home-of-me"
+    (home / "birds").mkdir(parents=True)
+    values = {
+        "data": f"folder:{home}/birds", "exclude": str(home / "left_out.txt"), "initial": "runs/private/spae",
+        "masked_lm_source": "FacebookAI/roberta-base", "clip_pretrained": f"{home}\\clip.safetensors",
+        "name": "a | b `c`",
+    }  # fmt: skip
+    (tiny_folder / "recipe.json").write_text(json.dumps(recipe_of().model_dump(mode="json") | values))
+    recipe = read_recipe(tiny_folder)
+    assert recipe["data"] == "folder:birds" and recipe["exclude"] == "left_out.txt" and recipe["initial"] == "spae"
+    assert recipe["masked_lm_source"] == "FacebookAI/roberta-base" and recipe["clip_pretrained"] == "clip.safetensors"
+    card = card_of(tiny_folder, tmp_path / "saved")
+    for text in (card, (tmp_path / "saved/recipe.json").read_text()):
+        assert "home-of-me" not in text and "private" not in text
+    assert "a \\| b 'c'" in card, "a value is no table and no code"
+
+
+def test_logs_and_recipes_that_do_not_read_are_left_out(tiny_folder):
+    for text in ("", "{", "[1]\n", "null\n", '{"step": 1, "train/mse": 2}\n', "[" * 5000):
+        (tiny_folder / "log.jsonl").write_text(text)
+        (tiny_folder / "recipe.json").write_text(text)
+        assert last_scores(tiny_folder) == {}
+    (tiny_folder / "recipe.json").write_bytes(b"\xff")
+    assert read_recipe(tiny_folder) == {}
