@@ -8,7 +8,7 @@ import pytest
 
 from spae.errors import InputError, UnknownName
 from spae.training.recipe import Recipe, parse_recipe
-from spae.training.recipes import RECIPES, get_recipe
+from spae.training.recipes import get_recipe
 
 
 def test_settings_change_fields_and_the_hash(recipe_of):
@@ -83,14 +83,6 @@ def test_the_rate_by_hand():
     assert recipe.rate(350) == pytest.approx(2**-0.5)
     # Cool-down starts at 600; at 800 it has halved what the inverse square root leaves.
     assert recipe.rate(800) == pytest.approx(0.5 * (1 + 4 * 0.7) ** -0.5)
-
-
-@pytest.mark.parametrize("name", sorted(RECIPES))
-def test_named_recipes_say_where_they_come_from(name):
-    recipe = get_recipe(name)
-    assert recipe.name == name and (recipe.pyramid, recipe.network, recipe.size) == ("picto", "picto", 32)
-    for word in ("Source:", "Cost:", "Expected:", f"python -m spae train --recipe {name}"):
-        assert word in (RECIPES[name].__doc__ or "")
 
 
 def test_an_unknown_recipe_gets_the_near_one():

@@ -1,0 +1,90 @@
+"""Where a run begins: a trained folder, a checkpoint, committed weights, and pictures' weights inflated."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from spae.errors import WeightsError
+from spae.networks.autoencoder import NETWORKS
+from spae.tokenizers.build import build_model, model_config
+from spae.tokenizers.initial import load_initial
+
+CLIPS = {"network": "picto-video", "frames": 16, "pyramid": ((1, 1, 1), (4, 4, 4)), "latent_spread": 1.0}
+
+
+@pytest.fixture
+def made(tiny, recipe_of, monkeypatch):
+    """Builds a random model of a tiny recipe, with few filters."""
+    for preset in ("picto", "picto-video"):
+        monkeypatch.setitem(NETWORKS, preset, (4, NETWORKS[preset][1]))
+
+    def build(**fields):
+        torch.manual_seed(9)
+        return build_model(model_config(recipe_of(**fields).model_dump(), tiny), tiny)
+
+    return build
+
+
+@pytest.fixture
+def folder(made, tiny_folder):
+    """A trained folder with such few filters."""
+    model = made(latent_spread=1.0)
+    state = {name: torch.randn_like(value).contiguous() for name, value in model.state_dict().items()}
+    save_file(state, tiny_folder / "model.safetensors")
+    return tiny_folder
+
+
+def test_a_folder_and_a_checkpoint_s_average(tmp_path, folder, made, tiny):
+    weights = load_file(folder / "model.safetensors")
+    model = made(latent_spread=1.0)
+    load_initial(model, tiny, str(folder))
+    assert all(value.equal(weights[name]) for name, value in model.state_dict().items())
+    groups = {f"ema/{name}": value for name, value in weights.items()} | {"model/x": torch.zeros(1)}
+    save_file(groups, tmp_path / "step-000004.safetensors")
+    model = made(latent_spread=1.0)
+    load_initial(model, tiny, str(tmp_path / "step-000004.safetensors"))
+    assert all(value.equal(weights[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("mode", ["central", "average"])
+def test_pictures_inflated_see_a_still_clip_as_the_picture(folder, made, tiny, mode):
+    pictures = torch.rand(2, 3, 32, 32) * 2 - 1
+    image, clips = made(latent_spread=1.0).eval(), made(**CLIPS).eval()
+    load_initial(image, tiny, str(folder))
+    load_initial(clips, tiny, str(folder), mode)
+    still = pictures[:, :, None].expand(-1, -1, 16, -1, -1)
+    with torch.no_grad():
+        found = clips.autoencoder.encode(still).unflatten(1, (4, 16))
+        expected = image.autoencoder.encode(pictures)[:, None].expand_as(found)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_committed_weights_by_their_name(tiny, made):
+    with pytest.raises(WeightsError, match="picto_spae was trained for other words"):
+        load_initial(made(), tiny, "picto_spae")
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path, folder, made, tiny):
+    for model, source, words in (
+        (made(), str(tmp_path / "gone"), "there is none at"),
+        (made(latent_spread=1.0), str(tmp_path), "there is none at"),
+        (made(**CLIPS), str(folder), "use the same network.*inflation=central"),
+        (made(), str(folder), "latent_norm.running_mean is .*there, nothing here"),
+    ):
+        with pytest.raises(WeightsError, match=words) as caught:
+            load_initial(model, tiny, source)
+        assert "\n" not in str(caught.value)
+    (folder / "model.safetensors").write_bytes(b"no")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_initial(made(latent_spread=1.0), tiny, str(folder))
+
+
+def test_a_learned_codebook_is_taken_along(tmp_path, made, tiny):
+    source = made(quantizer="vq")
+    kept = {name: value for name, value in source.state_dict().items() if not name.endswith(("usage", "sums"))}
+    save_file({name: value + 1 for name, value in kept.items()}, tmp_path / "model.safetensors")
+    model = made(quantizer="vq")
+    load_initial(model, tiny, str(tmp_path))
+    assert model.quantizer.codebook.equal(source.quantizer.codebook + 1)
