@@ -1,0 +1,50 @@
+"""What `python -m benchmarks validate` asks of every kind of data: read it all, count it, name each fault and go on.
+
+Opening data stops at its first fault, for a run must not begin on faulty data. A survey reads the same data with
+the same rules and stops at none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with data.
+
+    Attributes:
+        file: where, as a path inside the data ("images/1.jpg", "captions_val2014.json"); "." for the data as a whole.
+        field: where in the file ("line 12", "annotations[3].image_id", "[7].image_2"); "" for the file as a whole.
+        message: the rule, the value seen and the fix, on one line.
+    """
+
+    file: str
+    field: str
+    message: str
+
+
+@runtime_checkable
+class Survey(Protocol):
+    """Data that is read whole, faults and all. Writes nothing.
+
+    Attributes:
+        title: one line that says what was found at the path ("published few-shot archive", "folder of class folders").
+        total: about how many things `faults` will read, for a progress bar; 0 where nobody knows.
+        counts: what there is, by name ("classes", "pictures", "episodes", "captions", "questions"); whole once
+            `faults` has ended.
+    """
+
+    title: str
+    total: int
+    counts: Mapping[str, int]
+
+    def faults(self) -> Iterator[Fault | None]:
+        """Reads everything, once. Gives every `Fault`, and a None for each thing read, for the progress bar.
+
+        Raises:
+            DataError: there is nothing to read at all (no such path).
+        """
+        ...
