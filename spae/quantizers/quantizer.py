@@ -76,7 +76,7 @@ class Quantizer(nn.Module, ABC):
         else:
             self.register_buffer("codebook", codebook.detach().clone())
             self.register_buffer("usage", codebook.new_full((len(codebook),), learning.begun))
-            self.register_buffer("sums", codebook.detach() * learning.begun)
+            self.register_buffer("sums", torch.zeros_like(codebook).add(codebook.detach(), alpha=learning.begun))
         # No buffers: an average over all buffers of a model would round whole numbers down.
         self._places: dict[torch.device, tuple[Tensor, ...]] = {}
 

@@ -6,6 +6,7 @@ B batch, N positions, C width of its embeddings, M masked positions, V0 pieces o
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,11 @@ class FrozenMaskedLm:
         return self  # it never changes, and is large
 
 
+@functools.lru_cache(maxsize=1)
 def open_masked_lm(source: str, sha256: str) -> FrozenMaskedLm:
     """The masked language model in a folder as transformers saves it, or of a name on the Hugging Face hub.
+
+    The last one is kept: a trainer's model and the one that it evaluates share it.
 
     Args:
         sha256: that its weights must have: those of the model that the codebook is from.

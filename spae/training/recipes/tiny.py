@@ -69,7 +69,7 @@ def tiny_image() -> Recipe:
 
     Source: the recipe image.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_image
     """
@@ -81,7 +81,7 @@ def tiny_image_8() -> Recipe:
 
     Source: the recipe image_8.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_image_8
     """
@@ -93,7 +93,7 @@ def tiny_image_256() -> Recipe:
 
     Source: the recipe image_256.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_image_256
     """
@@ -105,7 +105,7 @@ def tiny_imagenet21k() -> Recipe:
 
     Source: the recipe imagenet21k.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_imagenet21k
     """
@@ -118,7 +118,7 @@ def tiny_disjoint() -> Recipe:
 
     Source: the recipe disjoint.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_disjoint
     """
@@ -130,7 +130,7 @@ def tiny_gpt() -> Recipe:
 
     Source: the recipe gpt.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_gpt
     """
@@ -142,7 +142,7 @@ def tiny_mnist() -> Recipe:
 
     Source: the recipe mnist.
     Data: the embedded digits.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_mnist
     """
@@ -159,11 +159,11 @@ def tiny_video() -> Recipe:
 
     Source: the recipe video. Its latents are held to twice the codebook's spread, because picto_spae's are.
     Data: the embedded pictograms, moving.
-    Cost: 300 steps of 4 clips: minutes on a CPU.
+    Cost: 100 steps of 4 clips, some minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_video
     """
-    return twin(video.video(), initial="picto_spae", latent_spread=2.0, batch=4, drawn=4)
+    return twin(video.video(), initial="picto_spae", latent_spread=2.0, batch=4, drawn=4, steps=100)
 
 
 def tiny_vqgan() -> Recipe:
@@ -171,7 +171,7 @@ def tiny_vqgan() -> Recipe:
 
     Source: the recipe vqgan.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_vqgan
     """
@@ -183,7 +183,7 @@ def tiny_lqae_without_lm() -> Recipe:
 
     Source: the recipe lqae; what is missing, picto_lqae_without_lm says.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_lqae_without_lm
     """
@@ -200,7 +200,7 @@ def tiny_ablation_vq() -> Recipe:
 
     Source: the recipe ablation_vq.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_ablation_vq
     """
@@ -212,7 +212,7 @@ def tiny_ablation_frozen_codebook() -> Recipe:
 
     Source: the recipe ablation_frozen_codebook.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_ablation_frozen_codebook
     """
@@ -224,7 +224,7 @@ def tiny_ablation_semantic() -> Recipe:
 
     Source: the recipe ablation_semantic.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_ablation_semantic
     """
@@ -236,7 +236,7 @@ def tiny_ablation_rq() -> Recipe:
 
     Source: the recipe ablation_rq.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_ablation_rq
     """
@@ -248,7 +248,7 @@ def tiny_ablation_saq() -> Recipe:
 
     Source: the recipe ablation_saq.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_ablation_saq
     """
@@ -260,7 +260,7 @@ def tiny_ablation_pyramid() -> Recipe:
 
     Source: the recipe ablation_pyramid.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_ablation_pyramid
     """
@@ -272,7 +272,7 @@ def tiny_ablation_one_threshold() -> Recipe:
 
     Source: the recipe ablation_one_threshold.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_ablation_one_threshold
     """
@@ -284,7 +284,7 @@ def tiny_ablation_constant_weight() -> Recipe:
 
     Source: the recipe ablation_constant_weight.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_ablation_constant_weight
     """
@@ -296,7 +296,7 @@ def tiny_ablation_no_perceptual() -> Recipe:
 
     Source: the recipe ablation_no_perceptual.
     Data: the embedded pictograms.
-    Cost: 300 steps of 16: minutes on a CPU.
+    Cost: 300 steps of 16, 5 to 15 minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_ablation_no_perceptual
     """

@@ -8,10 +8,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from spae.errors import WeightsError
+from spae.errors import InputError, WeightsError
 from spae.networks import count_parameters
-from spae.quantizers import StreamingAverageQuantizer, VectorQuantizer
-from spae.tokenizers.build import SHAPE_FIELDS, build_model, load_config, load_model, model_config
+from spae.pyramid import Pyramid
+from spae.quantizers import ResidualQuantizer, StreamingAverageQuantizer, VectorQuantizer
+from spae.tokenizers.build import (
+    FIRST_FIELDS,
+    SHAPE_FIELDS,
+    build_model,
+    load_config,
+    load_model,
+    model_config,
+)
+from spae.tokenizers.build import save_model as write_model
 
 
 @pytest.mark.parametrize(
@@ -34,6 +43,76 @@ def test_a_saved_model_comes_back_the_same(tmp_path, tiny, save_model, fields, q
         assert loaded.latents(pictures).equal(saved.latents(pictures))
         assert loaded.decode(saved.latents(pictures)).equal(saved.decode(saved.latents(pictures)))
     assert count_parameters(loaded) == count_parameters(saved.autoencoder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "layers", "learned"),
+    [
+        ({"quantizer": "saq", "pyramid": (1, 2, 4, 4, 4)}, StreamingAverageQuantizer, (1, 2, 4, 4, 4), False),
+        ({"quantizer": "rq", "pyramid": (4, 4)}, ResidualQuantizer, (4, 4), False),
+        ({"quantizer": "rq", "pyramid": (4, 4), "codebook": "learned"}, ResidualQuantizer, (4, 4), True),
+        ({"quantizer": "rq", "by_angle": True, "latent_spread": 1.0}, ResidualQuantizer, (1, 2, 4, 4), False),
+        ({"quantizer": "vq", "codebook": "frozen"}, VectorQuantizer, (4,), False),
+        (
+            {"quantizer": "vq", "codebook": "frozen", "by_angle": True, "network": "picto-lqae"},
+            VectorQuantizer, (4,), False,
+        ),
+        ({"quantizer": "vq", "codebook": "learned", "network": "picto-256", "size": 64}, VectorQuantizer, (4,), True),
+        (
+            {"quantizer": "saq", "network": "picto-video", "frames": 16, "pyramid": ((1, 1, 1), (4, 4, 4))},
+            StreamingAverageQuantizer, ((1, 1, 1), (4, 4, 4)), False,
+        ),
+    ],
+)  # fmt: skip
+def test_every_kind_of_model_is_built_saved_and_loaded(tmp_path, tiny, recipe_of, fields, kind, layers, learned):
+    config = model_config(recipe_of(**fields).model_dump(), tiny)
+    torch.manual_seed(0)
+    model = build_model(config, tiny).eval()
+    assert type(model.quantizer) is kind and model.quantizer.pyramid == Pyramid(layers)
+    assert (model.quantizer.learning is not None) == learned and model.quantizer.by_angle == config["by_angle"]
+    assert learned == any("codebook" in name for name in model.state_dict())
+    model.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
+    write_model(tmp_path, model.state_dict(), config)
+    loaded = load_model(tmp_path)
+    assert load_config(tmp_path) == config and json.loads(json.dumps(config)) == config
+    size, frames = config["size"], config["frames"]
+    pictures = torch.rand(2, 3, *((frames,) if frames else ()), size, size) * 2 - 1
+    with torch.no_grad():
+        one, other = model.encode(pictures), loaded.encode(pictures)
+        assert all(a.equal(b) for a, b in zip(one.ids, other.ids, strict=True))
+        drawn, terms = loaded.redraw(other.embeddings[-1], other, lambda count: torch.rand(2, count))
+        assert drawn.equal(model.decode(one.embeddings[-1])) and drawn.shape == pictures.shape and terms == {}
+
+
+def test_a_configuration_from_before_the_newer_fields(tmp_path, tiny, save_model):
+    for fields, codebook in (({}, "frozen"), ({"quantizer": "vq"}, "learned")):
+        saved, config = save_model(tmp_path, **fields)
+        older = {key: config[key] for key in (*FIRST_FIELDS, "vocabulary_sha256")}
+        (tmp_path / "config.json").write_text(json.dumps(older))
+        assert load_config(tmp_path)["codebook"] == codebook and load_config(tmp_path)["frames"] == 0
+        assert load_model(tmp_path).state_dict().keys() <= saved.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"size": 64}, "network picto makes a grid of \\(8, 8\\) at size 64.*last layer is \\(4, 4\\)"),
+        ({"size": 36}, "network picto does not take size 36"),
+        ({"frames": 16}, "network picto does not take size 32 with frames 16"),
+        ({"network": "picto-video"}, "network picto-video does not take size 32 with frames 0"),
+        ({"network": "pikto"}, "unknown network preset 'pikto': did you mean 'picto'"),
+        ({"quantizer": "pq"}, "unknown quantizer 'pq'"),
+        ({"pyramid": [4, 2]}, "layers go from coarse to fine"),
+        ({"codebook": "learned"}, "saq averages words of a frozen codebook"),
+        ({"quantizer": "rq", "codebook": "learned", "latent_spread": 1.0}, "latent_spread must be 0"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "-".join(map(str, value)),
+)
+def test_parts_that_do_not_fit_are_refused(tiny, recipe_of, changed, words):
+    config = model_config(recipe_of().model_dump(), tiny) | changed
+    with pytest.raises(InputError, match=words) as caught:
+        build_model(config, tiny)
+    assert "\n" not in str(caught.value)
 
 
 def test_half_precision_is_read_as_float32(tiny_folder):
