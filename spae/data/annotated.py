@@ -1,0 +1,94 @@
+"""Pictures that come with text about them: captions, or questions and their answers.
+
+COCO_val2014_000000391895.jpg    captions   "A man with a red helmet on a small moped on a dirt road."
+                                            "Man riding a motor bike on a dirt road on the countryside."
+                                 questions  "what is the man riding ?" -> ("moped",)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from spae.data.protocol import ClassPictures, PictureSet
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about one picture.
+
+    Attributes:
+        id: unique in its set.
+        text: one line, not empty.
+        answers: every answer that counts as right, the first the one that prompts show; each one line, not empty.
+        kind: what is asked for, as the data calls it ("object", "number", "color", "location"); "" where it does not.
+    """
+
+    id: str
+    text: str
+    answers: tuple[str, ...]
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What is said of one picture.
+
+    Attributes:
+        captions: sentences, each one line, not empty; () where the data has none.
+        questions: () where the data has none.
+    """
+
+    captions: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
+
+
+@runtime_checkable
+class AnnotatedSet(Protocol):
+    """A `PictureSet` whose pictures are described rather than sorted.
+
+    Attributes:
+        name, title, embedded, classes: as of a `PictureSet`; `classes` is () where pictures have none.
+        fingerprint: sha256 over ids, annotations and what names the pictures' content (their bytes, or where those are
+            gigabytes, their names and sizes: `picture_digest` then covers the bytes of those that are used).
+        support: ids of pictures that may stand in a prompt as examples, sorted.
+        query: ids of pictures that may be asked about, sorted. The two may share ids: no sample shows its own query.
+        annotations: by picture id, of every id in `support` and `query`.
+    """
+
+    name: str
+    title: str
+    embedded: bool
+    fingerprint: str
+    classes: tuple[ClassPictures, ...]
+    support: tuple[str, ...]
+    query: tuple[str, ...]
+    annotations: Mapping[str, Annotations]
+
+    def picture(self, picture_id: str) -> np.ndarray:
+        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
+        ...
+
+    def picture_digest(self, picture_id: str) -> str:
+        """sha256 of the picture as it is stored. Raises DataError for an unknown id or a file that cannot be read."""
+        ...
+
+
+def query_pictures(data: PictureSet) -> dict[str, str]:
+    """Every picture that may be asked about, in the set's order, and what a reader calls it: class or first caption."""
+    if isinstance(data, AnnotatedSet):
+        said = {name: data.annotations[name] for name in data.query}
+        return {name: next(iter(one.captions), name) for name, one in said.items()}
+    found: dict[str, str] = {}
+    for group in data.classes:
+        for name in group.query:
+            found.setdefault(name, group.name)
+    return found
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space as one space: captions as published have line breaks in them."""
+    return " ".join(text.split())
