@@ -16,11 +16,13 @@ import llm_backends.registry
 import spae.data.registry
 import spae.tokenizers.registry
 import spae.training.recipes
+import spae.vocabulary
 import tasks.registry
 import tasks.settings
 from benchmarks.cache_commands import cache
 from benchmarks.cli import app
 from results.record import CellKey, Record
+from spae.cli import app as trainer
 
 
 def test_names_on_the_command_line() -> None:
@@ -38,6 +40,12 @@ def test_names_on_the_command_line() -> None:
     assert [one.spelling for one in llm_backends.registry.BUILT_IN] == spellings
     assert sorted(spae.data.registry.SETS) == ["mnist", "pictograms", "pictograms-new"]
     assert {"picto_spae", "picto_vqgan"} <= set(spae.training.recipes.RECIPES)
+    paper = ["image", "image_8", "image_256", "imagenet21k", "disjoint", "gpt", "mnist", "video", "vqgan"]
+    rows = ["vq", "frozen_codebook", "semantic", "rq", "saq", "pyramid", "one_threshold", "constant_weight"]
+    paper += [f"ablation_{row}" for row in [*rows, "no_perceptual"]]
+    without_lm = {"lqae", "picto_lqae_without_lm", "tiny_lqae_without_lm"}
+    assert {*paper, *(f"tiny_{name}" for name in paper), *without_lm} <= set(spae.training.recipes.RECIPES)
+    assert list(spae.vocabulary.VOCABULARIES) == ["smollm2", "smollm2-minilm"]
 
 
 def test_setting_ids_are_the_papers() -> None:
@@ -65,6 +73,22 @@ def test_setting_ids_are_the_papers() -> None:
 )
 def test_options(command: str, expected: set[str]) -> None:
     found = {one.callback.__name__: one.callback for one in app.registered_commands if one.callback is not None}
+    assert set(inspect.signature(found[command]).parameters) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        pytest.param("recipes", {"name", "json"}, id="recipes"),
+        pytest.param(
+            "vocabulary",
+            {"name", "causal_lm", "masked_lm", "encoding", "embeddings", "base_url", "most_frequent"},
+            id="vocabulary",
+        ),
+    ],
+)
+def test_options_of_recipes_and_vocabularies(command: str, expected: set[str]) -> None:
+    found = {one.callback.__name__: one.callback for one in trainer.registered_commands if one.callback is not None}
     assert set(inspect.signature(found[command]).parameters) == expected
 
 
@@ -128,7 +152,7 @@ def test_protocols_ask_for(where: str, expected: set[str]) -> None:
 
 def test_what_a_task_says_of_itself() -> None:
     facts = ["name", "target", "title", "paper_table", "settings", "metric", "default_data", "scorings", "styles"]
-    assert [one.name for one in fields(tasks.registry.TaskEntry)] == [*facts, "needs", "problem"]
+    assert [one.name for one in fields(tasks.registry.TaskEntry)] == [*facts, "needs", "problem", "opens", "surveys"]
 
 
 CELL = ["task", "setting", "tokenizer", "tokenizer_fingerprint", "layers", "llm", "llm_revision", "dtype", "data"]

@@ -39,6 +39,9 @@ class LexicalTokenizer(HubTokenizer):
         size: side of its pictures in pixels.
         fingerprint: sha256 of what decides its words.
 
+    Raises:
+        InputError: the model is of clips, or has more entries than there are words to show them as.
+
     Attributes:
         vocabulary: as given.
         words: what its ids are shown as, by id.
@@ -47,6 +50,16 @@ class LexicalTokenizer(HubTokenizer):
     def __init__(
         self, name: str, model: TokenizerModel, vocabulary: LexicalVocabulary, size: int, fingerprint: str
     ) -> None:
+        grid, entries = model.quantizer.pyramid.grid, len(model.quantizer.codebook)
+        if len(grid) != 2:
+            raise InputError(
+                f"{name} is a model of clips, in a grid of {grid}: this tokenizer reads pictures; open it with "
+                "spae.tokenizers.build.load_model"
+            )
+        if entries > len(vocabulary):
+            raise InputError(
+                f"{name} has {entries} entries and {len(vocabulary)} words to show them as: use a larger vocabulary"
+            )
         self.name = name
         self.size = size
         self.fingerprint = fingerprint
@@ -54,7 +67,7 @@ class LexicalTokenizer(HubTokenizer):
         self._model = model
         self._exact: TokenizerModel | None = None
         self.vocabulary = vocabulary
-        self.words = vocabulary.words[: len(model.quantizer.codebook)]
+        self.words = vocabulary.words[:entries]
 
     @classmethod
     def _from_folder(cls, folder: Path, name: str | None) -> LexicalTokenizer:

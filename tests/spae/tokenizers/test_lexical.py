@@ -208,3 +208,31 @@ def test_a_learned_codebook_shows_its_ids_as_words_by_rank(tmp_path, tiny, save_
     assert tokenizer.depth == 1 and one.grids == ((4, 4),)
     assert one.words[0] == tuple(tiny.words[i] for i in one.ids[0]) and max(one.ids[0]) < 20
     assert tokenizer.decode([one])[0].shape == (32, 32, 3)
+
+
+def test_a_model_of_clips_and_one_of_too_many_entries_are_refused(tmp_path, tiny, save_model):
+    clips = {"network": "picto-video", "frames": 16, "pyramid": ((1, 1, 1), (4, 4, 4))}
+    save_model(tmp_path / "clips", **clips)
+    with pytest.raises(InputError, match=r"is a model of clips, in a grid of \(4, 4, 4\)"):
+        LexicalTokenizer.from_pretrained(tmp_path / "clips")
+    save_model(tmp_path / "many", quantizer="vq", entries=201)
+    with pytest.raises(InputError, match="has 201 entries and 200 words"):
+        LexicalTokenizer.from_pretrained(tmp_path / "many")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"quantizer": "rq", "pyramid": (4, 4)},
+        {"quantizer": "vq", "codebook": "frozen", "by_angle": True},
+        {"quantizer": "rq", "pyramid": (1, 4), "codebook": "learned"},
+    ],
+    ids=["rq", "words by angle", "learned rq"],
+)
+def test_other_quantizers_say_the_same_in_any_batch(tmp_path, tiny, save_model, picture_batch, fields):
+    save_model(tmp_path / "model", **fields)
+    tokenizer = LexicalTokenizer.from_pretrained(tmp_path / "model")
+    together = tokenizer.encode(list(picture_batch))
+    assert together == [tokenizer.encode([picture])[0] for picture in picture_batch]
+    assert len({one.ids for one in together}) > 1
+    assert tokenizer.decode(together)[0].shape == (32, 32, 3)

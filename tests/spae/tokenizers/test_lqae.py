@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from spae.errors import InputError, WeightsError
 from spae.tokenizers.build import build_model, load_config, load_model, save_model
+from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.lqae import LqaeModel
 
 B, N = 3, 16
@@ -147,3 +148,13 @@ def test_more_words_than_it_can_read(lqae):
 def test_what_is_no_lqae_is_refused(lqae_config, roberta_words, changed):
     with pytest.raises(InputError, match=r"masked language model reads|latent_spread must be 0"):
         build_model(lqae_config() | changed, roberta_words)
+
+
+def test_an_lqae_is_a_tokenizer(tmp_path, lqae, lqae_config, roberta_words, picture_batch):
+    save_model(tmp_path / "model", lqae.state_dict(), lqae_config())
+    tokenizer = LexicalTokenizer.from_pretrained(tmp_path / "model")
+    tokens = tokenizer.encode(list(picture_batch))
+    assert tokens == [tokenizer.encode([picture])[0] for picture in picture_batch]
+    assert all(len(one.words) == 1 and set(one.words[0]) <= set(roberta_words.words) for one in tokens)
+    drawn = tokenizer.decode(tokens)
+    assert len({one.tobytes() for one in drawn}) == len({one.ids for one in tokens})
