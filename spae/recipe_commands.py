@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -45,11 +46,13 @@ def _table(rows: list[dict[str, str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=HORIZONTALS, show_lines=True)
+    table = Table(box=HORIZONTALS)
     for column in ("name", "source", "data", "cost", "expected"):
         table.add_column(column, no_wrap=column == "name", overflow="fold")
     for row in rows:
-        table.add_row(row["name"], row["source"], row["data"], row["cost"], row["expected"])
+        # Their first sentences; all of it is printed for one recipe.
+        rest = (re.split(r"\.(?: |$)", row[column])[0] for column in ("source", "data", "cost", "expected"))
+        table.add_row(row["name"], *rest)
     Console().print(table)
 
 
@@ -70,6 +73,7 @@ def vocabulary(
 ) -> None:
     """Make a vocabulary once and keep it in the cache folder under a name.
 
+    \b
     Examples:
       python -m spae vocabulary roberta-base --masked-lm FacebookAI/roberta-base
       python -m spae vocabulary ada-002 --encoding cl100k_base --embeddings text-embedding-ada-002

@@ -15,7 +15,7 @@ def mnist() -> Recipe:
     Data: 2,000 digits to train on and 1,000 held out, embedded; all 70,000 by --set data=mnist:FOLDER of the four IDX
     files.
     Cost: 3,000 steps of 64, about an hour on two cores; not measured yet.
-    Expected: the paper prints none (Fig. 6 shows digits); not measured yet.
+    Expected: the paper prints no figure; not measured yet.
     Command: python -m spae train --recipe mnist
     """
     return Recipe(
@@ -45,7 +45,7 @@ def mnist_full() -> Recipe:
     Source: appendix B.1 of arXiv 2306.17842; else as mnist.
     Data: all of MNIST, --set data=mnist:FOLDER of the four IDX files.
     Cost: 10,000 steps of 256 with 128 base filters: for a GPU.
-    Expected: the paper prints none (Fig. 6 shows digits).
+    Expected: the paper prints no figure.
     Command: accelerate launch -m spae train --recipe mnist_full --set data=mnist:FOLDER
     """
     changed = {

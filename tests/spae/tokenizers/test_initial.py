@@ -8,8 +8,11 @@ from safetensors.torch import load_file, save_file
 
 from spae.errors import WeightsError
 from spae.networks.autoencoder import NETWORKS
-from spae.tokenizers.build import build_model, model_config
+from spae.tokenizers.build import build_model, load_model, model_config
 from spae.tokenizers.initial import load_initial
+from spae.tokenizers.lexical import EMBEDDED
+from spae.training.recipes import get_recipe
+from spae.vocabulary import open_vocabulary
 
 CLIPS = {"network": "picto-video", "frames": 16, "pyramid": ((1, 1, 1), (4, 4, 4)), "latent_spread": 1.0}
 
@@ -88,3 +91,18 @@ def test_a_learned_codebook_is_taken_along(tmp_path, made, tiny):
     model = made(quantizer="vq")
     load_initial(model, tiny, str(tmp_path))
     assert model.quantizer.codebook.equal(source.quantizer.codebook + 1)
+
+
+@pytest.mark.slow
+def test_the_video_twin_begins_with_the_committed_model():
+    """A still clip's latents are those of the picture, in all four frames of the grid."""
+    recipe = get_recipe("tiny_video")
+    words = open_vocabulary(recipe.vocabulary)
+    clips = build_model(model_config(recipe.model_dump(), words), words).eval()
+    load_initial(clips, words, recipe.initial, recipe.inflation)
+    image = load_model(EMBEDDED / "picto_spae")
+    pictures = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        found = clips.latents(pictures[:, :, None].expand(-1, -1, 16, -1, -1)).unflatten(1, (4, 16))
+        expected = image.latents(pictures)[:, None].expand_as(found)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=2e-3)
