@@ -217,7 +217,7 @@ def _check_origin(data: Mapping[str, Any], tokenizer: Tokenizer) -> str:
     if (stated is not None or ours) and sha256 != ours:
         raise InputError(
             f"the file was made with vocabulary {_short(sha256, 12)}, {tokenizer.name} has "
-            f"{(ours or 'none that it names')[:12]}: pass the --tokenizer that made it (it was called {_short(by)})"
+            f"{_short(ours, 12)}: pass the --tokenizer that made it (it was called {_short(by)})"
         )
     if isinstance(made, dict) and made.get("sha256") == tokenizer.fingerprint:
         return ""

@@ -195,7 +195,7 @@ def test_a_plug_in_is_read_by_its_ids():
     with pytest.raises(InputError, match="does not say its words, so ids are needed"):
         read(plugin, data)
     data["vocabulary"] = {"sha256": "2" * 64}
-    with pytest.raises(InputError, match="plugin has none that it names"):
+    with pytest.raises(InputError, match="plugin has None: pass"):
         read(plugin, data)
 
 
