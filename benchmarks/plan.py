@@ -13,11 +13,10 @@ from llm_backends.protocol import Identity
 from results.record import CellKey
 from results.settings import layer_numbers
 from spae.data.protocol import PictureSet
-from spae.data.registry import open_set
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokenizers.registry import open_tokenizer
 from tasks.protocol import Samples, Task
-from tasks.registry import entry, open_task
+from tasks.registry import entry, open_data, open_task
 
 LAYERS = re.compile(r"[1-9]\d?(-[1-9]\d?)?(,[1-9]\d?(-[1-9]\d?)?)*")
 
@@ -109,14 +108,15 @@ def make_plan(config: RunConfig) -> Plan:
                 raise UsageError(f"{fact.name} has no scoring {scoring!r}: --scoring {','.join(fact.scorings)}")
     tasks = [open_task(name) for name in config.tasks]
     views = tuple(_views([open_tokenizer(name) for name in config.tokenizers], config.layers))
-    sets: dict[str, PictureSet] = {}
+    sets: dict[tuple[str, str], PictureSet] = {}
     jobs = []
     for task, fact in zip(tasks, facts, strict=True):
         name = config.data or fact.default_data
-        if name not in sets:
-            sets[name] = open_set(name)
+        if (fact.opens, name) not in sets:
+            sets[fact.opens, name] = open_data(fact, name)
+        data = sets[fact.opens, name]
         settings = config.settings or task.settings
-        jobs.append(Job(task, sets[name], task.samples(sets[name], settings, config.seed, config.limit)))
+        jobs.append(Job(task, data, task.samples(data, settings, config.seed, config.limit)))
     return Plan(config, tuple(jobs), views)
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import TaskInputError
 from tasks.settings import SETTING_IDS
 
 if TYPE_CHECKING:
+    from spae.data.protocol import PictureSet
+    from spae.data.validation import Survey
     from tasks.protocol import Task
 
 GROUP = "spae.tasks"
@@ -37,6 +40,8 @@ class TaskEntry:
         styles: the prompt styles it knows, default first.
         needs: what else it needs to run, by the name of the extra or program; () for nothing.
         problem: why it cannot be opened (a broken plug-in); None where it can.
+        opens: "module:attribute" of `(text) -> data`, which makes of what follows `--data` what `Task.samples` takes.
+        surveys: "module:attribute" of `(text) -> spae.data.validation.Survey`, for `validate`.
     """
 
     name: str
@@ -50,6 +55,8 @@ class TaskEntry:
     styles: tuple[str, ...]
     needs: tuple[str, ...] = ()
     problem: str | None = None
+    opens: str = "spae.data.registry:open_set"
+    surveys: str = "spae.data.picture_survey:survey"
 
 
 def _few_shot(ways: int, target: str) -> TaskEntry:
@@ -129,10 +136,31 @@ def open_task(name: str) -> Task:
     facts = entry(name)
     if facts.problem is not None:
         raise TaskInputError(facts.problem)
-    module_name, _, attribute = facts.target.partition(":")
-    try:
-        make = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise TaskInputError(f"task {name!r} cannot be loaded from {facts.target!r}: {error}") from error
-    task: Task = make()
+    task: Task = _load(name, facts.target)()
     return task
+
+
+def open_data(facts: TaskEntry, text: str) -> PictureSet:
+    """What follows `--data` (a name or a path), opened as this task reads it.
+
+    Raises:
+        TaskInputError: the task's reader cannot be loaded.
+        SpaeError: the data cannot be used, or are of a kind that the task does not take.
+    """
+    data: PictureSet = _load(facts.name, facts.opens)(text)
+    return data
+
+
+def open_survey(facts: TaskEntry, text: str) -> Survey:
+    """The same data, to be read whole, faults and all. Raises as `open_data` where there is nothing to read."""
+    survey: Survey = _load(facts.name, facts.surveys)(text)
+    return survey
+
+
+def _load(name: str, target: str) -> Callable[..., Any]:
+    module_name, _, attribute = target.partition(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise TaskInputError(f"task {name!r} cannot be loaded from {target!r}: {error}") from error
+    return found
