@@ -1,0 +1,100 @@
+"""Files of class names in the forms they go round in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from spae.data.class_text import ClassText, find_class_text, read_class_text
+from spae.errors import DataError
+
+TENCH, CRANE = "n01440764", "n02012849"
+
+
+def written(folder, name: str, content: str | bytes):
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("LOC_synset_mapping.txt", f"{TENCH} tench, Tinca tinca\n{CRANE} crane\n", id="kaggle"),
+        pytest.param("words.txt", f"{TENCH}\ttench, Tinca tinca\r\n{CRANE}\tcrane\r\n", id="wordnet"),
+        pytest.param("classes.txt", f"\ufeff{TENCH}  tench\n\n{CRANE} crane", id="own"),
+        pytest.param(
+            "imagenet_class_index.json", json.dumps({"0": [TENCH, "tench"], "134": [CRANE, "crane"]}), id="index"
+        ),
+    ],
+)
+def test_forms(tmp_path, name, content):
+    found = read_class_text(written(tmp_path, name, content))
+    assert found.texts([CRANE, TENCH]) == (("crane", "tench"), 0)
+
+
+def test_the_index_knows_numbers_and_ids(tmp_path):
+    found = read_class_text(written(tmp_path, "a.json", json.dumps({"0": [TENCH, "great_white_shark"]})))
+    assert found.text("0") == found.text(TENCH) == "great white shark"
+    assert found.other_ids == {"0": TENCH, TENCH: "0"}
+
+
+def test_lists_of_names(tmp_path):
+    assert read_class_text(written(tmp_path, "a.json", '["tench", "goldfish"]')).text("1") == "goldfish"
+    assert read_class_text(written(tmp_path, "b.json", '{"x": "tench"}')).text("x") == "tench"
+
+
+def test_own_names_keep_their_commas(tmp_path):
+    assert read_class_text(written(tmp_path, "classes.txt", "r1 rose, red")).text("r1") == "rose, red"
+
+
+def test_without_a_file_folder_names_are_names_and_ids_are_counted():
+    plain = ClassText()
+    assert plain.texts(["sea_lavender", "rose"]) == (("sea lavender", "rose"), 0)
+    assert plain.texts(["7", "n02129165", TENCH]) == (("7", "lion", TENCH), 2)  # lion is a class of mini-ImageNet
+
+
+def test_a_file_that_lacks_a_class_is_no_half_help(tmp_path):
+    found = read_class_text(written(tmp_path, "words.txt", f"{TENCH}\ttench"))
+    with pytest.raises(DataError, match=rf"words\.txt names no class '{CRANE}' \(1 of 2 are missing\)"):
+        found.texts([TENCH, CRANE])
+
+
+def test_found_beside_and_named(tmp_path):
+    near, far = tmp_path / "near", tmp_path / "far"
+    near.mkdir(), far.mkdir()
+    written(far, "words.txt", f"{TENCH} far")
+    assert find_class_text(None, (near, far)).text(TENCH) == "far"
+    written(near, "classes.txt", f"{TENCH} near")
+    assert find_class_text(None, (near, far)).text(TENCH) == "near"
+    assert find_class_text(far / "words.txt", (near,)).text(TENCH) == "far"
+    assert find_class_text(None, ()).names == {}
+    with pytest.raises(DataError, match=r"classes=.*gone\.txt is no file"):
+        find_class_text(tmp_path / "gone.txt", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("a.txt", "n01440764", id="no-name"),
+        pytest.param("a.txt", "a x\na y", id="twice"),
+        pytest.param("a.txt", "\n \n", id="empty"),
+        pytest.param("a.txt", b"a caf\xe9", id="latin-1"),
+        pytest.param("a.txt", "a x\x1b[31m", id="escape"),
+        pytest.param("a.json", "{", id="no-json"),
+        pytest.param("a.json", "[" * 100_000, id="deep-json"),
+        pytest.param("a.json", "3", id="number"),
+        pytest.param("a.json", "{}", id="no-class"),
+        pytest.param("a.json", '{"0": ["n01440764"]}', id="short"),
+        pytest.param("a.json", '{"0": ["n01440764", 3]}', id="no-text"),
+    ],
+)
+def test_refused(tmp_path, name, content):
+    with pytest.raises(DataError) as caught:
+        read_class_text(written(tmp_path, name, content))
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_that_cannot_be_printed():
+    with pytest.raises(DataError, match="printable"):
+        ClassText().texts(["a\nb"])
