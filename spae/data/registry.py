@@ -53,6 +53,19 @@ SETS: dict[str, SetEntry] = {
             embedded=True,
         ),
         SetEntry(
+            name="scenes",
+            target="spae.data.scenes:open_scenes",
+            title="one to three pictograms placed on white, with captions and questions; queries in a style never "
+            "trained on; not COCO, not VQA",
+            embedded=True,
+        ),
+        SetEntry(
+            name="scenes-new",
+            target="spae.data.scenes:new_scenes",
+            title="scenes of things never trained on in any style; not COCO, not VQA",
+            embedded=True,
+        ),
+        SetEntry(
             name="mnist",
             target="spae.data.mnist:MnistSet",
             title="2,000 training and 1,000 test digits of the real MNIST",
