@@ -32,8 +32,8 @@ def classification(episode: Episode, texts: Mapping[str, str], style: Style) -> 
             f"prompt style must be one of {', '.join(MAX_NEW_TOKENS)}, got {style!r}: pass --prompt gpt"
         )
     setting = Setting.parse(episode.setting)
-    shown = [(_line(texts, picture), label) for picture, label in episode.support] * (setting.repeats + 1)
-    query = _line(texts, episode.query)
+    shown = [(picture_line(texts, picture), label) for picture, label in episode.support] * (setting.repeats + 1)
+    query = picture_line(texts, episode.query)
     write = _gpt if style == "gpt" else _palm
     return write(episode.classes, shown, query, setting)
 
@@ -73,9 +73,10 @@ def _either(classes: tuple[str, ...]) -> str:
     return f"{', '.join(quoted[:-1])}, or {quoted[-1]}"
 
 
-def _line(texts: Mapping[str, str], picture: str) -> str:
+def picture_line(texts: Mapping[str, str], picture: str) -> str:
+    """The SPAE string of a picture, fit to stand in a line of a prompt. Raises TaskInputError as `classification`."""
     if picture not in texts:
-        raise TaskInputError(f"each picture of an episode needs its SPAE string, {picture!r} has none: encode it first")
+        raise TaskInputError(f"each picture of a sample needs its SPAE string, {picture!r} has none: encode it first")
     text = texts[picture]
     if not text.strip():
         raise TaskInputError(f"a SPAE string must not be empty, {picture!r} has {text!r}: choose other --layers")
