@@ -19,7 +19,7 @@ def recipes(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """List the recipes: source, data, cost, expected figures.
+    """List the recipes; one by NAME with its source, data, cost and expected figures.
 
     Example: python -m spae recipes image
     """
@@ -42,18 +42,19 @@ def recipes(
 
 
 def _table(rows: list[dict[str, str]]) -> None:
-    from rich.box import HORIZONTALS
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=HORIZONTALS)
-    for column in ("name", "source", "data", "cost", "expected"):
-        table.add_column(column, no_wrap=column == "name", overflow="fold")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it trains", ratio=3, overflow="fold")
+    table.add_column("cost", ratio=2)
     for row in rows:
-        # Their first sentences; all of it is printed for one recipe.
-        rest = (re.split(r"\.(?: |$)", row[column])[0] for column in ("source", "data", "cost", "expected"))
-        table.add_row(row["name"], *rest)
-    Console().print(table)
+        table.add_row(row["name"], row["title"], re.split(r"[.;](?: |$)", row["cost"])[0])
+    console = Console()
+    console.print(table)
+    console.print("python -m spae recipes NAME: its source, data, expected figures and command", markup=False)
 
 
 def vocabulary(
