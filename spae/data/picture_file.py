@@ -36,11 +36,11 @@ DECODE_ERRORS = (
 )
 
 
-def check_header(path: Path, shown: str) -> None:
+def check_header(source: Path | BinaryIO, shown: str) -> None:
     """Opens the file without decoding its pixels.
 
     Args:
-        path: the file.
+        source: a path, or a stream that can be wound back.
         shown: how messages call it.
 
     Raises:
@@ -49,7 +49,7 @@ def check_header(path: Path, shown: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(source, formats=FORMATS) as image:
                 _check_size(image, shown)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise CorruptPicture(_too_large(shown, "more")) from error
@@ -57,13 +57,13 @@ def check_header(path: Path, shown: str) -> None:
             raise CorruptPicture(_no_picture(shown, error)) from error
 
 
-def read_picture(path: Path, shown: str) -> np.ndarray:
+def read_picture(source: Path | BinaryIO, shown: str) -> np.ndarray:
     """[H, W, 3] uint8 RGB: turned as its EXIF tag says, transparency on white, 16-bit greys scaled to 8 bits.
 
     Raises:
         CorruptPicture: the file does not decode; the message names it.
     """
-    with opened_picture(path, shown) as image:
+    with opened_picture(source, shown) as image:
         image.load()
         return np.array(upright_rgb(image))
 

@@ -6,9 +6,11 @@ the same rules and stops at none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from spae.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,21 @@ class Fault:
     file: str
     field: str
     message: str
+
+    @property
+    def line(self) -> str:
+        """All of it, as an error says it."""
+        where = " ".join(part for part in (self.file if self.file != "." else "", self.field) if part)
+        return f"{where}: {self.message}" if where else self.message
+
+
+Report = Callable[[Fault], None]
+"""What a reader does with a fault: an opener raises it (`refuse`), a survey keeps it and reads on."""
+
+
+def refuse(fault: Fault) -> None:
+    """The `Report` of an opener. Raises DataError."""
+    raise DataError(fault.line)
 
 
 @runtime_checkable
