@@ -72,7 +72,7 @@ def _list(text: str | None) -> tuple[str, ...] | None:
 @app.command()
 def run(
     task: Annotated[str, typer.Option(help="Task names, by comma.")],
-    tokenizer: Annotated[str, typer.Option(help="Tokenizer names or folders, by comma.")] = "spae,vqgan",
+    tokenizer: Annotated[str, typer.Option(help="Tokenizer names, folders that train wrote, or hf:OWNER/NAME, by comma.")] = "spae,vqgan",
     llm: Annotated[str, typer.Option(help="Language model: a name that `ls backends` shows.")] = "smollm2",
     data: Annotated[
         str | None, typer.Option(help="Picture set: a name that `ls data` shows, or a folder of class folders.")

@@ -79,6 +79,8 @@ def test_options(command: str, expected: set[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
+        pytest.param("tokenize", {"pictures", "tokenizer", "layers", "show", "out", "json"}, id="tokenize"),
+        pytest.param("decode", {"tokens", "out", "tokenizer", "layers"}, id="decode"),
         pytest.param("recipes", {"name", "json"}, id="recipes"),
         pytest.param(
             "vocabulary",
@@ -106,6 +108,19 @@ def test_options_of_recipes_and_vocabularies(command: str, expected: set[str]) -
 def test_options_of_the_cache_commands(command: str, expected: set[str]) -> None:
     found = {one.callback.__name__: one.callback for one in cache.registered_commands if one.callback is not None}
     assert set(inspect.signature(found[command]).parameters) == expected and len(found) == 6
+
+
+def test_a_tokenizer_from_anywhere_and_to_anywhere() -> None:
+    from spae.tokenizers.lexical import LexicalTokenizer
+
+    assert set(inspect.signature(spae.from_pretrained).parameters) == {"source", "revision"}
+    assert spae.tokenizers.registry.HUB == "hf:"
+    options = {"source", "name", "revision", "force_download", "token", "cache_dir", "local_files_only"}
+    assert set(inspect.signature(LexicalTokenizer.from_pretrained).parameters) == options
+    assert {"save_pretrained", "push_to_hub", "words", "vocabulary"} <= {
+        *dir(LexicalTokenizer),
+        *LexicalTokenizer.__init__.__code__.co_names,
+    }
 
 
 def test_entry_point_groups() -> None:
