@@ -72,7 +72,9 @@ def _list(text: str | None) -> tuple[str, ...] | None:
 @app.command()
 def run(
     task: Annotated[str, typer.Option(help="Task names, by comma.")],
-    tokenizer: Annotated[str, typer.Option(help="Tokenizer names, folders that train wrote, or hf:OWNER/NAME, by comma.")] = "spae,vqgan",
+    tokenizer: Annotated[
+        str, typer.Option(help="Tokenizer names, folders that train wrote, or hf:OWNER/NAME, by comma.")
+    ] = "spae,vqgan",
     llm: Annotated[str, typer.Option(help="Language model: a name that `ls backends` shows.")] = "smollm2",
     data: Annotated[
         str | None, typer.Option(help="Picture set: a name that `ls data` shows, or a folder of class folders.")
@@ -93,6 +95,14 @@ def run(
     prompt: Annotated[str, typer.Option(help="Prompt style: gpt or palm.")] = "gpt",
     limit: Annotated[int, typer.Option(min=1, help="Episodes a setting.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 0,
+    shuffle_images: Annotated[
+        bool,
+        typer.Option(
+            "--shuffle-images",
+            help="Ask each question also with every picture's words replaced by another picture's: what a model "
+            "knows without seeing.",
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for records and reports; under runs/ by default.")] = None,
     cache_only: Annotated[bool, typer.Option("--cache-only", help="Use stored replies only; fail on a miss.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Ask the model even where a reply is stored.")] = False,
@@ -193,6 +203,7 @@ def run(
             style=cast("Literal['gpt', 'palm']", prompt),
             limit=limit,
             seed=seed,
+            shuffle_images=shuffle_images,
             dtype=dtype,
             device=device,
             out=out,

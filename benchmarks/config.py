@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LATER: dict[str, Any] = {"shuffle_images": False}
+"""Fields that runs made before had not, and the value that means what those runs did."""
+
 
 class RunConfig(BaseModel):
     """Everything that decides the records of a run; how they are come by (cache, live) is not part of it."""
@@ -30,6 +33,9 @@ class RunConfig(BaseModel):
     style: Literal["gpt", "palm"] = Field(description="prompt style")
     limit: int = Field(gt=0, description="episodes a setting")
     seed: int = Field(description="of the episodes")
+    shuffle_images: bool = Field(
+        default=False, description="ask each question also with every picture's words replaced by another picture's"
+    )
 
     @property
     def fingerprint(self) -> str:
@@ -37,5 +43,6 @@ class RunConfig(BaseModel):
         return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()
 
     def plain(self) -> dict[str, Any]:
-        """As JSON values."""
-        return self.model_dump(mode="json")
+        """As JSON values; without what came later and is not asked for, so that earlier runs keep their names."""
+        values = self.model_dump(mode="json")
+        return {name: value for name, value in values.items() if name not in LATER or value != LATER[name]}

@@ -35,7 +35,7 @@ def make_exhibits(plan: Plan, records: list[Record]) -> ExhibitBook:
     episodes, reconstructions, notes = [], [], {}
     for job in plan.jobs:
         notes[job.data.name] = DataNote(name=job.data.name, title=job.data.title, embedded=job.data.embedded)
-        for view in plan.views:
+        for view in (view for view in plan.views if view.shuffle_seed is None):
             for sample in _shown(job):
                 for record in by_sample.get((job.task.name, view.tokenizer.name, view.label, sample.id), []):
                     episodes.append(_episode(job, view, sample, record))

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.plan import Job, View
+from benchmarks.shuffled_pictures import stand_ins
 from results.exhibit import Png, png_text
 
 BATCH = 64
@@ -32,6 +33,7 @@ class PictureWords:
         self._job = job
         self._view = view
         self._depth = max(view.layers)
+        self._stand_ins = None if view.shuffle_seed is None else stand_ins(job.data, view.shuffle_seed)
         self._texts: dict[str, str] = {}
 
     def add(self, picture_ids: list[str]) -> None:
@@ -39,9 +41,13 @@ class PictureWords:
         missing = [name for name in dict.fromkeys(picture_ids) if name not in self._texts]
         for start in range(0, len(missing), BATCH):
             part = missing[start : start + BATCH]
-            pictures = [self._job.data.picture(name) for name in part]
+            pictures = [self._job.data.picture(self._source(name)) for name in part]
             for name, tokens in zip(part, self._view.tokenizer.encode(pictures, self._depth), strict=True):
                 self._texts[name] = tokens.text(self._view.layers)
+
+    def _source(self, name: str) -> str:
+        """The picture whose words `name` is shown with."""
+        return name if self._stand_ins is None else self._stand_ins[name]
 
     @property
     def texts(self) -> dict[str, str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
 from llm_backends.protocol import Identity
 from results.record import CellKey
-from results.settings import layer_numbers
+from results.settings import SHUFFLED, layer_numbers
 from spae.data.protocol import PictureSet
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokenizers.registry import open_tokenizer
@@ -41,11 +42,25 @@ class View:
     Attributes:
         layers: layer numbers, ascending.
         label: the same as text, '1-2'.
+        shuffle_seed: pictures are shown with each other's words (`benchmarks.shuffled_pictures`); None: with their own.
     """
 
     tokenizer: Tokenizer
     layers: tuple[int, ...]
     label: str
+    shuffle_seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The tokenizer's, in records and tables; says where the pictures are shuffled."""
+        return self.tokenizer.name + (SHUFFLED if self.shuffle_seed is not None else "")
+
+    @property
+    def fingerprint(self) -> str:
+        """The tokenizer's; where pictures are shuffled, sha256 of that and the seed."""
+        if self.shuffle_seed is None:
+            return self.tokenizer.fingerprint
+        return hashlib.sha256(f"shuffled/{self.shuffle_seed}/{self.tokenizer.fingerprint}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -61,8 +76,8 @@ class Plan:
         return CellKey(
             task=job.task.name,
             setting=setting,
-            tokenizer=view.tokenizer.name,
-            tokenizer_fingerprint=view.tokenizer.fingerprint,
+            tokenizer=view.name,
+            tokenizer_fingerprint=view.fingerprint,
             layers=view.label,
             llm=llm.model,
             llm_revision=llm.revision,
@@ -108,6 +123,8 @@ def make_plan(config: RunConfig) -> Plan:
                 raise UsageError(f"{fact.name} has no scoring {scoring!r}: --scoring {','.join(fact.scorings)}")
     tasks = [open_task(name) for name in config.tasks]
     views = tuple(_views([open_tokenizer(name) for name in config.tokenizers], config.layers))
+    if config.shuffle_images:
+        views += tuple(replace(view, shuffle_seed=config.seed) for view in views)
     sets: dict[tuple[str, str], PictureSet] = {}
     jobs = []
     for task, fact in zip(tasks, facts, strict=True):

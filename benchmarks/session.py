@@ -59,6 +59,7 @@ class RunOptions:
     context_length: int | None = None
     replies: tuple[Path, ...] = ()
     server: ServerOptions | None = None
+    shuffle_images: bool = False
 
     def config(self) -> RunConfig:
         """The part that decides the records. Raises UsageError for an empty list."""
@@ -80,6 +81,7 @@ class RunOptions:
             style=self.style,
             limit=self.limit,
             seed=self.seed,
+            shuffle_images=self.shuffle_images,
         )
 
 

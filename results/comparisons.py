@@ -1,4 +1,4 @@
-"""Paired tests: SPAE against each other tokenizer, on the very same samples.
+"""Paired tests on the very same samples: SPAE against each other tokenizer, each tokenizer against shuffled pictures.
 
 `comparisons.json` is the list of these and nothing else.
 """
@@ -13,7 +13,7 @@ from pydantic import Field
 from results.aggregate import Row, by_row
 from results.errors import RecordError
 from results.record import Frozen, Record
-from results.settings import AVERAGE, FEW_SHOT, is_spae
+from results.settings import AVERAGE, FEW_SHOT, SHUFFLED, is_shuffled, is_spae
 from results.statistics import bootstrap_mean_of_rows, holm, mcnemar_exact, paired_bootstrap
 
 
@@ -43,7 +43,8 @@ class Comparison(Frozen):
 def compare(records: Iterable[Record]) -> list[Comparison]:
     """Every SPAE row against every other row of the same task, data, model, prompt and scoring.
 
-    Where there is no SPAE, or nothing else, the last row is compared with the ones before it.
+    Where there is no SPAE, or nothing else, the last row is compared with the ones before it. A row of shuffled
+    pictures is compared with the row of the same tokenizer and layers, and with no other.
 
     Raises:
         RecordError: two tokenizers were given different samples under one id.
@@ -54,13 +55,16 @@ def compare(records: Iterable[Record]) -> list[Comparison]:
         alike.setdefault((row.task, row.data, row.llm, row.prompt, row.scoring), []).append(row)
     found: list[Comparison] = []
     for group in alike.values():
-        firsts = [row for row in group if is_spae(row.tokenizer)]
-        others = [row for row in group if row not in firsts]
+        seeing = [row for row in group if not is_shuffled(row.tokenizer)]
+        firsts = [row for row in seeing if is_spae(row.tokenizer)]
+        others = [row for row in seeing if row not in firsts]
         if not firsts or not others:
-            firsts, others = group[-1:], group[:-1]
-        for first in firsts:
-            for other in others:
-                found.extend(_pair(first, rows[first], other, rows[other]))
+            firsts, others = seeing[-1:], seeing[:-1]
+        pairs = [(first, other) for first in firsts for other in others]
+        blind = {(row.tokenizer, row.layers): row for row in group if is_shuffled(row.tokenizer)}
+        pairs += [(row, blind[key]) for row in seeing if (key := (row.tokenizer + SHUFFLED, row.layers)) in blind]
+        for first, other in pairs:
+            found.extend(_pair(first, rows[first], other, rows[other]))
     return found
 
 

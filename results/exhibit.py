@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from results.atomic import path_inside, write_text_atomic
 from results.errors import RecordError
 from results.record import Frozen, Status
-from results.settings import layer_numbers
+from results.settings import SHUFFLED, layer_numbers
 from results.store import EXHIBITS
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -135,6 +135,7 @@ class ExhibitBook(Frozen):
 
     def grids(self, tokenizer: str) -> tuple[tuple[int, int], ...]:
         """The (rows, columns) of a tokenizer's layers; none where nothing of it is exhibited."""
+        tokenizer = tokenizer.removesuffix(SHUFFLED)
         for reconstruction in self.reconstructions:
             if reconstruction.tokenizer == tokenizer:
                 return reconstruction.grids

@@ -27,7 +27,7 @@ from spae.cli import app as trainer
 
 def test_names_on_the_command_line() -> None:
     assert sorted(tasks.registry.BUILT_IN) == ["miniimagenet-2way", "miniimagenet-5way"]
-    assert sorted(spae.tokenizers.registry.BUILT_IN) == ["spae", "vqgan"]
+    assert sorted(spae.tokenizers.registry.BUILT_IN) == ["lqae-without-lm", "spae", "vqgan"]
     spellings = [
         "smollm2",
         "gemma3-270m",
@@ -38,7 +38,7 @@ def test_names_on_the_command_line() -> None:
         "scripted:FILE",
     ]
     assert [one.spelling for one in llm_backends.registry.BUILT_IN] == spellings
-    assert sorted(spae.data.registry.SETS) == ["mnist", "pictograms", "pictograms-new"]
+    assert sorted(spae.data.registry.SETS) == ["mnist", "pictograms", "pictograms-new", "scenes", "scenes-new"]
     assert {"picto_spae", "picto_vqgan"} <= set(spae.training.recipes.RECIPES)
     paper = ["image", "image_8", "image_256", "imagenet21k", "disjoint", "gpt", "mnist", "video", "vqgan"]
     rows = ["vq", "frozen_codebook", "semantic", "rq", "saq", "pyramid", "one_threshold", "constant_weight"]
@@ -62,7 +62,7 @@ def test_setting_ids_are_the_papers() -> None:
             {"task", "tokenizer", "llm", "data", "setting", "layers", "scoring", "prompt", "limit", "seed", "out"}
             | {"cache_only", "live", "resume", "dtype", "device", "context_length", "replies"}
             | {"base_url", "api", "key_env", "key_file", "concurrency", "timeout", "attempts", "budget", "price"}
-            | {"llm_tokenizer", "echo_logprobs"},
+            | {"llm_tokenizer", "echo_logprobs", "shuffle_images"},
             id="run",
         ),
         pytest.param("report", {"folder", "format"}, id="report"),
