@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spae.tokenizers.clips import ClipTokenizer
     from spae.tokenizers.lexical import LexicalTokenizer
 
 __version__ = "0.1.0"
 
 
-def from_pretrained(source: str | Path, *, revision: str | None = None) -> LexicalTokenizer:
-    """A trained tokenizer: SPAE, VQGAN, LQAE or any other of the family.
+def from_pretrained(source: str | Path, *, revision: str | None = None) -> LexicalTokenizer | ClipTokenizer:
+    """A trained tokenizer: SPAE, VQGAN, LQAE or any other of the family; of clips where it was trained on clips.
 
     Args:
         source: a folder that `python -m spae train` or `save_pretrained` wrote, or `owner/name` on the Hugging
@@ -23,6 +24,11 @@ def from_pretrained(source: str | Path, *, revision: str | None = None) -> Lexic
         spae.errors.WeightsError: it is not there, or its files do not fit.
     """
     # Imported here, so that `import spae` stays light.
+    from spae.tokenizers.build import load_config
+    from spae.tokenizers.clips import ClipTokenizer
+    from spae.tokenizers.hub import pretrained_folder
     from spae.tokenizers.lexical import LexicalTokenizer
 
-    return LexicalTokenizer.from_pretrained(source, revision=revision)
+    folder = pretrained_folder(source, revision)
+    kind = ClipTokenizer if load_config(folder)["frames"] else LexicalTokenizer
+    return kind.from_pretrained(folder)

@@ -36,6 +36,29 @@ def folder_fingerprint(folder: Path) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
+def pretrained_folder(
+    source: str | Path,
+    revision: str | None = None,
+    *,
+    force_download: bool = False,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> Path:
+    """The folder with a model's files, fetched where `source` is a name on the hub. As for `from_pretrained`."""
+    wanted = None if isinstance(source, Path) or Path(source).is_dir() else hub_name(source)
+    if wanted is None:
+        return Path(source)
+    if wanted[1] and revision and wanted[1] != revision:
+        raise InputError(f"{source} names a revision, got revision={revision!r} beside it: drop one")
+    folder = fetch(
+        wanted[0], revision or wanted[1],
+        force_download=force_download, token=token, cache_dir=cache_dir, local_files_only=local_files_only,
+    )  # fmt: skip
+    check_portable(load_config(folder), wanted[0])
+    return folder
+
+
 class HubTokenizer(ModelHubMixin):
     """What makes a tokenizer one that can be fetched, saved and published, under the hub's usual names.
 
@@ -79,19 +102,11 @@ class HubTokenizer(ModelHubMixin):
         Raises:
             WeightsError: it is not there, a file is missing, broken or too large, or it needs another vocabulary.
         """
-        folder = Path(source)
-        wanted = None if isinstance(source, Path) or folder.is_dir() else hub_name(source)
-        if wanted is None:
-            made = cls._from_folder(folder, name)
-        else:
-            if wanted[1] and revision and wanted[1] != revision:
-                raise InputError(f"{source} names a revision, got revision={revision!r} beside it: drop one")
-            folder = fetch(
-                wanted[0], revision or wanted[1],
-                force_download=force_download, token=token, cache_dir=cache_dir, local_files_only=local_files_only,
-            )  # fmt: skip
-            check_portable(load_config(folder), wanted[0])
-            made = cls._from_folder(folder, name)
+        folder = pretrained_folder(
+            source, revision,
+            force_download=force_download, token=token, cache_dir=cache_dir, local_files_only=local_files_only,
+        )  # fmt: skip
+        made = cls._from_folder(folder, name)
         made._origin = folder
         return made
 

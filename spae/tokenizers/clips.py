@@ -1,0 +1,140 @@
+"""A trained model of clips as a tokenizer: clips to words of a vocabulary and back.
+
+T frames, H W pixels, D layers.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spae.errors import InputError, ShapeError
+from spae.pyramid import Grid
+from spae.tokenizers.build import load_config, load_model
+from spae.tokenizers.hub import HubTokenizer, folder_fingerprint
+from spae.tokenizers.lexical import NEAR_TIE, middle_square
+from spae.tokenizers.model import TokenizerModel
+from spae.tokenizers.own_vocabulary import model_vocabulary
+from spae.vocabulary import LexicalVocabulary
+
+
+@dataclass(frozen=True)
+class ClipTokens:
+    """The pyramid of tokens of one clip.
+
+    Attributes:
+        ids: per layer, N_l indices into the tokenizer's vocabulary, frame by frame, each in raster order.
+        words: per layer, the N_l words that the LLM is shown for those ids.
+        grids: per layer, its (frames, rows, columns).
+        join: what stands between two words in text.
+    """
+
+    ids: tuple[tuple[int, ...], ...]
+    words: tuple[tuple[str, ...], ...]
+    grids: tuple[Grid, ...]
+    join: str = " "
+
+    def __post_init__(self) -> None:
+        sizes = [math.prod(grid) for grid in self.grids]
+        for what, layers in (("ids", self.ids), ("words", self.words)):
+            if [len(layer) for layer in layers] != sizes:
+                raise InputError(f"{what} per layer must be {sizes}, got {[len(layer) for layer in layers]}")
+
+    def text(self, layers: Sequence[int]) -> str:
+        """The SPAE string: the words of `layers` (1-based). Raises InputError."""
+        for layer in layers:
+            if not 1 <= layer <= len(self.words):
+                raise InputError(f"layers run from 1 to {len(self.words)}, got {layer}")
+        return self.join.join(word for layer in layers for word in self.words[layer - 1])
+
+
+class ClipTokenizer(HubTokenizer):
+    """Clips to words and back.
+
+    Args:
+        name: as users and reports call it.
+        model: trained on clips, in evaluation mode, float32.
+        vocabulary: whose words its ids are shown as.
+        size: side of its frames in pixels.
+        frames: T, how many frames a clip has.
+        fingerprint: sha256 of what decides its words.
+
+    Raises:
+        InputError: the model is of pictures, or has more entries than there are words to show them as.
+    """
+
+    def __init__(
+        self, name: str, model: TokenizerModel, vocabulary: LexicalVocabulary, size: int, frames: int, fingerprint: str
+    ) -> None:
+        grid, entries = model.quantizer.pyramid.grid, len(model.quantizer.codebook)
+        if len(grid) != 3 or frames < 1:
+            raise InputError(f"{name} is a model of pictures, in a grid of {grid}: open it with spae.from_pretrained")
+        if entries > len(vocabulary):
+            raise InputError(
+                f"{name} has {entries} entries and {len(vocabulary)} words to show them as: use a larger vocabulary"
+            )
+        self.name = name
+        self.size = size
+        self.frames = frames
+        self.fingerprint = fingerprint
+        self.depth = model.quantizer.pyramid.depth
+        self.vocabulary = vocabulary
+        self.words = vocabulary.words[:entries]
+        self._model = model
+        self._exact: TokenizerModel | None = None
+
+    @classmethod
+    def _from_folder(cls, folder: Path, name: str | None) -> ClipTokenizer:
+        config = load_config(folder)
+        vocabulary = model_vocabulary(folder, config)
+        model = load_model(folder, vocabulary)
+        return cls(
+            name or config["name"], model, vocabulary, config["size"], config["frames"], folder_fingerprint(folder)
+        )
+
+    def prepare(self, clip: np.ndarray) -> np.ndarray:
+        """The middle square of each frame, [T, size, size, 3] uint8. Raises ShapeError."""
+        if clip.ndim != 4 or len(clip) != self.frames:
+            raise ShapeError(f"a clip of {self.name} is [{self.frames}, H, W, 3] uint8, got {clip.shape} {clip.dtype}")
+        return np.stack([middle_square(frame, self.size) for frame in clip])
+
+    @torch.inference_mode()
+    def encode(self, clips: Sequence[np.ndarray], depth: int | None = None) -> list[ClipTokens]:
+        """Args: clips, each [T, H, W, 3] uint8 RGB, any size. Returns the tokens of each, in order.
+
+        With `depth`, only the first so many layers are worked out.
+        """
+        depth = self.depth if depth is None else depth
+        if not 1 <= depth <= self.depth:
+            raise InputError(f"{self.name} has layers 1 to {self.depth}, got depth {depth}")
+        # One at a time: a clip is as large as a batch of pictures.
+        return [self._tokens(torch.from_numpy(self.prepare(clip)), depth) for clip in clips]
+
+    def _tokens(self, clip: torch.Tensor, depth: int) -> ClipTokens:
+        pixels = clip.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+        quantized = self._model.encode(pixels, depth)
+        if min(float(margin.min()) for margin in quantized.margins) < NEAR_TIE:
+            if self._exact is None:
+                self._exact = copy.deepcopy(self._model).double()
+            quantized = self._exact.encode(pixels.double(), depth)
+        ids = tuple(tuple(layer[0].tolist()) for layer in quantized.ids)
+        words = tuple(tuple(self.words[i] for i in layer) for layer in ids)
+        return ClipTokens(ids, words, self._model.quantizer.pyramid.layers[:depth], self.vocabulary.join)
+
+    @torch.inference_mode()
+    def decode(self, tokens: Sequence[ClipTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
+        """Clips [T, size, size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all of them)."""
+        drawn = []
+        for one in tokens:
+            ids = [torch.tensor([layer]) for layer in one.ids]
+            used = list(range(1, len(ids) + 1)) if layers is None else layers
+            clips = self._model.decode(self._model.quantizer.decode_ids(ids, used))
+            pixels = ((clips[0].clamp(-1, 1) + 1) * 127.5).round().byte()
+            drawn.append(pixels.permute(1, 2, 3, 0).numpy())
+        return drawn
