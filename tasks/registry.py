@@ -76,6 +76,19 @@ def _few_shot(ways: int, target: str) -> TaskEntry:
 BUILT_IN: dict[str, TaskEntry] = {
     "miniimagenet-2way": _few_shot(2, "tasks.fewshot:two_way"),
     "miniimagenet-5way": _few_shot(5, "tasks.fewshot:five_way"),
+    "real-fast-vqa": TaskEntry(
+        name="real-fast-vqa",
+        target="tasks.vqa:real_fast_vqa",
+        title="Questions about pictures, 2-way, 1, 3 or 5 shots",
+        paper_table="Table 3",
+        settings=("shots=1", "shots=3", "shots=5"),
+        metric="accuracy",
+        default_data="scenes",
+        scorings=("exact", "normalised", "prefix", "contains", "ranked"),
+        styles=("gpt", "palm"),
+        opens="spae.data.vqa_archive:open_questions",
+        surveys="spae.data.vqa_archive:survey",
+    ),
 }
 
 

@@ -1,9 +1,9 @@
-"""Rules that turn a model's reply into right or wrong, for classification.
+"""Rules that turn a model's reply into right or wrong, for classification and questions.
 
 Published code differs in this, so the rule is an option, and every record and table names it. All but `ranked` read
 the reply's line: white space and line breaks are stripped from both ends, then the text is cut at its first line
 break. (So no stop string may be sent: a reply that opens with a line break would be cut to nothing.) Letters are
-compared without case; articles and punctuation are part of the text.
+compared without case; articles and punctuation are part of the text, but under `normalised`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tasks.answer_text import one_spelling
 from tasks.errors import TaskInputError
 from tasks.protocol import Outcome
 
@@ -61,10 +62,22 @@ def is_contained(line: str, answer: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(answer.strip().casefold())}(?!\w)", line.casefold()) is not None
 
 
+def is_normalised(line: str, answer: str) -> bool:
+    """The line is the answer once both are in one spelling: case, articles, punctuation and number words aside."""
+    return one_spelling(line) == one_spelling(answer)
+
+
 RULES: dict[str, Rule] = {
     "exact": Rule("exact", "the reply is the class name, case aside", "completion", True, is_exact),
     "prefix": Rule("prefix", "the reply starts with the class name", "completion", True, is_prefix),
     "contains": Rule("contains", "the reply has the class name in it", "completion", False, is_contained),
+    "normalised": Rule(
+        "normalised",
+        "the reply is the answer, case, articles and marks aside",
+        "completion",
+        False,
+        is_normalised,
+    ),
     "ranked": Rule("ranked", "the class name is the likeliest of the episode's", "likelihood", False, None),
 }
 """By name, default first."""

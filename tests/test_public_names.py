@@ -26,7 +26,7 @@ from spae.cli import app as trainer
 
 
 def test_names_on_the_command_line() -> None:
-    assert sorted(tasks.registry.BUILT_IN) == ["miniimagenet-2way", "miniimagenet-5way"]
+    assert sorted(tasks.registry.BUILT_IN) == ["miniimagenet-2way", "miniimagenet-5way", "real-fast-vqa"]
     assert sorted(spae.tokenizers.registry.BUILT_IN) == ["lqae-without-lm", "spae", "vqgan"]
     spellings = [
         "smollm2",

@@ -41,7 +41,7 @@ class ArchiveQuestion:
     Attributes:
         id: `question_id` as text, unique in its file.
         pictures: ids of image_1, image_2, ..: shots * ways of them.
-        captions: caption_1, caption_2, .., one a picture.
+        captions: caption_1, caption_2, .., one a picture; "" where question_1 and answer_1 stand in its place.
         query: id of `question_image`.
         question: as it stands; "" where there is none.
         answer: as it stands.
@@ -220,7 +220,7 @@ class _Reader:
         if numbers != list(range(1, wanted + 1)):
             self.fault("", f"must have image_1 to image_{wanted}, as its file's name says, got {len(numbers)} images")
         pictures = tuple(self._picture(row, f"image_{number}") for number in numbers)
-        captions = tuple(self._text(row, f"caption_{number}") for number in numbers)
+        captions = tuple(self._caption(row, number) for number in numbers)
         query = self._picture(row, "question_image")
         answer = self._text(row, "answer")
         question = self._text(row, "question") if row.get("question") not in (None, "") else ""
@@ -240,6 +240,11 @@ class _Reader:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text):
             self.fault("question_id", f"must be a number or a short name of letters and digits, got {_shown(value)}")
         return text
+
+    def _caption(self, row: Mapping[str, Any], number: int) -> str:
+        """ "" where a question and its answer stand in the caption's place, as `spae.data.vqa_archive` reads them."""
+        asked = all(row.get(f"{key}_{number}") for key in ("question", "answer"))
+        return "" if asked and f"caption_{number}" not in row else self._text(row, f"caption_{number}")
 
     def _text(self, row: Mapping[str, Any], key: str) -> str:
         value = row.get(key)

@@ -112,8 +112,8 @@ def test_values_that_are_no_log_likelihoods_fail(values):
 
 
 def test_rule_table():
-    assert list(RULES) == ["exact", "prefix", "contains", "ranked"]
-    assert [rule(name).asks for name in RULES] == ["completion"] * 3 + ["likelihood"]
+    assert list(RULES) == ["exact", "prefix", "contains", "normalised", "ranked"]
+    assert [rule(name).asks for name in RULES] == ["completion"] * 4 + ["likelihood"]
     assert all(RULES[name].name == name for name in RULES)
     with pytest.raises(TaskInputError, match="did you mean 'ranked'"):
         rule("rank")
