@@ -24,6 +24,41 @@ class ClassPictures:
     query: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class FixedEpisode:
+    """A few-shot question that data bring with them.
+
+    Attributes:
+        id: unique among those of as many shots and ways.
+        classes: names, in the order of the prompt.
+        support: (picture id, class) of one block of examples, c1,c2,..,c1,c2,..
+        query: id of the picture that is asked about.
+        answer: its class.
+    """
+
+    id: str
+    classes: tuple[str, ...]
+    support: tuple[tuple[str, str], ...]
+    query: str
+    answer: str
+
+
+@runtime_checkable
+class HoldsEpisodes(Protocol):
+    """A `PictureSet` whose episodes are published with it, and so are not drawn.
+
+    Attributes:
+        kinds: the (shots, ways) that it has.
+    """
+
+    @property
+    def kinds(self) -> tuple[tuple[int, int], ...]: ...
+
+    def episodes(self, shots: int, ways: int) -> tuple[FixedEpisode, ...]:
+        """In the published order. Raises DataError where it has none of so many shots and ways."""
+        ...
+
+
 @runtime_checkable
 class PictureSet(Protocol):
     """Labelled pictures from which few-shot episodes are drawn.

@@ -74,7 +74,9 @@ SETS: dict[str, SetEntry] = {
     )
 }
 # Shown by `ls` beside the names: any path works where a name does.
-PATH_HELP = "PATH: a folder of class folders, or a csv (filename,label) beside images/"
+PATH_HELP = "PATH: class folders, a csv (filename,label) beside images/, a few-shot archive (.tar.gz), or hf:NAME"
+# Endings of what can only be a path.
+FILES = (".csv", ".tar", ".tgz", ".gz", ".parquet")
 
 
 def open_set(spec: str) -> PictureSet:
@@ -90,10 +92,11 @@ def open_set(spec: str) -> PictureSet:
         module, _, attribute = SETS[spec].target.partition(":")
         factory = cast("Callable[[], PictureSet]", getattr(importlib.import_module(module), attribute))
         return factory()
-    path = Path(spec)
+    path = Path(spec.partition("?")[0])
     # What can only be a path goes to the reader, whose message says which path is missing.
-    if spec and (os.path.exists(spec) or "/" in spec or "\\" in spec or path.suffix.lower() == ".csv"):
-        from spae.data.folder import FolderSet
+    is_path = os.path.exists(path) or "/" in spec or "\\" in spec or path.suffix.lower() in FILES
+    if spec and (is_path or spec.startswith("hf:")):
+        from spae.data.user_set import open_user_set
 
-        return FolderSet(path, name=spec)
+        return open_user_set(spec)
     raise UnknownName("data set (a name, or the path of a folder of class folders or of a csv)", spec, SETS)

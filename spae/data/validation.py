@@ -6,7 +6,8 @@ the same rules and stops at none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -43,6 +44,17 @@ def refuse(fault: Fault) -> None:
     raise DataError(fault.line)
 
 
+@contextmanager
+def told(report: Report | None, file: str, field: str = "") -> Iterator[None]:
+    """A block whose DataErrors are told as faults of `file`; with no `report` they go on as they are."""
+    try:
+        yield
+    except DataError as error:
+        if report is None:
+            raise
+        report(Fault(file, field, str(error)))
+
+
 @runtime_checkable
 class Survey(Protocol):
     """Data that is read whole, faults and all. Writes nothing.
@@ -56,7 +68,7 @@ class Survey(Protocol):
 
     title: str
     total: int
-    counts: Mapping[str, int]
+    counts: dict[str, int]
 
     def faults(self) -> Iterator[Fault | None]:
         """Reads everything, once. Gives every `Fault`, and a None for each thing read, for the progress bar.
