@@ -88,7 +88,7 @@ class ClipLoader:
                     return self._read(av, stream, kind, shown, moment, chance)
             return self._read(av, source, kind, shown, moment, chance)
         except (av.FFmpegError, OSError, ValueError, EOFError, MemoryError, OverflowError, IndexError) as error:
-            reason = str(error).split("\n")[0] or type(error).__name__
+            reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
             raise CorruptPicture(f"{shown} does not decode ({reason}): replace it or take it out") from error
 
     def _read(

@@ -36,7 +36,8 @@ class HubRows:
     """A `RowSource` of the rows of one or two splits.
 
     Attributes:
-        parts: the split trained on, and the one held out where there is one; pictures not decoded.
+        splits: names of the split trained on, and of the one held out where there is one.
+        parts: their data sets, pictures not decoded.
         starts: first row of each part.
         columns: where pictures and labels are.
         homes: folders that a row's path may lead into.
@@ -52,6 +53,7 @@ class HubRows:
     train: np.ndarray
     held_out: np.ndarray
     problems: Problems
+    splits: tuple[str, ...]
     parts: tuple[Any, ...]
     starts: tuple[int, ...]
     columns: Columns
@@ -60,7 +62,7 @@ class HubRows:
     def row_name(self, row: int) -> str:
         """Split and row."""
         part = int(np.searchsorted(self.starts, row, side="right")) - 1
-        return f"{self.parts[part].split}/{row - self.starts[part]}"
+        return f"{self.splits[part]}/{row - self.starts[part]}"
 
     def content(self, row: int) -> Path | BinaryIO:
         """The cell's bytes or file."""
@@ -107,6 +109,7 @@ def open_hub(spec: DataSpec, exclude: Path | None, problems_file: Path | None) -
         train=training,
         held_out=aside,
         problems=Problems(len(rows), file=problems_file),
+        splits=(train, held) if held else (train,),
         parts=parts,
         starts=starts,
         columns=columns,

@@ -61,7 +61,7 @@ class _Found:
 
     media: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     labels: dict[str, tuple[int, str]] = field(default_factory=dict)
-    dropped: set[str] = field(default_factory=set)
+    unread: dict[str, str] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
 
 
@@ -71,7 +71,7 @@ def shard_index(path: Path, kinds: frozenset[str] = SUFFIXES, label: str = "") -
     Args:
         path: the shard.
         kinds: suffixes of the members that are pictures, or clips.
-        label: cls, txt or json to take that one alone; "" takes the first there is.
+        label: cls, txt or json to take that one alone, none to take no label; "" takes the first there is.
 
     Raises:
         DataError: the file is no plain tar.
@@ -99,7 +99,8 @@ def shard_index(path: Path, kinds: frozenset[str] = SUFFIXES, label: str = "") -
 
 
 def _stored(path: Path) -> ShardIndex:
-    with np.load(path, allow_pickle=False) as file:
+    # Opened here: numpy leaves a file open that turns out to be no archive.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         names = NameTable.of_arrays(file["names"].tobytes(), file["name_ends"])
         labels = NameTable.of_arrays(file["labels"].tobytes(), file["label_ends"])
         bad = json.loads(file["bad"].tobytes())
@@ -129,7 +130,10 @@ def _read(path: Path, kinds: frozenset[str], label: str) -> ShardIndex:
             if not found.media:
                 raise DataError(f"shard {path} does not read as a tar ({error}): get it anew") from error
             found.bad[path.name] = f"shard {path.name} ends in its middle ({error}): get it anew"
-    keys = [key for key in found.media if key not in found.dropped]
+    lacking = {key: shown for key, shown in found.unread.items() if key in found.media and key not in found.labels}
+    for shown in lacking.values():
+        found.bad[shown] = f"{shown} holds no label that can be read (at most {LABEL_BYTES:,} bytes of UTF-8 text)"
+    keys = [key for key in found.media if key not in lacking]
     return ShardIndex(
         np.array([found.media[key][1] for key in keys], dtype=np.int64),
         np.array([found.media[key][2] for key in keys], dtype=np.int64),
@@ -152,26 +156,26 @@ def _take(
     name = member.name.removeprefix("./")
     if member.isdir():
         return
-    pure = PurePosixPath(name)
-    if pure.name.startswith("."):
+    pure, shown = PurePosixPath(name), shown_name(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name:
+        found.bad[shown] = f"{shown} is a name that leads out of the archive"
         return
-    stem, dot, suffix = pure.name.partition(".")
+    stem, _, suffix = pure.name.partition(".")
     suffix = suffix.lower()
     # A name may hold dots of its own before the suffix ("17.seg.png" is the key 17 with the part seg.png).
     kind = "." + suffix
     if kind not in kinds and suffix not in LABELS:
         return
-    shown = shown_name(name)
     reason = None
     if not member.isreg() or member.issparse():
         reason = "a link or no ordinary file"
-    elif pure.is_absolute() or ".." in pure.parts or "\\" in name or not dot or not stem:
-        reason = "a name that leads out of the archive"
     elif member.offset_data + member.size > length:
         reason = "cut short: the archive ends before it does"
     if reason:
         found.bad[shown] = f"{shown} is {reason}"
         return
+    if not stem:
+        return  # Hidden: what systems leave behind.
     key = str(pure.parent / stem)
     if kind in kinds:
         if key in found.media:
@@ -187,8 +191,8 @@ def _take(
     stream = archive.extractfile(member) if member.size <= LABEL_BYTES else None
     text = _label(suffix, stream.read()) if stream is not None else None
     if text is None:
-        found.bad[shown] = f"{shown} holds no label ({suffix} of at most {LABEL_BYTES:,} bytes)"
-        found.dropped.add(key)
+        # No fault yet: another member may hold the label (a json of sizes beside a txt).
+        found.unread[key] = shown
         return
     found.labels[key] = (rank, text)
 

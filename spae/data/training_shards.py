@@ -100,7 +100,7 @@ def open_shards(
         raise DataError(f"{spec.text}: a shard is both trained on and held out: change one of the patterns")
     shards = (*paths, *held_paths)
     with ThreadPoolExecutor(READERS) as pool:
-        indexes = list(pool.map(lambda path: shard_index(path, kinds, "" if label == "none" else label), shards))
+        indexes = list(pool.map(lambda path: shard_index(path, kinds, label), shards))
     total = sum(len(index.names) + len(index.bad) for index in indexes)
     problems = Problems(total, file=problems_file)
     for path, index in zip(shards, indexes, strict=True):

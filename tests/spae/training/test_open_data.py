@@ -1,0 +1,127 @@
+"""What a recipe trains on, opened by its text; and pictograms as training data."""
+
+from __future__ import annotations
+
+import tarfile
+
+import pytest
+import torch
+
+from spae.data.training_protocol import TrainingData
+from spae.errors import DataError, InputError, UnknownName
+from spae.training.open_data import SCHEMES, open_training_data
+from spae.training.pictogram_data import PictogramData, moving
+from spae.training.pictures import open_pictograms
+from tests.spae.data.conftest import add, class_folders, picture_bytes
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
+
+
+def opened(spec: str, **more: object) -> TrainingData:
+    return open_training_data(spec, **{"size": 16, "batch": 4, "seed": 0, **more})
+
+
+@pytest.mark.parametrize("scheme", ["folder", "webdataset"])
+def test_files(tmp_path, scheme):
+    class_folders(tmp_path / "set", {"cat": 8, "dog": 8})
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(16):
+            add(archive, f"{number}.png", picture_bytes(number))
+            add(archive, f"{number}.txt", b"cat" if number < 8 else b"dog")
+    (tmp_path / "out.txt").write_text("dog")
+    spec = f"folder:{tmp_path / 'set'}" if scheme == "folder" else f"webdataset:{tmp_path / 'a.tar'}"
+    data = opened(spec)
+    assert (
+        isinstance(data, TrainingData)
+        and data.classes == ("cat", "dog")
+        and data.at(0).pictures.shape == (4, 3, 16, 16)
+    )
+    data.close()
+    fewer = opened(spec, exclude=str(tmp_path / "out.txt"))
+    assert fewer.classes == ("cat",)
+    fewer.close()
+
+
+def test_clips_of_a_folder_and_of_shards(tmp_path):
+    pytest.importorskip("av")
+    from tests.spae.data.test_clip_file import video
+
+    for number in range(3):
+        video(tmp_path / "set" / "jump" / f"{number}.mp4", 8)
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(3):
+            add(archive, f"{number}.mp4", (tmp_path / "set" / "jump" / f"{number}.mp4").read_bytes())
+            add(archive, f"{number}.txt", b"jump")
+    for spec in (f"video:{tmp_path / 'set'}?stride=2", f"webdataset:{tmp_path / 'a.tar'}"):
+        data = opened(spec, frames=4)
+        assert data.classes == ("jump",) and data.at(0).pictures.shape == (4, 3, 4, 16, 16)
+        data.close()
+
+
+@pytest.mark.parametrize(
+    ("spec", "more", "error", "message"),
+    [
+        pytest.param("pictogram", {}, UnknownName, "did you mean 'pictograms'", id="near-miss"),
+        pytest.param("/data/imagenet", {}, UnknownName, "SCHEME:LOCATION", id="bare-path"),
+        pytest.param("folder:", {}, InputError, "lacks a location", id="no-location"),
+        pytest.param("folder:/nowhere/at/all", {}, DataError, "no folder at", id="no-folder"),
+        pytest.param("folder:/tmp", {"frames": 16}, InputError, "holds pictures", id="clips-of-pictures"),
+        pytest.param("mnist", {"frames": 16}, InputError, "holds pictures", id="clips-of-digits"),
+        pytest.param("video:/tmp", {}, InputError, "holds clips", id="pictures-of-clips"),
+        pytest.param("mnist", {"exclude": "a.txt"}, InputError, "takes no list", id="digits-left-out"),
+        pytest.param("mnist?size=3", {}, UnknownName, "unknown option of mnist", id="option"),
+        pytest.param("pictograms:here", {}, InputError, "have no location", id="pictograms-elsewhere"),
+    ],
+)
+def test_refused(spec, more, error, message):
+    with pytest.raises(error, match=message) as caught:
+        opened(spec, **more)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_scheme_is_told():
+    assert sorted(SCHEMES) == ["folder", "hf", "mnist", "pictograms", "video", "webdataset"]
+
+
+def test_pictograms_are_those_of_the_committed_models():
+    """The same batches, from the same chance, as the recipe's own loop drew."""
+    data = opened("pictograms", size=32, batch=6, seed=3)
+    assert isinstance(data, PictogramData)
+    generator = torch.Generator().manual_seed(3 * 1_000_003 + 5)
+    pictures, labels = open_pictograms(6, 32, 3, 1.0).at(5, generator)
+    batch = data.at(5)
+    assert torch.equal(batch.pictures, pictures) and torch.equal(batch.labels, labels)
+    part = data.at(5, slice(2, 4))
+    assert torch.equal(part.pictures, pictures[2:4]) and part.names == batch.names[2:4]
+    again = torch.Generator().manual_seed(3 * 1_000_003 + 5)
+    data.drawn(5, again)
+    assert torch.equal(again.get_state(), generator.get_state())
+    assert data.classes[labels[0]] == data.pictograms.concepts[labels[0]].name
+
+
+def test_pictograms_hold_out_their_style():
+    data = opened("pictograms", size=32)
+    assert len(data.held_out()) == 651 and len(data.held_out(10)) == 10
+    assert torch.equal(data.held_out(10).pictures[0], data.held_out().pictures[0])
+
+
+def test_moving_pictograms():
+    data = opened("pictograms", size=32, frames=5)
+    clips = data.at(0)
+    assert clips.pictures.shape == (4, 3, 5, 32, 32) and torch.equal(data.at(0).pictures, clips.pictures)
+    assert data.held_out(2).pictures.shape == (2, 3, 5, 32, 32)
+    assert (clips.pictures[:, :, 0] - clips.pictures[:, :, -1]).abs().mean() > 0.01
+
+
+def test_movement_is_smooth_and_passes_through_the_picture():
+    picture = torch.ones(2, 3, 32, 32)
+    picture[:, :, 12:20, 10:18] = -1
+    clip = moving(picture, 9, torch.Generator().manual_seed(1))
+    assert torch.allclose(clip[:, :, 4], picture, atol=1e-4)
+    steps = (clip[:, :, 1:] - clip[:, :, :-1]).abs().mean((0, 1, 3, 4))
+    whole = (clip[:, :, -1] - clip[:, :, 0]).abs().mean()
+    assert steps.max() < whole and steps.min() > 0 and clip.min() >= -1 and clip.max() <= 1
+    assert torch.allclose(moving(picture, 1, torch.Generator())[:, :, 0], picture, atol=1e-4)
