@@ -102,8 +102,34 @@ class Manifest(Frozen):
             )
         return tuple(episode for episode in self.episodes if episode.setting == setting)
 
+    def narrowed(self, settings: Sequence[str] | None, limit: int | None) -> Manifest:
+        """The manifest that a draw of only these settings, and so many episodes of each, would have given.
+
+        Raises:
+            TaskInputError: a setting is not in it, or it has fewer episodes of each.
+        """
+        kept = self.settings if settings is None else tuple(settings)
+        count = self.limit if limit is None else limit
+        if not 1 <= count <= self.limit:
+            raise TaskInputError(f"this manifest has {self.limit} episodes of each setting, got --limit {count}")
+        episodes = [episode for setting in kept for episode in self.of(setting)[:count]]
+        content = self.model_dump(mode="json", exclude={"fingerprint"})
+        content |= {
+            "settings": list(kept),
+            "limit": count,
+            "episodes": [one.model_dump(mode="json") for one in episodes],
+        }
+        return Manifest.model_validate({**content, "fingerprint": _digest(content)})
+
     def check(self, data: PictureSet) -> None:
         """Raises ManifestError where the episodes were drawn from other pictures than `data`."""
+        there = {picture for one in data.classes for picture in (*one.support, *one.query)}
+        lacking = {picture for episode in self.episodes for picture in episode.pictures if picture not in there}
+        if lacking:
+            raise ManifestError(
+                f"every picture of a manifest must be in the data, {data.name!r} lacks {len(lacking)}, "
+                f"{min(lacking)!r} first: pass the data it was drawn from ({self.data!r}), or draw it anew"
+            )
         if data.fingerprint != self.data_fingerprint:
             raise ManifestError(
                 f"the manifest was drawn from {self.data!r} with fingerprint {self.data_fingerprint[:12]}, "
@@ -169,6 +195,20 @@ def draw(task: str, data: PictureSet, ways: int, settings: Sequence[str], seed: 
                 f"{data.name!r} has {ways} or more only with {need}: add pictures or pass --setting {feasible}"
             )
     episodes = [_episode(data, eligible, ways, setting, seed, k) for setting in wanted for k in range(limit)]
+    return made_manifest(task, data, seed, ways, limit, [setting.id for setting in wanted], len(eligible), episodes)
+
+
+def made_manifest(
+    task: str,
+    data: PictureSet,
+    seed: int,
+    ways: int,
+    limit: int,
+    settings: Sequence[str],
+    eligible: int,
+    episodes: Sequence[Episode],
+) -> Manifest:
+    """The manifest of episodes, fingerprint and all; fields as in `Manifest`."""
     content: dict[str, Any] = {
         "version": 1,
         "task": task,
@@ -177,11 +217,16 @@ def draw(task: str, data: PictureSet, ways: int, settings: Sequence[str], seed: 
         "seed": seed,
         "ways": ways,
         "limit": limit,
-        "settings": [setting.id for setting in wanted],
-        "eligible": len(eligible),
+        "settings": list(settings),
+        "eligible": eligible,
         "episodes": [episode.model_dump(mode="json") for episode in episodes],
     }
     return Manifest.model_validate({**content, "fingerprint": _digest(content)})
+
+
+def made_episode(content: dict[str, Any], data_fingerprint: str) -> Episode:
+    """The episode of its fields as JSON, fingerprint and all."""
+    return Episode.model_validate({**content, "fingerprint": _episode_digest(content, data_fingerprint)})
 
 
 def _eligible(data: PictureSet, ways: int) -> tuple[list[ClassPictures], int]:
@@ -244,7 +289,7 @@ def _episode(
         "support": [list(pair) for pair in support],
         "query": query,
     }
-    return Episode.model_validate({**content, "fingerprint": _episode_digest(content, data.fingerprint)})
+    return made_episode(content, data.fingerprint)
 
 
 def _episode_digest(content: dict[str, Any], data_fingerprint: str) -> str:

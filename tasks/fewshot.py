@@ -18,11 +18,13 @@ with task induction, five words a picture (layers 1 and 2), GPT style; the model
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Likelihoods, Reply
-from spae.data.protocol import PictureSet
+from spae.data.protocol import HoldsEpisodes, PictureSet
+from tasks.archive_episodes import published
 from tasks.episodes import Episode, Manifest, draw
-from tasks.errors import TaskInputError
+from tasks.errors import ManifestError, TaskInputError
 from tasks.prompts import MAX_NEW_TOKENS, classification
 from tasks.protocol import Outcome, Sample, Style
 from tasks.registry import BUILT_IN
@@ -50,8 +52,19 @@ class FewShotTask:
         self.ways = ways
 
     def samples(self, data: PictureSet, settings: Sequence[str], seed: int, limit: int) -> Manifest:
-        """The first `limit` episodes of each setting; see `tasks.episodes` for how they are drawn."""
+        """The first `limit` episodes of each setting: see `tasks.episodes` for how they are drawn, and
+        `tasks.archive_episodes` for data that bring theirs with them."""
+        if isinstance(data, HoldsEpisodes):
+            return published(self.name, data, data, self.ways, settings, seed, limit)
         return draw(self.name, data, self.ways, settings, seed, limit)
+
+    def saved(self, path: Path, data: PictureSet, settings: Sequence[str] | None, limit: int | None) -> Manifest:
+        """See `tasks.protocol.ReadsSamples`."""
+        manifest = Manifest.load(path)
+        if manifest.task != self.name:
+            raise ManifestError(f"manifest {path} is of {manifest.task}, not of {self.name}: run that task")
+        manifest.check(data)
+        return manifest.narrowed(settings, limit)
 
     def request(
         self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str

@@ -7,6 +7,7 @@ A family of tasks (few-shot classification, captioning, question answering, gene
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -91,6 +92,26 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class ReadsSamples(Protocol):
+    """A `Task` that can take up samples which an earlier run wrote (`--episodes FILE`)."""
+
+    def saved(self, path: Path, data: PictureSet, settings: Sequence[str] | None, limit: int | None) -> Samples:
+        """What `Samples.save` wrote.
+
+        Args:
+            path: the file.
+            data: the pictures that are to be asked about.
+            settings: only these; None takes all there are.
+            limit: only the first so many of each setting; None takes all.
+
+        Raises:
+            ManifestError: the file is broken or altered, or its pictures are not those of `data`.
+            TaskInputError: it lacks a setting, or has fewer samples.
+        """
+        ...
+
+
+@runtime_checkable
 class Task(Protocol):
     """A vocabulary task: samples, prompts and scores. It knows no tokenizer and no model."""
 
@@ -146,5 +167,47 @@ class Task(Protocol):
 
         Raises:
             TaskInputError: the rule is unknown, or request, reply and rule do not belong together.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One scored sample, as metrics of a whole corpus see it.
+
+    Attributes:
+        prediction: what the rule read as the answer.
+        references: every text that is right.
+    """
+
+    prediction: str
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CorpusScore:
+    """One metric of one corpus.
+
+    Attributes:
+        metric: its name, as tables print it: "CIDEr-D".
+        value: a fraction of 1 (CIDEr-D: of 10); None where it is unavailable.
+        per_sample: where `value` is a mean over samples, what it is the mean of, in their order; else None.
+        unavailable: why there is no value, and what would bring it; "" where there is one.
+    """
+
+    metric: str
+    value: float | None
+    per_sample: tuple[float, ...] | None = None
+    unavailable: str = ""
+
+
+@runtime_checkable
+class CorpusScored(Protocol):
+    """A `Task` with metrics of all of its replies together; a task without has no such method."""
+
+    def corpus_scores(self, groups: Sequence[Sequence[Answered]]) -> Sequence[Sequence[CorpusScore]]:
+        """For each group (one tokenizer, model and setting) its metrics, the same ones in the same order for all.
+
+        Groups come together because what some metrics need (a Java machine) is slow to start. None is empty.
         """
         ...
