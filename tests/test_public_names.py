@@ -15,6 +15,7 @@ from pydantic import BaseModel
 import llm_backends.registry
 import spae.data.registry
 import spae.tokenizers.registry
+import spae.training.open_data
 import spae.training.recipes
 import spae.vocabulary
 import tasks.registry
@@ -39,6 +40,8 @@ def test_names_on_the_command_line() -> None:
     ]
     assert [one.spelling for one in llm_backends.registry.BUILT_IN] == spellings
     assert sorted(spae.data.registry.SETS) == ["mnist", "pictograms", "pictograms-new", "scenes", "scenes-new"]
+    schemes = ["folder", "hf", "mnist", "pictograms", "video", "webdataset"]
+    assert sorted(spae.training.open_data.SCHEMES) == schemes
     assert {"picto_spae", "picto_vqgan"} <= set(spae.training.recipes.RECIPES)
     paper = ["image", "image_8", "image_256", "imagenet21k", "disjoint", "gpt", "mnist", "video", "vqgan"]
     rows = ["vq", "frozen_codebook", "semantic", "rq", "saq", "pyramid", "one_threshold", "constant_weight"]
@@ -62,7 +65,7 @@ def test_setting_ids_are_the_papers() -> None:
             {"task", "tokenizer", "llm", "data", "setting", "layers", "scoring", "prompt", "limit", "seed", "out"}
             | {"cache_only", "live", "resume", "dtype", "device", "context_length", "replies"}
             | {"base_url", "api", "key_env", "key_file", "concurrency", "timeout", "attempts", "budget", "price"}
-            | {"llm_tokenizer", "echo_logprobs", "shuffle_images"},
+            | {"episodes", "llm_tokenizer", "echo_logprobs", "shuffle_images"},
             id="run",
         ),
         pytest.param("report", {"folder", "format"}, id="report"),

@@ -153,8 +153,8 @@ class IndexedData:
 
     def _load(self, row: int, chance: np.random.Generator | None, out: np.ndarray) -> None:
         pixels = self.loader.load(self.source.content(row), self.source.row_name(row), chance)
-        # Channels first; [T, S, S, 3] -> [3, T, S, S] likewise.
-        np.multiply(np.moveaxis(pixels, -1, 0), np.float32(1 / 127.5), out=out)
+        # Channels first; [T, S, S, 3] -> [3, T, S, S] likewise. Moved as bytes: a quarter of the memory to stride over.
+        np.multiply(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)), np.float32(1 / 127.5), out=out)
         np.subtract(out, np.float32(1), out=out)
 
     def _finish(self, job: _Job) -> TrainingBatch:

@@ -13,14 +13,13 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from spae.data.picture_file import opened_picture, upright_rgb
+from spae.data.picture_file import ORIENTATION, opened_picture, upright_rgb
 
 LEAST_AREA = 0.35
 """Share of the picture's area in the smallest crop. The paper prints none; this keeps most of an object in view."""
 ASPECT = math.log(4 / 3)
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
-EXIF_ORIENTATION = 0x0112
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in shares of width and height."""
@@ -96,7 +95,7 @@ class PictureLoader:
         """
         with opened_picture(source, shown) as image:
             width, height = image.size
-            if image.getexif().get(EXIF_ORIENTATION) in SIDEWAYS:
+            if image.getexif().get(ORIENTATION) in SIDEWAYS:
                 width, height = height, width
             if chance is None:
                 framing = middle(width, height)

@@ -22,6 +22,8 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 # A few kilobytes can claim any size; above this a picture is refused by its header, before memory is asked for.
 MAX_PIXELS = 64_000_000
+ORIENTATION, UPRIGHT = 0x0112, 1
+"""The EXIF tag, and its value for a picture that is stored as it is seen."""
 # What Pillow raises on damaged files, by experience of its decoders.
 DECODE_ERRORS = (
     OSError,
@@ -91,7 +93,9 @@ def opened_picture(source: Path | BinaryIO, shown: str) -> Iterator[Image.Image]
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Turned as its EXIF tag says, transparency on white, 16-bit greys scaled to 8 bits, mode RGB."""
-    image = ImageOps.exif_transpose(image)
+    # Asked first, for Pillow copies an upright picture, too.
+    if image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:
+        image = ImageOps.exif_transpose(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
         # Pillow's own conversion clips such greys at 255, which turns most of them white.
         grey = np.clip(np.asarray(image).astype(np.float64), 0, 65535) * (255 / 65535)
@@ -100,7 +104,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         pixels = image.convert("RGBA")
         image = Image.new("RGBA", pixels.size, "white")
         image.alpha_composite(pixels)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _check_size(image: Image.Image, shown: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spae.data.training_protocol import TrainingBatch, TrainingData
+from spae.errors import InputError
 from spae.training.chance import step_seed
 from spae.training.evaluate import held_out_pictograms
 from spae.training.open_data import open_training_data
@@ -24,8 +25,13 @@ Parts = dict[str, tuple[Tensor, Tensor]]
 
 
 def open_data(recipe: Recipe, folder: Path) -> TrainingData:
-    """What a recipe trains on; corrupt files are listed in the run's folder. Raises as `open_training_data`."""
-    return open_training_data(
+    """What a recipe trains on; corrupt files are listed in the run's folder.
+
+    Raises:
+        InputError: the semantic loss reads label text, and nothing tells the names of some classes.
+        Others as `open_training_data`.
+    """
+    data = open_training_data(
         recipe.data,
         size=recipe.size,
         frames=recipe.frames,
@@ -35,6 +41,13 @@ def open_data(recipe: Recipe, folder: Path) -> TrainingData:
         strength=recipe.augment,
         problems_file=folder / PROBLEMS,
     )
+    if recipe.semantics == "label_text" and data.unnamed:
+        data.close()
+        raise InputError(
+            f"semantics=label_text reads names of classes, {data.unnamed} of {len(data.classes)} in {recipe.data} are "
+            f"known by an id or number alone ({data.classes[0]!r}): name a file of names by ?classes=FILE"
+        )
+    return data
 
 
 def draw_step(data: TrainingData, seed: int, step: int, rows: slice | None) -> tuple[TrainingBatch, torch.Generator]:

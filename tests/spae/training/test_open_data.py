@@ -9,9 +9,11 @@ import torch
 
 from spae.data.training_protocol import TrainingData
 from spae.errors import DataError, InputError, UnknownName
+from spae.training.data_source import open_data
 from spae.training.open_data import SCHEMES, open_training_data
 from spae.training.pictogram_data import PictogramData, moving
 from spae.training.pictures import open_pictograms
+from spae.training.recipes import get_recipe
 from tests.spae.data.conftest import add, class_folders, picture_bytes
 
 
@@ -125,3 +127,15 @@ def test_movement_is_smooth_and_passes_through_the_picture():
     whole = (clip[:, :, -1] - clip[:, :, 0]).abs().mean()
     assert steps.max() < whole and steps.min() > 0 and clip.min() >= -1 and clip.max() <= 1
     assert torch.allclose(moving(picture, 1, torch.Generator())[:, :, 0], picture, atol=1e-4)
+
+
+def test_label_text_needs_names(tmp_path):
+    class_folders(tmp_path / "set", {"n01440764": 2, "n01443537": 2})
+    recipe = get_recipe("tiny_mnist").with_settings([f"data=folder:{tmp_path / 'set'}"])
+    assert recipe.semantics == "label_text"
+    with pytest.raises(InputError, match=r"2 of 2 in folder:.* \('n01440764'\): name a file of names"):
+        open_data(recipe, tmp_path)
+    (tmp_path / "set" / "classes.txt").write_text("n01440764 tench\nn01443537 goldfish\n")
+    data = open_data(recipe, tmp_path)
+    assert data.classes == ("tench", "goldfish")
+    data.close()
