@@ -10,17 +10,15 @@ class AveragedWeights:
     """The average of everything in a model's state dict.
 
     Args:
-        model: on its device; its parameters and buffers must stay the same tensors, changed in place.
+        model: on its device; from the first update on, its parameters and buffers must be changed in place only.
         decay: of the average once it is warm.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
-        state = model.state_dict()
-        self.state = {name: value.detach().clone() for name, value in state.items()}
-        # Gathered once: a state dict is slow to make, and the average of a small model was a tenth of its step.
-        self._values = [value.detach() for value in state.values()]
-        self._averages = list(self.state.values())
+        self._model = model
+        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self._values: list[Tensor] = []
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -28,8 +26,12 @@ class AveragedWeights:
 
         The average warms up with the run, or its first thousand steps would be the random start.
         """
+        if not self._values:
+            # Gathered once, for a state dict takes as long as the average of a small model; and not sooner, for what
+            # wraps a model may give its parameters new storage.
+            self._values = [value.detach() for value in self._model.state_dict().values()]
         decay = min(self._decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self._averages, self._values, 1 - decay)
+        torch._foreach_lerp_(list(self.state.values()), self._values, 1 - decay)
 
     def load(self, state: dict[str, Tensor]) -> None:
         """The averages of a checkpoint."""

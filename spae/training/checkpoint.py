@@ -152,7 +152,8 @@ def durable_path(target: Path) -> Iterator[Path]:
     with atomic_path(target) as draft:
         yield draft
         _sync(draft)
-    _sync(target.parent)
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _sync(target.parent)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
@@ -184,7 +185,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
     value = 0
     for name in sorted(tensors):
         value = zlib.crc32(name.encode(), value)
-        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), value)
+        value = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, value)
     return f"{value:08x}"
 
 

@@ -238,11 +238,12 @@ def _notes(
     """What the log shows beside the losses."""
     used = torch.zeros(1, words, dtype=torch.uint8, device=z.device)
     used[0, torch.cat([ids.flatten() for ids in quantized.ids])] = 1
-    # Where chance had none drawn from all layers, of those there are: every process must have the same terms.
-    whole = depths == len(quantized.embeddings)
-    whole = whole if whole.any() else torch.ones_like(whole)
+    errors = (redrawn - wanted).square().flatten(1).mean(1)
+    whole = (depths == len(quantized.embeddings)).to(errors)
+    of_whole, count, of_all = mean_of_processes(torch.stack([(errors * whole).sum(), whole.sum(), errors.mean()]))
     return {
         "z_norm": z.norm(dim=-1).mean(),
         "words_used": every_row(used).amax(0).sum().float(),
-        "mse_all_layers": F.mse_loss(redrawn[whole], wanted[whole]),
+        # Where chance had none drawn from all layers, of those there are.
+        "mse_all_layers": torch.where(count > 0, of_whole / count.clamp(min=1e-6), of_all),
     }

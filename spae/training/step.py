@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from spae.data.training_protocol import TrainingData
 from spae.errors import InputError
@@ -58,10 +59,10 @@ class Stepper:
         ]
         if self._processes > 1 and state.model.latent_norm is not None:
             share_statistics(state.model.latent_norm)
-        self._learner = self._prepared(Learner(state.model, objective))
+        self._learner = self._shared(Learner(state.model, objective))
         self._judge: nn.Module | None = None
         if state.judging is not None:
-            self._judge = self._prepared(JudgeLearner(state.judging.network, recipe, state.judging.lecam))
+            self._judge = self._shared(JudgeLearner(state.judging.network, recipe, state.judging.lecam))
 
     def __call__(self, detail: bool) -> dict[str, Tensor]:
         """One step.
@@ -163,12 +164,23 @@ class Stepper:
             parts.append(Part(step, here.take(pictures), here.take(labels), draws.of(share), detail))
         return parts
 
-    def _prepared(self, module: nn.Module) -> nn.Module:
-        return self._accelerator.prepare_model(module) if self._processes > 1 else module
+    def _shared(self, module: nn.Module) -> nn.Module:
+        """The module, with its gradients averaged over processes where there are several."""
+        if self._processes == 1:
+            return module
+        device = self._accelerator.device
+        return DistributedDataParallel(
+            module,
+            device_ids=[device] if device.type == "cuda" else None,
+            # Buffers are alike everywhere by themselves, and a frozen codebook is too large to send every step.
+            forward_sync_buffers=False,
+            # Steps that train words alone leave the decoder out.
+            find_unused_parameters=self._recipe.words_first > 0,
+        )
 
     def _quiet(self, module: nn.Module, last: bool) -> AbstractContextManager[object]:
         """Gradients go round once a step, with its last part."""
-        return nullcontext() if last or self._processes == 1 else self._accelerator.no_sync(module)
+        return nullcontext() if last or not isinstance(module, DistributedDataParallel) else module.no_sync()
 
 
 def share_statistics(norm: nn.Module) -> None:

@@ -9,7 +9,8 @@ So the whole state of a run is in its checkpoint, and a killed run resumed ends 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from rich.console import Console
 
 from spae.data.training_protocol import TrainingData
@@ -46,6 +46,10 @@ from spae.training.word_scores import open_scores
 from spae.vocabulary import LexicalVocabulary, open_vocabulary
 
 LOG_EVERY = 10
+ALONE = (
+    "training in one process: without MPI, accelerate launch --cpu starts no more, whatever --num_processes says; "
+    "ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m spae train ... starts two"
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Trainer:
             if not resume:
                 check_unused(self.folder)
             accelerator.wait_for_everyone()
+            if accelerator.num_processes == 1 and _launched_alone(os.environ):
+                self.console.print(ALONE, markup=False, highlight=False, soft_wrap=True)
             return _Run(self, accelerator, stack).train(resume)
 
 
@@ -114,7 +120,7 @@ class _Run:
         bar = self._stack.enter_context(
             StepBar(recipe.name, recipe.steps, state.step, recipe.batch, self.console, self.main)
         )
-        figures: dict[str, float] = {}
+        figures: dict[str, float] | None = None
         always = self.accelerator.device.type == "cpu"
         while state.step < recipe.steps:
             last = state.step + 1 == recipe.steps
@@ -140,7 +146,7 @@ class _Run:
             save_model(self.folder, state.average.state, self.config)
             self._say_problems()
         self.accelerator.wait_for_everyone()
-        return figures or self._evaluate(None)
+        return self._evaluate(None) if figures is None else figures
 
     def _restore(self, resume: bool) -> None:
         """Go on from the newest checkpoint that is whole, where that is asked."""
@@ -202,16 +208,15 @@ class _Run:
             self._say(f"pictures that could not be used: {self.data.problems.summary()}")
 
 
+def _launched_alone(environment: Mapping[str, str]) -> bool:
+    """Whether accelerate's launcher was asked for several processes on CPUs and started this one alone."""
+    asked = environment.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes") and "MASTER_ADDR" in environment
+    return asked and "WORLD_SIZE" not in environment
+
+
 def _accelerator(recipe: Recipe) -> Accelerator:
     try:
-        return Accelerator(
-            mixed_precision=recipe.precision,
-            step_scheduler_with_optimizer=False,
-            kwargs_handlers=[
-                # Buffers are alike everywhere by themselves, and a frozen codebook is too large to send every step.
-                DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=recipe.words_first > 0)
-            ],
-        )
+        return Accelerator(mixed_precision=recipe.precision, step_scheduler_with_optimizer=False)
     except ValueError as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -10,12 +11,19 @@ import torch
 from spae.errors import TrainingError
 from spae.training import checkpoint
 from spae.training.checkpoint import (
+    NONE,
+    checkpoints,
+    durable_path,
+    last_good,
     load_checkpoint,
     optimizer_tensors,
     restore_optimizer,
     save_checkpoint,
+    set_aside,
     write_json,
 )
+
+RECIPE = {"name": "a", "steps": 9, "betas": [0.9, 0.99]}
 
 
 def stepped(model, optimizer, seed):
@@ -37,15 +45,15 @@ def test_a_restored_run_goes_on_bit_for_bit(tmp_path):
     names = [name for name, _ in model.named_parameters()]
     for seed in range(3):
         stepped(model, optimizer, seed)
-    average = {"a/b.c": torch.ones(2).half()}
+    average = {"a/b.c": torch.ones(2).half(), "bits": torch.ones(3, dtype=torch.bfloat16), "one": torch.tensor(2.0)}
     moments = optimizer_tensors(optimizer, names)
-    save_checkpoint(tmp_path, 3, "print", {"model": model.state_dict(), "ema": average, "optimizer": moments})
+    save_checkpoint(tmp_path, 3, RECIPE, {"model": model.state_dict(), "ema": average, "optimizer": moments})
     stepped(model, optimizer, 3)
 
     other, other_optimizer = made()
-    step, read = load_checkpoint(tmp_path, "print")
+    step, read = load_checkpoint(tmp_path, RECIPE)
     assert step == 3 and set(read) == {"model", "ema", "optimizer"}
-    assert list(read["ema"]) == ["a/b.c"] and read["ema"]["a/b.c"].dtype == torch.float16
+    assert set(read["ema"]) == set(average) and read["ema"]["a/b.c"].dtype == torch.float16
     other.load_state_dict(read["model"])
     restore_optimizer(other_optimizer, names, read["optimizer"])
     stepped(other, other_optimizer, 3)
@@ -63,28 +71,73 @@ def test_an_optimizer_that_starts_anew_would_end_elsewhere(tmp_path):
     assert not fresh[0].weight.equal(model[0].weight)
 
 
-def save(folder, step, recipe="print"):
-    return save_checkpoint(folder, step, recipe, {"model": {"w": torch.tensor(float(step))}})
+def save(folder, step, recipe=RECIPE, keep=2):
+    return save_checkpoint(folder, step, recipe, {"model": {"w": torch.full((64,), float(step))}}, keep)
 
 
-def test_the_newest_two_are_kept_and_the_newest_is_read(tmp_path):
-    for step in (100, 200, 1000, 1100):
-        save(tmp_path, step)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-001000.safetensors", "step-001100.safetensors"]
-    assert load_checkpoint(tmp_path, "print") == (1100, {"model": {"w": torch.tensor(1100.0)}})
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
-def test_no_checkpoint_and_another_recipes_are_refused(tmp_path):
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_the_newest_few_are_kept_and_the_newest_is_read(tmp_path, keep):
+    for step in (100, 200, 1000, 1_000_100):
+        save(tmp_path, step, keep=keep)
+    kept = ["step-000200.safetensors", "step-001000.safetensors", "step-1000100.safetensors"][-keep:]
+    assert names_in(tmp_path) == sorted(["latest", *kept])
+    assert (tmp_path / "latest").read_text() == "step-1000100.safetensors\n"
+    assert last_good(tmp_path).endswith("step-1000100.safetensors")
+    step, groups = load_checkpoint(tmp_path, RECIPE)
+    assert step == 1_000_100 and groups["model"]["w"][0] == 1_000_100
+
+
+def test_none_and_another_recipes_are_refused(tmp_path):
+    assert last_good(tmp_path) == NONE
     with pytest.raises(TrainingError, match="holds no checkpoint to resume from: run without --resume"):
-        load_checkpoint(tmp_path, "print")
-    save(tmp_path, 5, recipe="a" * 64)
-    with pytest.raises(TrainingError, match=r"made by another recipe \(aaaaaaaaaaaa, this is bbbbbbbbbbbb\)"):
-        load_checkpoint(tmp_path, "b" * 64)
+        load_checkpoint(tmp_path, RECIPE)
+    save(tmp_path, 5)
+    with pytest.raises(TrainingError, match=r"another recipe: steps was 9, now it is 12: resume with the same"):
+        load_checkpoint(tmp_path, RECIPE | {"steps": 12})
+    for other in (RECIPE | {"more": 1}, {"name": "a", "steps": 9}):
+        with pytest.raises(TrainingError, match=r"another version .* differ in (more|betas)"):
+            load_checkpoint(tmp_path, other)
+
+
+def torn(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flipped(path):
+    raw = bytearray(path.read_bytes())
+    raw[-5] ^= 1
+    path.write_bytes(bytes(raw))
+
+
+def foreign(path):
+    path.write_bytes(b"no checkpoint at all, but long enough to hold a header of some kind")
+
+
+@pytest.mark.parametrize("damage", [torn, empty, flipped, foreign])
+def test_a_damaged_newest_one_is_named_and_the_one_before_is_used(tmp_path, damage):
+    save(tmp_path, 1)
+    damage(save(tmp_path, 2))
+    said = []
+    assert load_checkpoint(tmp_path, RECIPE, said.append)[0] == 1
+    assert len(said) == 1 and "step-000002.safetensors is damaged" in said[0] and "\n" not in said[0]
+    assert [path.name for path in set_aside(tmp_path, 1)] == ["step-000002.damaged"]
+    save(tmp_path, 3, keep=1)
+    assert names_in(tmp_path) == ["latest", "step-000002.damaged", "step-000003.safetensors"]
+    damage(tmp_path / "step-000003.safetensors")
+    with pytest.raises(TrainingError, match="damaged checkpoints only, step-000003"):
+        load_checkpoint(tmp_path, RECIPE)
 
 
 def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     save(tmp_path, 1)
-    save(tmp_path, 2)
 
     def fails(tensors, path, header):
         path.write_bytes(b"half")
@@ -93,8 +146,27 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "save_file", fails)
     with pytest.raises(OSError, match="disk full"):
         save(tmp_path, 3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000001.safetensors", "step-000002.safetensors"]
-    assert load_checkpoint(tmp_path, "print")[0] == 2
+    assert names_in(tmp_path) == ["latest", "step-000001.safetensors"]
+    assert load_checkpoint(tmp_path, RECIPE)[0] == 1
+
+
+def test_what_has_its_name_is_on_the_disk(tmp_path, monkeypatch):
+    """Written, synced, named, and the folder synced, in this order; then `latest` likewise."""
+    seen = []
+    real_sync, real_replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (seen.append("sync"), real_sync(number)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (seen.append(os.path.basename(b)), real_replace(a, b)))
+    save(tmp_path, 7)
+    assert seen == ["sync", "step-000007.safetensors", "sync", "sync", "latest", "sync"]
+    with pytest.raises(ValueError, match="stop"), durable_path(tmp_path / "x"):
+        raise ValueError("stop")
+    assert not (tmp_path / "x").exists()
+
+
+def test_other_files_are_no_checkpoints(tmp_path):
+    for name in ("step-a.safetensors", "step-.safetensors", "model.safetensors", ".step-000001.safetensors.9.part"):
+        (tmp_path / name).write_text("x")
+    assert checkpoints(tmp_path) == []
 
 
 def test_json_is_written_whole(tmp_path):

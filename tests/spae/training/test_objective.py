@@ -1,70 +1,257 @@
-"""The total of Eq. 8 and 9 from its parts."""
+"""Eq. 8 and 9 term by term, on a model whose every number can be worked out by hand.
+
+One pixel a position: latents are the pixels' colours, three words are three colours, drawing paints the words.
+"""
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
+from spae.errors import InputError
 from spae.losses.semantic import Pool
+from spae.pyramid import Pyramid
+from spae.quantizers import Gradient, ResidualQuantizer, StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.build import build_model, model_config
-from spae.training.objective import Objective
+from spae.tokenizers.model import TokenizerModel
+from spae.training.chance import Draws, Rows, Share, Uniform
+from spae.training.objective import Objective, Part, StepDraws, as_pictures, prefix_depths
+
+WORDS = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+PYRAMID = Pyramid(((1, 1), (2, 2)))
 
 
-def setup(tiny, recipe, pools=2):
-    torch.manual_seed(0)
-    model = build_model(model_config(recipe.model_dump(), tiny), tiny).train()
-    pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    words = torch.tensor([[0, 1], [2, 2], [3, 4], [5, 6]])
-    pool = Pool(words, torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.5, 0.5], [0.5, 0.5]]))
-    return model, pictures, torch.tensor([0, 1, 2, 3]), Objective(recipe, (pool,) * pools)
+class Painter(nn.Module):
+    """Latents are pixels, and the other way round, both times a factor that can be trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(1.0))
+
+    def encode(self, pictures):
+        return pictures.flatten(2).transpose(1, 2) * self.factor
+
+    def decode(self, latents, grid):
+        return latents.transpose(1, 2).unflatten(2, grid)
 
 
-def run(objective, model, pictures, labels, seed=0):
-    return objective(model, pictures, labels, torch.Generator().manual_seed(seed))
+class Scores:
+    """Word 1 is what every picture shows."""
+
+    def pools(self, pictures, labels):
+        return (Pool(torch.tensor([[1]]), torch.ones(1, 1)),), torch.zeros(len(pictures), dtype=torch.long)
 
 
-def test_the_total_is_the_weighted_sum(tiny, recipe_of):
-    recipe = recipe_of(alpha=0.5, weight_low=0.0, weight_high=0.7, beta=0.2, latent_spread=1.0)
-    total, terms = run(*[setup(tiny, recipe)[i] for i in (3, 0, 1, 2)])
-    weight = 0.5 * min(0.7, terms["mse"] / terms["semantic"])
-    assert terms["semantic_weight"] == pytest.approx(weight, rel=1e-5)
-    expected = terms["mse"] + 0.2 * terms["commitment"] + weight * terms["semantic"]
-    assert total.item() == terms["total"] == pytest.approx(expected, rel=1e-5)
+def painted() -> torch.Tensor:
+    """One picture of 2x2: (0.8, 0, 0), black, (0, 0.6, 0), black. Layer 1 visits the last position."""
+    picture = torch.zeros(1, 3, 2, 2)
+    picture[0, 0, 0, 0], picture[0, 1, 1, 0] = 0.8, 0.6
+    return picture
+
+
+def part_of(recipe, pictures, step=0, generator=None, pyramid=PYRAMID, detail=False):
+    draws = StepDraws(recipe, pyramid, step, generator or torch.Generator().manual_seed(0))
+    share = Share.of(0, 1, recipe.pictures_drawn, recipe.batch)
+    return Part(step, pictures, torch.zeros(len(pictures), dtype=torch.long), draws.of(share), detail)
+
+
+def recipe_for(recipe_of, **fields):
+    values = {"batch": 1, "drawn": 1, "prefix_share": 0.0, "pyramid": (1, 2), "beta": 0.5, "semantic_positions": 9}
+    return recipe_of(**(values | fields))
+
+
+def model_of(quantizer=None) -> TokenizerModel:
+    return TokenizerModel(Painter(), quantizer or StreamingAverageQuantizer(WORDS, PYRAMID)).train()
+
+
+# By hand. z: (0.8,0,0), 0, (0,0.6,0), 0. Nearest words: 1, 0, 2, 0; the last position has word 0 twice.
+# Errors 0.2^2 and 0.4^2 over 12 numbers; commitment of layer 1, the last position, is 0, of layer 2 as the mse.
+MSE = (0.04 + 0.16) / 12
+
+
+def test_mse_and_commitment(recipe_of):
+    outcome = Objective(recipe_for(recipe_of))(model_of(), part_of(recipe_for(recipe_of), painted()))
+    assert outcome.terms["loss/mse"].item() == outcome.terms["weighted/mse"].item() == pytest.approx(MSE)
+    assert outcome.terms["loss/commitment"].item() == pytest.approx(MSE)
+    assert outcome.terms["weighted/commitment"].item() == pytest.approx(0.5 * MSE)
+    assert outcome.total.item() == outcome.terms["loss/total"].item() == pytest.approx(1.5 * MSE)
+    assert outcome.redrawn is not None and not outcome.redrawn.requires_grad
+
+
+def test_residuals_and_a_learned_codebook(recipe_of):
+    """Layers of 1 and 4 residuals; the last position has 0 + 0. A codebook that learns by gradient has a term."""
+    quantizer = ResidualQuantizer(WORDS, PYRAMID, learning=Gradient())
+    recipe = recipe_for(recipe_of, quantizer="rq", codebook="learned")
+    terms = Objective(recipe)(model_of(quantizer), part_of(recipe, painted())).terms
+    assert terms["loss/mse"].item() == pytest.approx(MSE)
+    assert terms["loss/codebook"].item() == pytest.approx(MSE)
+    assert terms["loss/total"].item() == pytest.approx(2.5 * MSE)
+
+
+def judge(pictures):
+    """One logit a picture: its sum of reds."""
+    return pictures[:, 0].flatten(1).sum(1)
+
+
+def test_gan(recipe_of):
+    """Redrawn reds sum to 1: log(1 + e^-1) for the logistic game, -1 for hinge."""
+    recipe = recipe_for(recipe_of, gan="stylegan", gan_weight=0.3)
+    for kind, expected in (("logistic", math.log(1 + math.exp(-1))), ("hinge", -1.0)):
+        terms = Objective(recipe, judge=judge, gan=kind)(model_of(), part_of(recipe, painted())).terms
+        assert terms["loss/gan"].item() == pytest.approx(expected)
+        assert terms["weighted/gan"].item() == pytest.approx(0.3 * expected)
+        assert terms["loss/total"].item() == pytest.approx(1.5 * MSE + 0.3 * expected)
+
+
+def test_perceptual(recipe_of):
+    recipe = recipe_for(recipe_of, perceptual="resnet50", perceptual_weight=0.2)
+    distance = lambda real, fake: (real.sum() - fake.sum()).abs()  # noqa: E731 (1.4 against 2)
+    terms = Objective(recipe, perceptual=distance)(model_of(), part_of(recipe, painted())).terms
+    assert terms["loss/perceptual"].item() == pytest.approx(0.6)
+    assert terms["weighted/perceptual"].item() == pytest.approx(0.12)
+    assert terms["loss/total"].item() == pytest.approx(1.5 * MSE + 0.12)
+
+
+# Layer 1 looks up z of the last position, which is black: squared distances to the words 0, 1, 1; the wanted word is
+# at 1, so the cross entropy is 1 + log(1 + 2/e).
+SEMANTIC = 1 + math.log(1 + 2 / math.e)
+
+
+@pytest.mark.parametrize(
+    ("fields", "weight"),
+    [
+        pytest.param({"weight_high": 1.0}, MSE / SEMANTIC, id="of the mse"),
+        pytest.param({"weight_of": "appearance"}, 1.5 * MSE / SEMANTIC, id="of all of Eq. 8"),
+        pytest.param({"weight_low": 0.4}, 0.4, id="held up"),
+        pytest.param({"weight_high": 0.001}, 0.001, id="held down"),
+        pytest.param({"dynamic_weight": False}, 1.0, id="none"),
+    ],
+)
+@pytest.mark.parametrize("target", ["expected", "sampled"])
+def test_semantic_and_its_weight(recipe_of, fields, weight, target):
+    recipe = recipe_for(recipe_of, thresholds=(0.9,), alpha=0.5, target=target, **fields)
+    terms = Objective(recipe, Scores())(model_of(), part_of(recipe, painted())).terms
+    assert terms["loss/semantic"].item() == pytest.approx(SEMANTIC)
+    assert terms["semantic_weight"].item() == pytest.approx(0.5 * weight)
+    assert terms["weighted/semantic"].item() == pytest.approx(0.5 * weight * SEMANTIC)
+    assert terms["loss/total"].item() == pytest.approx(1.5 * MSE + 0.5 * weight * SEMANTIC)
+
+
+def test_the_weight_passes_no_gradient(recipe_of):
+    """d total / d factor is that of mse + beta commitment + c semantic with c a number."""
+    recipe = recipe_for(recipe_of, thresholds=(0.9,))
+    pictures = painted()
+    pictures[0, 2, 1, 1] = 0.3
+    model = model_of()
+    outcome = Objective(recipe, Scores())(model, part_of(recipe, pictures))
+    outcome.total.backward()
+    found, c = model.autoencoder.factor.grad.item(), outcome.terms["semantic_weight"].item()
+
+    def total(factor):
+        z = pictures.flatten(2).transpose(1, 2)[0].double() * factor
+        painted_words = WORDS[[1, 0, 2, 0]].double()
+        # Straight through: the drawing moves as z does.
+        drawn = painted_words + (z - z.detach())
+        mse = (drawn - pictures.flatten(2).transpose(1, 2)[0].double()).square().mean()
+        commit = (z - painted_words).square().mean() + (z[3] - painted_words[0]).square().mean()
+        distances = (z[3] - WORDS.double()).square().sum(1)
+        return mse + 0.5 * commit + c * (torch.logsumexp(-distances, 0) + distances[1])
+
+    factor = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(total(factor), factor)
+    assert found == pytest.approx(expected.item(), rel=1e-5) and c == pytest.approx(
+        (outcome.terms["loss/mse"] / outcome.terms["loss/semantic"]).item()
+    )
+
+
+class Masking(TokenizerModel):
+    """A model with a term of its own, as LQAE has."""
+
+    def redraw(self, embeddings, quantized, uniform):
+        self.drew = uniform(3)
+        return self.decode(embeddings), {"masked_lm": embeddings.sum() * 0 + 7.0}
+
+
+def test_a_models_own_term_is_weighed_by_its_field(recipe_of):
+    recipe = recipe_for(recipe_of, masked_lm="roberta", masked_lm_weight=0.01)
+    model = Masking(Painter(), StreamingAverageQuantizer(WORDS, PYRAMID)).train()
+    terms = Objective(recipe)(model, part_of(recipe, painted())).terms
+    assert terms["loss/masked_lm"].item() == 7 and terms["weighted/masked_lm"].item() == pytest.approx(0.07)
+    assert model.drew.shape == (1, 3)
+
+
+def test_words_first_draws_nothing(recipe_of):
+    recipe = recipe_for(recipe_of, thresholds=(0.9,), words_first=2, alpha=0.5)
+    outcome = Objective(recipe, Scores())(model_of(), part_of(recipe, painted(), step=1))
+    assert outcome.redrawn is None and outcome.total.item() == pytest.approx(SEMANTIC)
+    outcome = Objective(recipe, Scores())(model_of(), part_of(recipe, painted(), step=2))
+    assert outcome.redrawn is not None and "loss/mse" in outcome.terms
+
+
+def test_undrawn_pictures_count_for_words_alone(recipe_of):
+    recipe = recipe_for(recipe_of, thresholds=(0.9,), batch=2)
+    other = torch.full((1, 3, 2, 2), 0.5)
+    found = []
+    for second in (painted(), other):
+        pictures = torch.cat([painted(), second])
+        found.append(Objective(recipe, Scores())(model_of(), part_of(recipe, pictures)).terms)
+    assert found[0]["loss/mse"].item() == found[1]["loss/mse"].item() == pytest.approx(MSE)
+    assert found[0]["loss/commitment"].item() == found[1]["loss/commitment"].item()
+    # Of the grey picture: distances 0.75 to black, 0.75 to red, 0.75 to green.
+    assert found[1]["loss/semantic"].item() == pytest.approx((SEMANTIC + math.log(3)) / 2)
+
+
+def test_details_are_of_the_pictures_drawn_from_all_layers(recipe_of):
+    recipe = recipe_for(recipe_of, batch=2, drawn=2)
+    draws = Draws(torch.tensor([1, 2]), None, Uniform(Rows(torch.Generator(), 2), slice(None)))
+    pictures = torch.cat([painted(), painted()])
+    terms = Objective(recipe)(model_of(), Part(0, pictures, torch.zeros(2), draws, True)).terms
+    assert terms["mse_all_layers"].item() == pytest.approx(MSE)
+    # The first is drawn from layer 1 alone: black.
+    assert terms["loss/mse"].item() == pytest.approx((MSE + (0.64 + 0.36) / 12) / 2)
+    assert terms["words_used"].item() == 3 and terms["z_norm"].item() == pytest.approx(0.35)
+
+
+def test_frames_of_clips_are_pictures():
+    clip = torch.arange(2 * 3 * 4 * 2 * 2).view(2, 3, 4, 2, 2)
+    frames = as_pictures(clip)
+    assert frames.shape == (8, 3, 2, 2) and frames[5].equal(clip[1, :, 1])
+    assert as_pictures(frames) is frames
+
+
+def test_words_are_needed_where_thresholds_are_set(recipe_of):
+    recipe = recipe_for(recipe_of, thresholds=(0.9,))
+    flat = Pyramid(((2, 2),))
+    model = model_of(VectorQuantizer(WORDS, flat, learning=Gradient()))
+    with pytest.raises(InputError, match="a learned codebook has none"):
+        Objective(recipe, Scores())(model, part_of(recipe, painted(), pyramid=flat))
 
 
 def test_every_network_weight_gets_a_gradient_and_the_codebook_none(tiny, recipe_of):
-    model, pictures, labels, objective = setup(tiny, recipe_of(latent_spread=1.0))
-    run(objective, model, pictures, labels)[0].backward()
+    recipe = recipe_of(latent_spread=1.0)
+    torch.manual_seed(0)
+    model = build_model(model_config(recipe.model_dump(), tiny), tiny).train()
+    pictures = torch.rand(4, 3, 32, 32) * 2 - 1
+    Objective(recipe)(model, part_of(recipe, pictures, pyramid=model.quantizer.pyramid)).total.backward()
     silent = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
     assert silent == [] and not model.quantizer.codebook.requires_grad
 
 
-def test_without_pools_there_is_no_semantic_term(tiny, recipe_of):
-    for fields in ({}, {"quantizer": "vq"}):
-        model, pictures, labels, objective = setup(tiny, recipe_of(**fields), pools=0)
-        total, terms = run(objective, model, pictures, labels)
-        assert "semantic" not in terms
-        assert total.item() == pytest.approx(terms["mse"] + 0.33 * terms["commitment"], rel=1e-5)
-
-
-def test_undrawn_pictures_count_for_words_alone(tiny, recipe_of):
-    """Without the norm, whose statistics are the batch's, the last two pictures change the semantic term alone."""
-    model, pictures, labels, objective = setup(tiny, recipe_of(drawn=2))
-    others = pictures.clone()
-    others[2:] = 0.3
-    first, second = run(objective, model, pictures, labels)[1], run(objective, model, others, labels)[1]
-    assert first["mse"] == pytest.approx(second["mse"], rel=1e-5)
-    assert first["commitment"] == pytest.approx(second["commitment"], rel=1e-5)
-    assert first["semantic"] != pytest.approx(second["semantic"], rel=1e-5)
-
-
 @pytest.mark.parametrize(("share", "depth"), [(0.0, 4), (0.6, 4), (0.6, 1)])
-def test_a_share_of_the_pictures_is_decoded_from_fewer_layers(tiny, recipe_of, share, depth):
-    objective = Objective(recipe_of(prefix_share=share), ())
-    depths = objective._depths(4000, depth, torch.Generator().manual_seed(0))
+def test_a_share_of_the_pictures_is_decoded_from_fewer_layers(share, depth):
+    depths = prefix_depths(4000, depth, share, torch.Generator().manual_seed(0))
     counts = torch.bincount(depths, minlength=5)
     if share == 0 or depth == 1:
         assert counts[depth] == 4000
     else:
         assert counts[0] == 0 and counts[4].item() == pytest.approx(1600, abs=120)
         assert all(count == pytest.approx(800, abs=120) for count in counts[1:4].tolist())
+
+
+def test_softplus_is_what_the_hand_says():
+    """So that the constants above are not the code's own."""
+    assert F.softplus(torch.tensor(-1.0)).item() == pytest.approx(math.log(1 + math.exp(-1)))

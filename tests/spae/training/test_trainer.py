@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -12,30 +11,34 @@ from accelerate.state import AcceleratorState, PartialState
 from rich.console import Console
 from safetensors.torch import load_file
 
-from spae.errors import TrainingError
+from spae.errors import InputError, TrainingError
 from spae.networks.autoencoder import NETWORKS
 from spae.tokenizers.build import load_config, load_model
 from spae.tokenizers.lexical import LexicalTokenizer
-from spae.training import evaluate
+from spae.training import data_source, word_scores
 from spae.training import trainer as module
-from spae.training.pictures import PictogramBatches
+from spae.training.checkpoint import read_checkpoint, save_checkpoint
+from spae.training.pictogram_data import PictogramData
 from spae.training.trainer import Trainer
 
 
-@dataclass(frozen=True)
-class Watched(PictogramBatches):
-    """Batches that note the steps asked for, and are cut off or spoilt at a step of choice."""
+class Watched(PictogramData):
+    """Pictograms that note the steps asked for, and are cut off or spoilt at a step of choice."""
 
-    seen: list[int] = field(default_factory=list)
-    stop_at: int | None = None
-    spoil_at: int | None = None
+    def __init__(self, pictograms, recipe, stop_at, spoil_at):
+        super().__init__(
+            batch=recipe.batch, size=recipe.size, frames=0, seed=recipe.seed, strength=1.0, pictograms=pictograms
+        )
+        self.seen, self.stop_at, self.spoil_at = [], stop_at, spoil_at
 
-    def at(self, step, generator):
+    def drawn(self, step, generator, rows=None):
         self.seen.append(step)
         if step == self.stop_at:
             raise KeyboardInterrupt
-        pictures, labels = super().at(step, generator)
-        return (pictures * float("nan") if step == self.spoil_at else pictures), labels
+        batch = super().drawn(step, generator, rows)
+        if step == self.spoil_at:
+            batch.pictures.fill_(float("nan"))
+        return batch
 
 
 @pytest.fixture
@@ -46,18 +49,17 @@ def train(monkeypatch, tiny, few_pictograms, recipe_of):
         generator = torch.Generator().manual_seed(len(texts))
         return torch.nn.functional.normalize(torch.randn(len(texts), 8, generator=generator), dim=1)
 
-    monkeypatch.setattr(evaluate, "text_features", features)
+    monkeypatch.setattr(word_scores, "text_features", features)
     monkeypatch.setattr(module, "LOG_EVERY", 1)
     # The same network at a quarter of its filters.
     monkeypatch.setitem(NETWORKS, "picto", (8, (1, 2, 2, 4)))
 
-    def run(folder, *, resume=False, stop_at=None, spoil_at=None, **fields):
+    def run(folder, *, resume=False, stop_at=None, spoil_at=None, console=None, **fields):
         values = {"latent_spread": 1.0, "thresholds": (0.98, 0.9), "checkpoint_every": 2}
         recipe = recipe_of(**(values | fields))
-        batches = Watched(few_pictograms, recipe.batch, recipe.size, recipe.seed, recipe.augment, [], stop_at, spoil_at)
-        monkeypatch.setattr(module, "open_pictograms", lambda *_: batches)
-        console = Console(file=io.StringIO())
-        return Trainer(recipe, folder, console).run(resume), batches.seen
+        data = Watched(few_pictograms, recipe, stop_at, spoil_at)
+        monkeypatch.setattr(data_source, "open_training_data", lambda *_, **__: data)
+        return Trainer(recipe, folder, console or Console(file=io.StringIO())).run(resume), data.seen
 
     yield run
     # accelerate keeps one state a process, which would hold the next test to this one's precision.
@@ -85,6 +87,7 @@ def state_of(folder):
     [
         pytest.param({"drawn": 3, "evaluate_every": 1}, id="saq"),
         pytest.param({"quantizer": "vq", "thresholds": (), "latent_spread": 0.0, "evaluate_every": 1}, id="vq"),
+        pytest.param({"gan": "stylegan", "evaluate_every": 1, "target": "sampled", "accumulation": 2}, id="gan"),
     ],
 )
 def test_a_run_killed_and_resumed_ends_as_one_left_alone(train, tmp_path, fields):
@@ -107,10 +110,11 @@ def test_what_a_run_leaves(train, tmp_path, picture_batch):
     scores, _ = train(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
-        "config.json", "log.jsonl", "model.safetensors", "recipe.json", "tensorboard",
-        "step-000004.safetensors", "step-000006.safetensors",
+        ".lock", "config.json", "curves.png", "latest", "log.jsonl", "model.safetensors", "recipe.json", "samples",
+        "step-000004.safetensors", "step-000006.safetensors", "tensorboard",
     }  # fmt: skip
     assert any((tmp_path / "tensorboard").iterdir())
+    assert [path.name for path in (tmp_path / "samples").iterdir()] == ["step-000006.png"]
     assert {name.split("/")[0] for name in scores} == {"held_out_style", "held_out_concept"}
     assert all(f"held_out_{kind}/mse/layers_1-{n}" in scores for kind in ("style", "concept") for n in (1, 2, 3, 4))
     recipe = json.loads((tmp_path / "recipe.json").read_text())
@@ -141,7 +145,7 @@ def test_a_folder_with_a_run_is_not_overwritten(train, tmp_path):
     before = {path: path.read_bytes() for path in tmp_path.glob("*.safetensors")}
     with pytest.raises(TrainingError, match="holds checkpoints of a run: pass --resume, or --out another folder"):
         train(tmp_path)
-    with pytest.raises(TrainingError, match="made by another recipe"):
+    with pytest.raises(TrainingError, match=r"another recipe: learning_rate was 0.001, now it is 0.5"):
         train(tmp_path, resume=True, learning_rate=0.5)
     assert len(before) == 1 and all(path.read_bytes() == value for path, value in before.items())
 
@@ -151,8 +155,10 @@ def test_nothing_to_resume_is_said(train, tmp_path):
         train(tmp_path, resume=True)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(train, tmp_path):
-    with pytest.raises(TrainingError, match=r"loss must be finite, got .* at step 3: .*--resume") as caught:
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_last_checkpoint(train, tmp_path):
+    with pytest.raises(
+        TrainingError, match=r"loss must be finite, got .* at step 3: .*step-000002.safetensors"
+    ) as caught:
         train(tmp_path, spoil_at=3)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.glob("*.safetensors")] == ["step-000002.safetensors"]
@@ -161,6 +167,74 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(train, 
     assert steps == [2, 3, 4, 5], "and can go on"
 
 
-def test_bfloat16_runs_too(train, tmp_path):
-    scores, _ = train(tmp_path, precision="bf16", steps=2)
+def test_one_can_begin_anew_from_a_checkpoint(train, tmp_path):
+    train(tmp_path / "first", steps=2)
+    train(tmp_path / "second", steps=2, initial=str(tmp_path / "first" / "step-000002.safetensors"), learning_rate=1e-9)
+    ours, theirs = (load_file(tmp_path / name / "step-000002.safetensors") for name in ("second", "first"))
+    name = "autoencoder.encoder.layers.0.weight"
+    assert ours[f"model/{name}"].allclose(theirs[f"ema/{name}"], atol=1e-7)
+    assert not ours[f"model/{name}"].allclose(theirs[f"model/{name}"], atol=1e-7)
+
+
+def test_a_discriminator_that_has_won_stops_the_run(train, tmp_path):
+    with pytest.raises(TrainingError, match=r"stalled: for 2 steps .*the last good checkpoint is .*step-0000"):
+        # Any loss counts as small; a rate of 0.1 has every logit right within a few steps.
+        train(tmp_path, gan="stylegan", discriminator_rate=0.1, r1_weight=0.0, stall_steps=2, stall_loss=1e9, steps=60,
+              warmup=0, checkpoint_every=1)  # fmt: skip
+
+
+def test_a_torn_checkpoint_is_said_and_survived(train, tmp_path):
+    train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", stop_at=5)
+    newest = tmp_path / "cut" / "step-000004.safetensors"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    said = io.StringIO()
+    _, steps = train(tmp_path / "cut", resume=True, console=Console(file=said))
+    assert steps == [2, 3, 4, 5] and "step-000004.safetensors is damaged" in said.getvalue().replace("\n", "")
+    ours, theirs = state_of(tmp_path / "cut"), state_of(tmp_path / "whole")
+    assert all(value.equal(theirs[name]) for name, value in ours.items())
+
+
+def test_a_checkpoint_of_other_parts_is_refused(train, tmp_path):
+    train(tmp_path, steps=2)
+    path = tmp_path / "step-000002.safetensors"
+    recipe, step, groups = read_checkpoint(path)
+    del groups["model"]["autoencoder.encoder.layers.0.weight"]
+    save_checkpoint(tmp_path, step, recipe, groups)
+    with pytest.raises(TrainingError, match=r"step 2 does not fit this version .*layers.0.weight"):
+        train(tmp_path, steps=2, resume=True)
+
+
+def test_accumulation_is_the_whole_batch_at_once(train, tmp_path):
+    """Without a norm of latents and with a constant weight nothing in the loss is a figure of the batch."""
+    fields = {"latent_spread": 0.0, "dynamic_weight": False, "steps": 4, "gan": "stylegan", "lecam_weight": 0.0}
+    for name, parts in (("once", 1), ("parts", 4)):
+        train(tmp_path / name, accumulation=parts, target="sampled", **fields)
+    once, parts = (log_of(tmp_path / name) for name in ("once", "parts"))
+    for one, other in zip(once, parts, strict=True):
+        assert one == pytest.approx(other, rel=2e-4, abs=2e-6)
+    ours, theirs = (load_file(tmp_path / name / "step-000004.safetensors") for name in ("parts", "once"))
+    name = "discriminator/first.weight"
+    assert ours[name].allclose(theirs[name], atol=1e-5) and not ours[name].equal(torch.zeros_like(ours[name]))
+
+
+def test_batches_that_do_not_divide_are_refused(recipe_of):
+    with pytest.raises(ValueError, match="divisible by accumulation 3"):
+        recipe_of(accumulation=3)
+
+
+def test_bfloat16_runs_too_and_fp16_needs_a_gpu(train, tmp_path):
+    scores, _ = train(tmp_path / "bf16", precision="bf16", steps=2)
     assert all(torch.tensor(value).isfinite() for value in scores.values())
+    AcceleratorState._reset_state()
+    PartialState._reset_state()
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="cannot train with precision fp16"):
+            train(tmp_path / "fp16", precision="fp16", steps=2)
+
+
+def test_a_launcher_that_starts_one_process_of_two_is_noticed():
+    asked = {"ACCELERATE_USE_CPU": "True", "MASTER_ADDR": "127.0.0.1"}
+    assert module._launched_alone(asked) and not module._launched_alone(asked | {"WORLD_SIZE": "2"})
+    assert not module._launched_alone({}) and not module._launched_alone({"MASTER_ADDR": "127.0.0.1"})

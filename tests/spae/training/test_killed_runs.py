@@ -1,0 +1,144 @@
+"""Runs in processes of their own: killed at any moment and resumed, and shared by two.
+
+Both are slow because they start Python anew; the runs are of a few milliseconds a step.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.spae.training import small_run
+
+KILLS = 10
+STEPS = 60
+MINUTES = 60.0
+
+FIELDS = {
+    "latent_spread": 1.0, "thresholds": [0.98, 0.9], "target": "sampled", "gan": "stylegan", "steps": STEPS,
+    "checkpoint_every": 1, "batch": 4, "drawn": 2, "evaluate_every": 20, "samples_every": 25,
+}  # fmt: skip
+
+
+def forked() -> multiprocessing.context.ForkServerContext:
+    """Processes forked from one that has imported everything: a start costs milliseconds, not seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([small_run.__name__])
+    return context
+
+
+def tensors(folder: Path) -> dict[str, object]:
+    return load_file(folder / f"step-{STEPS:06d}.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
+def test_a_run_killed_ten_times_ends_bit_for_bit_as_one_left_alone(tmp_path: Path) -> None:
+    """SIGKILL at ten random moments: while stepping, while writing a checkpoint, at whatever it was."""
+    context, chance = forked(), random.Random(0)
+    whole = context.Process(target=small_run.train, args=(str(tmp_path / "whole"), FIELDS))
+    begun = time.monotonic()
+    whole.start()
+    while not list((tmp_path / "whole").glob("step-*.safetensors")):
+        assert whole.exitcode is None
+        time.sleep(0.005)
+    first = time.monotonic() - begun
+    whole.join(10 * MINUTES)
+    assert whole.exitcode == 0
+    each = (time.monotonic() - begun - first) / STEPS
+
+    cut, kills, died_at = tmp_path / "cut", 0, []
+    for _ in range(20 * KILLS):
+        resume = any(cut.glob("step-*.safetensors"))
+        run = context.Process(target=small_run.train, args=(str(cut), FIELDS, resume))
+        before = (cut / "latest").read_text() if resume else ""
+        run.start()
+        if kills < KILLS:
+            # From the first new checkpoint on, within the next four steps.
+            while run.exitcode is None and (not (cut / "latest").exists() or (cut / "latest").read_text() == before):
+                time.sleep(0.001)
+            time.sleep(chance.uniform(0, 4 * each))
+            run.kill()
+        run.join(10 * MINUTES)
+        if run.exitcode == 0:
+            break
+        assert run.exitcode == -signal.SIGKILL
+        kills += 1
+        died_at.append((cut / "latest").read_text())
+    assert kills == KILLS and len(set(died_at)) > KILLS // 2, died_at
+    ours, theirs = tensors(cut), tensors(tmp_path / "whole")
+    assert set(ours) == set(theirs) and {name.split("/")[0] for name in ours} == {
+        "model", "ema", "optimizer", "discriminator", "discriminator_optimizer", "lecam", "watch"
+    }  # fmt: skip
+    assert all(value.equal(theirs[name]) for name, value in ours.items())
+    for name in ("model.safetensors", "config.json", "recipe.json", "latest", "log.jsonl"):
+        assert (cut / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    assert not list(cut.glob(".*.part")) and not list(cut.glob("*.damaged"))
+
+
+SHARED = {
+    "saq": {"latent_spread": 1.0, "thresholds": [0.98, 0.9], "target": "sampled", "gan": "stylegan", "drawn": 4},
+    "vq": {"quantizer": "vq", "entries": 30, "width": 16},
+}
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def launched(rank: int, port: int, runs: str) -> subprocess.Popen[str]:
+    """One of two processes, with the environment that torchrun and accelerate's launchers give."""
+    environment = os.environ | {
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, small_run.__file__, runs],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+    """The same losses at every step and the same weights, but for the order in which numbers are added."""
+    runs = json.dumps([(str(tmp_path / f"two-{name}"), fields) for name, fields in SHARED.items()])
+    port = free_port()
+    both = [launched(rank, port, runs) for rank in (0, 1)]
+    context = forked()
+    alone = []
+    for name, fields in SHARED.items():
+        alone.append(context.Process(target=small_run.train, args=(str(tmp_path / f"one-{name}"), fields)))
+        alone[-1].start()
+    said = [one.communicate(timeout=20 * MINUTES)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    for one in alone:
+        one.join(10 * MINUTES)
+        assert one.exitcode == 0
+    for name in SHARED:
+        logs = [
+            [json.loads(line) for line in (tmp_path / f"{kind}-{name}" / "log.jsonl").read_text().splitlines()]
+            for kind in ("one", "two")
+        ]
+        assert len(logs[0]) == len(logs[1]) == small_run.NAMED["steps"] + 1
+        for expected, found in zip(*logs, strict=True):
+            assert found == pytest.approx(expected, rel=1e-3, abs=2e-5), (name, expected["step"])
+        ours, theirs = (load_file(tmp_path / f"{kind}-{name}" / "step-000006.safetensors") for kind in ("two", "one"))
+        for key, value in theirs.items():
+            # What stands before a norm has no gradient but round-off, which Adam makes steps of.
+            moved = theirs.get(f"optimizer/{key.removeprefix('model/')}/exp_avg")
+            if key.startswith("model/") and moved is not None and moved.abs().max() > 1e-6:
+                assert ours[key].allclose(value, rtol=1e-3, atol=5e-5), (name, key)
