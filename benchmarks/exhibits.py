@@ -6,6 +6,7 @@ import numpy as np
 
 from benchmarks.pictures import png
 from benchmarks.plan import Job, Plan, View
+from benchmarks.question_groups import question_groups
 from results.exhibit import (
     DataNote,
     Exhibit,
@@ -20,6 +21,7 @@ from spae.data.protocol import PictureSet
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokens import PictureTokens
 from tasks.protocol import Sample
+from tasks.vqa_sample import VqaSample
 
 # Episodes shown for each setting that is shown, pictures redrawn, and pictures the error is measured on.
 EPISODES = 2
@@ -32,9 +34,15 @@ def make_exhibits(plan: Plan, records: list[Record]) -> ExhibitBook:
     by_sample: dict[tuple[str, str, str, str], list[Record]] = {}
     for record in records:
         by_sample.setdefault((record.task, record.tokenizer, record.layers, record.sample), []).append(record)
-    episodes, reconstructions, notes = [], [], {}
+    episodes, reconstructions, notes, questions = [], [], {}, []
     for job in plan.jobs:
-        notes[job.data.name] = DataNote(name=job.data.name, title=job.data.title, embedded=job.data.embedded)
+        notes[job.data.name] = DataNote(
+            name=job.data.name,
+            title=job.data.title,
+            embedded=job.data.embedded,
+            stands_for=getattr(job.data, "stands_for", "mini-ImageNet"),
+        )
+        questions.extend(question_groups(job.task.name, job.samples))
         for view in (view for view in plan.views if view.shuffle_seed is None):
             for sample in _shown(job):
                 for record in by_sample.get((job.task.name, view.tokenizer.name, view.label, sample.id), []):
@@ -42,7 +50,12 @@ def make_exhibits(plan: Plan, records: list[Record]) -> ExhibitBook:
     for data in {job.data.name: job.data for job in plan.jobs}.values():
         for tokenizer in {view.tokenizer.name: view.tokenizer for view in plan.views}.values():
             reconstructions.append(reconstruct(tokenizer, data))
-    return ExhibitBook(data=tuple(notes.values()), episodes=tuple(episodes), reconstructions=tuple(reconstructions))
+    return ExhibitBook(
+        data=tuple(notes.values()),
+        episodes=tuple(episodes),
+        reconstructions=tuple(reconstructions),
+        questions=tuple(questions),
+    )
 
 
 def _shown(job: Job) -> list[Sample]:
@@ -54,14 +67,14 @@ def _shown(job: Job) -> list[Sample]:
 
 def _episode(job: Job, view: View, sample: Sample, record: Record) -> Exhibit:
     # The task names each picture's class; all that is generic is that the query stands last.
-    classes = dict(getattr(sample, "support", ()))
+    labels = sample.labels if isinstance(sample, VqaSample) else dict(getattr(sample, "support", ()))
     shown = []
     for place, picture in enumerate(sample.pictures, start=1):
         query = place == len(sample.pictures)
         shown.append(
             ShownPicture(
                 role="query" if query else "support",
-                label=sample.answer if query else classes.get(picture, ""),
+                label=labels.get(picture, sample.answer if query else ""),
                 png=png(job.data.picture(picture)),
                 pyramid=_pyramid(view.tokenizer.encode([job.data.picture(picture)])[0]),
             )

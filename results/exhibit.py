@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from results.atomic import path_inside, write_text_atomic
 from results.errors import RecordError
+from results.question_groups import QuestionGroup
 from results.record import Frozen, Status
 from results.settings import SHUFFLED, layer_numbers
 from results.store import EXHIBITS
@@ -120,6 +121,7 @@ class DataNote(Frozen):
     name: str = Field(description="as in the records")
     title: str = Field(description="one line; says what the set is")
     embedded: bool = Field(description="True where it ships with the project and stands in for a published set")
+    stands_for: str = Field(default="mini-ImageNet", description="the published set that an embedded one is not")
 
 
 class ExhibitBook(Frozen):
@@ -128,6 +130,7 @@ class ExhibitBook(Frozen):
     data: tuple[DataNote, ...] = ()
     episodes: tuple[Exhibit, ...] = ()
     reconstructions: tuple[Reconstruction, ...] = ()
+    questions: tuple[QuestionGroup, ...] = Field(default=(), description="what the samples ask for, where they ask")
 
     def note(self, data: str) -> DataNote | None:
         """What is known of a picture set, if anything."""

@@ -12,6 +12,7 @@ from results.aggregate import Cell, Row, aggregate
 from results.comparisons import Comparison, compare
 from results.errors import ReportError
 from results.exhibit import Exhibit, ExhibitBook, Reconstruction, ShownPicture, load_exhibits
+from results.question_groups import KindTable, blind_note, kind_tables
 from results.record import Record, canonical_json
 from results.settings import AVERAGE, natural_order, setting_order, tokenizer_order
 from results.store import RunStore
@@ -95,7 +96,18 @@ class Gathered:
     def tables(self) -> list[ResultTable]:
         """The result tables, with tokens per picture where the exhibits tell."""
         counts = self.book.token_counts({(cell.tokenizer, cell.layers) for cell in self.cells})
-        return result_tables(self.cells, counts)
+        tables = result_tables(self.cells, counts)
+        return [table.model_copy(update={"footnotes": (*table.footnotes, *self._blind(table))}) for table in tables]
+
+    def _blind(self, table: ResultTable) -> list[str]:
+        """What is right without seeing, where the task asks questions and the table is of their accuracy."""
+        groups = [group for group in self.book.questions if (group.task, group.data) == (table.task, table.data)]
+        return [blind_note(groups)] if groups and table.metric == "accuracy" else []
+
+    @cached_property
+    def kinds(self) -> list[KindTable]:
+        """Accuracy by what is asked for, where the samples say."""
+        return kind_tables(self.records, self.book.questions)
 
     def chance(self, table: ResultTable) -> dict[str, float]:
         """By setting, the per cent that a guess among the named classes gets; none for free-text samples."""
@@ -115,12 +127,18 @@ class Gathered:
             return data
         if not note.embedded:
             return f"{note.name}: {note.title}"
-        return f"{note.name} (embedded, NOT mini-ImageNet): {note.title}"
+        return f"{note.name} (embedded, NOT {note.stands_for}): {note.title}"
 
     @property
     def embedded(self) -> bool:
         """True where a picture set of the run stands in for a published one."""
         return any(note.embedded for note in self.book.data if note.name in {r.data for r in self.records})
+
+    @property
+    def stands_for(self) -> str:
+        """The published sets that the embedded ones of this run are not: 'mini-ImageNet'."""
+        used = {record.data for record in self.records}
+        return _several(note.stands_for for note in self.book.data if note.embedded and note.name in used)
 
     @property
     def facts(self) -> list[tuple[str, str]]:

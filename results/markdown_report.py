@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from results.display import markdown_text, p_text, signed
+from results.display import markdown_text, p_text, percent, signed
 from results.gather import Gathered, layer_errors
+from results.question_groups import KindTable
 from results.settings import in_words
 from results.table_formats import to_markdown
 
@@ -16,6 +17,7 @@ def markdown_report(run: Gathered) -> str:
     sections.extend(to_markdown(table) for table in run.tables)
     if run.comparisons:
         sections.append(_comparisons(run))
+    sections.extend(_kinds(table) for table in run.kinds)
     sections.append(_counts(run))
     if run.reconstructions:
         sections.append(_reconstructions(run))
@@ -56,6 +58,24 @@ def _comparisons(run: Gathered) -> str:
     ]
     intro = "The same episodes, two tokenizers: paired bootstrap interval, exact McNemar test.\n\n"
     return "## Paired tests\n\n" + intro + _table(head, 3, rows)
+
+
+def _kinds(table: KindTable) -> str:
+    rows = [["unseeing", "", *(percent(value) for value in table.blind)]]
+    rows += [
+        [
+            markdown_text(f"{row.tokenizer} {row.layers}"),
+            markdown_text(f"{row.llm}; {row.scoring}, {row.prompt}"),
+            *(entry.text for entry in entries),
+        ]
+        for row, entries in table.rows
+    ]
+    head = ["Tokenizer", "LLM; scoring", *map(markdown_text, table.kinds)]
+    intro = (
+        "Per cent right of the scored questions, all settings together, and how many those are; first what the "
+        "commonest answer gets, said without seeing picture or examples.\n\n"
+    )
+    return f"## By kind of question: {markdown_text(f'{table.task} on {table.data}')}\n\n{intro}{_table(head, 2, rows)}"
 
 
 def _counts(run: Gathered) -> str:

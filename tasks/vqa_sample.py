@@ -51,6 +51,17 @@ class VqaSample(Sample):
         default=(), description="the answers to choose from, one of them right; () where the question is open"
     )
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """What a reader is told of each picture, by id: its questions and answers."""
+        said: dict[str, list[str]] = defaultdict(list)
+        for picture, question, answer in (
+            *((one.picture, one.question, one.answer) for one in self.support),
+            (self.query, self.question, self.answer),
+        ):
+            said[picture].append(f"{question} {answer}")
+        return {picture: "; ".join(texts) for picture, texts in said.items()}
+
     @model_validator(mode="after")
     def _is_a_question(self) -> VqaSample:
         _check_lines(self.question, *self.accepted, *self.classes)
