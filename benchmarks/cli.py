@@ -77,14 +77,20 @@ def run(
     ] = "spae,vqgan",
     llm: Annotated[str, typer.Option(help="Language model: a name that `ls backends` shows.")] = "smollm2",
     data: Annotated[
-        str | None, typer.Option(help="Picture set: a name that `ls data` shows, or a folder of class folders.")
+        str | None,
+        typer.Option(
+            help="Data: a name that `ls data` shows, or a path: class folders, a csv (filename,label) beside images/, "
+            "a published archive (.tar.gz), or hf:NAME; a file of class names by ?classes=FILE."
+        ),
     ] = None,
     setting: Annotated[
         str | None, typer.Option(help="Setting ids by comma, for example i1-s1-r0; all by default.")
     ] = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option(help="Layers whose words are shown: 1-2 (the default), 1,3, or several: 1-2,1-3."),
+        typer.Option(
+            help="Layers whose words are shown: 1-2 (the default), 1,3, or several: 1-2,1-3; sweep: 1, 1-2, to all."
+        ),
     ] = None,
     scoring: Annotated[
         str,
@@ -93,8 +99,14 @@ def run(
         ),
     ] = "ranked",
     prompt: Annotated[str, typer.Option(help="Prompt style: gpt or palm.")] = "gpt",
-    limit: Annotated[int, typer.Option(min=1, help="Episodes a setting.")] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Episodes a setting.", show_default="200")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the episodes.", show_default="0")] = None,
+    episodes: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A file episodes-TASK.json of an earlier run: its episodes, not new ones; one for each task."
+        ),
+    ] = None,
     shuffle_images: Annotated[
         bool,
         typer.Option(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
+from benchmarks.saved_samples import SavedSamples
 from llm_backends.protocol import Identity
 from results.record import CellKey
 from results.settings import SHUFFLED, layer_numbers
@@ -19,6 +20,7 @@ from spae.tokenizers.registry import open_tokenizer
 from tasks.protocol import Samples, Task
 from tasks.registry import entry, open_data, open_task
 
+SWEEP = "sweep"
 LAYERS = re.compile(r"[1-9]\d?(-[1-9]\d?)?(,[1-9]\d?(-[1-9]\d?)?)*")
 
 
@@ -109,11 +111,16 @@ class Plan:
         return samples * len(self.views) * len(self.config.scorings)
 
 
-def make_plan(config: RunConfig) -> Plan:
+def make_plan(config: RunConfig, saved: SavedSamples | None = None) -> Plan:
     """Opens tasks, data and tokenizers and draws the episodes; asks no model.
 
+    Args:
+        config: of the run.
+        saved: samples to take up instead of drawing them. They decide settings, limit and seed: the plan's
+            configuration is then that of the run that would draw them.
+
     Raises:
-        UsageError: a scoring rule or layer subset does not fit.
+        UsageError: a scoring rule, layer subset or file of samples does not fit.
         TaskError, SpaeError: a name is unknown, or data or weights cannot be used.
     """
     facts = [entry(name) for name in config.tasks]
@@ -122,9 +129,8 @@ def make_plan(config: RunConfig) -> Plan:
             if scoring not in fact.scorings:
                 raise UsageError(f"{fact.name} has no scoring {scoring!r}: --scoring {','.join(fact.scorings)}")
     tasks = [open_task(name) for name in config.tasks]
+    files = saved.by_task(config.tasks) if saved is not None else {}
     views = tuple(_views([open_tokenizer(name) for name in config.tokenizers], config.layers))
-    if config.shuffle_images:
-        views += tuple(replace(view, shuffle_seed=config.seed) for view in views)
     sets: dict[tuple[str, str], PictureSet] = {}
     jobs = []
     for task, fact in zip(tasks, facts, strict=True):
@@ -132,16 +138,37 @@ def make_plan(config: RunConfig) -> Plan:
         if (fact.opens, name) not in sets:
             sets[fact.opens, name] = open_data(fact, name)
         data = sets[fact.opens, name]
-        settings = config.settings or task.settings
-        jobs.append(Job(task, data, task.samples(data, settings, config.seed, config.limit)))
+        if saved is not None:
+            jobs.append(Job(task, data, saved.read(task, files[task.name], data)))
+        else:
+            settings = config.settings or task.settings
+            jobs.append(Job(task, data, task.samples(data, settings, config.seed, config.limit)))
+    if saved is not None:
+        config = _as_drawn(config, jobs)
+    if config.shuffle_images:
+        views += tuple(replace(view, shuffle_seed=config.seed) for view in views)
     return Plan(config, tuple(jobs), views)
+
+
+def _as_drawn(config: RunConfig, jobs: Sequence[Job]) -> RunConfig:
+    """The configuration that draws the samples of the jobs. Raises UsageError where no single one does."""
+    kinds = {(job.samples.seed, len(job.samples.of(job.samples.settings[0]))) for job in jobs}
+    settings = {None if job.samples.settings == job.task.settings else job.samples.settings for job in jobs}
+    if len(kinds) > 1 or len(settings) > 1:
+        raise UsageError(
+            "--episodes files of one run must be of one seed, limit and choice of settings: run them apart"
+        )
+    seed, limit = kinds.pop()
+    return config.model_copy(update={"seed": seed, "limit": limit, "settings": settings.pop()})
 
 
 def _views(tokenizers: list[Tokenizer], subsets: tuple[str, ...]) -> Iterator[View]:
     seen = set()
     names: dict[str, str] = {}
-    wanted = [layers for text in subsets for layers in layer_subsets(text)]
+    for text in subsets:
+        layer_subsets(text)  # a wrong spelling is told before its layers are looked for
     for tokenizer in tokenizers:
+        wanted = [layers for text in subsets for layers in layer_subsets(text, tokenizer.depth)]
         if names.setdefault(tokenizer.name, tokenizer.fingerprint) != tokenizer.fingerprint:
             raise UsageError(f"two tokenizers are called {tokenizer.name!r}: rename one in its config.json")
         for layers in wanted:
@@ -155,17 +182,20 @@ def _views(tokenizers: list[Tokenizer], subsets: tuple[str, ...]) -> Iterator[Vi
                 yield View(tokenizer, layers, label)
 
 
-def layer_subsets(text: str) -> list[tuple[int, ...]]:
+def layer_subsets(text: str, depth: int = 1) -> list[tuple[int, ...]]:
     """What one --layers asks for, each subset ascending.
 
-    Parts that share no layer make one subset ("1,3", "1-2,4"); parts that do can only be meant as
-    several, each to be run ("1-2,1-3").
+    "sweep" is layer 1, layers 1-2, and so on to all `depth` of them: the rows of the paper's Table 5. Parts that
+    share no layer make one subset ("1,3", "1-2,4"); parts that do can only be meant as several, each to be run
+    ("1-2,1-3").
 
     Raises:
         UsageError: not a list of layers from 1.
     """
+    if text == SWEEP:
+        return [tuple(range(1, last + 1)) for last in range(1, depth + 1)]
     if not LAYERS.fullmatch(text):
-        raise UsageError(f"--layers takes layers from 1, such as 1-2 or 1,3, got {text!r}")
+        raise UsageError(f"--layers takes layers from 1, such as 1-2 or 1,3, or sweep, got {text!r}")
     parts = [layer_numbers(part) for part in text.split(",")]
     if not all(parts):
         raise UsageError(f"a range of --layers runs upwards, got {text!r}")

@@ -19,6 +19,7 @@ from benchmarks.exhibits import make_exhibits
 from benchmarks.plan import Plan, make_plan
 from benchmarks.replies import reply_layers, reply_store
 from benchmarks.runner import Runner
+from benchmarks.saved_samples import SavedSamples
 from benchmarks.spending import Spending
 from llm_backends.cached import CachedBackend, CacheMode
 from llm_backends.context import ContextLimit
@@ -35,6 +36,8 @@ from results.table_formats import to_rich
 from tasks.scoring import rule
 
 RUNS = Path("runs")
+LIMIT, SEED = 200, 0
+"""Of a run whose episodes are drawn, where the user says nothing."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ class RunOptions:
     layers: tuple[str, ...]
     scorings: tuple[str, ...]
     style: Literal["gpt", "palm"]
-    limit: int
-    seed: int
+    limit: int | None
+    seed: int | None
     dtype: str
     out: Path | None
     mode: CacheMode
@@ -59,6 +62,7 @@ class RunOptions:
     context_length: int | None = None
     replies: tuple[Path, ...] = ()
     server: ServerOptions | None = None
+    episodes: tuple[Path, ...] = ()
     shuffle_images: bool = False
 
     def config(self) -> RunConfig:
@@ -79,10 +83,15 @@ class RunOptions:
             layers=self.layers,
             scorings=self.scorings,
             style=self.style,
-            limit=self.limit,
-            seed=self.seed,
+            limit=LIMIT if self.limit is None else self.limit,
+            seed=SEED if self.seed is None else self.seed,
             shuffle_images=self.shuffle_images,
         )
+
+    @property
+    def saved(self) -> SavedSamples | None:
+        """The samples to take up, or None where they are drawn."""
+        return SavedSamples(self.episodes, self.settings, self.limit, self.seed) if self.episodes else None
 
 
 def run_benchmark(options: RunOptions) -> Path:
@@ -94,7 +103,7 @@ def run_benchmark(options: RunOptions) -> Path:
     console = Console()
     config = options.config()
     find_backend(config.llm)  # a wrong name is told before pictures are read
-    plan = make_plan(config)
+    plan = make_plan(config, options.saved)
     layers = reply_layers(options.replies)  # a wrong file is told before a model is looked for
     if options.mode == "cache-only":
         _stay_offline()
