@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from llm_backends.protocol import Frozen
+from spae.data.annotated import AnnotatedSet
 from tasks.errors import ManifestError, TaskInputError
 from tasks.protocol import Sample
 
@@ -79,6 +80,39 @@ class SampleManifest(Frozen, Generic[S]):
                 f"this manifest has the settings {', '.join(self.settings)}, got {setting!r}: draw it anew"
             )
         return tuple(sample for sample in self.samples if sample.setting == setting)
+
+    def taken_up(self, task: str, data: AnnotatedSet, settings: Sequence[str] | None, limit: int | None) -> Self:
+        """The manifest that a draw of only these settings, and so many samples of each, would have given.
+
+        Args:
+            task: that is to ask them.
+            data: the pictures that are to be asked about.
+            settings: None takes all there are.
+            limit: None takes all of each setting.
+
+        Raises:
+            ManifestError: it is of another task, or of other pictures.
+            TaskInputError: a setting is not in it, or it has fewer samples of each.
+        """
+        if self.task != task:
+            raise ManifestError(f"the manifest is of {self.task}, not of {task}: run that task")
+        if data.fingerprint != self.data_fingerprint:
+            raise ManifestError(
+                f"the manifest was drawn from {self.data!r} with fingerprint {self.data_fingerprint[:12]}, "
+                f"{data.name!r} has {data.fingerprint[:12]}: pass the data it was drawn from, or draw it anew"
+            )
+        kept = self.settings if settings is None else tuple(settings)
+        count = self.limit if limit is None else limit
+        if not 1 <= count <= self.limit:
+            raise TaskInputError(f"this manifest has {self.limit} samples of each setting, got --limit {count}")
+        return self.made(
+            task=self.task,
+            data=self.data,
+            data_fingerprint=self.data_fingerprint,
+            seed=self.seed,
+            settings=kept,
+            samples=[sample for setting in kept for sample in self.of(setting)[:count]],
+        )
 
     def save(self, path: Path) -> None:
         """Writes it as JSON, whole or not at all; makes the folder where there is none."""

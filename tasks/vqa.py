@@ -22,6 +22,7 @@ The paper has one prompt for questions, whatever the style.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Reply
 from spae.data.annotated import AnnotatedSet
@@ -51,6 +52,14 @@ class VqaTask:
         if not isinstance(data, AnnotatedSet):
             raise TaskInputError(f"{self.name} needs pictures with questions, {data.name!r} has none: --data scenes")
         return draw_questions(self.name, data, settings, seed, limit)
+
+    def saved(
+        self, path: Path, data: PictureSet, settings: Sequence[str] | None, limit: int | None
+    ) -> SampleManifest[VqaSample]:
+        """See `tasks.protocol.ReadsSamples`."""
+        if not isinstance(data, AnnotatedSet):
+            raise TaskInputError(f"{self.name} needs pictures with questions, {data.name!r} has none: --data scenes")
+        return SampleManifest[VqaSample].load(path).taken_up(self.name, data, settings, limit)
 
     def request(
         self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str
