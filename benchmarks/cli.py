@@ -14,6 +14,7 @@ import typer
 from benchmarks.cache_commands import cache
 from benchmarks.regression_commands import baseline, check
 from benchmarks.round_trip_command import round_trip
+from benchmarks.validate_command import validate
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -93,11 +94,13 @@ def run(
         ),
     ] = None,
     scoring: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Scoring rules by comma: ranked (likeliest class), or the published exact, prefix, contains."
+            help="Scoring rules by comma: ranked (likeliest class), or the published exact, prefix, contains; "
+            "captions have rouge-l, and the metrics of COCO beside it.",
+            show_default="ranked where the task has it",
         ),
-    ] = "ranked",
+    ] = None,
     prompt: Annotated[str, typer.Option(help="Prompt style: gpt or palm.")] = "gpt",
     limit: Annotated[int | None, typer.Option(min=1, help="Episodes a setting.", show_default="200")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the episodes.", show_default="0")] = None,
@@ -211,7 +214,7 @@ def run(
             data=data,
             settings=_list(setting),
             layers=tuple(layers or ("1-2",)),
-            scorings=_list(scoring) or (),
+            scorings=_list(scoring),
             style=cast("Literal['gpt', 'palm']", prompt),
             limit=limit,
             seed=seed,
@@ -265,6 +268,7 @@ app.add_typer(cache, name="cache")
 app.command()(baseline)
 app.command()(check)
 app.command()(round_trip)
+app.command()(validate)
 
 
 def run_command_line() -> None:

@@ -71,6 +71,7 @@ def test_setting_ids_are_the_papers() -> None:
         pytest.param("report", {"folder", "format"}, id="report"),
         pytest.param("baseline", {"run", "out", "replies"}, id="baseline"),
         pytest.param("check", {"folder", "junit"}, id="check"),
+        pytest.param("validate", {"task", "data", "json"}, id="validate"),
         pytest.param("round_trip", {"llm", "vocabulary", "json"}, id="round-trip"),
     ],
 )

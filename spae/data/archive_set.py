@@ -15,6 +15,7 @@ import numpy as np
 
 from spae.data.class_words import class_words, names_beside
 from spae.data.few_shot_archive import ArchiveQuestion, FewShotArchive
+from spae.data.file_tree import FileTree
 from spae.data.protocol import ClassPictures, FixedEpisode
 from spae.data.validation import Fault, Report, refuse
 from spae.errors import DataError
@@ -29,6 +30,7 @@ class ArchiveSet:
         path: the .tar.gz, or the folder it was unpacked to.
         name: how the user called it; None takes the path as given.
         classes: a file of names, for captions that are WordNet ids; None takes the one beside the data, if any.
+        tree: the files at the path, where they are indexed already.
 
     Raises:
         DataError: it is no published archive, or a question in it is broken.
@@ -36,8 +38,10 @@ class ArchiveSet:
 
     embedded = False
 
-    def __init__(self, path: Path, name: str | None = None, classes: Path | None = None) -> None:
-        archive = FewShotArchive(path, name)
+    def __init__(
+        self, path: Path, name: str | None = None, classes: Path | None = None, tree: FileTree | None = None
+    ) -> None:
+        archive = FewShotArchive(path, name, tree)
         self._archive = archive
         self.name = archive.name
         found = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from spae.data.archive_set import labelled
+from spae.data.archive_set import ArchiveSet, labelled
 from spae.data.class_words import class_words, names_beside
 from spae.data.few_shot_archive import ArchiveQuestion, questions_files, read_questions
 from spae.data.file_tree import tree_at
 from spae.data.picture_survey import decoded_files
-from spae.data.protocol import FixedEpisode
+from spae.data.protocol import FixedEpisode, PictureSet
 from spae.data.validation import Fault, Report, told
 
 Labels = Callable[[tuple[ArchiveQuestion, ...], str, int, int, Report], Iterator[FixedEpisode]]
@@ -34,7 +34,7 @@ class ArchiveSurvey:
 
     def faults(self) -> Iterator[Fault | None]:
         """See `Survey.faults`."""
-        tree = tree_at(self._path)
+        self._tree = tree = tree_at(self._path)
         found: list[Fault] = []
         with told(found.append, "."):
             for _ in tree.index(keep=False):
@@ -64,3 +64,11 @@ class ArchiveSurvey:
             self.counts["classes"] = len(names)
         self.total = len(pictures)
         yield from decoded_files(tree.read, sorted(pictures))
+
+
+class ClassArchiveSurvey(ArchiveSurvey):
+    """Of an archive whose questions are of classes."""
+
+    def opened(self) -> PictureSet:
+        """The set, on the tree that was read. Raises DataError."""
+        return ArchiveSet(self._path, classes=self._names, tree=self._tree)

@@ -63,6 +63,7 @@ class FewShotArchive:
     Args:
         path: the .tar.gz, the .tar, or the folder it was unpacked to.
         name: as the user named it; None takes the path as given.
+        tree: the files at the path, where they are indexed already; None indexes them.
 
     Attributes:
         task: as in the names of its files: "open_ended_mi".
@@ -72,10 +73,10 @@ class FewShotArchive:
         DataError: no such path, no or several tasks' questions files, an unsafe name, or no archive.
     """
 
-    def __init__(self, path: Path, name: str | None = None) -> None:
+    def __init__(self, path: Path, name: str | None = None, tree: FileTree | None = None) -> None:
         self.path = path
         self.name = str(path) if name is None else name
-        self.tree = open_tree(path)
+        self.tree = open_tree(path) if tree is None else tree
         self.task, self.files = questions_files(self.tree)
         # An archive packs a folder of its own name; ids leave it out, to be the same packed and unpacked.
         homes = {str(PurePosixPath(file).parent) for file in self.files.values()}

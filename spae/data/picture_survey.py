@@ -32,9 +32,9 @@ def survey(text: str) -> Survey:
     if kind == "hub":
         return HubSurvey(spec)
     if kind == "archive":
-        from spae.data.archive_survey import ArchiveSurvey
+        from spae.data.archive_survey import ClassArchiveSurvey
 
-        return ArchiveSurvey(Path(spec.location), spec.path("classes"))
+        return ClassArchiveSurvey(Path(spec.location), spec.path("classes"))
     return FolderSurvey(spec)
 
 
@@ -53,6 +53,10 @@ class OpenSurvey:
         self.counts |= {"classes": len(self._data.classes), "pictures": len(self._ids)}
         for one in self._ids:
             yield from decoded(one, lambda one=one: self._data.picture(one))  # type: ignore[misc]
+
+    def opened(self) -> PictureSet:
+        """The set itself."""
+        return self._data
 
 
 class FolderSurvey:
@@ -80,6 +84,12 @@ class FolderSurvey:
             for name, file in label.items():
                 yield from decoded(name, lambda name=name, file=file: read_picture(file, name))  # type: ignore[misc]
 
+    def opened(self) -> PictureSet:
+        """The set. Raises DataError."""
+        from spae.data.folder import FolderSet
+
+        return FolderSet(self._path, classes=self._names)
+
 
 class HubSurvey:
     """One split of a Hugging Face data set."""
@@ -106,6 +116,12 @@ class HubSurvey:
         for row in range(len(rows)):
             name = rows.row_name(row)
             yield from decoded(name, lambda row=row, name=name: read_picture(rows.content(row), name))  # type: ignore[misc]
+
+    def opened(self) -> PictureSet:
+        """The set. Raises DataError."""
+        from spae.data.hub_set import HubSet
+
+        return HubSet(self._rows.spec, self._rows.spec.text)
 
 
 def decoded(name: str, read: Callable[[], Any]) -> Iterator[Fault | None]:
