@@ -17,6 +17,7 @@ from results.exhibit import (
     WordLayer,
 )
 from results.record import Record
+from spae.data.annotated import query_pictures
 from spae.data.protocol import PictureSet
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokens import PictureTokens
@@ -92,6 +93,7 @@ def _episode(job: Job, view: View, sample: Sample, record: Record) -> Exhibit:
         reply=record.reply,
         prediction=record.prediction,
         answer=record.answer,
+        references=record.references,
         status=record.status,
         value=record.value,
         detail=record.detail,
@@ -111,8 +113,8 @@ def reconstruct(tokenizer: Tokenizer, data: PictureSet, measured: int = MEASURED
     Args:
         measured: at most so many pictures, evenly spaced over the set's classes.
     """
-    names = list(dict.fromkeys(name for group in data.classes for name in group.query))
-    labels = {name: group.name for group in data.classes for name in group.query}
+    labels = query_pictures(data)
+    names = list(labels)
     step = max(1, len(names) // measured)
     names = names[::step][:measured]
     originals = [tokenizer.prepare(data.picture(name)) for name in names]

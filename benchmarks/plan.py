@@ -162,6 +162,20 @@ def _as_drawn(config: RunConfig, jobs: Sequence[Job]) -> RunConfig:
     return config.model_copy(update={"seed": seed, "limit": limit, "settings": settings.pop()})
 
 
+def default_scorings(tasks: Sequence[str]) -> tuple[str, ...]:
+    """The rule of a run that names none: `ranked`, which tells weak models apart best, else the first all tasks know.
+
+    Raises:
+        UsageError: the tasks have no rule in common.
+        TaskInputError: a task is unknown.
+    """
+    known = [entry(name).scorings for name in tasks]
+    common = [rule for rule in known[0] if all(rule in rules for rules in known)]
+    if not common:
+        raise UsageError(f"{', '.join(tasks)} have no scoring in common: run them one by one")
+    return ("ranked",) if "ranked" in common else (common[0],)
+
+
 def _views(tokenizers: list[Tokenizer], subsets: tuple[str, ...]) -> Iterator[View]:
     seen = set()
     names: dict[str, str] = {}

@@ -107,4 +107,6 @@ def record_of(question: Question, answer: Answer) -> Record:
         value=outcome.value,
         choices=tuple(getattr(sample, "classes", ())),
         detail=outcome.detail or "",
+        metric=question.task.metric,
+        references=tuple(getattr(sample, "references", ())),
     )

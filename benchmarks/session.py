@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.config import RunConfig
+from benchmarks.corpus import score_corpora
 from benchmarks.errors import UsageError
 from benchmarks.exhibits import make_exhibits
-from benchmarks.plan import Plan, make_plan
+from benchmarks.plan import Plan, default_scorings, make_plan
 from benchmarks.replies import reply_layers, reply_store
 from benchmarks.runner import Runner
 from benchmarks.saved_samples import SavedSamples
@@ -26,6 +27,7 @@ from llm_backends.context import ContextLimit
 from llm_backends.openai_options import ServerOptions
 from llm_backends.protocol import Backend, Closes
 from llm_backends.registry import find_backend, open_backend
+from results.corpus import save_corpus
 from results.differences import Difference, short
 from results.display import visible
 from results.exhibit import save_exhibits
@@ -33,7 +35,7 @@ from results.record import sha256_of
 from results.report import load_tables, write_reports
 from results.store import RunDiffers, RunStore
 from results.table_formats import to_rich
-from tasks.scoring import rule
+from tasks.scoring import RULES
 
 RUNS = Path("runs")
 LIMIT, SEED = 200, 0
@@ -50,7 +52,7 @@ class RunOptions:
     data: str | None
     settings: tuple[str, ...] | None
     layers: tuple[str, ...]
-    scorings: tuple[str, ...]
+    scorings: tuple[str, ...] | None
     style: Literal["gpt", "palm"]
     limit: int | None
     seed: int | None
@@ -68,7 +70,7 @@ class RunOptions:
     def config(self) -> RunConfig:
         """The part that decides the records. Raises UsageError for an empty list."""
         for name, value in (("task", self.tasks), ("tokenizer", self.tokenizers), ("scoring", self.scorings)):
-            if not value:
+            if value is not None and not value:
                 raise UsageError(f"--{name} needs at least one name, got none")
         if self.settings == ():
             raise UsageError("--setting needs at least one id, got none: leave it out for all settings")
@@ -81,7 +83,7 @@ class RunOptions:
             data=self.data,
             settings=self.settings,
             layers=self.layers,
-            scorings=self.scorings,
+            scorings=default_scorings(self.tasks) if self.scorings is None else self.scorings,
             style=self.style,
             limit=LIMIT if self.limit is None else self.limit,
             seed=SEED if self.seed is None else self.seed,
@@ -117,6 +119,7 @@ def run_benchmark(options: RunOptions) -> Path:
         job.samples.save(store.folder / f"episodes-{job.task.name}.json")
         console.print(f"{job.task.name} on {job.data.title}", highlight=False, markup=False)
     spending = Spending(store, inner)
+    complete = False
     try:
         with _progress(console) as progress:
             bar = progress.add_task("questions", total=plan.count())
@@ -126,6 +129,7 @@ def run_benchmark(options: RunOptions) -> Path:
                 spending.tick()
 
             Runner(plan, backend, store, advance, context).run()
+        complete = True
     finally:
         replies.close()
         if isinstance(inner, Closes):
@@ -135,6 +139,8 @@ def run_benchmark(options: RunOptions) -> Path:
             console.print(spending.said, highlight=False, markup=False, soft_wrap=True)
         if store.records:
             save_exhibits(store.folder, make_exhibits(plan, store.records))
+            if complete:
+                _score_corpora(plan, store, console)
             write_reports(store.folder)
     for table in load_tables(store.folder):
         console.print(to_rich(table))
@@ -144,12 +150,21 @@ def run_benchmark(options: RunOptions) -> Path:
     return store.folder
 
 
+def _score_corpora(plan: Plan, store: RunStore, console: Console) -> None:
+    """Metrics of all replies together, for tasks that have some; what cannot be worked out here is said."""
+    book = score_corpora(plan, store.records, lambda line: console.print(line, highlight=False, markup=False))
+    if book is not None:
+        save_corpus(store.folder, book)
+        for one in book.missing:
+            console.print(f"no {one.metric}: {one.reason}", highlight=False, markup=False, soft_wrap=True)
+
+
 def check_scorings(config: RunConfig, model: Backend) -> None:
     """Told before a picture is put into words: raises UsageError for a rule that needs what the model does not give."""
     if model.capabilities.likelihood:
         return
     for scoring in config.scorings:
-        if rule(scoring).asks == "likelihood":
+        if scoring in RULES and RULES[scoring].asks == "likelihood":
             fix = " (or --echo-logprobs, where its completions do that)" if find_backend(config.llm)[0].server else ""
             raise UsageError(
                 f"--scoring {scoring} needs log-likelihoods, --llm {config.llm} gives none: "

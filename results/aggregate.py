@@ -94,12 +94,17 @@ def by_row(records: Iterable[Record]) -> dict[Row, dict[str, list[Record]]]:
     }
 
 
-def aggregate(records: Iterable[Record], calls: Iterable[Call] = (), metric: str = "accuracy") -> list[Cell]:
+def aggregate(records: Iterable[Record], calls: Iterable[Call] = (), metric: str | None = None) -> list[Cell]:
     """The cells of a run, with an `average` after the seven few-shot settings of a row where all seven have a value.
 
     Intervals: Wilson's for a proportion; the bootstrap for other means. An average is the mean of the seven values,
     and its interval the bootstrap over episodes: the i-th episodes of the seven settings are drawn together, since
     they come from one seed and may share classes and pictures (drawn apart, the interval would be too narrow).
+
+    Args:
+        records: of one run.
+        calls: of the same run; say what came from the cache.
+        metric: what the cells call their values; None takes what the records say.
 
     Raises:
         RecordError: see `by_row`.
@@ -118,7 +123,7 @@ def summary_json(cells: Sequence[Cell]) -> str:
     return json.dumps([cell.model_dump(mode="json") for cell in cells], indent=2, allow_nan=False) + "\n"
 
 
-def _cell(row: Row, setting: str, records: Sequence[Record], cached: set[str], metric: str) -> Cell:
+def _cell(row: Row, setting: str, records: Sequence[Record], cached: set[str], metric: str | None) -> Cell:
     status = Counter(record.status for record in records)
     values = [record.value for record in records if record.value is not None]
     interval = _interval(values)
@@ -132,7 +137,7 @@ def _cell(row: Row, setting: str, records: Sequence[Record], cached: set[str], m
         empty=status["empty"],
         refused=status["refused"],
         cached=sum(record.id in cached for record in records),
-        metric=metric,
+        metric=records[0].metric if metric is None else metric,
         value=sum(values) / len(values) if values else None,
         ci_low=interval.low if interval else None,
         ci_high=interval.high if interval else None,

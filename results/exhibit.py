@@ -81,6 +81,7 @@ class Exhibit(Frozen):
     reply: str | None
     prediction: str | None
     answer: str
+    references: tuple[str, ...] = Field(default=(), description="every text that is right, where several are")
     status: Status
     value: float | None
     detail: str = ""

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from results.aggregate import Cell, Row, aggregate
 from results.comparisons import Comparison, compare
+from results.corpus import CorpusBook, load_corpus
 from results.errors import ReportError
 from results.exhibit import Exhibit, ExhibitBook, Reconstruction, ShownPicture, load_exhibits
+from results.metric_tables import metric_tables
 from results.question_groups import KindTable, blind_note, kind_tables
-from results.record import Record, canonical_json
+from results.record import ACCURACY, Record, canonical_json
 from results.settings import AVERAGE, natural_order, setting_order, tokenizer_order
 from results.store import RunStore
 from results.tables import ResultTable, result_tables
@@ -91,18 +93,28 @@ class Gathered:
         self.book: ExhibitBook = load_exhibits(folder)
         self.cells: list[Cell] = aggregate(self.records, self.store.calls)
         self.comparisons: list[Comparison] = compare(self.records)
+        self.corpus: CorpusBook | None = load_corpus(folder, self.records)
+
+    @property
+    def all_cells(self) -> list[Cell]:
+        """The cells of the records, then those of further metrics (that of the records is not repeated)."""
+        own = {(cell.row, cell.setting, cell.metric) for cell in self.cells}
+        further = self.corpus.cells if self.corpus else ()
+        return [*self.cells, *(cell for cell in further if (cell.row, cell.setting, cell.metric) not in own)]
 
     @cached_property
     def tables(self) -> list[ResultTable]:
-        """The result tables, with tokens per picture where the exhibits tell."""
+        """The result tables, with tokens per picture where the exhibits tell; of metrics, where a task has several."""
         counts = self.book.token_counts({(cell.tokenizer, cell.layers) for cell in self.cells})
-        tables = result_tables(self.cells, counts)
+        further = metric_tables(self.cells, self.corpus, counts) if self.corpus else []
+        shown = {(table.task, table.data) for table in further}
+        tables = result_tables([cell for cell in self.cells if (cell.task, cell.data) not in shown], counts) + further
         return [table.model_copy(update={"footnotes": (*table.footnotes, *self._blind(table))}) for table in tables]
 
     def _blind(self, table: ResultTable) -> list[str]:
         """What is right without seeing, where the task asks questions and the table is of their accuracy."""
         groups = [group for group in self.book.questions if (group.task, group.data) == (table.task, table.data)]
-        return [blind_note(groups)] if groups and table.metric == "accuracy" else []
+        return [blind_note(groups)] if groups and ACCURACY in (table.metric, *table.settings) else []
 
     @cached_property
     def kinds(self) -> list[KindTable]:
@@ -116,6 +128,8 @@ class Gathered:
             if (record.task, record.data) == (table.task, table.data) and record.choices:
                 guesses.setdefault(record.setting, []).append(100 / len(record.choices))
         means = {setting: sum(values) / len(values) for setting, values in guesses.items()}
+        if means and table.settings[0] == ACCURACY:  # a table of metrics is of one setting
+            return {ACCURACY: sum(means.values()) / len(means)}
         if means and AVERAGE in table.settings:
             means[AVERAGE] = sum(means.values()) / len(means)
         return means

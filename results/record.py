@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 
 Status = Literal["scored", "empty", "refused", "failed", "infeasible"]
+ACCURACY = "accuracy"
+"""The metric of most tasks; records of it leave their metric out."""
 
 
 def canonical_json(value: Any) -> str:
@@ -96,6 +98,10 @@ class Record(CellKey):
     status: Status = Field(description="'scored', or why it is not; what is not scored is never counted as wrong")
     value: float | None = Field(description="score, 0 or 1 for accuracy; None unless status is 'scored'")
     detail: str = Field(default="", description="one line: the error of a failed call, log-likelihoods, a limit")
+    metric: str = Field(default=ACCURACY, min_length=1, description="what `value` is: 'ROUGE-L'")
+    references: tuple[str, ...] = Field(
+        default=(), description="every text that is right, where several are; `answer` is the first"
+    )
 
     @classmethod
     def of(
@@ -112,6 +118,8 @@ class Record(CellKey):
         value: float | None,
         choices: tuple[str, ...] = (),
         detail: str = "",
+        metric: str = ACCURACY,
+        references: tuple[str, ...] = (),
     ) -> Self:
         """The record of `sample` in `cell`; its id is worked out here. Fields as in the class."""
         return cls(
@@ -127,6 +135,8 @@ class Record(CellKey):
             status=status,
             value=value,
             detail=detail,
+            metric=metric,
+            references=references,
         )
 
     @model_validator(mode="after")
@@ -139,8 +149,11 @@ class Record(CellKey):
         return self
 
     def line(self) -> str:
-        """The record as one canonical JSON line, without its newline."""
-        return _encode(vars(self))  # plain values only: nothing is to be dumped first
+        """The record as one canonical JSON line, without its newline; the last two fields only where they say more."""
+        values = vars(self)  # plain values only: nothing is to be dumped first
+        if self.metric == ACCURACY and not self.references:
+            values = {name: value for name, value in values.items() if name not in ("metric", "references")}
+        return _encode(values)
 
 
 class Call(Frozen):

@@ -19,8 +19,9 @@ from results.pages import environment
 from results.plot import Plot, accuracy_plot, contests
 from results.settings import layer_numbers
 from results.store import COMPARISONS, REPORT_HTML, REPORT_MARKDOWN, SUMMARY
+from results.sweep_plot import sweep_panels
 from results.table_formats import to_csv
-from results.tables import ResultTable, average_of
+from results.tables import PER_CENT, ResultTable, average_of
 
 Format = Literal["html", "md", "csv"]
 MOST_TILES = 7  # more rows than this are a wall of numbers, and the table has them
@@ -45,7 +46,7 @@ def write_reports(folder: Path) -> list[Path]:
     """
     run = Gathered(folder)
     return [
-        run.store.write_text(SUMMARY, summary_json(run.cells)),
+        run.store.write_text(SUMMARY, summary_json(run.all_cells)),
         run.store.write_text(COMPARISONS, comparisons_json(run.comparisons)),
         run.store.write_text(REPORT_MARKDOWN, _written(run, "md")),
         run.store.write_text(REPORT_HTML, _written(run, "html")),
@@ -79,6 +80,7 @@ def _html(run: Gathered) -> str:
         .render(
             run=run,
             panels=[(table, _plots(run, table), run.chance(table)) for table in run.tables],
+            sweep_panels=sweep_panels(run, {"wide": WIDE, "narrow": NARROW}),
             config=json.dumps(run.store.config, indent=2, sort_keys=True),
             average_of=average_of,
             most_tiles=MOST_TILES,
@@ -90,6 +92,8 @@ def _html(run: Gathered) -> str:
 
 def _plots(run: Gathered, table: ResultTable) -> list[list[tuple[str, Plot]]]:
     """Each plot in two widths, with the class that the style sheet shows or hides it by."""
+    if table.unit != PER_CENT:  # metrics of several scales have no axis in common
+        return []
     chance = run.chance(table)
     figures = []
     for numbers in contests(table):

@@ -5,6 +5,7 @@ records.jsonl   one record a line, written as the answers come and put into the 
                 it runs, a later line replaces an earlier one of the same id whose call had failed
 calls.jsonl     per record: cached or not, and seconds (the only file that differs between a run and its replay)
 exhibits.json   pictures and words for the report (see `results.exhibit`)
+metrics.json    metrics of whole corpora, such as BLEU, where a task has some (see `results.corpus`)
 summary.json, comparisons.json, report.md, report.html   made from the above by `results.report`
 .run.lock       held while a run writes here
 """
@@ -29,11 +30,12 @@ RUN = "run.json"
 RECORDS = "records.jsonl"
 CALLS = "calls.jsonl"
 EXHIBITS = "exhibits.json"
+METRICS = "metrics.json"
 SUMMARY = "summary.json"
 COMPARISONS = "comparisons.json"
 REPORT_MARKDOWN = "report.md"
 REPORT_HTML = "report.html"
-OWN_FILES = (RUN, RECORDS, CALLS, EXHIBITS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
+OWN_FILES = (RUN, RECORDS, CALLS, EXHIBITS, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
 LOCK = ".run.lock"
 
 FORMAT = 1

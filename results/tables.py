@@ -18,8 +18,9 @@ from results.paper import CAPTION, PaperRow, paper_rows
 from results.record import Frozen
 from results.settings import AVERAGE, HEADS, columns, heads
 
-State = Literal["value", "infeasible", "unscored", "absent"]
-EMPTY = {"infeasible": "-", "unscored": "n/s", "absent": ""}
+State = Literal["value", "infeasible", "unscored", "absent", "unavailable"]
+PER_CENT = "in per cent"
+EMPTY = {"infeasible": "-", "unscored": "n/s", "absent": "", "unavailable": "n/a"}
 
 FOOTNOTES = {
     "interval": "Values are per cent of the scored episodes, with 95 % intervals (Wilson; the average's by bootstrap "
@@ -95,11 +96,12 @@ class ResultTable(Frozen):
     heads: tuple[tuple[str, tuple[str, ...]], ...] = Field(description="head rows: a label, and a text per column")
     groups: tuple[RowGroup, ...]
     footnotes: tuple[str, ...]
+    unit: str = Field(default=PER_CENT, description="of the numbers, as the title says it")
 
     @property
     def title(self) -> str:
         """One line over the table."""
-        return f"{self.task} on {self.data}: {self.metric} in per cent"
+        return f"{self.task} on {self.data}: {self.metric} {self.unit}"
 
 
 LABELS = ("Tokenizer", "Layers : tokens", "LLM", "Scoring, prompt")

@@ -153,10 +153,11 @@ class CocoCaptions:
     embedded = False
     classes: tuple[ClassPictures, ...] = ()
 
-    def __init__(self, queries: Path, examples: Path | None = None, name: str | None = None) -> None:
+    def __init__(self, queries: Path, examples: Path | None = None, *, name: str | None = None) -> None:
         self.name = name if name is not None else str(queries)
         self._files: dict[str, Path] = {}
-        self.annotations: dict[str, Annotations] = {}
+        self._said: dict[str, Annotations] = {}
+        self.annotations: Mapping[str, Annotations] = self._said
         self.query = self._read(queries)
         self.support = self.query if examples is None else self._read(examples)
         count = sum(len(one.captions) for one in self.annotations.values())
@@ -181,7 +182,7 @@ class CocoCaptions:
             if picture in self._files:
                 raise DataError(f"{path} has the picture {picture!r} of the other caption file: keep it in one")
             self._files[picture] = file
-            self.annotations[picture] = Annotations(captions=tuple(source.captions[name]))
+            self._said[picture] = Annotations(captions=tuple(source.captions[name]))
             ids.append(picture)
         return tuple(sorted(ids))
 

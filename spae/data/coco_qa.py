@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,10 +163,11 @@ class CocoQaSet:
     embedded = False
     classes: tuple[ClassPictures, ...] = ()
 
-    def __init__(self, queries: Path, examples: Path | None = None, name: str | None = None) -> None:
+    def __init__(self, queries: Path, examples: Path | None = None, *, name: str | None = None) -> None:
         self.name = name if name is not None else str(queries)
         self._files: dict[str, Path] = {}
-        self.annotations: dict[str, Annotations] = {}
+        self._said: dict[str, Annotations] = {}
+        self.annotations: Mapping[str, Annotations] = self._said
         self.query = self._read(queries)
         self.support = self.query if examples is None else self._read(examples)
         count = sum(len(one.questions) for one in self.annotations.values())
@@ -188,7 +189,7 @@ class CocoQaSet:
         self._files.update(source.files)
         for picture, questions in source.questions.items():
             had = self.annotations.get(picture, Annotations()).questions
-            self.annotations[picture] = Annotations(questions=(*had, *questions))
+            self._said[picture] = Annotations(questions=(*had, *questions))
         return tuple(sorted(source.questions))
 
     def picture(self, picture_id: str) -> np.ndarray:
