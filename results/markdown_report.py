@@ -8,6 +8,7 @@ from results.display import markdown_text, p_text, percent, signed
 from results.gather import Gathered, layer_errors
 from results.question_groups import KindTable
 from results.settings import in_words
+from results.sweep_plot import run_sweeps
 from results.table_formats import to_markdown
 
 
@@ -15,6 +16,7 @@ def markdown_report(run: Gathered) -> str:
     """The text of `report.md`. Text from outside is escaped."""
     sections = ["# Results\n\n" + "\n".join(f"- {name}: {markdown_text(text)}" for name, text in run.facts) + "\n"]
     sections.extend(to_markdown(table) for table in run.tables)
+    sections.extend(f"## Layers\n\n{markdown_text(one.of)}\n\n{to_markdown(one.table)}" for one in run_sweeps(run))
     if run.comparisons:
         sections.append(_comparisons(run))
     sections.extend(_kinds(table) for table in run.kinds)
