@@ -27,7 +27,13 @@ from spae.cli import app as trainer
 
 
 def test_names_on_the_command_line() -> None:
-    assert sorted(tasks.registry.BUILT_IN) == ["miniimagenet-2way", "miniimagenet-5way", "real-fast-vqa"]
+    assert sorted(tasks.registry.BUILT_IN) == [
+        "coco-captioning",
+        "coco-qa",
+        "miniimagenet-2way",
+        "miniimagenet-5way",
+        "real-fast-vqa",
+    ]
     assert sorted(spae.tokenizers.registry.BUILT_IN) == ["lqae-without-lm", "spae", "vqgan"]
     spellings = [
         "smollm2",
@@ -85,6 +91,7 @@ def test_options(command: str, expected: set[str]) -> None:
     [
         pytest.param("tokenize", {"pictures", "tokenizer", "layers", "show", "out", "json"}, id="tokenize"),
         pytest.param("decode", {"tokens", "out", "tokenizer", "layers"}, id="decode"),
+        pytest.param("train", {"recipe", "out", "set_", "resume", "wandb"}, id="train"),
         pytest.param("recipes", {"name", "json"}, id="recipes"),
         pytest.param(
             "vocabulary",
@@ -153,6 +160,13 @@ PROTOCOLS = [
         {"name", "title", "metric", "settings", "samples", "request", "score"},
         id="task",
     ),
+    pytest.param("tasks.protocol:CorpusScored", {"corpus_scores"}, id="corpus"),
+    pytest.param(
+        "spae.data.annotated:AnnotatedSet",
+        {"name", "title", "embedded", "fingerprint", "classes", "support", "query", "annotations", "picture"}
+        | {"picture_digest"},
+        id="annotated",
+    ),
     pytest.param(
         "tasks.protocol:Samples",
         {"task", "data", "data_fingerprint", "seed", "settings", "fingerprint", "of", "save"},
@@ -177,11 +191,12 @@ def test_what_a_task_says_of_itself() -> None:
 CELL = ["task", "setting", "tokenizer", "tokenizer_fingerprint", "layers", "llm", "llm_revision", "dtype", "data"]
 CELL += ["data_fingerprint", "prompt_style", "scoring", "seed"]
 RECORD = ["id", "sample", "sample_fingerprint", "prompt", "choices", "answer", "reply", "prediction", "status", "value"]
+LAST = ["detail", "metric", "references"]
 
 
 @pytest.mark.parametrize(
     ("model", "expected"),
-    [pytest.param(CellKey, CELL, id="cell"), pytest.param(Record, [*CELL, *RECORD, "detail"], id="record")],
+    [pytest.param(CellKey, CELL, id="cell"), pytest.param(Record, [*CELL, *RECORD, *LAST], id="record")],
 )
 def test_fields_of_a_line_in_records_jsonl(model: type[BaseModel], expected: list[str]) -> None:
     assert list(model.model_fields) == expected

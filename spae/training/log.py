@@ -36,7 +36,8 @@ class RunLog(AbstractContextManager["RunLog"]):
         self._wandb = _open_wandb(folder, name, settings) if wandb else None
         trim_log(folder, start)
         self._file = (folder / LOG).open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
+        # Of what was written after that step, nothing counts.
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Values by name after `step` steps. A number that is none is written as null: JSON has no NaN."""

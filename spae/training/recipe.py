@@ -251,4 +251,5 @@ def parse_recipe(values: dict[str, Any], where: str) -> Recipe:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "recipe"
         seen = f", got {first['input']!r}" if first["loc"] else ""
-        raise InputError(f"{where}: {field}: {first['msg']}{seen}"[:400]) from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}: {field}: {message}{seen}"[:400]) from error

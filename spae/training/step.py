@@ -24,6 +24,7 @@ from spae.training.chance import Share, step_seed
 from spae.training.data_source import draw_step
 from spae.training.discriminator_step import JudgeLearner
 from spae.training.objective import Learner, Objective, Outcome, Part, StepDraws
+from spae.training.precision import Precision
 from spae.training.recipe import Recipe
 from spae.training.state import State, rates
 
@@ -33,7 +34,8 @@ class Stepper:
 
     Args:
         recipe: what a step is.
-        accelerator: precision, device and processes.
+        accelerator: device and processes.
+        precision: of the forward passes.
         state: what changes.
         objective: of encoder and decoder.
         data: batches.
@@ -43,9 +45,16 @@ class Stepper:
     """
 
     def __init__(
-        self, recipe: Recipe, accelerator: Accelerator, state: State, objective: Objective, data: TrainingData
+        self,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        precision: Precision,
+        state: State,
+        objective: Objective,
+        data: TrainingData,
     ) -> None:
         self._recipe, self._accelerator, self._state, self._data = recipe, accelerator, state, data
+        self._precision = precision
         self._processes, self._rank = accelerator.num_processes, accelerator.process_index
         parts = self._processes * recipe.accumulation
         if recipe.batch % parts or recipe.pictures_drawn % parts:
@@ -104,9 +113,9 @@ class Stepper:
             if state.judging is not None:
                 # Its own gradient is the other player's: none is wanted of it here.
                 state.judging.network.requires_grad_(False)
-            with self._accelerator.autocast():
+            with self._precision.autocast():
                 outcome: Outcome = self._learner(part)
-            self._accelerator.backward(outcome.total / self._recipe.accumulation)
+            self._precision.backward(outcome.total / self._recipe.accumulation)
         if self._judge is None or state.judging is None or outcome.redrawn is None:
             return outcome.terms
         state.judging.network.requires_grad_(True)
@@ -114,9 +123,9 @@ class Stepper:
         with self._quiet(self._judge, last):
             # R1 is the gradient of a sum of logits, which leaves fp16's range.
             half = state.scaler is None
-            with self._accelerator.autocast() if half else nullcontext():
+            with self._precision.autocast() if half else nullcontext():
                 verdict = self._judge(real, outcome.redrawn, part.step)
-            self._accelerator.backward(verdict.total / self._recipe.accumulation)
+            self._precision.backward(verdict.total / self._recipe.accumulation)
         extra = {"d_total": verdict.total.detach(), "d_real": verdict.real, "d_fake": verdict.fake}
         return outcome.terms | verdict.terms | extra
 

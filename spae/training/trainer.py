@@ -21,7 +21,6 @@ from accelerate import Accelerator
 from rich.console import Console
 
 from spae.data.training_protocol import TrainingData
-from spae.errors import InputError
 from spae.losses.lecam import LeCam
 from spae.losses.perceptual import PerceptualLoss, open_perceptual
 from spae.tokenizers.build import build_model, model_config, save_model
@@ -35,6 +34,7 @@ from spae.training.discriminator_step import GAMES, build_judge
 from spae.training.evaluate import Evaluator
 from spae.training.log import RunLog
 from spae.training.objective import Objective
+from spae.training.precision import Precision
 from spae.training.progress import StepBar
 from spae.training.recipe import Recipe
 from spae.training.run_folder import LOG, check_unused, held, read_log
@@ -78,7 +78,8 @@ class Trainer:
                 one of another recipe; the loss is not finite; the discriminator has stalled.
             InputError: a recipe that this machine or these processes cannot train.
         """
-        accelerator = _accelerator(self.recipe)
+        # Precision is our own (spae.training.precision).
+        accelerator = Accelerator(mixed_precision="no", step_scheduler_with_optimizer=False)
         with ExitStack() as stack:
             if accelerator.is_main_process:
                 stack.enter_context(held(self.folder))
@@ -103,10 +104,11 @@ class _Run:
         stack.callback(self.data.close)
         words = open_scores(recipe, self.data.classes, self.vocabulary.words, device)
         perceptual = _perceptual(recipe, device)
-        self.state = _begin(recipe, self.config, self.vocabulary, accelerator)
+        precision = Precision(recipe.precision, device)
+        self.state = _begin(recipe, self.config, self.vocabulary, device, precision.scaler)
         judge = None if self.state.judging is None else self.state.judging.network
         objective = Objective(recipe, words, perceptual, judge, GAMES.get(recipe.gan, "logistic"))
-        self.take_step = Stepper(recipe, accelerator, self.state, objective, self.data)
+        self.take_step = Stepper(recipe, accelerator, precision, self.state, objective, self.data)
         self._evaluator = lambda: Evaluator(held_out_parts(self.data, recipe.evaluate_pictures), words, perceptual)
         self._looked_at: Evaluator | None = None
         self._trained: TokenizerModel | None = None
@@ -214,19 +216,10 @@ def _launched_alone(environment: Mapping[str, str]) -> bool:
     return asked and "WORLD_SIZE" not in environment
 
 
-def _accelerator(recipe: Recipe) -> Accelerator:
-    try:
-        return Accelerator(mixed_precision=recipe.precision, step_scheduler_with_optimizer=False)
-    except ValueError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(
-            f"this machine cannot train with precision {recipe.precision} ({reason}): --set precision=bf16 or no"
-        ) from error
-
-
-def _begin(recipe: Recipe, config: dict[str, Any], vocabulary: LexicalVocabulary, accelerator: Accelerator) -> State:
+def _begin(
+    recipe: Recipe, config: dict[str, Any], vocabulary: LexicalVocabulary, device: torch.device, scaler: Any | None
+) -> State:
     """The state before the first step."""
-    device = accelerator.device
     # Here and not sooner: what was opened before may have drawn, or found its work done in a cache.
     torch.manual_seed(recipe.seed)
     model = build_model(config, vocabulary, torch.bfloat16 if recipe.precision == "bf16" else torch.float32)
@@ -241,7 +234,7 @@ def _begin(recipe: Recipe, config: dict[str, Any], vocabulary: LexicalVocabulary
         rate = recipe.discriminator_rate
         judging = Judging(judge, _optimizer(judge, recipe, rate), LeCam(recipe.lecam_decay).to(device))
     average = AveragedWeights(model, recipe.ema)
-    return State(model, optimizer, average, judging, Watch(recipe, device), accelerator.scaler)
+    return State(model, optimizer, average, judging, Watch(recipe, device), scaler)
 
 
 def _optimizer(module: torch.nn.Module, recipe: Recipe, rate: float) -> torch.optim.Optimizer:

@@ -19,7 +19,8 @@ def run(*arguments: str):
 def test_help_names_the_options_and_an_example():
     done = run("train", "--help")
     assert done.exit_code == 0
-    for part in ("--recipe", "--out", "--set", "--resume", "python -m spae train --recipe picto_spae"):
+    examples = ("python -m spae train --recipe picto_spae", "accelerate launch --num_processes 8 -m spae train")
+    for part in ("--recipe", "--out", "--set", "--resume", "--wandb", *examples):
         assert part in done.output
 
 
@@ -51,7 +52,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, arguments, message):
 def test_recipe_settings_and_folder_reach_the_trainer(tmp_path, monkeypatch):
     seen = []
 
-    def stand_in(recipe, folder, console):
+    def stand_in(recipe, folder, console, wandb):
         seen.append((recipe.name, recipe.steps, folder))
         return type("Run", (), {"run": lambda self, resume: seen.append(resume) or {"held_out_style/mse": 0.12345}})()
 

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from spae.pyramid import Pyramid
 from spae.quantizers import MovingAverage, StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.model import TokenizerModel
-from spae.training import evaluate
-from spae.training.evaluate import redrawing_error, word_aptness
+from spae.training import evaluate, word_scores
+from spae.training.evaluate import Evaluator, layer_words, redrawing_error, word_accuracy, word_aptness
+from spae.training.word_scores import LabelScores
 
 COLOURS = torch.tensor([[0.5, -0.5, 0.25], [-1.0, 1.0, 0.0], [0.75, 0.75, -0.75]])
 
@@ -84,7 +85,7 @@ def test_label_scores_are_of_every_concepts_name(few_pictograms, monkeypatch):
     def text_features(texts):
         return torch.tensor([features.get(text, [1.0, 0.0]) for text in texts])
 
-    monkeypatch.setattr(evaluate, "text_features", text_features)
+    monkeypatch.setattr(word_scores, "text_features", text_features)
     found = evaluate.label_scores(few_pictograms, ["cat", "sun", "lion"])
     assert found.shape == (5, 3)
     # Products with cat, sun and lion: (0, -1, 1) for lion, (1, 0, 0) for cat, (0.8, -0.6, 0.6) for vase.
@@ -95,3 +96,36 @@ def test_a_learned_codebook_has_no_apt_words():
     model = TokenizerModel(Patches(), VectorQuantizer(torch.randn(5, 3), Pyramid([4]), learning=MovingAverage())).eval()
     assert word_aptness(model, painted(IDS), torch.zeros(5, dtype=torch.long), torch.zeros(1, 5)) == {}
     assert set(redrawing_error(model, painted(IDS))) == {"mse/layers_1-1", "mse/mean_picture"}
+
+
+def test_a_word_is_right_where_its_own_class_is_the_nearest():
+    # Colours 0, 1 and 2 are nearest to classes 1, 0 and 1.
+    scores = torch.tensor([[0.2, 0.95, 0.5], [1.0, 0.0, 0.6]])
+    labels = torch.tensor([0, 1, 1, 0, 1])
+    found = word_accuracy(layer_words(MODEL, painted(IDS)), labels, scores)
+    right = np.array([1, 0, 1])[IDS] == labels.numpy()[:, None, None]
+    assert found == pytest.approx(
+        {
+            "word_accuracy/layer_1": right[:, 2, 2].mean(),
+            "word_accuracy/layer_2": right[:, [1, 1, 3, 3], [1, 3, 1, 3]].mean(),
+            "word_accuracy/layer_3": right.mean(),
+            "word_accuracy/layer_4": right.mean(),
+        }
+    )
+
+
+def test_the_perceptual_distance_is_of_what_all_layers_draw():
+    pictures = painted(IDS)
+    distance = lambda real, fake: (real - fake).abs().mean() + 1  # noqa: E731 (1 where they are the same)
+    assert redrawing_error(MODEL, pictures, 2, distance)["perceptual/layers_1-4"] == pytest.approx(1.0)
+    assert redrawing_error(MODEL, pictures * 0.9, 2, distance)["perceptual/layers_1-4"] > 1.0
+
+
+def test_an_evaluator_looks_at_every_part_and_scores_once():
+    scores, labels = torch.tensor([[0.2, 0.95, 0.5], [1.0, 0.0, 0.6]]), torch.tensor([0, 1, 1, 0, 1])
+    look = Evaluator({"a": (painted(IDS), labels), "b": (painted(IDS[:2]), labels[:2])}, LabelScores(scores, ()))
+    found = look(MODEL)
+    alone = redrawing_error(MODEL, painted(IDS)) | word_aptness(MODEL, painted(IDS), labels, scores)
+    assert {name: found[f"a/{name}"] for name in alone} == alone and "b/word_accuracy/layer_1" in found
+    plain = Evaluator({"a": (painted(IDS), labels)})(MODEL)
+    assert set(plain) == {f"a/{name}" for name in redrawing_error(MODEL, painted(IDS))}

@@ -14,7 +14,14 @@ from spae.training.recipes import get_recipe
 def test_settings_change_fields_and_the_hash(recipe_of):
     base = recipe_of()
     changed = base.with_settings(
-        ["steps=50", "learning_rate=2e-4", "thresholds=[0.9, 0.8]", "name=other", "precision=bf16"]
+        [
+            "steps=50",
+            "learning_rate=2e-4",
+            "thresholds=[0.9, 0.8]",
+            "name=other",
+            "precision=bf16",
+            "semantics=label_text",
+        ]
     )
     assert (changed.steps, changed.learning_rate, changed.thresholds) == (50, 2e-4, (0.9, 0.8))
     assert changed.name == "other" and changed.precision == "bf16"
@@ -33,7 +40,16 @@ def test_settings_change_fields_and_the_hash(recipe_of):
         ("steps=2.5", "steps"),
         ("learning_rate=-1", "learning_rate"),
         ("learning_rate=NaN", "learning_rate"),
-        ("quantizer=rq", "quantizer"),
+        ("quantizer=lfq", "quantizer"),
+        ("codebook=learned", "saq averages words of a frozen codebook"),
+        ("thresholds=[0.9]", "thresholds and semantics go together, got semantics none and 1 thresholds: set both"),
+        ("pyramid=[1,3,4]", "pyramid.*divide"),
+        ("pyramid=picta", "unknown pyramid preset"),
+        ("frames=4", "clips need a pyramid over time"),
+        ("accumulation=3", "batch 4 and drawn 4 must be divisible by accumulation 3"),
+        ("words_first=2", "leave words_first at 0"),
+        ("inflation=central", "set initial and frames"),
+        ("precision=bf8", "precision"),
         ("prefix_share=1", "prefix_share"),
         ("ema=1", "ema"),
         ("weight_low=2", "weight_low must not exceed weight_high"),
@@ -88,3 +104,25 @@ def test_the_rate_by_hand():
 def test_an_unknown_recipe_gets_the_near_one():
     with pytest.raises(UnknownName, match="unknown recipe 'picto_spea': did you mean 'picto_spae'"):
         get_recipe("picto_spea")
+
+
+def test_older_recipes_keep_their_meaning():
+    """A recipe of the time when vq meant learned and thresholds meant label text."""
+    assert Recipe(name="a", quantizer="vq", steps=3).codebook == "learned"
+    assert Recipe(name="a", quantizer="saq", steps=3).codebook == "frozen"
+    assert Recipe(name="a", quantizer="saq", steps=3, thresholds=(0.9,)).semantics == "label_text"
+    frozen = Recipe(name="a", quantizer="saq", steps=3).with_settings(["quantizer=vq"])
+    assert frozen.codebook == "frozen"
+
+
+@pytest.mark.parametrize(("schedule", "expected"), [("constant", 1.0), ("cosine", 0.5), ("inverse_sqrt", 3**-0.5)])
+def test_schedules_in_the_middle_of_a_run(schedule, expected):
+    recipe = Recipe(
+        name="a", quantizer="vq", steps=1000, warmup=0, cooldown=0.0, learning_rate=1.0, schedule=schedule
+    )  # fmt: skip
+    assert recipe.rate(500) == pytest.approx(expected)
+
+
+def test_a_pyramid_may_be_written_out():
+    recipe = Recipe(name="a", quantizer="rq", steps=3).with_settings(["pyramid=[1,[2,2],4]"])
+    assert recipe.layers.layers == ((1, 1), (2, 2), (4, 4)) and Recipe(**recipe.model_dump(mode="json")) == recipe

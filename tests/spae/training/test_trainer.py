@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState, PartialState
 from rich.console import Console
 from safetensors.torch import load_file
 
-from spae.errors import InputError, TrainingError
+from spae.errors import TrainingError
 from spae.networks.autoencoder import NETWORKS
 from spae.tokenizers.build import load_config, load_model
 from spae.tokenizers.lexical import LexicalTokenizer
@@ -213,7 +213,10 @@ def test_accumulation_is_the_whole_batch_at_once(train, tmp_path):
         train(tmp_path / name, accumulation=parts, target="sampled", **fields)
     once, parts = (log_of(tmp_path / name) for name in ("once", "parts"))
     for one, other in zip(once, parts, strict=True):
-        assert one == pytest.approx(other, rel=2e-4, abs=2e-6)
+        # How many words a part uses is no mean of anything.
+        compared = {name for name in one if name not in ("train/words_used", "train/mse_all_layers")}
+        expected = {name: other[name] for name in compared}
+        assert {name: one[name] for name in compared} == pytest.approx(expected, rel=5e-4, abs=5e-6)
     ours, theirs = (load_file(tmp_path / name / "step-000004.safetensors") for name in ("parts", "once"))
     name = "discriminator/first.weight"
     assert ours[name].allclose(theirs[name], atol=1e-5) and not ours[name].equal(torch.zeros_like(ours[name]))
@@ -224,14 +227,20 @@ def test_batches_that_do_not_divide_are_refused(recipe_of):
         recipe_of(accumulation=3)
 
 
-def test_bfloat16_runs_too_and_fp16_needs_a_gpu(train, tmp_path):
-    scores, _ = train(tmp_path / "bf16", precision="bf16", steps=2)
+def test_bfloat16_runs_too(train, tmp_path):
+    scores, _ = train(tmp_path, precision="bf16", steps=2)
     assert all(torch.tensor(value).isfinite() for value in scores.values())
-    AcceleratorState._reset_state()
-    PartialState._reset_state()
-    if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="cannot train with precision fp16"):
-            train(tmp_path / "fp16", precision="fp16", steps=2)
+
+
+def test_fp16_goes_on_with_the_scale_it_had(train, tmp_path):
+    fields = {"precision": "fp16", "steps": 4, "gan": "stylegan", "evaluate_every": 99}
+    train(tmp_path / "whole", **fields)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", stop_at=3, **fields)
+    train(tmp_path / "cut", resume=True, **fields)
+    ours, theirs = (load_file(tmp_path / name / "step-000004.safetensors") for name in ("cut", "whole"))
+    assert all(value.equal(theirs[name]) for name, value in ours.items())
+    assert ours["scaler/scale"] > 1 and ours["model/autoencoder.encoder.layers.0.weight"].isfinite().all()
 
 
 def test_a_launcher_that_starts_one_process_of_two_is_noticed():

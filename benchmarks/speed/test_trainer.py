@@ -1,0 +1,146 @@
+"""The trainer's step against a bare PyTorch loop of the same modules: what seeds, draws, averages and logs cost.
+
+Run with: .venv/bin/python -m pytest benchmarks/speed/test_trainer.py --benchmark-only
+A real run of `Trainer` asks its data for a batch at the begin of every step. These data note the time, take one step of
+the bare loop, which has a model of its own, and note the time again: so the two take turns, step by step, in one
+process and one thread. Compared are blocks of ten steps, each with one that is logged, by their median processor time.
+"""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from torch.nn import functional as F
+
+from spae.data.problems import Problems
+from spae.data.training_protocol import EVALUATED, TrainingBatch
+from spae.losses.appearance import commitment, decoder_input
+from spae.losses.semantic import dynamic_weight, semantic_loss, semantic_pools
+from spae.tokenizers.build import build_model, model_config
+from spae.training import data_source, word_scores
+from spae.training import trainer as trainer_module
+from spae.training.objective import prefix_depths
+from spae.training.recipe import Recipe
+from spae.training.trainer import LOG_EVERY, Trainer
+from spae.vocabulary import VOCABULARIES, LexicalVocabulary
+
+WORDS, WIDTH, CLASSES = 4000, 64, 10
+BLOCKS = 8
+MOST_OVERHEAD = 1.05
+"""Promised: time of the trainer's step over the bare one's."""
+
+RECIPE = Recipe(
+    name="speed", quantizer="saq", vocabulary="speed", thresholds=(0.98, 0.95), latent_spread=2.0, batch=32, drawn=32,
+    steps=LOG_EVERY * (BLOCKS + 1), warmup=0, weight_low=0.4, precision="no", evaluate_every=10**6,
+    samples_every=10**6, checkpoint_every=10**6,
+)  # fmt: skip
+
+
+class BareLoop:
+    """The same step as a script would have it."""
+
+    def __init__(self, vocabulary: LexicalVocabulary, scores: torch.Tensor) -> None:
+        torch.manual_seed(0)
+        self.model = build_model(model_config(RECIPE.model_dump(), vocabulary), vocabulary).train()
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=RECIPE.learning_rate, betas=RECIPE.betas, weight_decay=RECIPE.weight_decay
+        )
+        self.pools = semantic_pools(scores, RECIPE.thresholds)
+        self.values = [value.detach() for value in self.model.state_dict().values()]
+        self.averages = [value.clone() for value in self.values]
+        self.generator = torch.Generator().manual_seed(0)
+
+    def __call__(self, pictures: torch.Tensor, labels: torch.Tensor) -> None:
+        model, table = self.model, self.model.quantizer.table
+        assert table is not None
+        z = model.latents(pictures)
+        quantized = model.quantizer(z)
+        depths = prefix_depths(len(z), 4, RECIPE.prefix_share, self.generator)
+        mse = F.mse_loss(model.decode(decoder_input(quantized, depths)), pictures)
+        semantic = semantic_loss(
+            quantized.targets[:2], self.pools, labels, table, RECIPE.semantic_positions, self.generator
+        )  # fmt: skip
+        weight = dynamic_weight(mse, semantic, RECIPE.weight_low, RECIPE.weight_high)
+        total = mse + RECIPE.beta * commitment(z, quantized) + weight * semantic
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), RECIPE.clip)
+        self.optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(self.averages, self.values, 1 - RECIPE.ema)
+
+
+class Turns:
+    """Training data that take a step of the bare loop before each of the trainer's."""
+
+    name = title = fingerprint = "turns"
+    batch = RECIPE.batch
+    classes = tuple(str(number) for number in range(CLASSES))
+    unnamed = 0
+
+    def __init__(self, bare: BareLoop) -> None:
+        self.problems = Problems(total=1)
+        self.bare, self.began = bare, 0.0
+        self.bare_seconds: list[float] = []
+        self.trainer_seconds: list[float] = []
+        generator = torch.Generator().manual_seed(1)
+        self.pictures = torch.rand(RECIPE.batch, 3, 32, 32, generator=generator) * 2 - 1
+        self.labels = torch.arange(RECIPE.batch) % CLASSES
+
+    def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
+        if step:
+            self.trainer_seconds.append(time.process_time() - self.began)
+        start = time.process_time()
+        self.bare(self.pictures, self.labels)
+        self.bare_seconds.append(time.process_time() - start)
+        self.began = time.process_time()
+        return TrainingBatch(self.pictures, self.labels, ("",) * RECIPE.batch)
+
+    def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
+        return TrainingBatch(self.pictures[:2], self.labels[:2], ("",) * 2)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Generator[None, None, None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def blocks(seconds: list[float]) -> list[float]:
+    """Sums of ten steps each, the first ten, which warm up, left out."""
+    return [sum(seconds[start : start + LOG_EVERY]) for start in range(LOG_EVERY, LOG_EVERY * BLOCKS, LOG_EVERY)]
+
+
+def test_step_over_a_bare_loop(
+    benchmark: Callable[..., object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    generator = torch.Generator().manual_seed(5)
+    words = tuple(f"w{number}" for number in range(WORDS))
+    vocabulary = LexicalVocabulary(words, torch.randn(WORDS, WIDTH, generator=generator), "a benchmark", "0" * 64)
+    features = torch.nn.functional.normalize(torch.randn(WORDS, 32, generator=generator), dim=1)
+    monkeypatch.setitem(VOCABULARIES, "speed", lambda: vocabulary)
+    monkeypatch.setattr(word_scores, "text_features", lambda texts: features[: len(texts)])
+    data = Turns(BareLoop(vocabulary, word_scores.label_table(Turns.classes, words)))
+    monkeypatch.setattr(data_source, "open_training_data", lambda *_, **__: data)
+    assert trainer_module.open_data is data_source.open_data
+    trainer = Trainer(RECIPE, tmp_path / "run", Console(file=io.StringIO()))
+    benchmark.pedantic(trainer.run, rounds=1)  # type: ignore[attr-defined]
+    ours, bare = statistics.median(blocks(data.trainer_seconds)), statistics.median(blocks(data.bare_seconds))
+    benchmark.extra_info.update(  # type: ignore[attr-defined]
+        milliseconds_a_step=round(ours / LOG_EVERY * 1000, 2),
+        bare_milliseconds=round(bare / LOG_EVERY * 1000, 2),
+        times_the_bare_loop=round(ours / bare, 3),
+    )
+    assert ours / bare <= MOST_OVERHEAD

@@ -1,0 +1,37 @@
+"""A trainer's view of its data: which generator goes on, and what is held out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spae.training.chance import step_seed
+from spae.training.data_source import draw_step, held_out_parts, open_data
+from spae.training.pictogram_data import PictogramData
+from spae.training.pictures import PictogramBatches
+
+
+def test_pictograms_draw_first_from_the_generator_that_goes_on(few_pictograms):
+    data = PictogramData(batch=4, size=32, frames=0, seed=2, strength=1.0, pictograms=few_pictograms)
+    batch, generator = draw_step(data, 2, 5, slice(1, 3))
+    expected = torch.Generator().manual_seed(2 * 1_000_003 + 5)
+    pictures, labels = PictogramBatches(few_pictograms, 4, 32, 2, 1.0).at(5, expected)
+    assert batch.pictures.equal(pictures[1:3]) and batch.labels.equal(labels[1:3])
+    assert torch.rand(3, generator=generator).equal(torch.rand(3, generator=expected))
+    assert set(held_out_parts(data, 2)) == {"held_out_style", "held_out_concept"}
+
+
+def test_other_data_leave_the_generator_alone(recipe_of, tmp_path):
+    data = open_data(recipe_of(data="mnist", seed=3), tmp_path)
+    batch, generator = draw_step(data, 3, 5, slice(0, 2))
+    assert batch.pictures.equal(data.at(5).pictures[:2])
+    fresh = torch.Generator().manual_seed(step_seed(3, 5))
+    assert torch.rand(3, generator=generator).equal(torch.rand(3, generator=fresh))
+    parts = held_out_parts(data, 7)
+    assert list(parts) == ["held_out"] and parts["held_out"][0].shape == (7, 3, 32, 32)
+
+
+@pytest.mark.parametrize("frames", [4])
+def test_clips_are_held_out_like_other_data(few_pictograms, frames):
+    data = PictogramData(batch=4, size=32, frames=frames, seed=2, strength=1.0, pictograms=few_pictograms)
+    assert held_out_parts(data, 3)["held_out"][0].shape == (3, 3, 4, 32, 32)
