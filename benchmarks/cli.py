@@ -219,6 +219,7 @@ def run(
             limit=limit,
             seed=seed,
             shuffle_images=shuffle_images,
+            episodes=tuple(episodes or ()),
             dtype=dtype,
             device=device,
             out=out,
