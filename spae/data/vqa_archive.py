@@ -29,7 +29,7 @@ from spae.data.file_tree import tree_at
 from spae.data.protocol import ClassPictures
 from spae.data.registry import SETS, open_set
 from spae.data.row_source import shown_name
-from spae.data.validation import Fault, Report, refuse
+from spae.data.validation import Fault, Report
 from spae.errors import CorruptPicture, DataError
 
 WAYS = 2
@@ -111,7 +111,7 @@ class VqaArchive:
 
     def _read(self, shots: int) -> tuple[VqaQuestion, ...]:
         file = self._archive.files[shots, WAYS]
-        found = (vqa_question(one, file, refuse) for one in self._archive.questions(shots, WAYS))
+        found = (vqa_question(one, file, self._archive.refuse) for one in self._archive.questions(shots, WAYS))
         return tuple(question for question in found if question is not None)
 
     def _annotate(self) -> dict[str, Annotations]:
