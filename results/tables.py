@@ -14,7 +14,7 @@ from pydantic import Field
 
 from results.aggregate import Cell, Row
 from results.display import percent
-from results.paper import CAPTION, PaperRow, paper_rows
+from results.paper import PaperRow, caption, paper_rows
 from results.record import Frozen
 from results.settings import AVERAGE, HEADS, columns, heads
 
@@ -145,7 +145,7 @@ def _table(
     printed = paper_rows(task)
     if printed and metric == "accuracy":
         of_paper = tuple(_paper_row(row, shown) for row in printed)
-        groups.append(RowGroup(source="paper", caption=CAPTION, rows=of_paper))
+        groups.append(RowGroup(source="paper", caption=caption(task), rows=of_paper))
     return ResultTable(
         task=task,
         data=data,

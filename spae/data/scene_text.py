@@ -51,7 +51,12 @@ def with_article(name: str) -> str:
 
 def captions(things: Sequence[Thing]) -> tuple[str, ...]:
     """Five sentences about a scene of one to three things."""
-    return {1: _of_one, 2: _of_two, 3: _of_three}[len(things)](*things)
+    if len(things) == 1:
+        return _of_one(things[0])
+    if len(things) == 2:
+        return _of_two(things[0], things[1])
+    first, second, third = things
+    return _of_three(first, second, third)
 
 
 def _of_one(thing: Thing) -> tuple[str, ...]:
@@ -97,7 +102,7 @@ def questions(things: Sequence[Thing]) -> tuple[tuple[str, str, tuple[str, ...]]
     """(kind, question, right answers, the first as it is shown) of a scene; kinds are 'what', 'how-many', 'side' and
     'colour', and 'what-left' and the like where two things stand beside or above each other."""
     count = len(things)
-    asked = [("how-many", HOW_MANY, (NUMBERS[count - 1], str(count)))]
+    asked: list[tuple[str, str, tuple[str, ...]]] = [("how-many", HOW_MANY, (NUMBERS[count - 1], str(count)))]
     if count == 1:
         thing = things[0]
         asked.append(("what", WHAT, (thing.name, with_article(thing.name))))

@@ -50,6 +50,20 @@ def test_without_spae_the_last_row_is_compared(key, values):
     assert (one.tokenizer, one.other) == ("vqgan", "lqae")
 
 
+def test_shuffled_pictures_are_compared_with_the_same_row_only(key, values):
+    records = [
+        record
+        for tokenizer in ("spae", "spae (shuffled)", "vqgan", "vqgan (shuffled)")
+        for layers in ("1-2", "1-3")
+        for record in values(key(tokenizer=tokenizer, layers=layers), SPAE if tokenizer == "spae" else VQGAN)
+    ]
+    pairs = {(one.tokenizer, one.layers, one.other, one.other_layers) for one in compare(records)}
+    assert pairs == {
+        *(("spae", a, "vqgan", b) for a in ("1-2", "1-3") for b in ("1-2", "1-3")),
+        *((name, layers, f"{name} (shuffled)", layers) for name in ("spae", "vqgan") for layers in ("1-2", "1-3")),
+    }
+
+
 def test_one_tokenizer_has_no_rival(key, values):
     assert compare(values(key(), SPAE)) == []
 

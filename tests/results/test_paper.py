@@ -1,6 +1,6 @@
 """The paper's rows against numbers read off the printed tables."""
 
-from results.paper import paper_rows
+from results.paper import caption, paper_rows
 
 
 def test_rows_of_five_way():
@@ -20,4 +20,11 @@ def test_rows_of_two_way_have_the_disjoint_ones():
 
 
 def test_other_tasks_have_no_rows():
-    assert paper_rows("reconstruction") == paper_rows("real-fast-vqa") == paper_rows("nothing") == ()
+    assert paper_rows("reconstruction") == paper_rows("coco-captioning") == paper_rows("nothing") == ()
+
+
+def test_rows_of_questions_are_on_other_data():
+    frozen, spae = paper_rows("real-fast-vqa")
+    assert (frozen.title, frozen.layers, frozen.table) == ("Frozen", None, 3)
+    assert spae.percent == {"shots=1": 14.3, "shots=3": 15.9, "shots=5": 15.1}
+    assert "on Real-Fast-VQA with" in caption("real-fast-vqa") and "on mini-ImageNet with" in caption("nothing")
