@@ -17,7 +17,7 @@ from spae.data.class_words import class_words, names_beside
 from spae.data.few_shot_archive import ArchiveQuestion, FewShotArchive
 from spae.data.file_tree import FileTree
 from spae.data.protocol import ClassPictures, FixedEpisode
-from spae.data.validation import Fault, Report, refuse
+from spae.data.validation import Fault, Report
 from spae.errors import DataError
 
 NAMING = re.compile(r"(?:this is )?(?:(?:an?|the) )?(?P<name>.+?)\s?[.!]?", re.IGNORECASE)
@@ -46,7 +46,7 @@ class ArchiveSet:
         self.name = archive.name
         found = {
             (shots, ways): list(
-                labelled(archive.questions(shots, ways), archive.files[shots, ways], shots, ways, refuse)
+                labelled(archive.questions(shots, ways), archive.files[shots, ways], shots, ways, archive.refuse)
             )
             for shots, ways in archive.files
         }

@@ -27,7 +27,7 @@ import numpy as np
 
 from spae.data.file_tree import FileTree, open_tree
 from spae.data.row_source import shown_name
-from spae.data.validation import Fault, Report, refuse
+from spae.data.validation import Fault, Report
 from spae.errors import DataError
 
 QUESTIONS_FILE = re.compile(r"(?P<task>.+)_shots_(?P<shots>[1-9]\d?)_ways_(?P<ways>[1-9]\d?)_all_questions\.json", re.A)
@@ -94,7 +94,7 @@ class FewShotArchive:
             there = ", ".join(f"{s}-shot {w}-way" for s, w in self.files)
             raise DataError(f"{self.name} has no questions of {shots} shots and {ways} ways: it has {there}")
         if (shots, ways) not in self._read:
-            found = [one for one in read_questions(self.tree, self.files[shots, ways], refuse) if one is not None]
+            found = [one for one in read_questions(self.tree, self.files[shots, ways], self.refuse) if one is not None]
             if not found:
                 raise DataError(f"{self.name}: {self.files[shots, ways]} holds no question: get the archive anew")
             self._read[shots, ways] = tuple(
@@ -111,6 +111,10 @@ class FewShotArchive:
         for name in sorted(hashes):
             total.update(f"{len(name)}:{name} {hashes[name]}\n".encode())
         return total.hexdigest()
+
+    def refuse(self, fault: Fault) -> None:
+        """The `Report` of an opener. Raises DataError, which names the archive too."""
+        raise DataError(f"{self.path}: {fault.line}")
 
     def picture(self, picture_id: str) -> np.ndarray:
         """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""

@@ -58,7 +58,7 @@ class TarTree(FileTree):
         if keep and kept.exists() and (not self._gzip or points.exists()):
             self.entries = self._load(kept)
             if self.entries:
-                self._stream = self._opened(points)
+                self._stream = self._opened(points) if self._gzip else None
                 yield from self.entries
                 return
         self._stream = self._opened(None)
@@ -67,8 +67,9 @@ class TarTree(FileTree):
         except READ_ERRORS as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DataError(f"{self.path} does not read as a whole .tar or .tar.gz ({reason}): get it anew") from error
-        if not self._gzip:
-            self._stream.close()
+        finally:
+            if not self._gzip:
+                self._stream.close()
         if keep and not self.faults:
             with contextlib.suppress(OSError):
                 if self._gzip:
@@ -108,6 +109,9 @@ class TarTree(FileTree):
             bounded.seek(archive.offset)
             if bounded.read(512) != bytes(512):
                 raise tarfile.ReadError("it has no end")
+            # To the very end, where the checksum of the whole stream is.
+            while bounded.read(MOST_HEADER):
+                bounded.seek(bounded.tell())
 
     def _take(self, member: tarfile.TarInfo, stream: _Bounded) -> Iterator[str]:
         name = member.name.removeprefix("./")
