@@ -16,6 +16,7 @@ from results.exhibit import (
     ShownPicture,
     WordLayer,
 )
+from results.question_groups import QuestionGroup
 from results.record import Record
 from spae.data.annotated import query_pictures
 from spae.data.protocol import PictureSet
@@ -35,7 +36,8 @@ def make_exhibits(plan: Plan, records: list[Record]) -> ExhibitBook:
     by_sample: dict[tuple[str, str, str, str], list[Record]] = {}
     for record in records:
         by_sample.setdefault((record.task, record.tokenizer, record.layers, record.sample), []).append(record)
-    episodes, reconstructions, notes, questions = [], [], {}, []
+    episodes, reconstructions, notes = [], [], {}
+    questions: list[QuestionGroup] = []
     for job in plan.jobs:
         notes[job.data.name] = DataNote(
             name=job.data.name,
