@@ -162,3 +162,8 @@ def embedded_vqgan() -> LexicalTokenizer:
 def embedded_lqae_without_lm() -> LexicalTokenizer:
     """The committed autoencoder of recipe picto_lqae_without_lm."""
     return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_lqae_without_lm", "lqae-without-lm")
+
+
+def embedded_spae_mnist() -> LexicalTokenizer:
+    """The committed SPAE of recipe mnist."""
+    return LexicalTokenizer.from_pretrained(EMBEDDED / "mnist", "spae-mnist")

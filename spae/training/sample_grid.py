@@ -16,6 +16,7 @@ from spae.tokenizers.model import TokenizerModel
 
 PICTURES = 12
 GAP = 2
+LEAST_SIDE = 64  # smaller pictures are drawn with larger pixels
 
 
 @torch.no_grad()
@@ -37,6 +38,8 @@ def still(pictures: Tensor) -> Tensor:
 
 def write_grid(rows: list[Tensor], path: Path) -> None:
     """Rows of pictures [P, 3, H, W] in [-1, 1] as one PNG with white lines between them."""
+    scale = max(1, LEAST_SIDE // rows[0].shape[-1])
+    rows = [row.repeat_interleave(scale, 2).repeat_interleave(scale, 3) for row in rows]
     _, _, height, width = rows[0].shape
     columns = len(rows[0])
     size = (columns * (width + GAP) - GAP, len(rows) * (height + GAP) - GAP)

@@ -14,8 +14,9 @@ def mnist() -> Recipe:
     codebook's spread; neither GAN nor perceptual loss. Digits are not changed by chance.
     Data: 2,000 digits to train on and 1,000 held out, embedded; all 70,000 by --set data=mnist:FOLDER of the four IDX
     files.
-    Cost: 3,000 steps of 64, about an hour on two cores; not measured yet.
-    Expected: the paper prints no figure; not measured yet.
+    Cost: 2,500 steps of 64, 32 of them redrawn: about 50 minutes on one core.
+    Expected: the paper prints no figure. On the 1,000 digits held out, the word of layer 1 is the right number for
+    97.9 %, squared error 0.171, 0.170, 0.045, 0.032 from layers 1, 1-2, 1-3, 1-4 (mean digit 0.197): results/training/mnist.
     Command: python -m spae train --recipe mnist
     """
     return Recipe(
@@ -32,9 +33,9 @@ def mnist() -> Recipe:
         weight_high=1.0,
         data="mnist",
         augment=0.0,
-        steps=3000,
+        steps=2500,
         batch=64,
-        drawn=64,
+        drawn=32,
         learning_rate=1.5e-3,
     )
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from spae.training.curves import COLOURS, draw_curves, panels
-from spae.training.sample_grid import GAP, still, write_grid
+from spae.training.sample_grid import GAP, LEAST_SIDE, still, write_grid
 
 LOG = [
     {"step": 1, "train/loss/mse": 0.5, "train/loss/gan": 0.7, "train/z_norm": 3.0, "train/weighted/gan": 0.07},
@@ -46,14 +46,37 @@ def test_little_logs_are_drawn_and_empty_ones_are_not(tmp_path):
 
 
 def test_a_grid_of_rows(tmp_path):
-    rows = [torch.full((3, 3, 4, 5), value) for value in (-1.0, 1.0)]
+    high, wide = 40, 50  # too large for its pixels to be drawn larger
+    rows = [torch.full((3, 3, high, wide), value) for value in (-1.0, 1.0)]
     rows[1][2, 0] = -1.0  # the last picture lacks red
     write_grid(rows, tmp_path / "samples" / "grid.png")
     with Image.open(tmp_path / "samples" / "grid.png") as picture:
         grid = np.asarray(picture)
-    assert grid.shape == (2 * 4 + GAP, 3 * 5 + 2 * GAP, 3)
-    assert (grid[:4, :5] == 0).all() and (grid[4 : 4 + GAP] == 255).all()
-    assert (grid[4 + GAP :, -5:] == (0, 255, 255)).all()
+    assert grid.shape == (2 * high + GAP, 3 * wide + 2 * GAP, 3)
+    assert (grid[:high, :wide] == 0).all() and (grid[high : high + GAP] == 255).all()
+    assert (grid[high + GAP :, -wide:] == (0, 255, 255)).all()
+
+
+def test_small_pictures_have_larger_pixels(tmp_path):
+    row = torch.full((1, 3, 16, 16), -1.0)
+    row[:, :, 0, 0] = 1.0
+    write_grid([row], tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as picture:
+        grid = np.asarray(picture)
+    each = LEAST_SIDE // 16
+    assert grid.shape[:2] == (LEAST_SIDE, LEAST_SIDE)
+    assert (grid[:each, :each] == 255).all() and grid[:, each:].max() == 0 and grid[each:].max() == 0
+
+
+def test_losses_far_apart_are_on_a_logarithmic_axis(tmp_path):
+    draw_curves([{"step": step, "train/loss/a": 10.0 ** -step} for step in (0, 1, 2)], tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"), dtype=int)
+    at = np.argwhere(np.abs(pixels - COLOURS[0]).sum(2) < 20)
+    line = at[at[:, 1] < 405]
+    left, right = line[:, 1].min(), line[:, 1].max()
+    middle = line[line[:, 1] == (left + right) // 2, 0].mean()
+    assert abs(middle - (line[:, 0].min() + line[:, 0].max()) / 2) < 3, "equal ratios fall by equal heights"
 
 
 def test_of_a_clip_the_middle_frame():
