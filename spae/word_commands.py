@@ -200,9 +200,7 @@ def decode(
         opened = open_tokenizer(tokenizer)
         found = read_words(text, opened, layers)
         if len(found.tokens) > MOST_IN_A_GRID:
-            raise InputError(
-                f"one PNG holds {MOST_IN_A_GRID} pictures, got {len(found.tokens)}: split the file"
-            )
+            raise InputError(f"one PNG holds {MOST_IN_A_GRID} pictures, got {len(found.tokens)}: split the file")
         if found.remark:
             typer.echo(f"note: {found.remark}", err=True)
         drawn = opened.decode(found.tokens, found.layers)
@@ -220,9 +218,7 @@ def _read(where: str) -> bytes:
         with Path(where).open("rb") as stream:
             return stream.read(LARGEST + 1)
     except OSError as error:
-        raise InputError(
-            f"{where} cannot be read ({error.strerror}): name what tokenize --json wrote"
-        ) from error
+        raise InputError(f"{where} cannot be read ({error.strerror}): name what tokenize --json wrote") from error
 
 
 def _listed(layers: Sequence[int]) -> str:

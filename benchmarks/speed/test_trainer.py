@@ -25,7 +25,6 @@ from spae.losses.appearance import commitment, decoder_input
 from spae.losses.semantic import dynamic_weight, semantic_loss, semantic_pools
 from spae.tokenizers.build import build_model, model_config
 from spae.training import data_source, word_scores
-from spae.training import trainer as trainer_module
 from spae.training.objective import prefix_depths
 from spae.training.recipe import Recipe
 from spae.training.trainer import LOG_EVERY, Trainer
@@ -134,7 +133,6 @@ def test_step_over_a_bare_loop(
     monkeypatch.setattr(word_scores, "text_features", lambda texts: features[: len(texts)])
     data = Turns(BareLoop(vocabulary, word_scores.label_table(Turns.classes, words)))
     monkeypatch.setattr(data_source, "open_training_data", lambda *_, **__: data)
-    assert trainer_module.open_data is data_source.open_data
     trainer = Trainer(RECIPE, tmp_path / "run", Console(file=io.StringIO()))
     benchmark.pedantic(trainer.run, rounds=1)  # type: ignore[attr-defined]
     ours, bare = statistics.median(blocks(data.trainer_seconds)), statistics.median(blocks(data.bare_seconds))

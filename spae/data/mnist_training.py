@@ -41,7 +41,7 @@ class MnistTraining:
         seed: of the run.
     """
 
-    classes = WORDS
+    classes: tuple[str, ...] = WORDS
     unnamed = 0
 
     def __init__(

@@ -16,7 +16,8 @@ def mnist() -> Recipe:
     files.
     Cost: 2,500 steps of 64, 32 of them redrawn: about 50 minutes on one core.
     Expected: the paper prints no figure. On the 1,000 digits held out, the word of layer 1 is the right number for
-    97.9 %, squared error 0.171, 0.170, 0.045, 0.032 from layers 1, 1-2, 1-3, 1-4 (mean digit 0.197): results/training/mnist.
+    97.9 %, squared error 0.171, 0.170, 0.045, 0.032 from layers 1, 1-2, 1-3, 1-4 (mean digit 0.197). More in
+    results/training/mnist.
     Command: python -m spae train --recipe mnist
     """
     return Recipe(
