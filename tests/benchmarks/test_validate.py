@@ -1,0 +1,123 @@
+"""`validate`: everything is counted, every fault named with its file, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.benchmarks.conftest import Command
+from tests.spae.data.published import Archive, huge_png, jpeg
+
+TASK = ("validate", "--task", "miniimagenet-2way", "--data")
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_sound_data_of_every_kind(home: Path, photos: Path, command: Command) -> None:
+    made = Archive(kinds=((1, 2), (3, 2)), count=5)
+    packed, unpacked = made.pack(home), made.unpack(home)
+    before = everything(home)
+    code, out, err = command(*TASK, "photos")
+    assert (code, err) == (0, "")
+    assert out == (
+        "photos: folder of class folders\n  classes: 6\n  pictures: 42\n"
+        "  settings that it can give: i0-s1-r0, i1-s1-r0, i1-s3-r0, i1-s5-r0, i1-s1-r1, i1-s1-r3, i1-s1-r5\n"
+        "no problem found\n"
+    )
+    for path in (packed, unpacked):
+        code, out, err = command(*TASK, path, "--json")
+        found = json.loads(out)
+        assert (code, err, found["faults"]) == (0, "", [])
+        # 5 questions of 2 + 1 pictures, 5 of 6 + 1.
+        assert found["counts"] == {"files of questions": 2, "questions": 10, "pictures": 50, "classes": 6}
+        assert "i1-s5-r0" not in found["settings"] and list(found["lacking"]) == ["i1-s5-r0"]
+    assert everything(home) == before
+
+
+def test_every_fault_of_an_archive_is_named(home: Path, command: Command) -> None:
+    made = Archive(count=6)
+    rows = made.rows[1, 2]
+    rows[0]["image_1"] = "../up.jpg"
+    del rows[1]["caption_2"], rows[1]["answer"]
+    rows[2]["answer"] = "zebra"
+    rows[4]["question_id"] = 3
+    made.files[rows[5]["question_image"]] = huge_png()
+    stem = "real_name_mi_shots_1_ways_2_"
+    (noise := np.random.default_rng(0)).integers(0, 2)
+    broken = home / "broken.png"
+    Image.fromarray(noise.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(broken)
+    made.files[rows[3]["image_1"]] = broken.read_bytes()[:3000]
+    code, out, _ = command(*TASK, made.pack(home), "--json")
+    assert code == 2
+    lists = f"real_name_mi/{stem}all_questions.json"
+    where = [(fault["file"], fault["field"]) for fault in json.loads(out)["faults"]]
+    assert where == [
+        (lists, "[0].image_1"),
+        (lists, "[1].caption_2"),
+        (lists, "[1].answer"),
+        (lists, "[4].question_id"),
+        (lists, "[5].question_image"),
+        (lists, "question 2 ([0]).answer"),
+        (f"real_name_mi/{stem}id_3_image_1.jpg", ""),
+    ]
+
+
+def test_every_fault_of_folders_and_csv(home: Path, photos: Path, command: Command) -> None:
+    (photos / "ant" / "7.png").write_bytes(b"no picture")
+    (photos / "vase" / "8.png").write_bytes(huge_png())
+    (photos / "empty").mkdir()
+    (photos / "Lion").mkdir()
+    (photos / "Lion" / "0.png").write_bytes(jpeg(0))
+    (photos / "crate" / "out.png").symlink_to(home / "secret.png")
+    code, out, _ = command(*TASK, "photos", "--json")
+    assert code == 2
+    found = json.loads(out)
+    assert {fault["file"] for fault in found["faults"]} == {
+        ".", "ant/7.png", "vase/8.png", "empty", "out.png",
+    }  # fmt: skip
+    assert "two classes called 'lion'" in next(f["message"] for f in found["faults"] if f["file"] == ".")
+    (home / "mini" / "images").mkdir(parents=True)
+    (home / "mini" / "images" / "a.jpg").write_bytes(jpeg(1))
+    (home / "mini" / "test.csv").write_text("filename,label\na.jpg,ant\nb.jpg,lion\na.jpg,ant\n,x\n../c.jpg,y\n")
+    code, out, _ = command(*TASK, "mini/test.csv", "--json")
+    fields = [(f["file"], f["field"]) for f in json.loads(out)["faults"]]
+    assert fields == [("test.csv", f"line {n}") for n in (3, 4, 5, 6)] + [("test.csv", "")]
+    code, _, err = command(*TASK, "mini/test.csv")
+    assert code == 2 and err.splitlines()[-1] == "error: problems: 5, in files: 1"
+
+
+def test_the_screen_shows_the_first_twenty(home: Path, photos: Path, command: Command) -> None:
+    for i in range(30):
+        (photos / "ant" / f"bad{i}.png").write_bytes(b"\x1b[31mno picture")
+    code, _, err = command(*TASK, "photos")
+    assert code == 2 and len(err.splitlines()) == 21
+    assert err.splitlines()[-1] == "error: problems: 30, in files: 30, 10 of them not shown: --json lists all"
+    assert "\x1b" not in err
+
+
+def test_sound_data_that_the_task_cannot_use(home: Path, photos: Path, command: Command) -> None:
+    for name in ("ant", "lion", "vase"):
+        for file in (photos / name).iterdir():
+            file.unlink()
+        (photos / name).rmdir()
+    code, _, err = command("validate", "--task", "miniimagenet-5way", "--data", "photos")
+    assert code == 2 and "5-way episodes need 5 classes" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--task", "miniimagenet-2way", "--data", "./nowhere"), "no folder or csv at nowhere"),
+        (("--task", "miniimagenet-2way", "--data", "pictogram"), "did you mean 'pictograms'"),
+        (("--task", "miniimagenet-3way"), "unknown task"),
+    ],
+)
+def test_nothing_to_read(home: Path, command: Command, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = command("validate", *arguments)
+    assert (code, out) == (2, "") and message in err and err.count("\n") == 1
