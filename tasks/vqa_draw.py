@@ -1,17 +1,18 @@
 """Questions with examples, drawn from annotated pictures: two answers to choose from, and S examples of each.
 
 All examples of a sample answer the query's question in the query's words, each answer as often as the other, c1,c2,..:
-what the question alone gives away is one in two. Questions take turns, and so do the places of the right answer. A
-question takes part where two answers or more have enough pictures. Sample k is the same in every setting but for its
-number of examples: settings are nested and paired, and 20 samples are the first 20 of 200.
+what the prompt without its pictures gives away is one in two. Questions take turns, the right answers to a question do,
+and so do their places. A question takes part where two answers or more have enough pictures. Sample k is the same in
+every setting but for its number of examples: settings are nested and paired, and 20 samples are the first 20 of 200.
 
 Each draw has its own stream (`tasks.draws`), keyed `spae-vqa-1/<seed>/...`, over texts and ids in code point order:
 
-    question  <k // questions>      the questions' order in a round, each once
-    answers   <k>                   the two answers, in the order of the prompt
-    place     <k // 2>              which of them is right, in two samples in a row: each once
-    query     <k>                   one of the right answer's query pictures
-    support   <k>/<answer>          the order of an answer's examples, the query left out
+    question  <k // questions>           the questions' order in a round, each once
+    right     <t // answers>/<question>  the order in which its answers are right, each once; t is k // questions
+    other     <k>                        the wrong answer, of the question's others
+    place     <k // 2>                   the right answer's place in two samples in a row: each once
+    query     <k>                        one of the right answer's query pictures
+    support   <k>/<answer>               the order of an answer's examples, the query left out
 """
 
 from __future__ import annotations
@@ -112,8 +113,11 @@ def _sample(data: AnnotatedSet, asked: dict[str, dict[str, _Answer]], shots: int
     key = f"spae-vqa-1/{seed}"
     texts = list(asked)
     text = Stream(f"{key}/question/{k // len(texts)}").sample(texts, len(texts))[k % len(texts)]
-    classes = Stream(f"{key}/answers/{k}").sample(list(asked[text]), WAYS)
-    right = classes[Stream(f"{key}/place/{k // WAYS}").sample(range(WAYS), WAYS)[k % WAYS]]
+    turn, answers = k // len(texts), list(asked[text])
+    right = Stream(f"{key}/right/{turn // len(answers)}/{text}").sample(answers, len(answers))[turn % len(answers)]
+    other = Stream(f"{key}/other/{k}").sample([answer for answer in answers if answer != right], 1)[0]
+    place = Stream(f"{key}/place/{k // WAYS}").sample(range(WAYS), WAYS)[k % WAYS]
+    classes = [right, other] if place == 0 else [other, right]
     query = Stream(f"{key}/query/{k}").sample(sorted(asked[text][right].query), 1)[0]
     question = asked[text][right].query[query]
     shown = [

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from llm_backends.protocol import Choice, Completion, CompletionRequest, LikelihoodRequest, Likelihoods
 from spae.data.annotated import Annotations, Question
 from spae.data.protocol import ClassPictures
+from spae.data.scenes import open_scenes
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
 from tasks.sample_manifest import SampleManifest
 from tasks.vqa import VqaTask
@@ -153,8 +154,11 @@ def test_draws_follow_their_rule() -> None:
     drawn = VqaTask().samples(Shapes(), ["shots=3", "shots=1"], 7, 9)
     for k, one in enumerate(drawn.of("shots=3")):
         text = shuffled(f"question/{k // 2}", ["Which colour?", "Which form?"], 2)[k % 2]
-        classes = shuffled(f"answers/{k}", answers[text], 2)
-        right = classes[int(shuffled(f"place/{k // 2}", ["0", "1"], 2)[k % 2])]
+        right = shuffled(f"right/{k // 2 // 3}/{text}", answers[text], 3)[k // 2 % 3]
+        other = shuffled(f"other/{k}", [answer for answer in answers[text] if answer != right], 1)[0]
+        place = int(shuffled(f"place/{k // 2}", ["0", "1"], 2)[k % 2])
+        classes = [other, other]
+        classes[place] = right
         query = shuffled(f"query/{k}", [f"q/{right}/0", f"q/{right}/1"], 1)[0]
         shown = [shuffled(f"support/{k}/{c}", [f"s/{c}/{i}" for i in range(6)], 3) for c in classes]
         assert (one.question, one.classes, one.answer, one.query) == (text, tuple(classes), right, query)
@@ -170,9 +174,23 @@ def test_balance_and_prefix() -> None:
     drawn = task.samples(Shapes(), ["shots=5"], 0, 200)
     samples = drawn.of("shots=5")
     assert Counter(one.kind for one in samples) == {"colour": 100, "form": 100}
+    for kind in ("colour", "form"):
+        assert sorted(Counter(one.answer for one in samples if one.kind == kind).values()) == [33, 33, 34]
     assert Counter(one.classes.index(one.answer) for one in samples) == {0: 100, 1: 100}
     assert task.samples(Shapes(), ["shots=5"], 0, 20).of("shots=5") == samples[:20]
     assert drawn.fingerprint != task.samples(Shapes(), ["shots=5"], 1, 200).fingerprint
+
+
+def test_questions_about_scenes_are_the_same_on_every_machine() -> None:
+    """Pinned: another hash is another benchmark. Of 24 questions each kind has six, its answers as even as can be."""
+    drawn = VqaTask().samples(open_scenes(), ["shots=1", "shots=3", "shots=5"], 0, 24)
+    assert drawn.fingerprint == "aa6eb44b67213bbd8865bd6a32f2bcedd69b32f92701e53af251abc94b3d688f"
+    kinds: dict[str, Counter[str]] = {}
+    for one in drawn.of("shots=1"):
+        kinds.setdefault(one.kind, Counter())[one.answer] += 1
+    assert kinds["side"] == {"left": 3, "right": 3} and kinds["how-many"] == {"one": 2, "two": 2, "three": 2}
+    assert set(kinds["colour"].values()) == set(kinds["what"].values()) == {1}
+    assert blind_share(drawn.of("shots=1")) == (3 + 2 + 1 + 1) / 24
 
 
 def test_a_query_is_never_its_own_example() -> None:
