@@ -53,6 +53,17 @@ TABLE = [
     ("African hunting dog", "african hunting dog", 1, 1, 1),
     ("Straße", "STRASSE", 1, 1, 1),
     ("vase", "vase, lion", 0, 1, 1),
+    ("ant", "the ant.", 0, 0, 1),
+    ("ant", "Ant,", 0, 1, 1),
+    ("ant", "giant", 0, 0, 0),
+    ("ant", "plants and ants", 0, 0, 0),
+    ("ant", "ant\nelope", 1, 1, 1),
+    ("ant", "\r\n\tANT  \r\nInput:", 1, 1, 1),
+    ("antelope", "An Antelope!", 0, 0, 1),
+    ("antelope", "ant elope", 0, 0, 0),
+    ("black-footed ferret", "black footed ferret", 0, 0, 0),
+    ("black-footed ferret", "Black-Footed Ferret (weasel)", 0, 1, 1),
+    ("ferret", "black-footed ferret", 0, 0, 1),
 ]
 
 
