@@ -11,8 +11,9 @@ against each other.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
+
+import regex as re
 
 # What the official package drops. It names brackets in capitals, which after lower-casing are none: they stay.
 DROPPED = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";", ""])
@@ -35,8 +36,8 @@ TITLES = (
     "blvd", "assn", "dept", "univ",
 )  # fmt: skip
 
-_LETTER = r"[^\W\d_]"
-_WORD = rf"{_LETTER}[^\W_\u00bc-\u00be]*"
+_LETTER = r"[^\W\d_\u00bc-\u00be]"
+_WORD = rf"{_LETTER}(?:[^\W_\u00bc-\u00be]|\p{{M}})*"
 _AP = "['\u2019]"
 _PATTERNS = [
     re.compile(pattern)
@@ -64,7 +65,7 @@ _PATTERNS = [
         rf"(?i)n{_AP}t(?!\w)|{_AP}(?:s|d|m|ll|re|ve)(?!\w)",
         # Numbers, fractions, dates, money.
         r"[-+]?(?:\d+(?:[.,:/]\d+)*|(?:[.,:]\d+)+)(?:st|nd|rd|th)?",
-        r"\d+[^\W\d_]\w*",
+        rf"\d+{_LETTER}\w*",
         r"(?:\d{1,4}[- \u00a0])?\d{1,4}/\d{1,4}(?:-[A-Za-z]+)?",
         r"\d{1,4}[-/]\d{1,2}[-/]\d{1,4}",
         r"(?:US|A|C|NZ)?\$",
@@ -76,7 +77,7 @@ _PATTERNS = [
         r"[A-Z]\.(?=\s+\S)",
         r"(?i)no\.(?=\s+\d)",
         # Marks.
-        r"\.{3,}|(?:\. ){2,}\.", r"-{2,}", r"[?!]+", r"``|''", r"\*+|_+", r"\S",
+        r"[:;]-?[()DP](?!\w)", r"\.{3,}|(?:\. ){2,}\.", r"-{2,}", r"[?!]+", r"``|''", r"\*+|_+", r"\S",
     )
 ]  # fmt: skip
 _NEGATED = re.compile(rf"([^\W\d_]+?)(?=n{_AP}t(?!\w))", re.IGNORECASE)
@@ -125,4 +126,6 @@ def _spelt(word: str) -> list[str]:
         return ["--"]
     if re.fullmatch(r"\d+ \d+/\d+(?:-[a-z]+)?", lower):
         return [lower.replace(" ", "\u00a0")]  # so the tokenizer writes it: one word to it
+    if lower[0] in ":;":  # a smiley
+        return ["".join(SPELT.get(sign, sign) for sign in lower)]
     return [SPELT.get(lower, lower)]

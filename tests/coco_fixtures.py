@@ -1,4 +1,4 @@
-"""Small data in COCO's true formats: what captions_*.json and COCO-QA's text files look like, with pictures to match."""
+"""Small data in COCO's true formats: captions_*.json and COCO-QA's text files, with pictures to match."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_captions_by_layers_from_json_to_report(home, tokenizers, script, comman
     summary = json.loads(Path("out/summary.json").read_text())
     first = {cell["metric"]: cell for cell in summary if cell["layers"] == "1"}
     assert list(first) == ["ROUGE-L", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "CIDEr-D", "SPICE"]
-    assert first["METEOR"]["value"] is None and 0 < first["CIDEr-D"]["value"] and first["CIDEr-D"]["ci_low"] is not None
+    assert first["METEOR"]["value"] is None and first["CIDEr-D"]["value"] > 0 and first["CIDEr-D"]["ci_low"] is not None
     # The mean of the records' own scores is the corpus's ROUGE-L.
     mean = sum(record["value"] for record in records if record["layers"] == "1") / 8
     assert first["ROUGE-L"]["value"] == pytest.approx(mean, abs=1e-12)
@@ -56,7 +56,7 @@ def test_further_metrics_are_of_the_records_there_are(home, tokenizers, script, 
 def test_coco_qa_from_text_files_to_report(home, tokenizers, script, command: Command, monkeypatch) -> None:
     write_coco_qa(home / "cocoqa")
     monkeypatch.setenv("SPAE_WORDNET", str(home / "nowhere"))
-    code, out, err = command(
+    code, _, err = command(
         "run", "--task", "coco-qa", "--data", "cocoqa", "--tokenizer", "flat", "--layers", "1", "--scoring", "exact",
         "--llm", script(default=" cat\n"), "--limit", 13, "--out", "out",
     )  # fmt: skip

@@ -28,10 +28,18 @@ def test_fields_are_frozen_and_hold_no_time_and_no_cache_flag(key, of):
     assert list(Record.model_fields) == [
         "task", "setting", "tokenizer", "tokenizer_fingerprint", "layers", "llm", "llm_revision", "dtype", "data",
         "data_fingerprint", "prompt_style", "scoring", "seed", "id", "sample", "sample_fingerprint", "prompt",
-        "choices", "answer", "reply", "prediction", "status", "value", "detail",
+        "choices", "answer", "reply", "prediction", "status", "value", "detail", "metric", "references",
     ]  # fmt: skip
     with pytest.raises(ValidationError):
         of(key()).answer = "vase"
+
+
+def test_a_line_says_metric_and_references_only_where_they_say_something(key, of):
+    assert {"metric", "references"}.isdisjoint(json.loads(of(key()).line()))
+    caption = of(key(), metric="ROUGE-L", references=("a lion", "lions"))
+    held = json.loads(caption.line())
+    assert (held["metric"], held["references"]) == ("ROUGE-L", ["a lion", "lions"])
+    assert Record.model_validate_json(caption.line()) == caption and caption.id == of(key()).id
 
 
 def test_a_line_is_ascii_one_line_and_reads_back_equal(key, of):
