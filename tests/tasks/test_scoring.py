@@ -58,7 +58,7 @@ TABLE = [
     ("ant", "giant", 0, 0, 0),
     ("ant", "plants and ants", 0, 0, 0),
     ("ant", "ant\nelope", 1, 1, 1),
-    ("ant", "\r\n\tANT  \r\nInput:", 1, 1, 1),
+    ("ant", "\r\n\tANT\nInput:", 1, 1, 1),
     ("antelope", "An Antelope!", 0, 0, 1),
     ("antelope", "ant elope", 0, 0, 0),
     ("black-footed ferret", "black footed ferret", 0, 0, 0),
