@@ -59,6 +59,11 @@ def test_they_are_taken_in_order_whatever_the_seed() -> None:
     assert len({one.id for one in manifest.episodes}) == 6
 
 
+def test_the_manifest_never_changes() -> None:
+    manifest = two_way().samples(PublishedSet(), ("i1-s1-r0", "i1-s3-r0"), seed=0, limit=3)
+    assert manifest.fingerprint == "eb124cdbad64b5a48f40d39ec63596d5987554993d52c237e0d318cab20be853"
+
+
 def test_of_fewer_questions_than_asked_every_setting_gets_as_many() -> None:
     manifest = two_way().samples(PublishedSet(), ("i1-s1-r0", "i1-s3-r0"), seed=0, limit=200)
     assert manifest.limit == 4 == len(manifest.of("i1-s1-r0")) == len(manifest.of("i1-s3-r0"))
