@@ -14,7 +14,7 @@ from results.aggregate import Row, by_row
 from results.errors import RecordError
 from results.record import Frozen, Record
 from results.settings import AVERAGE, FEW_SHOT, SHUFFLED, is_shuffled, is_spae
-from results.statistics import bootstrap_mean_of_rows, holm, mcnemar_exact, paired_bootstrap
+from results.statistics import bootstrap_mean_of_rows, holm, mcnemar_exact, paired_bootstrap, sign_flip
 
 
 class Comparison(Frozen):
@@ -36,7 +36,10 @@ class Comparison(Frozen):
     difference: float = Field(description="mean of the first minus mean of the other, over these samples")
     ci_low: float = Field(description="lower end of the paired bootstrap's 95 % interval of `difference`")
     ci_high: float = Field(description="upper end of it")
-    p: float | None = Field(description="two-sided p of McNemar's exact test; None where the values are not 0 and 1")
+    p: float | None = Field(
+        description="two-sided p: McNemar's exact test; where values are not 0 and 1, a paired permutation test; None "
+        "for an average"
+    )
     p_holm: float | None = Field(description="p adjusted (Holm) for the settings of this pair of rows")
 
 
@@ -110,7 +113,10 @@ def _one(first: Row, other: Row, setting: str, pairs: Sequence[tuple[float, floa
     interval = paired_bootstrap(a, b)
     only_first = sum(x > y for x, y in pairs) if binary else None
     only_second = sum(x < y for x, y in pairs) if binary else None
-    p = None if only_first is None or only_second is None else mcnemar_exact(only_first, only_second)
+    if only_first is None or only_second is None:
+        p = sign_flip([x - y for x, y in pairs])
+    else:
+        p = mcnemar_exact(only_first, only_second)
     return _comparison(first, other, setting, len(pairs), only_first, only_second,
                        sum(a) / len(a) - sum(b) / len(b), interval, p)  # fmt: skip
 

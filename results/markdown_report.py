@@ -58,7 +58,8 @@ def _comparisons(run: Gathered) -> str:
         "p",
         "p (Holm)",
     ]
-    intro = "The same episodes, two tokenizers: paired bootstrap interval, exact McNemar test.\n\n"
+    intro = "The same episodes, two tokenizers: paired bootstrap interval, exact McNemar test "
+    "(a paired permutation test where scores are not just right or wrong).\n\n"
     return "## Paired tests\n\n" + intro + _table(head, 3, rows)
 
 

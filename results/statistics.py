@@ -57,6 +57,31 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * tail / (1 << n))
 
 
+def sign_flip(differences: Sequence[float], seed: int = 0) -> float:
+    """Two-sided p of a paired permutation test (Fisher): how often random signs give a mean as far from 0 as this one.
+
+    For scores that are not just right or wrong; with those it is McNemar's test, drawn instead of counted.
+
+    Args:
+        differences: [N], first minus second of each pair, one at least.
+        seed: of the signs; the same input and seed give the same p.
+
+    Returns:
+        (1 + flips as far or farther) / (1 + flips), so never below 1 / (1 + RESAMPLES).
+    """
+    if not differences:
+        raise ValueError("a paired test needs one pair at least, got none")
+    values = np.array(differences, dtype=float)
+    # Sums of the same numbers in another order differ in their last bits: those count as equal.
+    seen = abs(float(values.sum())) - 1e-9 * float(np.abs(values).sum())
+    generator = np.random.default_rng(seed)
+    far = 0
+    for _ in range(RESAMPLES // CHUNK):
+        signs = generator.integers(2, size=(CHUNK, len(values))) * 2.0 - 1.0
+        far += int((np.abs(signs @ values) >= seen).sum())
+    return (1 + far) / (1 + RESAMPLES)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """p values adjusted for being several (Holm 1979), in the order given."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])

@@ -68,9 +68,9 @@ def test_one_tokenizer_has_no_rival(key, values):
     assert compare(values(key(), SPAE)) == []
 
 
-def test_graded_values_have_no_mcnemar(key, values):
+def test_graded_values_have_no_counts_of_right_ones(key, values):
     [one] = compare(values(key(), [0.5, 0.25]) + values(key(tokenizer="vqgan"), [0.25, 0.25]))
-    assert one.p is one.p_holm is one.only_first is None and one.difference == pytest.approx(0.125)
+    assert one.only_first is one.only_second is None and one.difference == pytest.approx(0.125) and one.p == 1
 
 
 def test_other_samples_under_one_id_are_refused(key, of):
@@ -81,3 +81,11 @@ def test_other_samples_under_one_id_are_refused(key, of):
 def test_json_reads_back(key, values):
     found = compare(values(key(), SPAE) + values(key(tokenizer="vqgan"), VQGAN))
     assert [Comparison.model_validate(one) for one in json.loads(comparisons_json(found))] == found
+
+
+def test_scores_between_right_and_wrong_have_a_permutation_test(key, values):
+    first = values(key(), [0.9, 0.8, 0.7, 0.95, 0.85, 0.75, 0.9, 0.8])
+    other = values(key(tokenizer="vqgan", layers="1"), [0.1, 0.2, 0.3, 0.15, 0.2, 0.1, 0.3, 0.2])
+    [one] = compare([*first, *other])
+    assert one.only_first is None and one.only_second is None
+    assert one.p == pytest.approx(2 / 256, abs=0.003) and one.p_holm == one.p

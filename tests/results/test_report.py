@@ -58,9 +58,9 @@ def hostile_run(tmp_path, key, of, show):
     shown = show("spae")
     layer = shown.pictures[0].pyramid[0].model_copy(update={"words": (HOSTILE,)})
     pictures = tuple(p.model_copy(update={"label": HOSTILE, "pyramid": (layer,)}) for p in shown.pictures)
-    texts = set(type(shown).model_fields) - {"layers", "pictures", "status", "value"}
+    texts = set(type(shown).model_fields) - {"layers", "pictures", "status", "value", "references"}
     fields = dict.fromkeys(texts, HOSTILE)
-    exhibit = shown.model_copy(update={**fields, "layers": "1", "pictures": pictures})
+    exhibit = shown.model_copy(update={**fields, "references": (HOSTILE, HOSTILE), "layers": "1", "pictures": pictures})
     save_exhibits(
         folder, ExhibitBook(episodes=(exhibit,), data=(DataNote(name=HOSTILE, title=HOSTILE, embedded=True),))
     )

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from results.statistics import bootstrap_mean_of_rows, holm, mcnemar_exact, paired_bootstrap, wilson
+from results.statistics import bootstrap_mean_of_rows, holm, mcnemar_exact, paired_bootstrap, sign_flip, wilson
 
 
 @pytest.mark.parametrize(("right", "n", "low", "high"), [
@@ -88,3 +88,27 @@ def test_paired_bootstrap_sees_through_what_pairs_share():
 def test_bootstrap_refuses_ragged_and_empty_rows(rows):
     with pytest.raises(ValueError, match="row"):
         bootstrap_mean_of_rows(rows)
+
+
+@pytest.mark.parametrize("differences", [
+    pytest.param([0.4, 0.1, -0.2, 0.3, 0.25, 0.6, 0.05], id="mixed"),
+    pytest.param([0.1] * 6, id="all-one-way"),
+    pytest.param([1.0, -1.0, 1.0, 1.0, 0.0], id="right-or-wrong"),
+    pytest.param([0.0, 0.0], id="never-different"),
+])  # fmt: skip
+def test_sign_flip_comes_near_to_all_sign_flips(differences):
+    seen = abs(sum(differences)) - 1e-12
+    every = [abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= seen
+             for signs in product((1, -1), repeat=len(differences))]  # fmt: skip
+    exact = sum(every) / len(every)
+    assert sign_flip(differences) == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 10_000) + 2e-4)
+    assert sign_flip(differences) == sign_flip(differences) == sign_flip([-d for d in differences])
+
+
+def test_sign_flip_is_mcnemar_of_right_and_wrong():
+    assert sign_flip([1.0] * 14 + [-1.0] * 4 + [0.0] * 9) == pytest.approx(mcnemar_exact(14, 4), abs=0.006)
+
+
+def test_sign_flip_needs_a_pair():
+    with pytest.raises(ValueError, match="one pair"):
+        sign_flip([])
