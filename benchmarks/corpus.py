@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from benchmarks.plan import Plan
+from results.aggregate import Cell
 from results.corpus import CorpusBook, Missing, corpora, corpus_cell, digest
 from results.record import Record
 from tasks.protocol import Answered, CorpusScored
@@ -21,7 +22,8 @@ def score_corpora(plan: Plan, records: Sequence[Record], say: Callable[[str], No
     tasks = {job.task.name: job.task for job in plan.jobs if isinstance(job.task, CorpusScored)}
     if not tasks:
         return None
-    cells, missing = [], []
+    cells: list[Cell] = []
+    missing: list[Missing] = []
     for name, task in tasks.items():
         found = corpora(records, name)
         if not found:
