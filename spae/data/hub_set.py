@@ -64,13 +64,13 @@ class HubRows:
         names = self._columns.names
         for row, value in enumerate(self._rows[self._columns.label]):
             with told(report, self.row_name(row), self._columns.label):
+                where = f"the label of row {self.row_name(row)} of {self.spec.text}"
                 number = isinstance(value, int) and not isinstance(value, bool)
                 if names and not (number and 0 <= value < len(names)):
-                    raise DataError(f"a label must be one of the {len(names)} classes, got {value!r}: drop the row")
+                    raise DataError(f"{where} must be one of the {len(names)} classes, got {value!r}: drop the row")
                 if not names and not (number or (isinstance(value, str) and value.strip() and value.isprintable())):
-                    raise DataError(
-                        f"a label must be a number or printable text, got {ascii(value)[:80]}: drop the row"
-                    )
+                    seen = ascii(value)[:80]
+                    raise DataError(f"{where} must be a number or printable text, got {seen}: drop the row")
                 found[row] = names[value] if names else str(value)
         return found
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from PIL import Image
 
 from spae.data.class_words import class_words, names_beside
 from spae.data.data_spec import DataSpec
@@ -127,7 +130,9 @@ class HubSurvey:
 def decoded(name: str, read: Callable[[], Any]) -> Iterator[Fault | None]:
     """One picture: its fault, if it has one, then None."""
     found: list[Fault] = []
-    with told(found.append, name):
+    with warnings.catch_warnings(), told(found.append, name):
+        # Said by Pillow of sizes that are refused here anyway.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         read()
     yield from found
     yield None

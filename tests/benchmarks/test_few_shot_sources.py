@@ -110,7 +110,6 @@ def test_hugging_face_from_disk_and_parquet(
         ("hf:saved?split=val", "has no split 'val'"),
         ("hf:saved?label=nothing", "no column 'nothing'"),
         ("hf:saved?colour=red", "option of hf:"),
-        ("hf:nobody-here/no-such-set", "cannot be loaded"),
     ):
         code, _, err = command("run", "--task", "miniimagenet-2way", "--data", spec, "--llm", script(), *COMMON)
         assert code == 2 and message in err and "Traceback" not in err

@@ -121,3 +121,21 @@ def test_sound_data_that_the_task_cannot_use(home: Path, photos: Path, command: 
 def test_nothing_to_read(home: Path, command: Command, arguments: tuple[str, ...], message: str) -> None:
     code, out, err = command("validate", *arguments)
     assert (code, out) == (2, "") and message in err and err.count("\n") == 1
+
+
+def test_every_fault_of_a_hugging_face_set(home: Path, command: Command) -> None:
+    datasets = pytest.importorskip("datasets", reason="pip install 'spae-bench[data]'")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    pictures = [jpeg(0), jpeg(1), huge_png(), b"no picture", jpeg(2)]
+    rows = {"image": [{"bytes": one, "path": None} for one in pictures], "label": ["ant", "lion", "ant", "lion", None]}
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(home / "saved"))
+    code, out, _ = command(*TASK, "saved", "--json")
+    found = json.loads(out[out.index("{") :])
+    assert code == 2 and found["counts"] == {"classes": 2, "pictures": 5}
+    assert [(f["file"], f["field"]) for f in found["faults"]] == [
+        ("train/4", "label"),
+        ("train/2", ""),
+        ("train/3", ""),
+    ]
+    code, _, err = command("run", "--task", "miniimagenet-2way", "--tokenizer", "vqgan", "--data", "saved")
+    assert code == 2 and "the label of row train/4 of saved must be" in err
