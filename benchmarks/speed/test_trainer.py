@@ -36,7 +36,7 @@ MOST_OVERHEAD = 1.05
 """Promised: time of the trainer's step over the bare one's."""
 
 RECIPE = Recipe(
-    name="speed", quantizer="saq", vocabulary="speed", thresholds=(0.98, 0.95), latent_spread=2.0, batch=32, drawn=32,
+    name="speed", quantizer="saq", vocabulary="speed", thresholds=(0.98, 0.95), latent_spread=2.0, batch=16, drawn=16,
     steps=LOG_EVERY * (BLOCKS + 1), warmup=0, weight_low=0.4, precision="no", evaluate_every=10**6,
     samples_every=10**6, checkpoint_every=10**6,
 )  # fmt: skip

@@ -9,6 +9,7 @@ D layers. Pictures [B, 3, H, W] and clips [B, 3, T, H, W] are treated alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -181,7 +182,7 @@ class StepDraws:
         self.depths = prefix_depths(drawn, pyramid.depth, recipe.prefix_share, generator) if drawn else None
         self.semantic: SemanticDraws | None = None
         if recipe.thresholds:
-            sizes = [len(pyramid.positions(layer)) for layer in range(1, len(recipe.thresholds) + 1)]
+            sizes = [math.prod(grid) for grid in pyramid.layers[: len(recipe.thresholds)]]
             self.semantic = semantic_draws(sizes, recipe.batch, recipe.semantic_positions, recipe.target, generator)
         self._rows = Rows(generator, drawn)
 

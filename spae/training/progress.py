@@ -55,6 +55,7 @@ class StepBar(AbstractContextManager["StepBar"]):
             console=console,
             transient=False,
             disable=not shown,
+            refresh_per_second=2,  # a redraw takes milliseconds, and a step may take no more
         )
         self._task = self._progress.add_task(name, total=steps, completed=done, note="")
 

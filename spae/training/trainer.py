@@ -132,7 +132,8 @@ class _Run:
             evaluated, saved = done % recipe.evaluate_every == 0 or last, done % recipe.checkpoint_every == 0 or last
             if always or logged or evaluated or saved:
                 # On an accelerator, reading a tensor waits for all the work before it.
-                state.watch.check(last_good(self.folder), None if state.scaler is None else state.scaler.get_scale())
+                scale = None if state.scaler is None else state.scaler.get_scale()
+                state.watch.check(lambda: last_good(self.folder), scale)
             values = {name: value.item() for name, value in terms.items()} if logged else {}
             bar.update(done, values)
             if logged and log is not None:

@@ -5,6 +5,8 @@ Both are kept as tensors on the device, so that looking every step costs no wait
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -48,11 +50,11 @@ class Watch:
         full = self.stalled >= self._recipe.stall_steps
         self.stalled = torch.where(full | stalled, self.stalled + 1, torch.zeros_like(self.stalled))
 
-    def check(self, last_good: str, scale: float | None = None) -> None:
+    def check(self, last_good: Callable[[], str], scale: float | None = None) -> None:
         """Stop the run where it must; every process comes to the same end.
 
         Args:
-            last_good: path of the newest checkpoint, or words for none.
+            last_good: finds the path of the newest checkpoint, or words for none.
             scale: of fp16's loss, where there is one.
 
         Raises:
@@ -64,12 +66,12 @@ class Watch:
             what = f"loss and gradient norm {seen} at step {broken_at:.0f}"
             if broken_at == NEVER:
                 what = f"gradients that no loss scale down to {scale:g} makes finite"
-            raise TrainingError(f"the loss must be finite, got {what}: {_advice('learning_rate', last_good)}")
+            raise TrainingError(f"the loss must be finite, got {what}: {_advice('learning_rate', last_good())}")
         if self._recipe.stall_steps and self.stalled.item() >= self._recipe.stall_steps:
             raise TrainingError(
                 f"the discriminator has stalled: for {self._recipe.stall_steps} steps its GAN loss was below "
                 f"{self._recipe.stall_loss:g} and every logit right, so that it teaches nothing: "
-                f"{_advice('discriminator_rate', last_good)}"
+                f"{_advice('discriminator_rate', last_good())}"
             )
 
 

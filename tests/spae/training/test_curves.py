@@ -69,7 +69,7 @@ def test_small_pictures_have_larger_pixels(tmp_path):
 
 
 def test_losses_far_apart_are_on_a_logarithmic_axis(tmp_path):
-    draw_curves([{"step": step, "train/loss/a": 10.0 ** -step} for step in (0, 1, 2)], tmp_path / "curves.png")
+    draw_curves([{"step": step, "train/loss/a": 10.0**-step} for step in (0, 1, 2)], tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as picture:
         pixels = np.asarray(picture.convert("RGB"), dtype=int)
     at = np.argwhere(np.abs(pixels - COLOURS[0]).sum(2) < 20)
