@@ -17,7 +17,8 @@ hypothesis.settings.load_profile("house")
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
     """In CI, a skip means that something is not installed there: that is a failure, with the skip's own words."""
-    if IN_CI and report.skipped and not hasattr(report, "wasxfail") and "gpu" not in getattr(report, "keywords", {}):
+    excused = {"gpu", "brought"} & set(getattr(report, "keywords", {}))
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail") and not excused:
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} may not be skipped in CI: install what it needs. {why}"

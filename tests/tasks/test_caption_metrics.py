@@ -122,6 +122,7 @@ def test_references_without_words(no_java: None) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.brought
 @pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")
 def test_meteor_is_the_official_one_also_of_empty_words() -> None:
     odd = [CaptionPair("...", ("a dog", "!"))]
@@ -132,6 +133,7 @@ def test_meteor_is_the_official_one_also_of_empty_words() -> None:
     assert scores[2].value == 0
 
 
+@pytest.mark.brought
 def test_the_published_demonstration() -> None:
     """Needs captions_val2014.json and captions_val2014_fakecap_results.json in $SPAE_COCO_CAPTION_DEMO."""
     home = os.environ.get("SPAE_COCO_CAPTION_DEMO")
