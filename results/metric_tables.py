@@ -14,9 +14,9 @@ from results.settings import AVERAGE, in_words
 from results.tables import Entry, ResultTable, RowGroup, TableRow
 
 INTERVALS = (
-    "Values are times 100, of the scored samples, with 95 % intervals (bootstrap over samples) where a metric is a "
-    "mean over samples: BLEU and METEOR are of all replies together. Best of each column in bold, among rows of the "
-    "same model, prompt and scoring."
+    "Values are times 100, of the scored samples, with 95 % intervals (bootstrap over samples; Wilson for accuracy) "
+    "where a metric is a mean over samples; one of all replies together has none. Best of each column in bold, among "
+    "rows of the same model, prompt and scoring."
 )
 PARTIAL = "†: not every sample could be scored; see the counts."
 UNSCORED = "n/s: no reply could be scored."

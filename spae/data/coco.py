@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from spae.data.annotated import AnnotatedSet, Annotations, one_line
+from spae.data.annotated_survey import AnnotatedSurvey
 from spae.data.json_file import read_json
 from spae.data.picture_file import read_picture
 from spae.data.picture_places import file_inside, is_inside_name, usual_folders
 from spae.data.protocol import ClassPictures
 from spae.data.registry import SETS, open_set
-from spae.data.validation import Fault
+from spae.data.validation import Fault, Survey
 from spae.errors import DataError
 
 PATTERN = "captions_*.json"
@@ -203,11 +204,15 @@ class CocoCaptions:
 class CaptionSurvey:
     """Everything of a user's caption files and pictures, faults and all; see `spae.data.validation.Survey`."""
 
-    def __init__(self, files: list[Path]) -> None:
+    def __init__(self, files: list[Path], name: str) -> None:
         self.title = f"COCO captions: {', '.join(file.name for file in files)}"
         self.total = 0
         self.counts: dict[str, int] = {}
-        self._files = files
+        self._files, self._name = files, name
+
+    def opened(self) -> AnnotatedSet:
+        """The data, to try what can be asked of them. Raises DataError."""
+        return CocoCaptions(*self._files, name=self._name)
 
     def faults(self) -> Iterator[Fault | None]:
         """See `Survey`. Every picture is decoded."""
@@ -283,9 +288,9 @@ def open_captions(text: str) -> AnnotatedSet:
     return data
 
 
-def survey_captions(text: str) -> CaptionSurvey:
-    """What `validate` reads of a path. Raises DataError where there is nothing to read."""
-    return CaptionSurvey(caption_files(Path(text)))
+def survey_captions(text: str) -> Survey:
+    """What `validate` reads of a name or a path. Raises DataError where there is nothing to read."""
+    return AnnotatedSurvey(open_captions(text)) if text in SETS else CaptionSurvey(caption_files(Path(text)), text)
 
 
 def _is_id(key: Any) -> bool:

@@ -24,13 +24,14 @@ from typing import Any
 import numpy as np
 
 from spae.data.annotated import AnnotatedSet, Annotations, Question, one_line
+from spae.data.annotated_survey import AnnotatedSurvey
 from spae.data.coco import file_digest, picture_faults
 from spae.data.json_file import read_json
 from spae.data.picture_file import read_picture
 from spae.data.picture_places import by_number, file_inside, usual_folders
 from spae.data.protocol import ClassPictures
 from spae.data.registry import SETS, open_set
-from spae.data.validation import Fault
+from spae.data.validation import Fault, Survey
 from spae.errors import DataError
 
 TEXTS = ("questions.txt", "answers.txt", "img_ids.txt")
@@ -209,11 +210,15 @@ class CocoQaSet:
 class QuestionSurvey:
     """Everything of a user's questions and pictures, faults and all; see `spae.data.validation.Survey`."""
 
-    def __init__(self, files: list[Path]) -> None:
+    def __init__(self, files: list[Path], name: str) -> None:
         self.title = f"COCO-QA questions: {', '.join(file.name for file in files)}"
         self.total = 0
         self.counts: dict[str, int] = {}
-        self._files = files
+        self._files, self._name = files, name
+
+    def opened(self) -> AnnotatedSet:
+        """The data, to try what can be asked of them. Raises DataError."""
+        return CocoQaSet(*self._files, name=self._name)
 
     def faults(self) -> Iterator[Fault | None]:
         """See `Survey`. Every picture is decoded."""
@@ -265,9 +270,9 @@ def open_questions(text: str) -> AnnotatedSet:
     return data
 
 
-def survey_questions(text: str) -> QuestionSurvey:
-    """What `validate` reads of a path. Raises DataError where there is nothing to read."""
-    return QuestionSurvey(question_files(Path(text)))
+def survey_questions(text: str) -> Survey:
+    """What `validate` reads of a name or a path. Raises DataError where there is nothing to read."""
+    return AnnotatedSurvey(open_questions(text)) if text in SETS else QuestionSurvey(question_files(Path(text)), text)
 
 
 def _lines(path: Path) -> list[str]:

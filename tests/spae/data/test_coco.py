@@ -184,3 +184,11 @@ def test_ids_may_be_text_and_a_mark_may_lead(tmp_path: Path) -> None:
 def test_other_data_are_refused(name: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         open_captions(name)
+
+
+def test_the_survey_can_open_what_it_read_and_takes_names(tmp_path: Path) -> None:
+    path = write_captions(tmp_path / "coco")
+    opened = survey_captions(str(path)).opened()
+    assert opened.name == str(path) and opened.fingerprint == CocoCaptions(path).fingerprint
+    survey = survey_captions("scenes")
+    assert survey.total > 100 and next(iter(survey.faults())) is None and survey.counts["captions"] > survey.total
