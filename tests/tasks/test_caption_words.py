@@ -46,6 +46,7 @@ def test_no_text_is_too_strange() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.brought
 @pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")
 def test_the_golden_file_is_the_official_tokenizers() -> None:
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
