@@ -63,7 +63,8 @@ def train(
         raise typer.Exit(2) from error
     for name, value in scores.items():
         typer.echo(f"{name}: {value:.4f}")
-    typer.echo(f"written: {folder / 'model.safetensors'}")
+    if scores:  # of several processes the first has them
+        typer.echo(f"written: {folder / 'model.safetensors'}")
 
 
 @app.command()

@@ -63,8 +63,16 @@ def draw_step(data: TrainingData, seed: int, step: int, rows: slice | None) -> t
 
 
 def held_out_parts(data: TrainingData, limit: int) -> Parts:
-    """What is evaluated: two kinds of pictograms; of other data, at most `limit` of the part that is held out."""
+    """What is evaluated, at most `limit` of each part: two kinds of pictograms; of other data, what is held out."""
     if isinstance(data, PictogramData) and not data.frames:
-        return held_out_pictograms(data.pictograms, data.size)
+        parts = held_out_pictograms(data.pictograms, data.size)
+        return {name: (spread(pictures, limit), spread(labels, limit)) for name, (pictures, labels) in parts.items()}
     batch = data.held_out(limit)
     return {"held_out": (batch.pictures, batch.labels)}
+
+
+def spread(rows: Tensor, limit: int) -> Tensor:
+    """At most `limit` rows, spread evenly over all."""
+    if len(rows) <= limit:
+        return rows
+    return rows[torch.linspace(0, len(rows) - 1, limit).round().long()]

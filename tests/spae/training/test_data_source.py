@@ -18,7 +18,10 @@ def test_pictograms_draw_first_from_the_generator_that_goes_on(few_pictograms):
     pictures, labels = PictogramBatches(few_pictograms, 4, 32, 2, 1.0).at(5, expected)
     assert batch.pictures.equal(pictures[1:3]) and batch.labels.equal(labels[1:3])
     assert torch.rand(3, generator=generator).equal(torch.rand(3, generator=expected))
-    assert set(held_out_parts(data, 2)) == {"held_out_style", "held_out_concept"}
+    whole, few = held_out_parts(data, 99), held_out_parts(data, 2)
+    assert set(whole) == set(few) == {"held_out_style", "held_out_concept"}
+    assert [len(part[0]) for part in whole.values()] == [4, 1] and len(few["held_out_style"][1]) == 2
+    assert few["held_out_style"][1].equal(whole["held_out_style"][1][[0, 3]])
 
 
 def test_other_data_leave_the_generator_alone(recipe_of, tmp_path):
