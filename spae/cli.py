@@ -49,6 +49,7 @@ def train(
     """
     from rich.console import Console
 
+    from spae.launch import start_the_others
     from spae.training.recipes import get_recipe
     from spae.training.recipes.ready import check_ready
     from spae.training.trainer import Trainer
@@ -57,6 +58,7 @@ def train(
     try:
         chosen = get_recipe(recipe).with_settings(set_ or [])
         check_ready(chosen)
+        start_the_others()
         scores = Trainer(chosen, folder, Console(), wandb).run(resume)
     except SpaeError as error:
         typer.echo(f"error: {error}", err=True)

@@ -10,7 +10,7 @@ So the whole state of a run is in its checkpoint, and a killed run resumed ends 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from rich.console import Console
 
 from spae.data.training_protocol import TrainingData
+from spae.launch import launched_alone
 from spae.losses.lecam import LeCam
 from spae.losses.perceptual import PerceptualLoss, open_perceptual
 from spae.tokenizers.build import build_model, model_config, save_model
@@ -47,8 +48,8 @@ from spae.vocabulary import LexicalVocabulary, open_vocabulary
 
 LOG_EVERY = 10
 ALONE = (
-    "training in one process: without MPI, accelerate launch --cpu starts no more, whatever --num_processes says; "
-    "ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m spae train ... starts two"
+    "training in one process: without MPI, accelerate launch --cpu starts no more, and its command line does not say "
+    "how many were wanted; ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m spae train ... starts two"
 )
 
 
@@ -86,7 +87,9 @@ class Trainer:
             if not resume:
                 check_unused(self.folder)
             accelerator.wait_for_everyone()
-            if accelerator.num_processes == 1 and _launched_alone(os.environ):
+            if accelerator.num_processes > 1 and accelerator.is_main_process:
+                self.console.print(f"training in {accelerator.num_processes} processes", highlight=False)
+            elif accelerator.num_processes == 1 and launched_alone(os.environ):
                 self.console.print(ALONE, markup=False, highlight=False, soft_wrap=True)
             return _Run(self, accelerator, stack).train(resume)
 
@@ -209,12 +212,6 @@ class _Run:
     def _say_problems(self) -> None:
         if self.data.problems.count:
             self._say(f"pictures that could not be used: {self.data.problems.summary()}")
-
-
-def _launched_alone(environment: Mapping[str, str]) -> bool:
-    """Whether accelerate's launcher was asked for several processes on CPUs and started this one alone."""
-    asked = environment.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes") and "MASTER_ADDR" in environment
-    return asked and "WORLD_SIZE" not in environment
 
 
 def _begin(
