@@ -39,7 +39,7 @@ def picto_spae() -> Recipe:
 def picto_vqgan() -> Recipe:
     """VQGAN baseline on the embedded pictograms.
 
-    Source: section 4 of arXiv 2306.17842 and method.md's baseline: the same encoder and decoder, a learned
+    Source: section 4 of arXiv 2306.17842: the same encoder and decoder, a learned
     codebook of 1,024 entries 256 wide, no semantic loss. It redraws as many pictures as picto_spae does,
     in the same order of epochs, with the same schedule.
     Data: the embedded pictograms, 521 concepts.
@@ -53,7 +53,7 @@ def picto_vqgan() -> Recipe:
 def picto_lqae_without_lm() -> Recipe:
     """LQAE's autoencoder and codebook on the embedded pictograms, without its masked language model.
 
-    Source: LQAE (arXiv 2302.00902) as method.md's baseline has it, at 32x32: a small transformer, one layer of
+    Source: LQAE (arXiv 2302.00902) at 32x32: a small transformer, one layer of
     frozen words compared by angle, MSE + 0.005 commitment, no semantic loss. It is not LQAE: no masked language model
     can be had without a network, so no word is masked, the decoder reads the words' embeddings as they stand, and
     there is no masked-language-model term. The words are SmolLM2's.
