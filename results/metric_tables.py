@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from results.aggregate import Cell, Row
 from results.corpus import CorpusBook
 from results.settings import AVERAGE, in_words
-from results.tables import Entry, ResultTable, RowGroup, TableRow
+from results.tables import Entry, ResultTable, RowGroup, TableRow, run_row
 
 INTERVALS = (
     "Values are times 100, of the scored samples, with 95 % intervals (bootstrap over samples; Wilson for accuracy) "
@@ -57,13 +57,8 @@ def _table(
         for name in names
     }
     rows = tuple(
-        TableRow(
-            tokenizer=cell.tokenizer,
-            layers=cell.layers,
-            tokens=tokens.get((cell.tokenizer, cell.layers)),
-            llm=cell.llm,
-            scoring=f"{cell.scoring}, {cell.prompt}",
-            entries=tuple(_entry(cell, values[cell.row, name], _best(cell, name, own, values)) for name in names),
+        run_row(
+            cell.row, tokens, [_entry(cell, values[cell.row, name], _best(cell, name, own, values)) for name in names]
         )
         for cell in own
     )

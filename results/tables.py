@@ -120,6 +120,18 @@ def result_tables(cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int] |
     return [_table(task, data, metric, group, tokens or {}) for (task, data, metric), group in groups.items()]
 
 
+def run_row(row: Row, tokens: Mapping[tuple[str, str], int], entries: Sequence[Entry]) -> TableRow:
+    """A row of this run; `tokens` as of `result_tables`."""
+    return TableRow(
+        tokenizer=row.tokenizer,
+        layers=row.layers,
+        tokens=tokens.get((row.tokenizer, row.layers)),
+        llm=row.llm,
+        scoring=f"{row.scoring}, {row.prompt}",
+        entries=tuple(entries),
+    )
+
+
 def _table(
     task: str, data: str, metric: str, cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int]
 ) -> ResultTable:
@@ -129,14 +141,7 @@ def _table(
         by_row.setdefault(cell.row, {})[cell.setting] = cell
     best = _best(by_row)
     rows = tuple(
-        TableRow(
-            tokenizer=row.tokenizer,
-            layers=row.layers,
-            tokens=tokens.get((row.tokenizer, row.layers)),
-            llm=row.llm,
-            scoring=f"{row.scoring}, {row.prompt}",
-            entries=tuple(_entry(of_row.get(setting), (row, setting) in best) for setting in shown),
-        )
+        run_row(row, tokens, [_entry(of_row.get(setting), (row, setting) in best) for setting in shown])
         for row, of_row in by_row.items()
     )
     head_texts = [heads(setting) for setting in shown]

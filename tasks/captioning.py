@@ -35,10 +35,11 @@ from spae.data.protocol import PictureSet
 from tasks.caption_metrics import CaptionPair, caption_scores, rouge_l
 from tasks.draws import Stream
 from tasks.errors import EpisodeError, TaskInputError
+from tasks.manifest_file import sample_digest
 from tasks.prompts import picture_line
 from tasks.protocol import Answered, CorpusScore, Outcome, Sample, Style
 from tasks.registry import BUILT_IN
-from tasks.sample_manifest import SampleManifest, sample_digest
+from tasks.sample_manifest import SampleManifest
 from tasks.scoring import line_of
 
 INSTRUCTION = "Generate a caption sentence based on words describing an image."

@@ -38,9 +38,10 @@ from spae.data.annotated import AnnotatedSet, Question
 from spae.data.protocol import PictureSet
 from tasks.draws import Stream
 from tasks.errors import EpisodeError, TaskInputError
+from tasks.manifest_file import sample_digest
 from tasks.protocol import Answered, CorpusScore, Outcome, Sample, Style
 from tasks.registry import BUILT_IN
-from tasks.sample_manifest import SampleManifest, sample_digest
+from tasks.sample_manifest import SampleManifest
 from tasks.vqa_sample import VqaSample, vqa_request, vqa_score
 from tasks.wups import wups_scores
 

@@ -13,19 +13,15 @@ paired, and 20 episodes are the first 20 of 200. Each draw has its own stream (`
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from llm_backends.protocol import Frozen
 from spae.data.protocol import ClassPictures, PictureSet
 from tasks.draws import Stream
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
+from tasks.manifest_file import ManifestFile, content_digest, sample_digest
 from tasks.protocol import Sample
 from tasks.settings import SETTING_IDS, Setting, parse_settings
 
@@ -59,14 +55,9 @@ class Episode(Sample):
         return self
 
 
-class Manifest(Frozen):
+class Manifest(ManifestFile):
     """The episodes of one task on one data set, so that every tokenizer and language model sees the same ones."""
 
-    version: Literal[1] = 1
-    task: str = Field(description="name of the task: 'miniimagenet-5way'")
-    data: str = Field(description="the data, as the user named it")
-    data_fingerprint: str = Field(description="sha256 of the data the episodes were drawn from")
-    seed: int
     ways: int = Field(ge=2)
     limit: int = Field(ge=1, description="episodes per setting")
     settings: tuple[str, ...] = Field(min_length=1, description="in the order asked for")
@@ -84,9 +75,9 @@ class Manifest(Frozen):
         for episode in self.episodes:
             if len(episode.classes) != self.ways:
                 raise ValueError(f"episode {episode.id} must have {self.ways} classes, got {len(episode.classes)}")
-            if episode.fingerprint != _episode_digest(episode.model_dump(mode="json"), self.data_fingerprint):
+            if episode.fingerprint != sample_digest(episode.model_dump(mode="json"), self.data_fingerprint):
                 raise ValueError(f"episode {episode.id} does not match its fingerprint")
-        if self.fingerprint != _digest(self.model_dump(mode="json", exclude={"fingerprint"})):
+        if self.fingerprint != content_digest(self.model_dump(mode="json", exclude={"fingerprint"})):
             raise ValueError("the content does not match its fingerprint")
         return self
 
@@ -119,7 +110,7 @@ class Manifest(Frozen):
             "limit": count,
             "episodes": [one.model_dump(mode="json") for one in episodes],
         }
-        return Manifest.model_validate({**content, "fingerprint": _digest(content)})
+        return Manifest.model_validate({**content, "fingerprint": content_digest(content)})
 
     def check(self, data: PictureSet) -> None:
         """Raises ManifestError where the episodes were drawn from other pictures than `data`."""
@@ -130,39 +121,7 @@ class Manifest(Frozen):
                 f"every picture of a manifest must be in the data, {data.name!r} lacks {len(lacking)}, "
                 f"{min(lacking)!r} first: pass the data it was drawn from ({self.data!r}), or draw it anew"
             )
-        if data.fingerprint != self.data_fingerprint:
-            raise ManifestError(
-                f"the manifest was drawn from {self.data!r} with fingerprint {self.data_fingerprint[:12]}, "
-                f"{data.name!r} has {data.fingerprint[:12]}: pass the data it was drawn from, or draw it anew"
-            )
-
-    def save(self, path: Path) -> None:
-        """Writes it as JSON, whole or not at all; makes the folder where there is none."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            part.write_text(_canonical(self.model_dump(mode="json")) + "\n", encoding="utf-8")
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-
-    @classmethod
-    def load(cls, path: Path) -> Manifest:
-        """Reads what `save` wrote, and checks every fingerprint.
-
-        Raises:
-            ManifestError: the file is missing, not JSON, or not a whole and unaltered manifest.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise ManifestError(f"manifest {path} cannot be read ({error.strerror}): check the path") from error
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "file"
-            raise ManifestError(
-                f"manifest {path} is broken ({where}: {first['msg']}): delete it and draw it anew"
-            ) from error
+        self.check_drawn_from(data.name, data.fingerprint)
 
 
 def draw(task: str, data: PictureSet, ways: int, settings: Sequence[str], seed: int, limit: int) -> Manifest:
@@ -221,12 +180,12 @@ def made_manifest(
         "eligible": eligible,
         "episodes": [episode.model_dump(mode="json") for episode in episodes],
     }
-    return Manifest.model_validate({**content, "fingerprint": _digest(content)})
+    return Manifest.model_validate({**content, "fingerprint": content_digest(content)})
 
 
 def made_episode(content: dict[str, Any], data_fingerprint: str) -> Episode:
     """The episode of its fields as JSON, fingerprint and all."""
-    return Episode.model_validate({**content, "fingerprint": _episode_digest(content, data_fingerprint)})
+    return Episode.model_validate({**content, "fingerprint": sample_digest(content, data_fingerprint)})
 
 
 def _eligible(data: PictureSet, ways: int) -> tuple[list[ClassPictures], int]:
@@ -290,17 +249,3 @@ def _episode(
         "query": query,
     }
     return made_episode(content, data.fingerprint)
-
-
-def _episode_digest(content: dict[str, Any], data_fingerprint: str) -> str:
-    return _digest(
-        {**{name: value for name, value in content.items() if name != "fingerprint"}, "data": data_fingerprint}
-    )
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(_canonical(content).encode()).hexdigest()
-
-
-def _canonical(content: dict[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 
 from llm_backends.protocol import Completion, CompletionRequest, Frozen, LikelihoodRequest, Likelihoods, Reply
 from tasks.errors import TaskInputError
+from tasks.manifest_file import sample_digest
 from tasks.prompts import picture_line
 from tasks.protocol import Outcome, Sample
-from tasks.sample_manifest import sample_digest
 from tasks.scoring import rule, score_ranked, score_text
 
 INSTRUCTION = "Answer with a single word."

@@ -11,20 +11,16 @@ captions_train*.json beside it gives the examples that prompts show; without one
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from spae.data.annotated import AnnotatedSet, Annotations, one_line
+from spae.data.annotated_files import AnnotatedFiles, picture_faults, refuse_faults
 from spae.data.annotated_survey import AnnotatedSurvey
 from spae.data.json_file import read_json
-from spae.data.picture_file import read_picture
 from spae.data.picture_places import file_inside, is_inside_name, usual_folders
-from spae.data.protocol import ClassPictures
 from spae.data.registry import SETS, open_set
 from spae.data.validation import Fault, Survey
 from spae.errors import DataError
@@ -136,45 +132,18 @@ class CaptionFile:
         return any((folder / name).is_file() for name in list(self.captions)[:100])
 
 
-class CocoCaptions:
-    """Captioned pictures as an `AnnotatedSet`.
-
-    Args:
-        queries: the file whose pictures are asked about.
-        examples: the file whose pictures prompts show; None takes the same.
-        name: how the user called it.
-
-    The fingerprint covers every caption, and of the pictures their names and sizes in bytes: the thousands that no
-    sample uses are not read. `picture_digest` covers the bytes of those that are.
-
-    Raises:
-        DataError: the first fault of a file; `validate` tells them all.
-    """
-
-    embedded = False
-    classes: tuple[ClassPictures, ...] = ()
+class CocoCaptions(AnnotatedFiles):
+    """Captioned pictures as an `AnnotatedSet`; arguments and errors as of `AnnotatedFiles`, of caption files."""
 
     def __init__(self, queries: Path, examples: Path | None = None, *, name: str | None = None) -> None:
-        self.name = name if name is not None else str(queries)
-        self._files: dict[str, Path] = {}
-        self._said: dict[str, Annotations] = {}
-        self.annotations: Mapping[str, Annotations] = self._said
-        self.query = self._read(queries)
-        self.support = self.query if examples is None else self._read(examples)
+        super().__init__(queries, examples, name=name)
         count = sum(len(one.captions) for one in self.annotations.values())
         self.title = f"{queries.stem}: {len(self.query):,} pictures, {count:,} captions, in COCO's format"
-        total = hashlib.sha256()
-        for picture, one in sorted(self.annotations.items()):
-            total.update(f"{len(picture)}:{picture} {self._files[picture].stat().st_size} {one.captions!r}\n".encode())
-        total.update(f"{len(self.query)} {len(self.support)}".encode())
-        self.fingerprint = total.hexdigest()
 
     def _read(self, path: Path) -> tuple[str, ...]:
         """Adds one file's pictures; returns their ids."""
         source = CaptionFile(path)
-        for fault in source.faults():
-            if fault is not None:
-                raise DataError(f"{fault.file} {fault.field}: {fault.message} (validate names every fault)")
+        refuse_faults(source.faults())
         assert source.folder is not None
         ids = []
         for name, file in source.files.items():
@@ -187,18 +156,8 @@ class CocoCaptions:
             ids.append(picture)
         return tuple(sorted(ids))
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
-        return read_picture(self._file(picture_id), f"{picture_id} of {self.name}")
-
-    def picture_digest(self, picture_id: str) -> str:
-        """sha256 of the file. Raises DataError for an unknown id or a file that cannot be read."""
-        return file_digest(self._file(picture_id))
-
-    def _file(self, picture_id: str) -> Path:
-        if picture_id not in self._files:
-            raise DataError(f"{self.name} has no picture {picture_id!r}: ids read FOLDER/FILE")
-        return self._files[picture_id]
+    def _hashed(self, one: Annotations) -> object:
+        return one.captions
 
 
 class CaptionSurvey:
@@ -227,17 +186,6 @@ class CaptionSurvey:
         self.counts[name] = self.counts.get(name, 0) + count
 
 
-def picture_faults(files: Mapping[str, Path]) -> Iterator[Fault | None]:
-    """Decodes every file: a fault for each that is none, else None."""
-    for name, file in files.items():
-        try:
-            read_picture(file, name)
-        except DataError as error:
-            yield Fault(name, "", str(error))
-        else:
-            yield None
-
-
 def caption_files(path: Path) -> list[Path]:
     """The file to ask about, then the one to show examples of, if there is one.
 
@@ -261,15 +209,6 @@ def caption_files(path: Path) -> list[Path]:
             f"annotations/), {path} has {seen}: give the path of the file itself"
         )
     return [*asked, *(file for file in shown if file not in asked)]
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file. Raises DataError where it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): check the file") from error
 
 
 def open_captions(text: str) -> AnnotatedSet:

@@ -14,22 +14,17 @@ Pictures are found by the number their names end in, in the folders that COCO co
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from spae.data.annotated import AnnotatedSet, Annotations, Question, one_line
+from spae.data.annotated_files import AnnotatedFiles, picture_faults, refuse_faults
 from spae.data.annotated_survey import AnnotatedSurvey
-from spae.data.coco import file_digest, picture_faults
 from spae.data.json_file import read_json
-from spae.data.picture_file import read_picture
 from spae.data.picture_places import by_number, file_inside, usual_folders
-from spae.data.protocol import ClassPictures
 from spae.data.registry import SETS, open_set
 from spae.data.validation import Fault, Survey
 from spae.errors import DataError
@@ -146,65 +141,30 @@ class QuestionFile:
         return ""
 
 
-class CocoQaSet:
-    """Questions about pictures as an `AnnotatedSet`.
+class CocoQaSet(AnnotatedFiles):
+    """Questions about pictures as an `AnnotatedSet`; arguments and errors as of `AnnotatedFiles`.
 
-    Args:
-        queries: the split whose questions are asked: a folder of text files or a JSON.
-        examples: the split that prompts show; None takes the same.
-        name: how the user called it.
-
-    The fingerprint covers every question, and of the pictures their names and sizes in bytes; `picture_digest` covers
-    the bytes of those that are used.
-
-    Raises:
-        DataError: the first fault; `validate` tells them all.
+    A source is a folder of text files or a JSON.
     """
 
-    embedded = False
-    classes: tuple[ClassPictures, ...] = ()
-
     def __init__(self, queries: Path, examples: Path | None = None, *, name: str | None = None) -> None:
-        self.name = name if name is not None else str(queries)
-        self._files: dict[str, Path] = {}
-        self._said: dict[str, Annotations] = {}
-        self.annotations: Mapping[str, Annotations] = self._said
-        self.query = self._read(queries)
-        self.support = self.query if examples is None else self._read(examples)
+        super().__init__(queries, examples, name=name)
         count = sum(len(one.questions) for one in self.annotations.values())
         self.title = (
             f"{queries.name}: {count:,} questions about {len(self.annotations):,} pictures, in COCO-QA's format"
         )
-        total = hashlib.sha256()
-        for picture, one in sorted(self.annotations.items()):
-            said = [(question.id, question.text, question.answers, question.kind) for question in one.questions]
-            total.update(f"{len(picture)}:{picture} {self._files[picture].stat().st_size} {said!r}\n".encode())
-        total.update(f"{len(self.query)} {len(self.support)}".encode())
-        self.fingerprint = total.hexdigest()
 
     def _read(self, path: Path) -> tuple[str, ...]:
         source = QuestionFile(path)
-        for fault in source.faults():
-            if fault is not None:
-                raise DataError(f"{fault.file} {fault.field}: {fault.message} (validate names every fault)")
+        refuse_faults(source.faults())
         self._files.update(source.files)
         for picture, questions in source.questions.items():
             had = self.annotations.get(picture, Annotations()).questions
             self._said[picture] = Annotations(questions=(*had, *questions))
         return tuple(sorted(source.questions))
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
-        return read_picture(self._file(picture_id), f"{picture_id} of {self.name}")
-
-    def picture_digest(self, picture_id: str) -> str:
-        """sha256 of the file. Raises DataError for an unknown id or a file that cannot be read."""
-        return file_digest(self._file(picture_id))
-
-    def _file(self, picture_id: str) -> Path:
-        if picture_id not in self._files:
-            raise DataError(f"{self.name} has no picture {picture_id!r}: ids read FOLDER/FILE")
-        return self._files[picture_id]
+    def _hashed(self, one: Annotations) -> object:
+        return [(question.id, question.text, question.answers, question.kind) for question in one.questions]
 
 
 class QuestionSurvey:

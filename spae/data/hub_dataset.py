@@ -23,7 +23,7 @@ from spae.data.data_spec import DataSpec
 from spae.data.exclusion import KeptClasses, keep_classes
 from spae.data.hub_columns import Columns, cell_content, find_columns, hub_library
 from spae.data.problems import Problems
-from spae.data.row_source import split_off
+from spae.data.row_source import RowFacts, split_off
 from spae.data.training_folder import UNLABELLED
 from spae.errors import DataError
 
@@ -32,7 +32,7 @@ HELD_OUT = ("validation", "val", "valid", "test")
 
 
 @dataclass(frozen=True)
-class HubRows:
+class HubRows(RowFacts):
     """A `RowSource` of the rows of one or two splits.
 
     Attributes:
@@ -44,15 +44,6 @@ class HubRows:
         Others as in `RowSource`.
     """
 
-    name: str
-    title: str
-    fingerprint: str
-    classes: tuple[str, ...]
-    unnamed: int
-    labels: np.ndarray
-    train: np.ndarray
-    held_out: np.ndarray
-    problems: Problems
     splits: tuple[str, ...]
     parts: tuple[Any, ...]
     starts: tuple[int, ...]

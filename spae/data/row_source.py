@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -69,6 +70,21 @@ class RowSource(Protocol):
     def content(self, row: int) -> Path | BinaryIO:
         """The row's file, or its bytes. Raises CorruptPicture where they cannot be had."""
         ...
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """The attributes of a `RowSource` as fields, for the kinds of it to begin with."""
+
+    name: str
+    title: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    unnamed: int
+    labels: np.ndarray
+    train: np.ndarray
+    held_out: np.ndarray
+    problems: Problems
 
 
 class NameTable(Sequence[str]):

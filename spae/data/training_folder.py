@@ -25,7 +25,7 @@ from spae.data.data_spec import DataSpec
 from spae.data.exclusion import KeptClasses, keep_classes
 from spae.data.picture_file import SUFFIXES
 from spae.data.problems import Problems
-from spae.data.row_source import NameTable, shown_name, split_off
+from spae.data.row_source import NameTable, RowFacts, shown_name, split_off
 from spae.errors import CorruptPicture, DataError
 
 TRAIN = ("train", "training")
@@ -36,7 +36,7 @@ UNLABELLED = "unlabelled"
 
 
 @dataclass(frozen=True)
-class FolderRows:
+class FolderRows(RowFacts):
     """A `RowSource` of files below one or two folders.
 
     Attributes:
@@ -46,15 +46,6 @@ class FolderRows:
         Others as in `RowSource`.
     """
 
-    name: str
-    title: str
-    fingerprint: str
-    classes: tuple[str, ...]
-    unnamed: int
-    labels: np.ndarray
-    train: np.ndarray
-    held_out: np.ndarray
-    problems: Problems
     roots: tuple[Path, ...]
     paths: NameTable
     root_of: np.ndarray

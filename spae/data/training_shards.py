@@ -21,7 +21,7 @@ from spae.data.data_spec import DataSpec
 from spae.data.exclusion import KeptClasses, keep_classes
 from spae.data.picture_file import SUFFIXES
 from spae.data.problems import Problems
-from spae.data.row_source import NameTable, shown_name, split_off
+from spae.data.row_source import NameTable, RowFacts, shown_name, split_off
 from spae.data.shard_index import LABELS, ShardIndex, shard_index
 from spae.data.shard_pattern import expand
 from spae.data.training_folder import UNLABELLED
@@ -33,7 +33,7 @@ READERS = 8
 
 
 @dataclass(frozen=True)
-class ShardRows:
+class ShardRows(RowFacts):
     """A `RowSource` of members of tar files.
 
     Attributes:
@@ -44,15 +44,6 @@ class ShardRows:
         Others as in `RowSource`.
     """
 
-    name: str
-    title: str
-    fingerprint: str
-    classes: tuple[str, ...]
-    unnamed: int
-    labels: np.ndarray
-    train: np.ndarray
-    held_out: np.ndarray
-    problems: Problems
     shards: tuple[Path, ...]
     shard: np.ndarray
     offsets: np.ndarray

@@ -64,6 +64,13 @@ def twin(full: Recipe, **changed: object) -> Recipe:
     return parse_recipe(values | {"thresholds": full.thresholds[:last]} | changed, "twin")
 
 
+def cut_short(full: Recipe, name: str) -> Recipe:
+    """A recipe that is small already, for fewer and smaller steps."""
+    fewer = {"name": name, "steps": 300, "batch": 16, "drawn": 16, "warmup": 20, "precision": "no"}
+    looked_at = {"evaluate_every": 150, "checkpoint_every": 50, "samples_every": 150}
+    return parse_recipe(full.model_dump() | fewer | looked_at, name)
+
+
 def tiny_image() -> Recipe:
     """The twin of image: layers of 1, 4, 16 and 16 words.
 
@@ -146,12 +153,7 @@ def tiny_mnist() -> Recipe:
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_mnist
     """
-    return parse_recipe(
-        digits.mnist().model_dump()
-        | {"name": "tiny_mnist", "steps": 300, "batch": 16, "drawn": 16, "warmup": 20, "precision": "no"}
-        | {"evaluate_every": 150, "checkpoint_every": 50, "samples_every": 150},
-        "tiny_mnist",
-    )
+    return cut_short(digits.mnist(), "tiny_mnist")
 
 
 def tiny_video() -> Recipe:
@@ -187,12 +189,7 @@ def tiny_lqae_without_lm() -> Recipe:
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_lqae_without_lm
     """
-    return parse_recipe(
-        picto.picto_lqae_without_lm().model_dump()
-        | {"name": "tiny_lqae_without_lm", "steps": 300, "batch": 16, "drawn": 16, "warmup": 20, "precision": "no"}
-        | {"evaluate_every": 150, "checkpoint_every": 50, "samples_every": 150},
-        "tiny_lqae_without_lm",
-    )
+    return cut_short(picto.picto_lqae_without_lm(), "tiny_lqae_without_lm")
 
 
 def tiny_ablation_vq() -> Recipe:
