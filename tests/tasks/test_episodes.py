@@ -268,7 +268,7 @@ def test_failed_save_leaves_the_old_file(make_set, tmp_path, monkeypatch):
     def fail(source, target):
         raise OSError("disk full")
 
-    monkeypatch.setattr("tasks.episodes.os.replace", fail)
+    monkeypatch.setattr("tasks.manifest_file.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         draw(TASK, make_set(), 5, ["i1-s1-r0"], 0, 1).save(path)
     assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]
