@@ -117,11 +117,16 @@ class IconSet:
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
             f'width="{SIZE}" height="{SIZE}" viewBox="{" ".join(map(str, box))}">{icon["body"]}</svg>'
         )
-        png = resvg_py.svg_to_bytes(svg_string=svg, background="#ffffff", skip_system_fonts=True)
-        picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-        if picture.shape != (SIZE, SIZE, 3):
-            raise SystemExit(f"{name}: rendered {picture.shape}, expected {(SIZE, SIZE, 3)}")
-        return picture
+        return drawn(svg, name)
+
+
+def drawn(svg: str, name: str) -> np.ndarray:
+    """[64, 64, 3] uint8: a whole SVG, which states that size, on white."""
+    png = resvg_py.svg_to_bytes(svg_string=svg, background="#ffffff", skip_system_fonts=True)
+    picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    if picture.shape != (SIZE, SIZE, 3):
+        raise SystemExit(f"{name}: rendered {picture.shape}, expected {(SIZE, SIZE, 3)}")
+    return picture
 
 
 def key(name: str) -> str:
@@ -245,6 +250,17 @@ def build(packages: Path, out: Path) -> None:
         package: json.loads((packages / package / "package.json").read_text(encoding="utf-8"))["version"]
         for package in [*SETS.values(), "emojibase-data"]
     }
+    facts = {
+        "spae.held_out_style": HELD_OUT_STYLE,
+        "spae.picture": f"lossless WebP, {SIZE}x{SIZE} RGB, on white",
+        "spae.sources": json.dumps(versions, sort_keys=True),
+        "spae.renderer": f"resvg-py {resvg_py.__version__}",
+    }
+    write(table_rows, facts, out, MAX_BYTES)
+
+
+def write(table_rows: list[dict[str, object]], facts: dict[str, str], out: Path, max_bytes: int) -> None:
+    """One row a picture; `facts` go into the file's metadata."""
     schema = pa.schema(
         [
             ("concept", pa.string()),
@@ -254,14 +270,7 @@ def build(packages: Path, out: Path) -> None:
             ("style", pa.string()),
             ("picture", pa.binary()),
         ],
-        metadata={
-            "spae.format": "pictograms",
-            "spae.format_version": FORMAT_VERSION,
-            "spae.held_out_style": HELD_OUT_STYLE,
-            "spae.picture": f"lossless WebP, {SIZE}x{SIZE} RGB, on white",
-            "spae.sources": json.dumps(versions, sort_keys=True),
-            "spae.renderer": f"resvg-py {resvg_py.__version__}",
-        },
+        metadata={"spae.format": "pictograms", "spae.format_version": FORMAT_VERSION, **facts},
     )
     part = out.with_name(out.name + ".part")
     # The pictures are compressed already; the text columns shrink well as dictionaries.
@@ -274,11 +283,12 @@ def build(packages: Path, out: Path) -> None:
         row_group_size=len(table_rows),
     )
     size = part.stat().st_size
-    if size >= MAX_BYTES:
+    if size >= max_bytes:
         part.unlink()
-        raise SystemExit(f"the file would have {size} bytes, the limit is {MAX_BYTES}")
+        raise SystemExit(f"the file would have {size} bytes, the limit is {max_bytes}")
     os.replace(part, out)
-    print(f"{out}: {len(counts)} concepts, {len(table_rows)} pictures, {size} bytes", file=sys.stderr)
+    concepts = len({row["concept"] for row in table_rows})
+    print(f"{out}: {concepts} concepts, {len(table_rows)} pictures, {size} bytes", file=sys.stderr)
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def test_names_on_the_command_line() -> None:
     ]
     assert [one.spelling for one in llm_backends.registry.BUILT_IN] == spellings
     assert sorted(spae.data.registry.SETS) == ["mnist", "pictograms", "pictograms-new", "scenes", "scenes-new"]
-    schemes = ["folder", "hf", "mnist", "pictograms", "video", "webdataset"]
+    schemes = ["folder", "hf", "mnist", "pictograms", "pictograms-more", "video", "webdataset"]
     assert sorted(spae.training.open_data.SCHEMES) == schemes
     assert {"picto_spae", "picto_vqgan"} <= set(spae.training.recipes.RECIPES)
     paper = ["image", "image_8", "image_256", "imagenet21k", "disjoint", "gpt", "mnist", "video", "vqgan"]

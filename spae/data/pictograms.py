@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,20 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from PIL import Image
 
+from spae.data.pictogram_file import COLUMNS, decoded, read_columns
 from spae.data.protocol import ClassPictures
-from spae.errors import CorruptPicture, DataError, UnknownName
+from spae.errors import DataError, UnknownName
 
 PICTOGRAMS = Path(__file__).with_name("pictograms.parquet")
-FORMAT_VERSION = "1"
-SIZE = 64
 HELD_OUT_STYLE = "emojione"
 MIN_STYLES = 6
 SPLIT_SEED = "spae-pictograms-1"
-COLUMNS = ("concept", "name", "tags", "category", "style", "picture")
 REBUILD = "restore the file from the repository or run scripts/build_pictograms.py"
 
 
@@ -128,47 +122,20 @@ def load_pictograms(path: Path = PICTOGRAMS) -> Pictograms:
         DataError: the file is missing, of another format, or breaks what the class states.
         CorruptPicture: a picture does not decode to 64x64 RGB.
     """
-    columns, fingerprint = _read(path)
+    columns, fingerprint = read_columns(path, REBUILD)
     styles = tuple(dict.fromkeys(columns["style"]))
     ids = tuple(dict.fromkeys(columns["concept"]))
     concepts = _concepts(path, ids, columns)
     _check_styles(path, columns)
     index_of = {concept: i for i, concept in enumerate(ids)}
-    pixels = np.empty((len(columns["picture"]), SIZE, SIZE, 3), dtype=np.uint8)
-    for row, picture in enumerate(columns["picture"]):
-        pixels[row] = _decode(path, picture, f"{columns['concept'][row]}/{columns['style'][row]}")
     return Pictograms(
         concepts=concepts,
         styles=styles,
-        pixels=pixels,
+        pixels=decoded(path, columns, REBUILD),
         concept=np.array([index_of[concept] for concept in columns["concept"]], dtype=np.int64),
         style=np.array([styles.index(style) for style in columns["style"]], dtype=np.int64),
         fingerprint=fingerprint,
     )
-
-
-def _read(path: Path) -> tuple[Mapping[str, list[Any]], str]:
-    """The columns as lists, and the sha256 of the file."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"the pictogram file {path} cannot be read ({error.strerror}): {REBUILD}") from error
-    try:
-        table = pq.read_table(io.BytesIO(raw))
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"the pictogram file {path} is not a whole Parquet file: {REBUILD}") from error
-    version = (table.schema.metadata or {}).get(b"spae.format_version", b"none").decode("utf-8", "replace")
-    if version != FORMAT_VERSION:
-        raise DataError(
-            f"the pictogram file {path} has format {version}, this version reads {FORMAT_VERSION}: {REBUILD}"
-        )
-    missing = [name for name in COLUMNS if name not in table.column_names]
-    if missing or table.num_rows == 0:
-        raise DataError(f"the pictogram file {path} has {table.num_rows} rows and lacks columns {missing}: {REBUILD}")
-    nulls = [name for name in COLUMNS if table[name].null_count]
-    if nulls:
-        raise DataError(f"the pictogram file {path} has empty cells in {', '.join(nulls)}: {REBUILD}")
-    return {name: table[name].to_pylist() for name in COLUMNS}, hashlib.sha256(raw).hexdigest()
 
 
 def _concepts(path: Path, ids: tuple[str, ...], columns: Mapping[str, list[Any]]) -> tuple[Concept, ...]:
@@ -198,18 +165,6 @@ def _check_styles(path: Path, columns: Mapping[str, list[Any]]) -> None:
             raise DataError(
                 f"the pictogram file {path} has {concept} in {len(styles)} styles of {MIN_STYLES}: {REBUILD}"
             )
-
-
-def _decode(path: Path, picture: bytes, picture_id: str) -> np.ndarray:
-    try:
-        # Only the format that the file is written in: no other decoder sees the bytes.
-        with Image.open(io.BytesIO(picture), formats=["WEBP"]) as image:
-            if image.size == (SIZE, SIZE):
-                return np.asarray(image.convert("RGB"))
-            seen = f"is {image.size[0]}x{image.size[1]}, not {SIZE}x{SIZE}"
-    except (OSError, SyntaxError, ValueError) as error:
-        raise CorruptPicture(f"picture {picture_id} of {path} does not decode: {REBUILD}") from error
-    raise CorruptPicture(f"picture {picture_id} of {path} {seen}: {REBUILD}")
 
 
 class PictogramSet:

@@ -31,14 +31,23 @@ class PictogramData:
         seed: of the run.
         strength: of the random changes.
         pictograms: the set; None loads the embedded one.
+        name: of the data; `pictograms-more` where the set has further styles to train on.
     """
 
-    name = "pictograms"
     unnamed = 0
 
     def __init__(
-        self, *, batch: int, size: int, frames: int, seed: int, strength: float, pictograms: Pictograms | None = None
+        self,
+        *,
+        batch: int,
+        size: int,
+        frames: int,
+        seed: int,
+        strength: float,
+        pictograms: Pictograms | None = None,
+        name: str = "pictograms",
     ) -> None:
+        self.name = name
         self.pictograms = pictograms or load_pictograms()
         self.batches = PictogramBatches(self.pictograms, batch, size, seed, strength)
         self.batch, self.size, self.frames, self.seed = batch, size, frames, seed
@@ -46,7 +55,8 @@ class PictogramData:
         rows = len(self.pictograms.train_rows())
         self.problems = Problems(total=rows)
         self.fingerprint = self.pictograms.fingerprint
-        self.title = f"embedded pictograms{', moving' if frames else ''}: {len(self.classes)} concepts, {rows} pictures"
+        kind = f"embedded {name}{', moving' if frames else ''}"
+        self.title = f"{kind}: {len(self.classes)} concepts, {rows} pictures"
 
     def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
         """See `TrainingData.at`. The whole batch is made and cut: its chance is drawn for all rows at once."""

@@ -9,7 +9,7 @@ import torch
 
 from spae.data.training_protocol import TrainingData
 from spae.errors import DataError, InputError, UnknownName
-from spae.training.data_source import open_data
+from spae.training.data_source import held_out_parts, open_data
 from spae.training.open_data import SCHEMES, open_training_data
 from spae.training.pictogram_data import PictogramData, moving
 from spae.training.pictures import open_pictograms
@@ -76,6 +76,7 @@ def test_clips_of_a_folder_and_of_shards(tmp_path):
         pytest.param("mnist", {"exclude": "a.txt"}, InputError, "takes no list", id="digits-left-out"),
         pytest.param("mnist?size=3", {}, UnknownName, "unknown option of mnist", id="option"),
         pytest.param("pictograms:here", {}, InputError, "have no location", id="pictograms-elsewhere"),
+        pytest.param("pictograms-more:here", {}, InputError, "write 'pictograms-more'", id="more-elsewhere"),
     ],
 )
 def test_refused(spec, more, error, message):
@@ -85,7 +86,7 @@ def test_refused(spec, more, error, message):
 
 
 def test_every_scheme_is_told():
-    assert sorted(SCHEMES) == ["folder", "hf", "mnist", "pictograms", "video", "webdataset"]
+    assert sorted(SCHEMES) == ["folder", "hf", "mnist", "pictograms", "pictograms-more", "video", "webdataset"]
 
 
 def test_pictograms_are_those_of_the_committed_models():
@@ -108,6 +109,20 @@ def test_pictograms_hold_out_their_style():
     data = opened("pictograms", size=32)
     assert len(data.held_out()) == 651 and len(data.held_out(10)) == 10
     assert torch.equal(data.held_out(10).pictures[0], data.held_out().pictures[0])
+
+
+def test_further_styles_are_trained_on_and_change_nothing_held_out():
+    plain, more = opened("pictograms", size=32), opened("pictograms-more", size=32)
+    assert isinstance(plain, PictogramData) and isinstance(more, PictogramData)
+    assert (plain.name, more.name) == ("pictograms", "pictograms-more")
+    assert more.title == "embedded pictograms-more: 651 concepts, 7403 pictures"
+    assert more.problems.total > 2 * plain.problems.total and more.fingerprint != plain.fingerprint
+    assert more.classes == plain.classes
+    for one, other in zip(held_out_parts(plain, 999).values(), held_out_parts(more, 999).values(), strict=True):
+        assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+    assert torch.equal(plain.held_out().pictures, more.held_out().pictures)
+    drawn = [more.at(step).labels for step in range(3)]
+    assert not any(more.pictograms.concepts[label].held_out for label in torch.cat(drawn).tolist())
 
 
 def test_moving_pictograms():

@@ -1,0 +1,89 @@
+"""A file of pictograms: one Parquet row a picture, with the concept it draws and the style it is drawn in.
+
+Two files have this format, `pictograms.parquet` and `pictograms_training.parquet`.
+
+N pictures (rows).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from spae.errors import CorruptPicture, DataError
+
+FORMAT_VERSION = "1"
+SIZE = 64
+TYPES = {
+    "concept": pa.string(),
+    "name": pa.string(),
+    "tags": pa.list_(pa.string()),
+    "category": pa.string(),
+    "style": pa.string(),
+    "picture": pa.binary(),
+}
+COLUMNS = tuple(TYPES)
+
+
+def read_columns(path: Path, rebuild: str) -> tuple[Mapping[str, list[Any]], str]:
+    """The columns as lists, and the sha256 of the file.
+
+    Args:
+        path: the file.
+        rebuild: what to do about a file that cannot be used, said at the end of every error.
+
+    Raises:
+        DataError: the file is missing, damaged, of another format, or has cells that are empty or of other types.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"the pictogram file {path} cannot be read ({error.strerror}): {rebuild}") from error
+    try:
+        table = pq.read_table(io.BytesIO(raw))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"the pictogram file {path} is not a whole Parquet file: {rebuild}") from error
+    version = (table.schema.metadata or {}).get(b"spae.format_version", b"none").decode("utf-8", "replace")
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"the pictogram file {path} has format {version}, this version reads {FORMAT_VERSION}: {rebuild}"
+        )
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing or table.num_rows == 0:
+        raise DataError(f"the pictogram file {path} has {table.num_rows} rows and lacks columns {missing}: {rebuild}")
+    # How a list's element is named is up to the writer, and says nothing.
+    wrong = [name for name, kind in TYPES.items() if not table.schema.field(name).type.equals(kind)]
+    if wrong:
+        raise DataError(f"the pictogram file {path} holds other types than it should in {', '.join(wrong)}: {rebuild}")
+    nulls = [name for name in COLUMNS if table[name].null_count]
+    if nulls:
+        raise DataError(f"the pictogram file {path} has empty cells in {', '.join(nulls)}: {rebuild}")
+    return {name: table[name].to_pylist() for name in COLUMNS}, hashlib.sha256(raw).hexdigest()
+
+
+def decoded(path: Path, columns: Mapping[str, list[Any]], rebuild: str) -> np.ndarray:
+    """[N, 64, 64, 3] uint8 RGB. Raises CorruptPicture for one that does not decode to that size."""
+    pixels = np.empty((len(columns["picture"]), SIZE, SIZE, 3), dtype=np.uint8)
+    for row, picture in enumerate(columns["picture"]):
+        pixels[row] = _decode(path, picture, f"{columns['concept'][row]}/{columns['style'][row]}", rebuild)
+    return pixels
+
+
+def _decode(path: Path, picture: bytes, picture_id: str, rebuild: str) -> np.ndarray:
+    try:
+        # Only the format that the file is written in: no other decoder sees the bytes.
+        with Image.open(io.BytesIO(picture), formats=["WEBP"]) as image:
+            if image.size == (SIZE, SIZE):
+                return np.asarray(image.convert("RGB"))
+            seen = f"is {image.size[0]}x{image.size[1]}, not {SIZE}x{SIZE}"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise CorruptPicture(f"picture {picture_id} of {path} does not decode: {rebuild}") from error
+    raise CorruptPicture(f"picture {picture_id} of {path} {seen}: {rebuild}")
