@@ -15,15 +15,16 @@ def commitment(z: Tensor, quantized: Quantized) -> Tensor:
     """sum over layers of the masked mean of (Z - sg(Z_hat up to l))^2; a scalar.
 
     A position without a token by layer l has no embedding there and is left out (Eq. 3 is 0/0).
-    The mean runs over batch, visited positions and width.
+    The mean runs over batch, visited positions and the channels that the layer compares with words.
 
     Args:
         z: [B, N, C] encoder output, with gradient.
         quantized: what the quantizer made of it.
     """
     total = z.new_zeros(())
-    for value, visited in zip(quantized.embeddings.detach(), quantized.visited, strict=True):
-        total = total + (z[:, visited] - value[:, visited]).square().mean()
+    layers = zip(quantized.embeddings.detach(), quantized.visited, quantized.parts, strict=True)
+    for value, visited, part in layers:
+        total = total + (z[:, visited, part] - value[:, visited, part]).square().mean()
     return total
 
 

@@ -1,5 +1,6 @@
 """Quantizers: from a latent grid to tokens and back, behind one interface."""
 
+from spae.quantizers.drawing import DrawingSaq
 from spae.quantizers.learning import Gradient, MovingAverage, random_codebook
 from spae.quantizers.protocol import Quantized
 from spae.quantizers.quantizer import Quantizer
@@ -8,6 +9,7 @@ from spae.quantizers.saq import StreamingAverageQuantizer
 from spae.quantizers.vq import VectorQuantizer
 
 __all__ = [
+    "DrawingSaq",
     "Gradient",
     "MovingAverage",
     "Quantized",

@@ -18,9 +18,11 @@ class Quantized:
         ids: D LongTensors [B, N_l].
         embeddings: [D, B, N, C]: the embedding up to each layer; zeros where a position has no
             token yet; the last one is straight-through (its gradient goes to z).
-        targets: D tensors [B, N_l, C]: z_l, the vector that was looked up, with its gradient.
+        targets: D tensors [B, N_l, C_l]: z_l, the vector that was looked up, with its gradient; C_l is C, or the
+            channels that the layer compares.
         visited: [D, N] bool: which positions have a token by each layer.
         margins: D tensors [B, N_l]: by how much each token won its search.
+        parts: D slices of the C channels: what each layer compares with words.
     """
 
     ids: tuple[Tensor, ...]
@@ -28,6 +30,7 @@ class Quantized:
     targets: tuple[Tensor, ...]
     visited: Tensor
     margins: tuple[Tensor, ...]
+    parts: tuple[slice, ...]
 
 
 def straight_through(z: Tensor, value: Tensor) -> Tensor:

@@ -103,13 +103,14 @@ class Quantizer(nn.Module, ABC):
         depth = self.pyramid.depth if depth is None else depth
         if not 1 <= depth <= self.pyramid.depth:
             raise InputError(f"depth runs from 1 to {self.pyramid.depth}, got {depth}")
-        table = self._table(z.dtype)
+        moving = self._table(z.dtype)
         total, count = torch.zeros_like(z), z.new_zeros(z.shape[1])
         embeddings = z.new_empty(depth, *z.shape)
-        ids, targets, visited, margins = [], [], [], []
+        ids, targets, visited, margins, parts = [], [], [], [], []
         for layer in range(1, depth + 1):
             at = self._positions(layer)
-            z_l = self._sought(z[:, at], total[:, at].detach(), count[at, None])
+            part, table = self._view(layer, moving)
+            z_l = self._sought(z[:, at, part], total[:, at, part].detach(), count[at, None])
             found, margin = table.nearest(self._compared(z_l.detach().flatten(0, 1)))
             ids.append(found.view(len(z), len(at)))
             margins.append(margin.view(len(z), len(at)))
@@ -117,6 +118,7 @@ class Quantizer(nn.Module, ABC):
             total, count = self._add(total, count, at, ids[-1])
             embeddings[layer - 1] = self._embedding(total, count[:, None])
             visited.append(count > 0)
+            parts.append(part)
         if self.training and isinstance(self.learning, MovingAverage):
             # Of all processes, layer by layer: the rows in the order in which one process would have them.
             rows = torch.cat([every_row(z_l.detach().flatten(0, 1)) for z_l in targets])
@@ -124,7 +126,7 @@ class Quantizer(nn.Module, ABC):
             self.learning.step(self.codebook, self.usage, self.sums, rows, chosen)
         # A position without a token is decoded from zeros, whatever z is there: no gradient goes to it.
         embeddings[-1] = straight_through(z, embeddings[-1]) * visited[-1][:, None]
-        return Quantized(tuple(ids), embeddings, tuple(targets), torch.stack(visited), tuple(margins))
+        return Quantized(tuple(ids), embeddings, tuple(targets), torch.stack(visited), tuple(margins), tuple(parts))
 
     def decode_ids(self, ids: Sequence[Tensor], layers: Sequence[int] | None = None) -> Tensor:
         """The embedding [B, N, C] from ids alone; zeros where no layer used has a token.
@@ -156,8 +158,8 @@ class Quantizer(nn.Module, ABC):
         Its gradient moves a codebook learned by `Gradient`; any other has none.
         """
         terms = [
-            (z_l.detach() - self.codebook[found]).square().mean()
-            for z_l, found in zip(quantized.targets, quantized.ids, strict=True)
+            (z_l.detach() - self.codebook[found][..., part]).square().mean()
+            for z_l, found, part in zip(quantized.targets, quantized.ids, quantized.parts, strict=True)
         ]
         return torch.stack(terms).sum()
 
@@ -175,6 +177,10 @@ class Quantizer(nn.Module, ABC):
         """Sums and counts of words with one more layer."""
         words = self.codebook[ids].to(total.dtype)
         return total.index_add(1, at, words), count.index_add(0, at, torch.ones_like(count[at]))
+
+    def _view(self, layer: int, table: WordTable) -> tuple[slice, WordTable]:
+        """What a layer compares with words: the channels, all of them here, and the search over them."""
+        return slice(None), table
 
     def _table(self, dtype: torch.dtype) -> WordTable:
         """The search: made once for a frozen codebook, anew for one that moves."""

@@ -19,9 +19,11 @@ from torch import Tensor
 from spae.cache_folder import atomic_path
 from spae.errors import InputError, UnknownName, WeightsError
 from spae.networks import build_autoencoder
+from spae.networks.drawing_norm import DrawingNorm
 from spae.networks.latent_norm import LatentNorm
 from spae.pyramid import Pyramid
 from spae.quantizers import (
+    DrawingSaq,
     MovingAverage,
     Quantizer,
     ResidualQuantizer,
@@ -39,8 +41,15 @@ from spae.vocabulary import LexicalVocabulary
 # What of a recipe decides the shape of the model; the rest decides its weights. The first line is in every folder,
 # the others have been there since recipes have them: where one is missing, it was what `_OLDER` says.
 FIRST_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width", "latent_spread")
-SHAPE_FIELDS = (*FIRST_FIELDS, "codebook", "by_angle", "frames", "masked_lm", "masked_lm_source", "mask_share")
-_OLDER = {"by_angle": False, "frames": 0, "masked_lm": "none", "masked_lm_source": "", "mask_share": 0.5}
+DRAWING_FIELDS = ("draw_layers", "draw_width", "draw_spread")
+SHAPE_FIELDS = (
+    *(*FIRST_FIELDS, "codebook", "by_angle", "frames", "masked_lm", "masked_lm_source", "mask_share"),
+    *DRAWING_FIELDS,
+)
+_OLDER: dict[str, Any] = {
+    **{"by_angle": False, "frames": 0, "masked_lm": "none", "masked_lm_source": "", "mask_share": 0.5},
+    **{"draw_layers": 0, "draw_width": 8, "draw_spread": 1.0},
+}
 
 # Of a config.json; those that are written have a few hundred.
 CONFIG_BYTES = 1_000_000
@@ -98,8 +107,14 @@ def build_model(
     if spread and quantizer.table is None:
         raise InputError(f"a learned codebook follows the latents: latent_spread must be 0, got {spread}")
     _check_grid(config, pyramid)
-    autoencoder = build_autoencoder(config["network"], width)
-    latent_norm = LatentNorm(vocabulary.embeddings, spread) if spread else None
+    latent_norm: LatentNorm | DrawingNorm | None = None
+    read = width
+    if isinstance(quantizer, DrawingSaq):
+        read = config["draw_width"]
+        latent_norm = DrawingNorm(vocabulary.embeddings, read, spread, config["draw_spread"])
+    elif spread:
+        latent_norm = LatentNorm(vocabulary.embeddings, spread)
+    autoencoder = build_autoencoder(config["network"], width, read)
     if config["masked_lm"] == "none":
         return TokenizerModel(autoencoder, quantizer, latent_norm)
     if quantizer.table is None or pyramid.depth != 1 or latent_norm is not None or vocabulary.tokens is None:
@@ -123,6 +138,10 @@ def _quantizer(
     if kind == "saq":
         if learned or config["by_angle"]:
             raise InputError("saq averages words of a frozen codebook as they stand: use rq or vq to learn or by angle")
+        if config["draw_layers"]:
+            return DrawingSaq(
+                vocabulary.embeddings, pyramid, config["draw_layers"], config["draw_width"], search=search
+            )
         return StreamingAverageQuantizer(vocabulary.embeddings, pyramid, search)
     if kind not in QUANTIZERS:
         raise UnknownName("quantizer", kind, QUANTIZERS)

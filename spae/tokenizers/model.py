@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from spae.networks import Autoencoder
+from spae.networks.drawing_norm import DrawingNorm
 from spae.networks.latent_norm import LatentNorm
 from spae.quantizers import Quantized, Quantizer
 
@@ -39,7 +40,7 @@ class TokenizerModel(nn.Module):
         self,
         autoencoder: Autoencoder,
         quantizer: Quantizer,
-        latent_norm: LatentNorm | None = None,
+        latent_norm: LatentNorm | DrawingNorm | None = None,
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder

@@ -44,6 +44,12 @@ class Recipe(BaseModel):
         description="hold latents to so many times the frozen codebook's spread (LatentNorm); 0: free",
     )
 
+    draw_layers: int = Field(
+        default=0, ge=0, description="so many last layers look words up by drawing coordinates (DrawingSaq); 0: none"
+    )
+    draw_width: int = Field(default=8, gt=0, description="drawing coordinates of a word")
+    draw_spread: float = Field(default=1.0, gt=0, description="spread of the latents in them; words have 1")
+
     # The semantic loss (Eq. 4 to 7).
     semantics: Literal["none", "label_text", "open_clip"] = Field(
         default="none", description="what scores words against pictures; label_text by default where thresholds are set"
@@ -98,7 +104,7 @@ class Recipe(BaseModel):
     )
 
     # Data.
-    data: str = Field(default="pictograms", description="pictograms, mnist, or SCHEME:LOCATION")
+    data: str = Field(default="pictograms", description="pictograms, pictograms-more, mnist, or SCHEME:LOCATION")
     exclude: str = Field(default="", description="file of class names to leave out, one a line")
     augment: float = Field(default=1.0, ge=0, description="strength of the random changes of the pictures")
     initial: str = Field(default="", description="folder or checkpoint whose weights the run begins with")
@@ -171,6 +177,16 @@ class Recipe(BaseModel):
         if (self.frames > 0) != (len(layers.grid) == 3):
             raise ValueError(f"clips need a pyramid over time and pictures one without, got frames {self.frames} and "
                              f"a grid of {layers.grid}")  # fmt: skip
+        if self.draw_layers and (self.quantizer != "saq" or not self.latent_spread):
+            raise ValueError(
+                f"drawing coordinates are of saq with a latent_spread, got {self.quantizer} and {self.latent_spread}: "
+                "leave draw_layers at 0"
+            )
+        if self.draw_layers + len(self.thresholds) > layers.depth:
+            raise ValueError(
+                f"a layer with a threshold is looked up by whole embeddings: of {layers.depth} layers, thresholds "
+                f"({len(self.thresholds)}) and draw_layers ({self.draw_layers}) take more"
+            )
         if self.weight_low > self.weight_high:
             raise ValueError(f"weight_low must not exceed weight_high, got {self.weight_low} > {self.weight_high}")
         if self.words_first >= self.steps:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from spae.networks.drawing_norm import DrawingNorm
 from spae.tokenizers.build import build_model, model_config
 from spae.tokenizers.model import TokenizerModel
 from spae.training.checkpoint import write_json
@@ -77,8 +78,13 @@ def save_model(
             pictures = torch.from_numpy(picture_batch).permute(0, 3, 1, 2).float() / 127.5 - 1
             with torch.no_grad():
                 latents = model.autoencoder.encode(pictures).flatten(0, 1)
-            model.latent_norm.get_buffer("running_mean").copy_(latents.mean(0).half())
-            model.latent_norm.get_buffer("running_var").copy_(latents.var(0))
+            norm = model.latent_norm
+            if isinstance(norm, DrawingNorm):
+                latents, drawing, norm = latents[:, : -norm.width], latents[:, -norm.width :], norm.naming
+                model.latent_norm.get_buffer("drawing.running_mean").copy_(drawing.mean(0).half())
+                model.latent_norm.get_buffer("drawing.running_covariance").copy_(drawing.T.cov().half())
+            norm.get_buffer("running_mean").copy_(latents.mean(0).half())
+            norm.get_buffer("running_var").copy_(latents.var(0))
         save_file(
             {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors"
         )

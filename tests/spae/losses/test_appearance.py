@@ -8,6 +8,8 @@ import torch
 from spae.losses.appearance import commitment, decoder_input
 from spae.quantizers import Quantized
 
+WHOLE = slice(None)
+
 
 def two_layers(z: torch.Tensor) -> Quantized:
     """Four positions, width 1: layer 1 has a token at position 2 alone."""
@@ -15,7 +17,8 @@ def two_layers(z: torch.Tensor) -> Quantized:
     last = z + (torch.tensor([[[1.0], [2.0], [3.0], [4.0]]]) - z).detach()
     visited = torch.tensor([[False, False, True, False], [True] * 4])
     ids = (torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 4, dtype=torch.long))
-    return Quantized(ids, torch.stack([first, last]), (z[:, 2:3], z), visited, (torch.zeros(1, 1), torch.zeros(1, 4)))
+    margins = (torch.zeros(1, 1), torch.zeros(1, 4))
+    return Quantized(ids, torch.stack([first, last]), (z[:, 2:3], z), visited, margins, (WHOLE, WHOLE))
 
 
 def test_commitment_is_a_mean_over_visited_positions_summed_over_layers():
@@ -34,7 +37,18 @@ def test_commitment_means_over_batch_and_width():
     value = torch.zeros(1, 2, 4, 3)
     value[0, 1, 2, 0], value[0, 0, 3, 1] = 6.0, 100.0
     visited = torch.tensor([[True, False, True, False]])
-    assert commitment(z, Quantized((), value, (), visited, ())).item() == pytest.approx(36 / (2 * 2 * 3))
+    assert commitment(z, Quantized((), value, (), visited, (), (WHOLE,))).item() == pytest.approx(36 / (2 * 2 * 3))
+
+
+def test_commitment_leaves_out_channels_that_a_layer_does_not_compare():
+    z = torch.zeros(1, 2, 3, requires_grad=True)
+    value = torch.tensor([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]] * 2)
+    visited = torch.tensor([[True, False], [True, True]])
+    loss = commitment(z, Quantized((), value, (), visited, (), (slice(2), slice(2, None))))
+    # Layer 1: channels 0 and 1 of the first position. Layer 2: channel 2 of both.
+    assert loss.item() == pytest.approx((1 + 4) / 2 + (9 + 36) / 2)
+    loss.backward()
+    assert z.grad is not None and not z.grad[0, 1, :2].any()
 
 
 def test_each_picture_is_decoded_from_its_own_depth():
@@ -44,7 +58,7 @@ def test_each_picture_is_decoded_from_its_own_depth():
     last = z + (torch.randn(3, 4, 2) - z).detach()
     # A gradient that prefixes must not pass on.
     embeddings = torch.cat([early + 0 * z, last[None]])
-    chosen = decoder_input(Quantized((), embeddings, (), torch.ones(3, 4), ()), torch.tensor([3, 1, 2]))
+    chosen = decoder_input(Quantized((), embeddings, (), torch.ones(3, 4), (), ()), torch.tensor([3, 1, 2]))
     assert chosen[0].equal(last[0]) and chosen[1].equal(early[0, 1]) and chosen[2].equal(early[1, 2])
     chosen.sum().backward()
     assert z.grad is not None and z.grad[0].equal(torch.ones(4, 2)) and not z.grad[1:].any()
@@ -53,5 +67,5 @@ def test_each_picture_is_decoded_from_its_own_depth():
 def test_prefixes_with_a_gradient_of_their_own_are_cut_off():
     z = torch.ones(2, 4, 2, requires_grad=True)
     embeddings = torch.stack([z * 2, z * 3])
-    decoder_input(Quantized((), embeddings, (), torch.ones(2, 4), ()), torch.tensor([1, 2])).sum().backward()
+    decoder_input(Quantized((), embeddings, (), torch.ones(2, 4), (), ()), torch.tensor([1, 2])).sum().backward()
     assert z.grad is not None and not z.grad[0].any() and (z.grad[1] == 3).all()

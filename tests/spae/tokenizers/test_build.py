@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from spae.errors import InputError, WeightsError
 from spae.networks import count_parameters
 from spae.pyramid import Pyramid
-from spae.quantizers import ResidualQuantizer, StreamingAverageQuantizer, VectorQuantizer
+from spae.quantizers import DrawingSaq, ResidualQuantizer, StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.build import (
     FIRST_FIELDS,
     SHAPE_FIELDS,
@@ -28,9 +28,10 @@ from spae.tokenizers.build import save_model as write_model
     [
         ({"quantizer": "saq"}, StreamingAverageQuantizer, 4),
         ({"quantizer": "saq", "latent_spread": 2.0}, StreamingAverageQuantizer, 4),
+        ({"quantizer": "saq", "latent_spread": 2.0, "draw_layers": 2, "draw_width": 3}, DrawingSaq, 4),
         ({"quantizer": "vq"}, VectorQuantizer, 1),
     ],
-    ids=["saq", "saq with norm", "vq"],
+    ids=["saq", "saq with norm", "saq that draws", "vq"],
 )
 def test_a_saved_model_comes_back_the_same(tmp_path, tiny, save_model, fields, quantizer, layers):
     saved, config = save_model(tmp_path, **fields)
