@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.plan import Plan
 from results.aggregate import Cell
-from results.corpus import CorpusBook, Missing, corpora, corpus_cell, digest
+from results.corpus import CorpusBook, Missing, SampleValues, corpora, corpus_cell, digest, sample_values
 from results.record import Record
 from tasks.protocol import Answered, CorpusScored
 
@@ -24,6 +24,7 @@ def score_corpora(plan: Plan, records: Sequence[Record], say: Callable[[str], No
         return None
     cells: list[Cell] = []
     missing: list[Missing] = []
+    samples: list[SampleValues] = []
     for name, task in tasks.items():
         found = corpora(records, name)
         if not found:
@@ -35,9 +36,16 @@ def score_corpora(plan: Plan, records: Sequence[Record], say: Callable[[str], No
         ]
         for corpus, scores in zip(found, task.corpus_scores(groups), strict=True):
             cells.extend(corpus_cell(corpus, score.metric, score.value, score.per_sample) for score in scores)
+            samples.extend(
+                sample_values(corpus, score.metric, score.per_sample)
+                for score in scores
+                if score.per_sample and score.metric != corpus.metric
+            )
             missing.extend(
                 Missing(task=name, metric=score.metric, reason=score.unavailable)
                 for score in scores
                 if score.value is None
             )
-    return CorpusBook(records=digest(records), cells=tuple(cells), missing=tuple(dict.fromkeys(missing)))
+    return CorpusBook(
+        records=digest(records), cells=tuple(cells), missing=tuple(dict.fromkeys(missing)), samples=tuple(samples)
+    )

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from pydantic import Field
 
 from results.aggregate import Row, by_row
+from results.corpus import SampleValues
 from results.errors import RecordError
 from results.record import Frozen, Record
-from results.settings import AVERAGE, FEW_SHOT, SHUFFLED, is_shuffled, is_spae
+from results.settings import AVERAGE, FEW_SHOT, SHUFFLED, in_words, is_shuffled, is_spae
 from results.statistics import bootstrap_mean_of_rows, holm, mcnemar_exact, paired_bootstrap, sign_flip
 
 
@@ -25,6 +26,7 @@ class Comparison(Frozen):
     llm: str
     data: str
     scoring: str
+    metric: str = Field(default="", description="of a task's further metrics; empty: the score of the records")
     prompt: str
     tokenizer: str = Field(description="the first of the two: SPAE where there is one")
     layers: str
@@ -40,14 +42,18 @@ class Comparison(Frozen):
         description="two-sided p: McNemar's exact test; where values are not 0 and 1, a paired permutation test; None "
         "for an average"
     )
-    p_holm: float | None = Field(description="p adjusted (Holm) for the settings of this pair of rows")
+    p_holm: float | None = Field(description="p adjusted (Holm) for the settings and metrics of this pair of rows")
 
 
-def compare(records: Iterable[Record]) -> list[Comparison]:
+def compare(records: Iterable[Record], further: Sequence[SampleValues] = ()) -> list[Comparison]:
     """Every SPAE row against every other row of the same task, data, model, prompt and scoring.
 
     Where there is no SPAE, or nothing else, the last row is compared with the ones before it. A row of shuffled
     pictures is compared with the row of the same tokenizer and layers, and with no other.
+
+    Args:
+        records: of a run.
+        further: metrics beside the records' own that are means over samples; they are tested after it.
 
     Raises:
         RecordError: two tokenizers were given different samples under one id.
@@ -57,6 +63,9 @@ def compare(records: Iterable[Record]) -> list[Comparison]:
     for row in rows:
         alike.setdefault((row.task, row.data, row.llm, row.prompt, row.scoring), []).append(row)
     found: list[Comparison] = []
+    beside: dict[Row, list[SampleValues]] = {}
+    for one in further:
+        beside.setdefault(one.row, []).append(one)
     for group in alike.values():
         seeing = [row for row in group if not is_shuffled(row.tokenizer)]
         firsts = [row for row in seeing if is_spae(row.tokenizer)]
@@ -67,8 +76,14 @@ def compare(records: Iterable[Record]) -> list[Comparison]:
         blind = {(row.tokenizer, row.layers): row for row in group if is_shuffled(row.tokenizer)}
         pairs += [(row, blind[key]) for row in seeing if (key := (row.tokenizer + SHUFFLED, row.layers)) in blind]
         for first, other in pairs:
-            found.extend(_pair(first, rows[first], other, rows[other]))
+            tests = _pair(first, rows[first], other, rows[other])
+            found.extend(_adjusted([*tests, *_further(first, beside.get(first, []), other, beside.get(other, []))]))
     return found
+
+
+def comparison_name(one: Comparison) -> str:
+    """What of a pair of rows was compared: the setting, and the metric where it is a further one."""
+    return f"{in_words(one.setting)}, {one.metric}" if one.metric else in_words(one.setting)
 
 
 def comparisons_json(comparisons: Sequence[Comparison]) -> str:
@@ -82,11 +97,29 @@ def _pair(
     shared = {setting: _shared(of_first[setting], of_other[setting]) for setting in of_first if setting in of_other}
     shared = {setting: pairs for setting, pairs in shared.items() if pairs}
     made = [_one(first, other, setting, pairs) for setting, pairs in shared.items()]
-    adjusted = iter(holm([one.p for one in made if one.p is not None]))
-    made = [one if one.p is None else one.model_copy(update={"p_holm": next(adjusted)}) for one in made]
     if set(FEW_SHOT) <= set(shared):
         made.append(_average(first, other, [shared[setting] for setting in FEW_SHOT]))
     return made
+
+
+def _further(
+    first: Row, of_first: Sequence[SampleValues], other: Row, of_other: Sequence[SampleValues]
+) -> list[Comparison]:
+    """The same of each further metric that both have, over the samples that both have a value for."""
+    others = {(one.setting, one.metric): one.values for one in of_other}
+    found = []
+    for one in of_first:
+        twin = others.get((one.setting, one.metric), {})
+        pairs = [(value, twin[sample]) for sample, value in one.values.items() if sample in twin]
+        if pairs:
+            found.append(_one(first, other, one.setting, pairs).model_copy(update={"metric": one.metric}))
+    return found
+
+
+def _adjusted(tests: Sequence[Comparison]) -> list[Comparison]:
+    """With `p_holm`, over all tests of one pair of rows that have a p."""
+    adjusted = iter(holm([one.p for one in tests if one.p is not None]))
+    return [one if one.p is None else one.model_copy(update={"p_holm": next(adjusted)}) for one in tests]
 
 
 def _shared(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[float, float]]:

@@ -27,22 +27,34 @@ class Missing(Frozen):
     reason: str = Field(description="why, and what would bring it")
 
 
+class SampleValues(Frozen):
+    """A further metric that is a mean over samples: theirs, for paired tests."""
+
+    row: Row
+    setting: str
+    metric: str
+    values: dict[str, float] = Field(description="by sample")
+
+
 class CorpusBook(Frozen):
     """The further metrics of a run."""
 
     records: str = Field(description="`digest` of the records they are of")
     cells: tuple[Cell, ...] = Field(description="one for each metric of each row and setting, in the order of columns")
     missing: tuple[Missing, ...] = ()
+    samples: tuple[SampleValues, ...] = Field(default=(), description="of those metrics that are means over samples")
 
 
 class Corpus(Frozen):
     """The scored records of one row and setting.
 
-    `predictions` and `references` are one for each, in the order of the samples.
+    `samples`, `predictions` and `references` are one for each, in the order of the samples.
     """
 
     row: Row
     setting: str
+    metric: str = Field(description="what the records' own values are")
+    samples: tuple[str, ...]
     predictions: tuple[str, ...]
     references: tuple[tuple[str, ...], ...]
 
@@ -61,6 +73,8 @@ def corpora(records: Iterable[Record], task: str) -> list[Corpus]:
                     Corpus(
                         row=row,
                         setting=setting,
+                        metric=scored[0].metric,
+                        samples=tuple(record.sample for record in scored),
                         predictions=tuple(record.prediction or "" for record in scored),
                         references=tuple(record.references or (record.answer,) for record in scored),
                     )
@@ -87,6 +101,12 @@ def corpus_cell(corpus: Corpus, metric: str, value: float | None, per_sample: Se
         ci_low=interval.low if interval else None,
         ci_high=interval.high if interval else None,
     )
+
+
+def sample_values(corpus: Corpus, metric: str, per_sample: Sequence[float]) -> SampleValues:
+    """The values of one metric by sample."""
+    values = dict(zip(corpus.samples, per_sample, strict=True))
+    return SampleValues(row=corpus.row, setting=corpus.setting, metric=metric, values=values)
 
 
 def digest(records: Iterable[Record]) -> str:

@@ -92,8 +92,8 @@ class Gathered:
             raise ReportError(f"a report needs records, {folder} has none: let the run make some first")
         self.book: ExhibitBook = load_exhibits(folder)
         self.cells: list[Cell] = aggregate(self.records, self.store.calls)
-        self.comparisons: list[Comparison] = compare(self.records)
         self.corpus: CorpusBook | None = load_corpus(folder, self.records)
+        self.comparisons: list[Comparison] = compare(self.records, self.corpus.samples if self.corpus else ())
 
     @property
     def all_cells(self) -> list[Cell]:

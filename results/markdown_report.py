@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from results.comparisons import comparison_name
 from results.display import markdown_text, p_text, percent, signed
 from results.gather import Gathered, layer_errors
 from results.question_groups import KindTable
-from results.settings import in_words
 from results.sweep_plot import run_sweeps
 from results.table_formats import to_markdown
 
@@ -39,7 +39,7 @@ def _comparisons(run: Gathered) -> str:
         [
             markdown_text(f"{one.tokenizer} {one.layers} vs {one.other} {one.other_layers}"),
             markdown_text(f"{one.llm}; {one.scoring}, {one.prompt}"),
-            markdown_text(in_words(one.setting)),
+            markdown_text(comparison_name(one)),
             str(one.n),
             f"{signed(100 * one.difference)} ({signed(100 * one.ci_low)} to {signed(100 * one.ci_high)})",
             "" if one.only_first is None else f"{one.only_first} / {one.only_second}",
@@ -58,8 +58,10 @@ def _comparisons(run: Gathered) -> str:
         "p",
         "p (Holm)",
     ]
-    intro = "The same episodes, two tokenizers: paired bootstrap interval, exact McNemar test "
-    "(a paired permutation test where scores are not just right or wrong).\n\n"
+    intro = (
+        "The same episodes, two tokenizers: paired bootstrap interval, exact McNemar test "
+        "(a paired permutation test where scores are not just right or wrong).\n\n"
+    )
     return "## Paired tests\n\n" + intro + _table(head, 3, rows)
 
 

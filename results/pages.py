@@ -6,6 +6,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from results.comparisons import comparison_name
 from results.display import one_line, p_text, percent, signed, visible
 from results.settings import in_words
 
@@ -22,5 +23,6 @@ def environment() -> Environment:
     )
     made.filters.update(
         line=one_line, visible=visible, percent=percent, signed=signed, p=p_text, in_words=in_words,
+        comparison_name=comparison_name,
     )  # fmt: skip
     return made

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from results.comparisons import Comparison, compare, comparisons_json
+from results.aggregate import Row
+from results.comparisons import Comparison, compare, comparison_name, comparisons_json
+from results.corpus import SampleValues
 from results.errors import RecordError
 from results.settings import FEW_SHOT
 from results.statistics import mcnemar_exact
@@ -25,6 +27,22 @@ def test_pairs_go_by_sample_not_by_position(key, values):
     assert compare(spae[::-1] + values(key(tokenizer="vqgan", layers="1"), VQGAN)) == compare(
         values(key(tokenizer="vqgan", layers="1"), VQGAN) + spae
     )
+
+
+def test_further_metrics_are_tested_beside_the_score_and_share_its_correction(key, values):
+    rows = {"spae": values(key(), SPAE), "vqgan": values(key(tokenizer="vqgan", layers="1"), VQGAN)}
+    further = []
+    for tokenizer, by_sample in (("spae", {"a": 0.9, "b": 0.4, "c": 0.7}), ("vqgan", {"b": 0.1, "c": 0.5, "d": 3.0})):
+        row = Row.of(rows[tokenizer][0])
+        further.append(SampleValues(row=row, setting="i1-s1-r0", metric="CIDEr-D", values=by_sample))
+    # A metric that only one of the two has is not compared.
+    further.append(SampleValues(row=Row.of(rows["spae"][0]), setting="i1-s1-r0", metric="WUPS", values={"a": 1.0}))
+    own, cider = compare([*rows["spae"], *rows["vqgan"]], further)
+    assert (own.metric, cider.metric, cider.n, cider.only_first) == ("", "CIDEr-D", 2, None)
+    assert cider.difference == pytest.approx((0.3 + 0.2) / 2)
+    low, high = sorted([own, cider], key=lambda one: one.p)
+    assert low.p_holm == pytest.approx(min(1.0, 2 * low.p)) and high.p_holm == pytest.approx(max(high.p, low.p_holm))
+    assert comparison_name(cider) == comparison_name(own) + ", CIDEr-D"
 
 
 def test_other_scoring_or_model_is_not_compared(key, values):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from results.aggregate import aggregate
-from results.corpus import CorpusBook, Missing, corpora, corpus_cell, digest, load_corpus, save_corpus
+from results.corpus import CorpusBook, Missing, corpora, corpus_cell, digest, load_corpus, sample_values, save_corpus
 from results.errors import RecordError
 from results.metric_tables import metric_tables
 from results.report import render, write_reports
@@ -36,6 +36,15 @@ def test_a_corpus_is_the_scored_records_of_a_row_and_setting_in_order(key, of):
     assert found[0].predictions == tuple(f"caption {i}" for i in range(11) if i != 3)
     assert found[0].references == (("a lion", "lions"),) * 10
     assert corpora([failed(one) for one in captions(key, of)], TASK) == []
+
+
+def test_values_go_by_sample(key, of):
+    [one] = corpora(captions(key, of), TASK)
+    assert one.metric == "ROUGE-L" and len(one.samples) == 2
+    values = sample_values(one, "CIDEr-D", [0.1, 0.2])
+    assert values.row == one.row and list(values.values.items()) == [(one.samples[0], 0.1), (one.samples[1], 0.2)]
+    with pytest.raises(ValueError, match="shorter"):
+        sample_values(one, "CIDEr-D", [0.1])
 
 
 def test_without_references_the_answer_is_the_one(key, of):
