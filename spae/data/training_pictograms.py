@@ -23,6 +23,7 @@ from spae.data.pictograms import Pictograms, load_pictograms
 from spae.errors import DataError
 
 TRAINING_PICTOGRAMS = Path(__file__).with_name("pictograms_training.parquet")
+COLOURLESS = 8
 REBUILD = "restore the file from the repository or run scripts/build_training_pictograms.py"
 
 
@@ -60,6 +61,13 @@ def with_training_styles(pictograms: Pictograms, path: Path = TRAINING_PICTOGRAM
         style=np.concatenate([pictograms.style, style]),
         fingerprint=hashlib.sha256(f"{pictograms.fingerprint}\n{fingerprint}".encode()).hexdigest(),
     )
+
+
+def without_colour(pictograms: Pictograms) -> np.ndarray:
+    """[N] bool: which pictures have no colour: no pixel's channels differ by more than 8 of 255."""
+    pixels = pictograms.pixels
+    # Row by row: the channels of all pictures at once, as whole numbers, would take a gigabyte.
+    return np.array([int(np.ptp(picture.astype(np.int16), axis=-1).max()) <= COLOURLESS for picture in pixels])
 
 
 def _check(path: Path, columns: Mapping[str, list[Any]], pictograms: Pictograms) -> None:

@@ -11,9 +11,11 @@ from torch.nn import functional as F
 
 from spae.data.pictograms import Pictograms, load_pictograms
 from spae.data.problems import Problems
+from spae.data.training_pictograms import without_colour
 from spae.data.training_protocol import EVALUATED, TrainingBatch
 from spae.training.pictures import PictogramBatches, held_out_pictures
 
+MORE = "pictograms-more"
 STEP_SEED = 1_000_003
 TRAVEL = 0.35
 """Greatest shift over a clip, in halves of a picture's side."""
@@ -31,7 +33,8 @@ class PictogramData:
         seed: of the run.
         strength: of the random changes.
         pictograms: the set; None loads the embedded one.
-        name: of the data; `pictograms-more` where the set has further styles to train on.
+        name: of the data; `pictograms-more` where the set has further styles to train on. Many of those are black on
+            white: they come last in their batches, so that a recipe that draws a part of each draws with colours.
     """
 
     unnamed = 0
@@ -49,7 +52,8 @@ class PictogramData:
     ) -> None:
         self.name = name
         self.pictograms = pictograms or load_pictograms()
-        self.batches = PictogramBatches(self.pictograms, batch, size, seed, strength)
+        last = without_colour(self.pictograms) if name == MORE else None
+        self.batches = PictogramBatches(self.pictograms, batch, size, seed, strength, last)
         self.batch, self.size, self.frames, self.seed = batch, size, frames, seed
         self.classes = tuple(concept.name for concept in self.pictograms.concepts)
         rows = len(self.pictograms.train_rows())

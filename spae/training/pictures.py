@@ -32,6 +32,8 @@ class PictogramBatches:
         size: R.
         seed: of the run.
         strength: of the random changes.
+        last: [N] bool, pictures that come last in their batch, where a recipe that draws a part of it leaves them out;
+            None leaves every batch as it was drawn.
     """
 
     pictograms: Pictograms
@@ -39,6 +41,7 @@ class PictogramBatches:
     size: int
     seed: int
     strength: float
+    last: np.ndarray | None = None
 
     def at(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Pictures [B, 3, R, R] in [-1, 1] and concepts [B] of `step`: epochs of all training rows, shuffled anew."""
@@ -46,6 +49,8 @@ class PictogramBatches:
         epoch, place = divmod(step * self.batch, len(rows))
         order = np.concatenate([self._order(epoch, rows), self._order(epoch + 1, rows)])
         chosen = order[place : place + self.batch]
+        if self.last is not None:
+            chosen = chosen[np.argsort(self.last[chosen], kind="stable")]
         pictures = augment(to_tensor(self.pictograms.pixels[chosen]), self.size, generator, self.strength)
         return pictures, torch.from_numpy(self.pictograms.concept[chosen])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,12 @@ from PIL import Image
 
 from spae.data import training_pictograms
 from spae.data.pictograms import HELD_OUT_STYLE, Concept, Pictograms, load_pictograms
-from spae.data.training_pictograms import TRAINING_PICTOGRAMS, load_training_pictograms, with_training_styles
+from spae.data.training_pictograms import (
+    TRAINING_PICTOGRAMS,
+    load_training_pictograms,
+    with_training_styles,
+    without_colour,
+)
 from spae.errors import CorruptPicture, DataError
 
 STYLES = ("noto", HELD_OUT_STYLE)
@@ -33,6 +39,21 @@ def test_embedded_file_adds_rows_to_train_on_and_no_others():
     assert np.array_equal(more.select(held_out=True), plain.select(held_out=True))
     assert TRAINING_PICTOGRAMS.stat().st_size < 6_000_000
     assert load_training_pictograms() is more and not more.pixels.flags.writeable
+
+
+def test_colour_is_seen_by_the_pixel():
+    more = load_training_pictograms()
+    pixels = np.full((3, 64, 64, 3), 255, dtype=np.uint8)
+    pixels[0, 3, 3], pixels[1, 3, 3], pixels[2] = (200, 200, 208), (200, 200, 209), 40
+    three = replace(more, pixels=pixels, concept=more.concept[:3].copy(), style=more.style[:3].copy())
+    assert without_colour(three).tolist() == [True, False, True]
+
+
+def test_line_drawings_have_no_colour():
+    more = load_training_pictograms()
+    colourless = without_colour(more)
+    of = {style: colourless[more.style == number].mean() for number, style in enumerate(more.styles)}
+    assert of["symbola"] == of["noto-mono"] == 1 and of["openmoji"] < 0.3 and of["noto"] < 0.1
 
 
 def test_further_pictures_keep_away_from_the_held_out_style():

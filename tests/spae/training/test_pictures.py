@@ -23,8 +23,8 @@ def rows_seen(monkeypatch, few_pictograms):
     numbered = replace(few_pictograms, pixels=np.repeat(np.repeat(np.repeat(numbers, 64, 1), 64, 2), 3, 3))
     monkeypatch.setattr(module, "augment", lambda pictures, size, generator, strength: pictures)
 
-    def rows(step: int, batch: int, seed: int = 0) -> list[int]:
-        batches = PictogramBatches(numbered, batch, 32, seed, 1.0)
+    def rows(step: int, batch: int, seed: int = 0, last: np.ndarray | None = None) -> list[int]:
+        batches = PictogramBatches(numbered, batch, 32, seed, 1.0, last)
         pictures, labels = batches.at(step, torch.Generator())
         found = ((pictures[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
         assert labels.tolist() == [row // 3 for row in found], "labels go with their pictures"
@@ -46,6 +46,14 @@ def test_batches_depend_on_seed_and_step_alone(rows_seen):
     forwards = [rows_seen(step, 3) for step in range(6)]
     assert [rows_seen(step, 3) for step in reversed(range(6))] == forwards[::-1]
     assert [rows_seen(step, 3, seed=1) for step in range(6)] != forwards
+
+
+def test_pictures_that_come_last_move_in_their_batch_and_nowhere_else(rows_seen):
+    last = np.isin(np.arange(15), [2, 5, 9])
+    for step in range(6):
+        plain = rows_seen(step, 4)
+        assert rows_seen(step, 4, last=last) == [r for r in plain if not last[r]] + [r for r in plain if last[r]]
+    assert any(last[rows_seen(step, 4)[:-1]].any() for step in range(6)), "else nothing moved"
 
 
 def test_pictures_repeat_with_their_generator(few_pictograms):

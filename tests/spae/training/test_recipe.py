@@ -48,6 +48,8 @@ def test_settings_change_fields_and_the_hash(recipe_of):
         ("frames=4", "clips need a pyramid over time"),
         ("accumulation=3", "batch 4 and drawn 4 must be divisible by accumulation 3"),
         ("words_first=2", "leave words_first at 0"),
+        ("draw_layers=2", "drawing coordinates are of saq with a latent_spread, got saq and 0.0"),
+        ("draw_width=0", "draw_width"),
         ("inflation=central", "set initial and frames"),
         ("precision=bf8", "precision"),
         ("prefix_share=1", "prefix_share"),
@@ -60,6 +62,13 @@ def test_settings_that_do_not_fit_are_one_clear_line(recipe_of, setting, words):
     with pytest.raises(InputError, match=words) as caught:
         recipe_of().with_settings([setting])
     assert "\n" not in str(caught.value)
+
+
+def test_layers_with_thresholds_do_not_draw(recipe_of):
+    drawing = ["latent_spread=2", "draw_layers=2"]
+    assert recipe_of().with_settings([*drawing, "thresholds=[0.9,0.9]", "semantics=label_text"]).draw_layers == 2
+    with pytest.raises(InputError, match=r"of 4 layers, thresholds \(3\) and draw_layers \(2\) take more"):
+        recipe_of().with_settings([*drawing, "thresholds=[0.9,0.9,0.9]", "semantics=label_text"])
 
 
 def test_a_learned_codebook_has_no_thresholds(recipe_of):
