@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from llm_backends.cache import ReplyCache
 
 CORPUS = [
     "Input: lion cat vase truck\nOutput: lion\n###\n",
@@ -87,3 +90,10 @@ def marking_tokenizer_folder(tmp_path: Path) -> Path:
     """Folder of a tokenizer that puts <|start|> (id 1) before a text and <|end|> (id 0) after it."""
     save_tokenizer(tmp_path / "marking", lead=True)
     return tmp_path / "marking"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ReplyCache]:
+    made = ReplyCache(tmp_path / "replies.sqlite")
+    yield made
+    made.close()

@@ -1,0 +1,25 @@
+"""A store in front of scripted models, for the tests of what it does."""
+
+from __future__ import annotations
+
+from llm_backends.cache import ReplyCache
+from llm_backends.cached import CachedBackend, CacheMode
+from llm_backends.protocol import Backend, CompletionRequest
+from llm_backends.replay import ReplayLayer
+from llm_backends.scripted import Script
+
+SCRIPT = Script(completions={"bad": "-"}, default="lion", default_likelihood=-1.0, context_length=9)
+
+
+def ask(prompt: str, **options: object) -> CompletionRequest:
+    return CompletionRequest.model_validate({"prompt": prompt, "max_new_tokens": 2, **options})
+
+
+def behind(
+    inner: Backend,
+    store: ReplyCache | None,
+    mode: CacheMode = "normal",
+    layers: tuple[ReplayLayer, ...] = (),
+    chunk: int = 8,
+) -> CachedBackend:
+    return CachedBackend(lambda: inner, inner.identity, store, layers, mode, chunk)
