@@ -199,7 +199,7 @@ class Autoencoder(nn.Module):
         decoder: [B, c, ...grid] -> [B, 3, ...pixels].
     """
 
-    def __init__(self, encoder: Layered, decoder: Layered) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -231,12 +231,18 @@ NETWORKS: dict[str, tuple[int, tuple[int, ...]]] = {
 TIME_STRIDES: dict[str, tuple[int, ...]] = {"video": (2, 2, 1), "picto-video": (2, 2, 1)}
 
 
-def convolutional(preset: str, width: int, read: int) -> Autoencoder:
-    """The network of a preset of NETWORKS, to latents of `width` and from `read` channels."""
+def planned(preset: str) -> tuple[Plan, Ops]:
+    """What the networks of a preset of NETWORKS are made by."""
     filters, multipliers = NETWORKS[preset]
     ops = CLIPS if preset in TIME_STRIDES else PICTURES
     if preset in TIME_STRIDES:
         plan = Plan(filters, multipliers, tuple((time, 2, 2) for time in TIME_STRIDES[preset]))
     else:
         plan = Plan(filters, multipliers, ((2, 2),) * (len(multipliers) - 1))
-    return Autoencoder(Encoder(width, plan, ops), Decoder(read, plan, ops))
+    return plan, ops
+
+
+def convolutional(preset: str, width: int) -> Autoencoder:
+    """The network of a preset of NETWORKS, to latents of `width`."""
+    plan, ops = planned(preset)
+    return Autoencoder(Encoder(width, plan, ops), Decoder(width, plan, ops))

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from torch import nn
 
-from spae.errors import UnknownName
-from spae.networks.autoencoder import NETWORKS, Autoencoder, convolutional
+from spae.errors import InputError, UnknownName
+from spae.networks.autoencoder import NETWORKS, Autoencoder, Decoder, convolutional, planned
+from spae.networks.towers import Towers
 from spae.networks.vit import VITS, transformer
 
 
-def build_autoencoder(preset: str, width: int, read: int | None = None) -> Autoencoder:
+def build_autoencoder(preset: str, width: int, drawing: int = 0) -> Autoencoder:
     """The networks of a preset, with random weights.
 
     Args:
         preset: `image`, `image-256`, `mnist`, `picto` and `picto-256` take pictures, `video` and `picto-video` clips;
             `lqae` and `picto-lqae` are transformers.
         width: c, the codebook's width.
-        read: channels that the decoder reads, where not all.
+        drawing: so many channels more, from an encoder of their own, come last, and the decoder reads them alone.
 
     At width 1536 `image` has 59.40 M parameters, the paper's 59 M, and `video` 175.90 M, its 176 M (appendix B.1).
 
     Raises:
         UnknownName: there is no such preset.
+        InputError: a transformer has no second encoder.
     """
+    if preset in NETWORKS and drawing:
+        plan, ops = planned(preset)
+        return Autoencoder(Towers(width, drawing, plan, ops), Decoder(drawing, plan, ops))
     if preset in NETWORKS:
-        return convolutional(preset, width, read or width)
+        return convolutional(preset, width)
     if preset in VITS:
-        return transformer(preset, width, read or width)
+        if drawing:
+            raise InputError(f"network {preset} has no encoder to draw with: leave draw_layers at 0")
+        return transformer(preset, width)
     raise UnknownName("network preset", preset, [*NETWORKS, *VITS])
 
 

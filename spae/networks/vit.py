@@ -138,7 +138,7 @@ class VitDecoder(Layered):
         return F.pixel_shuffle(rows.transpose(1, 2).unflatten(2, (side, side)), self.plan.patch)
 
 
-def transformer(preset: str, width: int, read: int) -> Autoencoder:
-    """The network of a preset of VITS, to latents of `width` and from `read` channels."""
+def transformer(preset: str, width: int) -> Autoencoder:
+    """The network of a preset of VITS, to latents of `width`."""
     plan = VITS[preset]
-    return Autoencoder(VitEncoder(width, plan), VitDecoder(read, plan))
+    return Autoencoder(VitEncoder(width, plan), VitDecoder(width, plan))

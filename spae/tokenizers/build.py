@@ -108,13 +108,13 @@ def build_model(
         raise InputError(f"a learned codebook follows the latents: latent_spread must be 0, got {spread}")
     _check_grid(config, pyramid)
     latent_norm: LatentNorm | DrawingNorm | None = None
-    read = width
+    drawing = 0
     if isinstance(quantizer, DrawingSaq):
-        read = config["draw_width"]
-        latent_norm = DrawingNorm(vocabulary.embeddings, read, spread, config["draw_spread"])
+        drawing = config["draw_width"]
+        latent_norm = DrawingNorm(vocabulary.embeddings, drawing, spread, config["draw_spread"])
     elif spread:
         latent_norm = LatentNorm(vocabulary.embeddings, spread)
-    autoencoder = build_autoencoder(config["network"], width, read)
+    autoencoder = build_autoencoder(config["network"], width - drawing, drawing)
     if config["masked_lm"] == "none":
         return TokenizerModel(autoencoder, quantizer, latent_norm)
     if quantizer.table is None or pyramid.depth != 1 or latent_norm is not None or vocabulary.tokens is None:

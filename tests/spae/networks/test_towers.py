@@ -1,0 +1,39 @@
+"""Two encoders beside each other: what each makes, and that neither hears the other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spae.errors import InputError, ShapeError
+from spae.networks import build_autoencoder, count_parameters
+
+
+def test_parts_come_from_encoders_of_their_own():
+    networks = build_autoencoder("picto", 6, 3)
+    pictures = torch.rand(2, 3, 32, 32) * 2 - 1
+    latents = networks.encode(pictures)
+    assert latents.shape == (2, 16, 9)
+    latents[..., :6].sum().backward()
+    assert all(one.grad is None or not one.grad.any() for one in networks.encoder.drawing.parameters())
+    assert any(one.grad is not None and one.grad.any() for one in networks.encoder.naming.parameters())
+    assert networks.decode(latents[..., 6:].detach(), (4, 4)).shape == (2, 3, 32, 32)
+
+
+def test_the_first_is_the_encoder_there_was_and_the_second_is_slimmer():
+    networks, plain = build_autoencoder("picto", 576, 8), build_autoencoder("picto", 576)
+    assert count_parameters(networks.encoder.naming) == count_parameters(plain.encoder)
+    assert count_parameters(networks.encoder.drawing) < count_parameters(plain.encoder) / 2
+    # Weights are committed at two bytes a number, under 8 MB.
+    assert 2 * count_parameters(networks) < 7_900_000
+
+
+def test_clips_have_two_encoders_as_well():
+    assert build_autoencoder("picto-video", 6, 3).encode(torch.zeros(1, 3, 16, 32, 32)).shape == (1, 4 * 16, 9)
+
+
+def test_what_does_not_fit_is_told():
+    with pytest.raises(InputError, match="picto-lqae has no encoder to draw with"):
+        build_autoencoder("picto-lqae", 6, 3)
+    with pytest.raises(ShapeError, match="divisible by 8"):
+        build_autoencoder("picto", 6, 3).encode(torch.zeros(1, 3, 30, 32))
