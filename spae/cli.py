@@ -71,7 +71,7 @@ def train(
 
 @app.command()
 def evaluate(
-    tokenizer: Annotated[str, typer.Argument(help="spae, vqgan, or a folder that train wrote.")],
+    tokenizer: Annotated[str, typer.Argument(help="A name, such as spae, or a folder that train wrote.")],
 ) -> None:
     """Print how a trained model redraws and names pictograms it never saw.
 
@@ -84,7 +84,8 @@ def evaluate(
     from spae.vocabulary import open_vocabulary
 
     try:
-        folder = EMBEDDED / f"picto_{tokenizer}" if tokenizer in ("spae", "vqgan") else Path(tokenizer)
+        known = EMBEDDED / f"picto_{tokenizer.replace('-', '_')}"
+        folder = known if Path(tokenizer).name == tokenizer and known.is_dir() else Path(tokenizer)
         model, config = load_model(folder), load_config(folder)
         pictograms = load_pictograms()
         scores = label_scores(pictograms, open_vocabulary(config["vocabulary"]).words)

@@ -34,7 +34,13 @@ def test_names_on_the_command_line() -> None:
         "miniimagenet-5way",
         "real-fast-vqa",
     ]
-    assert sorted(spae.tokenizers.registry.BUILT_IN) == ["lqae-without-lm", "spae", "spae-mnist", "vqgan"]
+    assert sorted(spae.tokenizers.registry.BUILT_IN) == [
+        "lqae-without-lm",
+        "spae",
+        "spae-drawing",
+        "spae-mnist",
+        "vqgan",
+    ]
     spellings = [
         "smollm2",
         "gemma3-270m",

@@ -154,6 +154,11 @@ def embedded_spae() -> LexicalTokenizer:
     return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_spae", "spae")
 
 
+def embedded_spae_drawing() -> LexicalTokenizer:
+    """The committed SPAE of recipe picto_spae_drawing."""
+    return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_spae_drawing", "spae-drawing")
+
+
 def embedded_vqgan() -> LexicalTokenizer:
     """The committed VQGAN of recipe picto_vqgan."""
     return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_vqgan", "vqgan")

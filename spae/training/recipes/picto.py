@@ -39,12 +39,13 @@ def picto_spae() -> Recipe:
 def picto_spae_drawing() -> Recipe:
     """SPAE on the embedded pictograms whose last two layers look words up by drawing coordinates.
 
-    Source: as picto_spae, and beyond it: layers 3 and 4 compare eight main components of the words alone (DrawingSaq),
-    latents are white in them, the decoder reads nothing else; fifteen further styles to train on
-    (pictograms-more); one weight of the semantic loss throughout.
+    Source: as picto_spae, and beyond it: layers 3 and 4 compare eight main components of the words alone (DrawingSaq);
+    the latents for them are white, come from an encoder of their own (Towers), and are all that the decoder reads;
+    fifteen further styles to train on (pictograms-more); one weight of the semantic loss throughout.
     Data: pictograms-more, 521 concepts.
-    Cost: about 32 minutes on two cores with AVX-512 bfloat16.
-    Expected: see spae/training/LOG.md.
+    Cost: about 45 minutes on two cores with AVX-512 bfloat16.
+    Expected: on the style never trained on 63.5 % of the words of layer 1 with s >= 0.9 and 60.5 % of layer 2's;
+    squared error 0.227, 0.225, 0.040, 0.029 from layers 1, 1-2, 1-3, 1-4 (mean picture 0.227, VQGAN 0.038).
     Command: python -m spae train --recipe picto_spae_drawing
     """
     return Recipe(
