@@ -23,6 +23,7 @@ from llm_backends.replay import export
 from results.baseline import FILES, REPLIES, is_baseline, read_baseline, write_baseline
 from results.differences import differences, in_words
 from results.drift import find_drifts
+from results.faults import first_fault
 from results.record import Record
 from results.store import RunStore
 
@@ -94,10 +95,7 @@ def _config(run: Path, held: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate({name: held[name] for name in RunConfig.model_fields if name in held})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise UsageError(
-            f"{run} was not made by `run` of this version ({first['loc']}: {first['msg']}): run it again"
-        ) from error
+        raise UsageError(f"{run} was not made by `run` of this version ({first_fault(error)}): run it again") from error
 
 
 def _model(run: Path, held: Mapping[str, Any]) -> tuple[Identity, int | None]:

@@ -25,6 +25,7 @@ from results.atomic import write_text_atomic
 from results.baseline import REPLIES, Baseline, BaselineError, read_baseline
 from results.display import visible
 from results.drift import Drift, find_drifts
+from results.faults import first_fault
 from results.junit import junit_xml
 
 ROWS = 12
@@ -64,10 +65,8 @@ def check_baseline(folder: Path) -> Checked:
         config = RunConfig.model_validate(recorded.facts.config)
         llm = Identity.model_validate(recorded.facts.llm)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "config"
         raise BaselineError(
-            f"{folder} was made by another version of this program ({where}: {first['msg']}): make it anew with "
+            f"{folder} was made by another version of this program ({first_fault(error, 'config')}): make it anew with "
             "`baseline RUN`"
         ) from error
     try:

@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError
 from results.aggregate import Cell
 from results.atomic import path_inside, write_text_atomic
 from results.errors import RecordError, ResultsError
+from results.faults import first_fault
 from results.lines import load_lines
 from results.record import Frozen, canonical_json
 
@@ -149,9 +150,7 @@ def read_baseline(folder: Path) -> Baseline:
         cells = [Cell.model_validate({**cell, "cached": 0}) for cell in _list(folder / METRICS)]
         questions, torn = load_lines(folder / QUESTIONS, QuestionLine)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise BaselineError(f"{folder} holds no whole baseline ({where}: {first['msg']}): restore it") from error
+        raise BaselineError(f"{folder} holds no whole baseline ({first_fault(error)}): restore it") from error
     except (OSError, ValueError, TypeError, RecordError) as error:
         raise BaselineError(f"{folder} holds no whole baseline ({error}): restore it") from error
     if torn or len({line.place for line in questions}) != len(questions):

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from results.aggregate import Cell, Row, by_row
 from results.atomic import path_inside, write_text_atomic
 from results.errors import RecordError
+from results.faults import first_fault
 from results.record import Frozen, Record, sha256_of
 from results.statistics import bootstrap_mean_of_rows
 from results.store import METRICS
@@ -131,7 +132,5 @@ def load_corpus(folder: Path, records: Iterable[Record]) -> CorpusBook | None:
     try:
         book = CorpusBook.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise RecordError(f"{path} holds no metrics ({where}: {first['msg']}): give the run command again") from error
+        raise RecordError(f"{path} holds no metrics ({first_fault(error)}): give the run command again") from error
     return book if book.records == digest(records) else None

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from results.atomic import path_inside, write_text_atomic
 from results.errors import RecordError
+from results.faults import first_fault
 from results.question_groups import QuestionGroup
 from results.record import Frozen, Status
 from results.settings import SHUFFLED, layer_numbers
@@ -175,8 +176,4 @@ def load_exhibits(folder: Path) -> ExhibitBook:
     try:
         return ExhibitBook.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise RecordError(
-            f"{path} is not a book of exhibits ({where}: {first['msg']}): run again to make it"
-        ) from error
+        raise RecordError(f"{path} is not a book of exhibits ({first_fault(error)}): run again to make it") from error

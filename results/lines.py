@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from results.atomic import path_inside
 from results.errors import RecordError
+from results.faults import first_fault
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -83,10 +84,8 @@ def load_lines(path: Path, model: type[Line]) -> tuple[list[Line], bool]:
         try:
             loaded.append(model.model_validate_json(line))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "line"
             raise RecordError(
-                f"{path} line {number} is not a {model.__name__} ({where}: {first['msg']}): pass another --out"
+                f"{path} line {number} is not a {model.__name__} ({first_fault(error, 'line')}): pass another --out"
             ) from error
     return loaded, bool(rest)
 

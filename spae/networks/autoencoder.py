@@ -240,9 +240,3 @@ def planned(preset: str) -> tuple[Plan, Ops]:
     else:
         plan = Plan(filters, multipliers, ((2, 2),) * (len(multipliers) - 1))
     return plan, ops
-
-
-def convolutional(preset: str, width: int) -> Autoencoder:
-    """The network of a preset of NETWORKS, to latents of `width`."""
-    plan, ops = planned(preset)
-    return Autoencoder(Encoder(width, plan, ops), Decoder(width, plan, ops))

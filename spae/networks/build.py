@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from spae.errors import InputError, UnknownName
-from spae.networks.autoencoder import NETWORKS, Autoencoder, Decoder, convolutional, planned
+from spae.networks.autoencoder import NETWORKS, Autoencoder, Decoder, Encoder, planned
 from spae.networks.towers import Towers
 from spae.networks.vit import VITS, transformer
 
@@ -25,11 +25,11 @@ def build_autoencoder(preset: str, width: int, drawing: int = 0) -> Autoencoder:
         UnknownName: there is no such preset.
         InputError: a transformer has no second encoder.
     """
-    if preset in NETWORKS and drawing:
-        plan, ops = planned(preset)
-        return Autoencoder(Towers(width, drawing, plan, ops), Decoder(drawing, plan, ops))
     if preset in NETWORKS:
-        return convolutional(preset, width)
+        plan, ops = planned(preset)
+        if drawing:
+            return Autoencoder(Towers(width, drawing, plan, ops), Decoder(drawing, plan, ops))
+        return Autoencoder(Encoder(width, plan, ops), Decoder(width, plan, ops))
     if preset in VITS:
         if drawing:
             raise InputError(f"network {preset} has no encoder to draw with: leave draw_layers at 0")
