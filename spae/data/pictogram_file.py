@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,12 @@ def decoded(path: Path, columns: Mapping[str, list[Any]], rebuild: str) -> np.nd
     for row, picture in enumerate(columns["picture"]):
         pixels[row] = _decode(path, picture, f"{columns['concept'][row]}/{columns['style'][row]}", rebuild)
     return pixels
+
+
+def places(values: Sequence[str], among: Sequence[str]) -> np.ndarray:
+    """[N] int64: where each value stands in `among`, which has it."""
+    place_of = {one: place for place, one in enumerate(among)}
+    return np.array([place_of[value] for value in values], dtype=np.int64)
 
 
 def _decode(path: Path, picture: bytes, picture_id: str, rebuild: str) -> np.ndarray:

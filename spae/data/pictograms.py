@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from spae.data.pictogram_file import COLUMNS, decoded, read_columns
+from spae.data.pictogram_file import COLUMNS, decoded, places, read_columns
 from spae.data.protocol import ClassPictures
 from spae.errors import DataError, UnknownName
 
@@ -127,13 +127,12 @@ def load_pictograms(path: Path = PICTOGRAMS) -> Pictograms:
     ids = tuple(dict.fromkeys(columns["concept"]))
     concepts = _concepts(path, ids, columns)
     _check_styles(path, columns)
-    index_of = {concept: i for i, concept in enumerate(ids)}
     return Pictograms(
         concepts=concepts,
         styles=styles,
         pixels=decoded(path, columns, REBUILD),
-        concept=np.array([index_of[concept] for concept in columns["concept"]], dtype=np.int64),
-        style=np.array([styles.index(style) for style in columns["style"]], dtype=np.int64),
+        concept=places(columns["concept"], ids),
+        style=places(columns["style"], styles),
         fingerprint=fingerprint,
     )
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from spae.data.pictogram_file import decoded, read_columns
+from spae.data.pictogram_file import decoded, places, read_columns
 from spae.data.pictograms import Pictograms, load_pictograms
 from spae.errors import DataError
 
@@ -49,10 +49,9 @@ def with_training_styles(pictograms: Pictograms, path: Path = TRAINING_PICTOGRAM
     """
     columns, fingerprint = read_columns(path, REBUILD)
     _check(path, columns, pictograms)
-    index_of = {concept.id: i for i, concept in enumerate(pictograms.concepts)}
     styles = (*pictograms.styles, *dict.fromkeys(columns["style"]))
-    concept = np.array([index_of[one] for one in columns["concept"]], dtype=np.int64)
-    style = np.array([styles.index(one) for one in columns["style"]], dtype=np.int64)
+    concept = places(columns["concept"], [one.id for one in pictograms.concepts])
+    style = places(columns["style"], styles)
     return Pictograms(
         concepts=pictograms.concepts,
         styles=styles,

@@ -104,7 +104,9 @@ def small(monkeypatch, tiny, few_pictograms):
 @pytest.mark.parametrize("name", [name for name in MODULES["tiny"] if name not in TWICE])
 def test_a_twin_trains(name, small, tmp_path):
     recipe = get_recipe(name)
-    few = {"steps": 2, "batch": 2, "drawn": 2, "warmup": 0, "vocabulary": recipe.vocabulary}
+    few = {
+        "steps": 2, "batch": 2, "drawn": 2, "warmup": 0, "evaluate_pictures": 4, "vocabulary": recipe.vocabulary
+    }  # fmt: skip
     if recipe.frames:
         # The weights that it begins with are of other widths than these; tests of `load_initial` have them.
         few |= {"initial": "", "inflation": ""}
