@@ -9,6 +9,7 @@ Pictures are [B, 3, H, W] and clips [B, 3, T, H, W]: the layers are the same, th
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -118,7 +119,19 @@ class Layered(nn.Module):
     layers: nn.Sequential
 
 
-class Encoder(Layered):
+class PixelEncoder(nn.Module, ABC):
+    """What makes latents of pixels, [B, 3, ...pixels] in [-1, 1] -> [B, c, ...grid]."""
+
+    @abstractmethod
+    def grid(self, pixels: tuple[int, ...]) -> tuple[int, ...]:
+        """The grid of latents that it makes of pixels of this shape, [B, 3, H, W] or [B, 3, T, H, W].
+
+        Raises:
+            ShapeError: it takes no such pixels.
+        """
+
+
+class Encoder(Layered, PixelEncoder):
     """Pictures or clips to latents.
 
     Args:
@@ -144,17 +157,18 @@ class Encoder(Layered):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] or [B, 3, T, H, W] in [-1, 1] -> [B, c, h, w] or [B, c, t, h, w].
+        """[B, 3, H, W] or [B, 3, T, H, W] in [-1, 1] -> [B, c, h, w] or [B, c, t, h, w]. Raises as `grid`."""
+        self.grid(pixels.shape)
+        return self.layers(pixels)
 
-        Raises:
-            ShapeError: an axis is missing, or its length is not a multiple of what the network pools it by.
-        """
-        sides = pixels.shape[2:]
-        fits = len(sides) == len(self.axes) and pixels.shape[1] == 3
+    def grid(self, pixels: tuple[int, ...]) -> tuple[int, ...]:
+        """As for every encoder. Raises ShapeError: an axis is missing, or not a multiple of what it is pooled by."""
+        sides = pixels[2:]
+        fits = len(sides) == len(self.axes) and pixels[1] == 3
         if not fits or any(side < 1 or side % factor for side, factor in zip(sides, self.factors, strict=True)):
             rules = ", ".join(f"{axis} divisible by {by}" for axis, by in zip(self.axes, self.factors, strict=True))
-            raise ShapeError(f"pixels must be [B, 3, {', '.join(self.axes)}] with {rules}, got {tuple(pixels.shape)}")
-        return self.layers(pixels)
+            raise ShapeError(f"pixels must be [B, 3, {', '.join(self.axes)}] with {rules}, got {tuple(pixels)}")
+        return tuple(side // factor for side, factor in zip(sides, self.factors, strict=True))
 
 
 class Upsample(nn.Module):
@@ -195,11 +209,11 @@ class Autoencoder(nn.Module):
     """Encoder and decoder of pictures or clips, the codebook excluded.
 
     Args:
-        encoder: [B, 3, ...pixels] in [-1, 1] -> [B, c, ...grid].
+        encoder: to latents.
         decoder: [B, c, ...grid] -> [B, 3, ...pixels].
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+    def __init__(self, encoder: PixelEncoder, decoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spae.errors import ShapeError
-from spae.networks.autoencoder import Autoencoder, Layered
+from spae.networks.autoencoder import Autoencoder, Layered, PixelEncoder
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Patches(nn.Module):
         return self.conv(pictures).flatten(2).transpose(1, 2)
 
 
-class VitEncoder(Layered):
+class VitEncoder(Layered, PixelEncoder):
     """Pictures to latents.
 
     Args:
@@ -112,11 +112,16 @@ class VitEncoder(Layered):
         _begin(self)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """[B, 3, H, W] in [-1, 1] -> [B, c, h, w]. Raises ShapeError: another size than the positions were made for."""
+        """[B, 3, H, W] in [-1, 1] -> [B, c, h, w]. Raises as `grid`."""
+        grid = self.grid(pictures.shape)
+        return self.layers(pictures).transpose(1, 2).unflatten(2, grid)
+
+    def grid(self, pixels: tuple[int, ...]) -> tuple[int, ...]:
+        """As for every encoder. Raises ShapeError: another size than the positions were made for."""
         size = self.plan.size
-        if pictures.ndim != 4 or pictures.shape[1:] != (3, size, size):
-            raise ShapeError(f"pictures must be [B, 3, {size}, {size}], got {tuple(pictures.shape)}: resize them")
-        return self.layers(pictures).transpose(1, 2).unflatten(2, (self.plan.side, self.plan.side))
+        if tuple(pixels[1:]) != (3, size, size):
+            raise ShapeError(f"pictures must be [B, 3, {size}, {size}], got {tuple(pixels)}: resize them")
+        return self.plan.side, self.plan.side
 
 
 class VitDecoder(Layered):

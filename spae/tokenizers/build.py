@@ -18,7 +18,7 @@ from torch import Tensor
 
 from spae.cache_folder import atomic_path
 from spae.errors import InputError, UnknownName, WeightsError
-from spae.networks import build_autoencoder
+from spae.networks import Autoencoder, build_autoencoder
 from spae.networks.drawing_norm import DrawingNorm
 from spae.networks.latent_norm import LatentNorm
 from spae.pyramid import Pyramid
@@ -31,6 +31,7 @@ from spae.quantizers import (
     VectorQuantizer,
     random_codebook,
 )
+from spae.tokenizers.drawing import DrawingModel
 from spae.tokenizers.lqae import LqaeModel
 from spae.tokenizers.masked_lm import open_masked_lm
 from spae.tokenizers.model import TokenizerModel
@@ -106,7 +107,6 @@ def build_model(
     spread = config["latent_spread"]
     if spread and quantizer.table is None:
         raise InputError(f"a learned codebook follows the latents: latent_spread must be 0, got {spread}")
-    _check_grid(config, pyramid)
     latent_norm: LatentNorm | DrawingNorm | None = None
     drawing = 0
     if isinstance(quantizer, DrawingSaq):
@@ -115,8 +115,10 @@ def build_model(
     elif spread:
         latent_norm = LatentNorm(vocabulary.embeddings, spread)
     autoencoder = build_autoencoder(config["network"], width - drawing, drawing)
+    _check_grid(config, pyramid, autoencoder)
     if config["masked_lm"] == "none":
-        return TokenizerModel(autoencoder, quantizer, latent_norm)
+        kind = DrawingModel if isinstance(quantizer, DrawingSaq) else TokenizerModel
+        return kind(autoencoder, quantizer, latent_norm)
     if quantizer.table is None or pyramid.depth != 1 or latent_norm is not None or vocabulary.tokens is None:
         raise InputError(
             "a masked language model reads words of one layer: use quantizer vq, a frozen codebook whose "
@@ -155,14 +157,11 @@ def _quantizer(
     )
 
 
-def _check_grid(config: Mapping[str, Any], pyramid: Pyramid) -> None:
+def _check_grid(config: Mapping[str, Any], pyramid: Pyramid, autoencoder: Autoencoder) -> None:
     """The networks must make the pyramid's grid of these pictures or clips. Raises InputError."""
     size, frames, network = config["size"], config["frames"], config["network"]
-    shape = (1, 3, frames, size, size) if frames else (1, 3, size, size)
     try:
-        # On the "meta" device nothing is computed but shapes.
-        with torch.device("meta"):
-            grid = tuple(build_autoencoder(network, 1).encoder(torch.zeros(shape)).shape[2:])
+        grid = autoencoder.encoder.grid((1, 3, frames, size, size) if frames else (1, 3, size, size))
     except InputError as error:
         raise InputError(f"network {network} does not take size {size} with frames {frames}: {error}") from error
     if grid != pyramid.grid:

@@ -27,6 +27,11 @@ Uniform = Callable[[int], Tensor]
 processes share the work."""
 
 
+def at_least_float32(z: Tensor) -> Tensor:
+    """Latents as they are searched: what autocast made half precision of is float32 again."""
+    return z if z.dtype == torch.float64 else z.float()
+
+
 class TokenizerModel(nn.Module):
     """Pictures [B, 3, H, W] in [-1, 1] to tokens and back.
 
@@ -49,8 +54,7 @@ class TokenizerModel(nn.Module):
 
     def latents(self, pictures: Tensor) -> Tensor:
         """[B, 3, H, W] -> z [B, N, C], in the precision of the weights or better."""
-        z = self.autoencoder.encode(pictures)
-        z = z if z.dtype == torch.float64 else z.float()
+        z = at_least_float32(self.autoencoder.encode(pictures))
         return z if self.latent_norm is None else self.latent_norm(z)
 
     def encode(self, pictures: Tensor, depth: int | None = None) -> Quantized:
