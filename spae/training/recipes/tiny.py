@@ -157,15 +157,15 @@ def tiny_mnist() -> Recipe:
 
 
 def tiny_video() -> Recipe:
-    """The twin of video: 16 frames of 32x32 in a grid of 4x4x4, begun with the committed picto_spae, inflated.
+    """The twin of video: 16 frames of 32x32 in a grid of 4x4x4, begun with the committed picto_spae_plain, inflated.
 
-    Source: the recipe video. Its latents are held to twice the codebook's spread, because picto_spae's are.
+    Source: the recipe video. Its latents are held to twice the codebook's spread, because picto_spae_plain's are.
     Data: the embedded pictograms, moving.
     Cost: 100 steps of 4 clips, some minutes on one core.
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_video
     """
-    return twin(video.video(), initial="picto_spae", latent_spread=2.0, batch=4, drawn=4, steps=100)
+    return twin(video.video(), initial="picto_spae_plain", latent_spread=2.0, batch=4, drawn=4, steps=100)
 
 
 def tiny_vqgan() -> Recipe:

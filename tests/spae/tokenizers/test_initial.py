@@ -100,7 +100,7 @@ def test_the_video_twin_begins_with_the_committed_model():
     words = open_vocabulary(recipe.vocabulary)
     clips = build_model(model_config(recipe.model_dump(), words), words).eval()
     load_initial(clips, words, recipe.initial, recipe.inflation)
-    image = load_model(EMBEDDED / "picto_spae")
+    image = load_model(EMBEDDED / "picto_spae_plain")
     pictures = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
         found = clips.latents(pictures[:, :, None].expand(-1, -1, 16, -1, -1)).unflatten(1, (4, 16))

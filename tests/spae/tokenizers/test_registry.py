@@ -24,7 +24,7 @@ def test_listing_imports_nothing_heavy():
 
 
 def test_built_in_names():
-    assert set(BUILT_IN) == {"spae", "spae-drawing", "vqgan", "spae-mnist", "lqae-without-lm"}
+    assert set(BUILT_IN) == {"spae", "spae-plain", "vqgan", "spae-mnist", "lqae-without-lm"}
     assert all(name == entry.name and entry.title for name, entry in BUILT_IN.items())
 
 
@@ -74,6 +74,6 @@ def test_plug_ins_stand_beside_the_built_in(stand_in, monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: asked.append(group) or points)
     monkeypatch.chdir(tmp_path)
     found = entries()
-    assert asked == [GROUP] and list(found)[:5] == ["spae", "spae-drawing", "vqgan", "spae-mnist", "lqae-without-lm"]
+    assert asked == [GROUP] and list(found)[:5] == ["spae", "spae-plain", "vqgan", "spae-mnist", "lqae-without-lm"]
     assert found["spae"] == BUILT_IN["spae"], "a plug-in never takes a built-in name"
     assert open_tokenizer("mine") == open_tokenizer("spae@other-spae") == "made"

@@ -16,7 +16,7 @@ from spae.training.recipes import RECIPES, get_recipe
 KNOWN = (*SHAPE_FIELDS, "vocabulary_sha256", "masked_lm_sha256")
 
 
-@pytest.mark.parametrize("name", ["picto_spae", "picto_vqgan"])
+@pytest.mark.parametrize("name", ["picto_spae", "picto_spae_plain", "picto_vqgan"])
 def test_committed_configurations_pass(name):
     config = json.loads((EMBEDDED / name / "config.json").read_text())
     assert check_config(config, KNOWN, "here") == config

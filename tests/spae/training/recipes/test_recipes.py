@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import functools
 import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import results
 from spae.errors import UnknownName
+from spae.networks import Autoencoder, build_autoencoder
 from spae.pyramid import Pyramid
 from spae.tokenizers.build import _check_grid
 from spae.training.recipe import Recipe, parse_recipe
@@ -19,13 +22,19 @@ from spae.training.recipes.catalog import FACTS, catalog
 FULL = [name for module in ("image", "video", "baselines", "ablations") for name in MODULES[module]]
 
 
+@functools.cache
+def networks(preset: str) -> Autoencoder:
+    with torch.device("meta"):
+        return build_autoencoder(preset, 1)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_each_is_valid_and_called_by_its_name(name):
     recipe = get_recipe(name)
     assert isinstance(recipe, Recipe) and recipe.name == name
     # Copies are not validated when they are made.
     assert parse_recipe(recipe.model_dump(), name) == recipe
-    _check_grid(recipe.model_dump(), recipe.layers)
+    _check_grid(recipe.model_dump(), recipe.layers, networks(recipe.network))
 
 
 @pytest.mark.parametrize("name", RECIPES)
