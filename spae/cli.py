@@ -79,13 +79,12 @@ def evaluate(
     """
     from spae.data.pictograms import load_pictograms
     from spae.tokenizers.build import load_config, load_model
-    from spae.tokenizers.lexical import EMBEDDED
+    from spae.tokenizers.lexical import committed_folder
     from spae.training.evaluate import held_out_scores, label_scores
     from spae.vocabulary import open_vocabulary
 
     try:
-        known = EMBEDDED / f"picto_{tokenizer.replace('-', '_')}"
-        folder = known if Path(tokenizer).name == tokenizer and known.is_dir() else Path(tokenizer)
+        folder = committed_folder(f"picto_{tokenizer.replace('-', '_')}") or Path(tokenizer)
         model, config = load_model(folder), load_config(folder)
         pictograms = load_pictograms()
         scores = label_scores(pictograms, open_vocabulary(config["vocabulary"]).words)

@@ -205,6 +205,11 @@ class Decoder(Layered):
         return self.layers(latents)
 
 
+def in_raster_order(latents: Tensor) -> Tensor:
+    """[B, c, ...grid] -> [B, N, c], frame by frame."""
+    return latents.flatten(2).transpose(1, 2)
+
+
 class Autoencoder(nn.Module):
     """Encoder and decoder of pictures or clips, the codebook excluded.
 
@@ -220,7 +225,7 @@ class Autoencoder(nn.Module):
 
     def encode(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] or [B, 3, T, H, W] in [-1, 1] -> [B, N, c], positions in raster order, frame by frame."""
-        return self.encoder(pixels).flatten(2).transpose(1, 2)
+        return in_raster_order(self.encoder(pixels))
 
     def decode(self, latents: Tensor, grid: tuple[int, ...]) -> Tensor:
         """[B, N, c] on `grid` -> [B, 3, H, W] or [B, 3, T, H, W], about [-1, 1], not clipped."""

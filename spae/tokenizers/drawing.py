@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from spae.networks import Autoencoder
+from spae.networks.autoencoder import in_raster_order
 from spae.networks.drawing_norm import DrawingNorm
 from spae.networks.towers import Towers
 from spae.quantizers import DrawingSaq, Quantized
@@ -35,5 +35,5 @@ class DrawingModel(TokenizerModel):
             return super().encode(pictures, depth)
         towers = self.autoencoder.encoder
         assert isinstance(towers, Towers)
-        named = at_least_float32(Autoencoder(towers.naming, self.autoencoder.decoder).encode(pictures))
+        named = at_least_float32(in_raster_order(towers.naming(pictures)))
         return self.quantizer(F.pad(self.latent_norm.naming(named), (0, self.latent_norm.width)), depth)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spae.errors import ShapeError, WeightsError
 from spae.networks.inflate import Inflation, inflate
-from spae.tokenizers.lexical import EMBEDDED
+from spae.tokenizers.lexical import committed_folder
 from spae.tokenizers.model import TokenizerModel
 from spae.vocabulary import LexicalVocabulary
 
@@ -67,8 +67,7 @@ def load_initial(
 
 def initial_file(source: str) -> Path | None:
     """The file that `load_initial` would read; None where there is none."""
-    committed = EMBEDDED / source
-    path = committed if Path(source).name == source and committed.is_dir() else Path(source)
+    path = committed_folder(source) or Path(source)
     file = path / "model.safetensors" if path.is_dir() else path
     return file if file.is_file() else None
 

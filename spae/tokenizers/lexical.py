@@ -149,6 +149,12 @@ class LexicalTokenizer(HubTokenizer):
 EMBEDDED = Path(__file__).parent.parent / "weights"
 
 
+def committed_folder(name: str) -> Path | None:
+    """The folder of the committed weights of that name, such as "picto_spae"; None where there are none."""
+    folder = EMBEDDED / name
+    return folder if Path(name).name == name and folder.is_dir() else None
+
+
 def embedded_spae() -> LexicalTokenizer:
     """The committed SPAE of recipe picto_spae."""
     return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_spae", "spae")

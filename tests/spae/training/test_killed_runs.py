@@ -92,7 +92,8 @@ def test_a_run_killed_ten_times_ends_bit_for_bit_as_one_left_alone(tmp_path: Pat
 
 
 SHARED = {
-    "saq": DRAWING | {"drawn": 4},
+    "saq": {"latent_spread": 1.0, "thresholds": [0.98, 0.9], "target": "sampled", "gan": "stylegan", "drawn": 4},
+    "drawing": DRAWING | {"drawn": 4},
     "vq": {"quantizer": "vq", "entries": 30, "width": 16},
 }
 
@@ -139,9 +140,11 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
         ]
         assert len(logs[0]) == len(logs[1]) == small_run.NAMED["steps"] + 1
         for expected, found in zip(*logs, strict=True):
-            # What is held out is eight pictures: round-off may turn a tie, and one word of 128 is 0.0078.
-            held_out = {key: expected.pop(key) for key in list(expected) if key.startswith("held_out")}
-            assert {key: found.pop(key) for key in held_out} == pytest.approx(held_out, rel=0.02, abs=0.016), name
+            if name == "drawing":
+                # Three coordinates of random words tie more often: round-off may turn one of the 128 words of the eight
+                # pictures held out, which is 0.0078.
+                held_out = {key: expected.pop(key) for key in list(expected) if key.startswith("held_out")}
+                assert {key: found.pop(key) for key in held_out} == pytest.approx(held_out, rel=0.02, abs=0.016)
             assert found == pytest.approx(expected, rel=1e-3, abs=2e-5), (name, expected["step"])
         ours, theirs = (load_file(tmp_path / f"{kind}-{name}" / "step-000006.safetensors") for kind in ("two", "one"))
         for key, value in theirs.items():
