@@ -17,14 +17,14 @@ from benchmarks.plan import make_plan
 from benchmarks.questions import Question, questions
 from benchmarks.replay import Replies, place_of, replay, request_keys
 from benchmarks.replies import reply_layers, reply_store
+from llm_backends.cache.read_only_source import export
 from llm_backends.errors import CacheMiss
 from llm_backends.protocol import Identity
-from llm_backends.replay import export
-from results.baseline import FILES, REPLIES, is_baseline, read_baseline, write_baseline
-from results.differences import differences, in_words
-from results.drift import find_drifts
+from results.analysis.differences import differences, in_words
 from results.faults import first_fault
 from results.record import Record
+from results.regression.baseline import FILES, REPLIES, is_baseline, read_baseline, write_baseline
+from results.regression.drift import find_drifts
 from results.store import RunStore
 
 LARGE = 5_000_000

@@ -28,7 +28,7 @@ def cache_stats(json: Annotated[bool, typer.Option("--json", help="Print JSON.")
     from dataclasses import asdict
 
     from benchmarks.replies import reply_store
-    from llm_backends.cache_care import cache_stats
+    from llm_backends.cache.maintenance import cache_stats
 
     with closing(reply_store()) as store:
         found = cache_stats(store)
@@ -128,7 +128,7 @@ def cache_verify(
       python -m benchmarks cache verify results/replies/miniimagenet-5way-smollm2.jsonl
     """
     from benchmarks.replies import own_files
-    from llm_backends.cache_check import check_file
+    from llm_backends.cache.verify import check_file
 
     found = [check_file(path) for path in (files or own_files())]
     for one in found:
@@ -164,7 +164,7 @@ def cache_prune(
 
     from benchmarks.errors import UsageError
     from benchmarks.replies import reply_store
-    from llm_backends.cache_care import prune_cache
+    from llm_backends.cache.maintenance import prune_cache
 
     if model is None and older_than is None and not bad:
         raise UsageError("cache prune needs to know what: --model, --older-than or --bad")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmarks.errors import UsageError
 from benchmarks.replies import TOO_OLD, asked_again
-from llm_backends.cache_explain import find_nearest
-from llm_backends.entry import ReplySource
-from llm_backends.request_key import first_line, prompt_of, request_key
+from llm_backends.cache.entry import ReplySource
+from llm_backends.cache.nearest_request import find_nearest
+from llm_backends.cache.request_key import first_line, prompt_of, request_key
 from results.record import Record
 from results.store import RunStore
 

@@ -22,11 +22,11 @@ from llm_backends.errors import BackendError
 from llm_backends.protocol import Identity
 from llm_backends.registry import BUILT_IN, open_backend
 from results.atomic import write_text_atomic
-from results.baseline import REPLIES, Baseline, BaselineError, read_baseline
-from results.display import visible
-from results.drift import Drift, find_drifts
 from results.faults import first_fault
-from results.junit import junit_xml
+from results.regression.baseline import REPLIES, Baseline, BaselineError, read_baseline
+from results.regression.drift import Drift, find_drifts
+from results.regression.junit import junit_xml
+from results.report.display import visible
 
 ROWS = 12
 """Drifts of one kind that the table shows; all of them are counted, and JUnit has them all."""

@@ -256,7 +256,7 @@ def report(
     Example: python -m benchmarks report runs/demo --format html > report.html
     """
     from benchmarks.errors import UsageError
-    from results.report import render
+    from results.report.write import render
 
     if format not in ("html", "md", "csv"):
         raise UsageError(f"--format is html, md or csv, got {format!r}")

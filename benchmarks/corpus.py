@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from benchmarks.plan import Plan
-from results.aggregate import Cell
-from results.corpus import CorpusBook, Missing, SampleValues, corpora, corpus_cell, digest, sample_values
+from results.analysis.aggregate import Cell
+from results.analysis.corpus import CorpusBook, Missing, SampleValues, corpora, corpus_cell, digest, sample_values
 from results.record import Record
 from tasks.protocol import Answered, CorpusScored
 

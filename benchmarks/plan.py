@@ -12,8 +12,8 @@ from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
 from benchmarks.saved_samples import SavedSamples
 from llm_backends.protocol import Identity
+from results.analysis.settings import SHUFFLED, layer_numbers
 from results.record import CellKey
-from results.settings import SHUFFLED, layer_numbers
 from spae.data.protocol import PictureSet
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokenizers.registry import open_tokenizer
@@ -44,7 +44,7 @@ class View:
     Attributes:
         layers: layer numbers, ascending.
         label: the same as text, '1-2'.
-        shuffle_seed: pictures are shown with each other's words (`benchmarks.shuffled_pictures`); None: with their own.
+        shuffle_seed: pictures are shown with each other's words (`benchmarks.shuffled_images`); None: with their own.
     """
 
     tokenizer: Tokenizer

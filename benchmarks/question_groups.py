@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from results.question_groups import QuestionGroup
+from results.analysis.question_groups import QuestionGroup
 from tasks.protocol import Samples
-from tasks.vqa_sample import VqaSample, blind_share, kind_of
+from tasks.vqa.vqa_sample import VqaSample, blind_share, kind_of
 
 MOST_KINDS = 8
 """Columns of a table; published questions begin in many ways, and the rarer ones stand together."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from benchmarks.pictures import PictureWords
+from benchmarks.image_words import PictureWords
 from benchmarks.plan import Job, Plan, View
-from llm_backends.cached import Answer
+from llm_backends.cache.cached_backend import Answer
+from llm_backends.cache.provenance import Provenance
+from llm_backends.cache.request_key import prompt_of
 from llm_backends.errors import CallFailed, PromptTooLong
 from llm_backends.protocol import Completion, CompletionRequest, Identity, LikelihoodRequest
-from llm_backends.provenance import Provenance
-from llm_backends.request_key import prompt_of
 from results.record import CellKey, Record
 from tasks.protocol import Outcome, Sample, Task
 

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.plan import Plan
-from benchmarks.probes import probe
 from benchmarks.questions import Question, Request, questions, record_of
-from llm_backends.cached import Answer, CachedBackend
-from llm_backends.entry import Entry, part_json
+from benchmarks.scorer_cases import probe
+from llm_backends.cache.cached_backend import Answer, CachedBackend
+from llm_backends.cache.entry import Entry, part_json
+from llm_backends.cache.read_only_source import ReplayLayer
+from llm_backends.cache.request_key import key_of, key_texts, prompt_of
 from llm_backends.errors import BackendUnavailable, CacheCorrupt, PromptTooLong
 from llm_backends.protocol import Backend, Identity
-from llm_backends.replay import ReplayLayer
-from llm_backends.request_key import key_of, key_texts, prompt_of
-from results.aggregate import aggregate
-from results.baseline import Baseline, BaselineFacts, ManifestFact, QuestionLine, ScorerFact, TokenizerFact
-from results.drift import Replayed
+from results.analysis.aggregate import aggregate
 from results.record import Record
+from results.regression.baseline import Baseline, BaselineFacts, ManifestFact, QuestionLine, ScorerFact, TokenizerFact
+from results.regression.drift import Replayed
 
 UNANSWERED = "unanswered"
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UsageError
-from llm_backends.cache import ReplyCache
-from llm_backends.cache_import import Conflicts, import_into_cache, import_into_lines, migrate, read_file
-from llm_backends.entry import ReplySource, parse_request
+from llm_backends.cache.entry import ReplySource, parse_request
+from llm_backends.cache.jsonl import write_lines
+from llm_backends.cache.merge import Conflicts, import_into_cache, import_into_lines, migrate, read_file
+from llm_backends.cache.read_only_source import ReplayLayer, export, open_layer
+from llm_backends.cache.request_key import key_of, key_texts
+from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import CacheCorrupt
 from llm_backends.protocol import Identity, Request
-from llm_backends.replay import ReplayLayer, export, open_layer
-from llm_backends.reply_lines import write_lines
-from llm_backends.request_key import key_of, key_texts
 from results.record import Call, Record
 from results.store import RunStore
 from spae.cache_folder import cache_folder

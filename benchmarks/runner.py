@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.plan import Plan
 from benchmarks.questions import Question, origin_of, questions, record_of
 from benchmarks.replies import what_was_asked
-from llm_backends.cached import Answer, CachedBackend
+from llm_backends.cache.cached_backend import Answer, CachedBackend
 from llm_backends.context import ContextLimit
 from results.record import Call, Record
 from results.store import RunStore

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from benchmarks.errors import UsageError
-from llm_backends.openai_options import Budget, Price, ServerOptions
+from llm_backends.openai.options import Budget, Price, ServerOptions
 from llm_backends.registry import find_backend
 
 URL_VARIABLE = "OPENAI_BASE_URL"

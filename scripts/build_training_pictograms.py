@@ -1,4 +1,4 @@
-"""Builds spae/data/pictograms_training.parquet: the same concepts in further open styles, to train on alone.
+"""Builds spae/data/embedded/pictograms_training.parquet: the same concepts in further open styles, to train on alone.
 
 The sets come as npm packages and one Debian package. In an empty folder outside the repository:
 
@@ -38,8 +38,8 @@ import resvg_py
 from build_pictograms import SIZE, IconSet, Source, drawn, key, match, read_concepts, webp, write
 from PIL import Image, ImageDraw, ImageFont
 
-from spae.data.pictograms import PICTOGRAMS, Pictograms, load_pictograms
-from spae.data.training_pictograms import TRAINING_PICTOGRAMS
+from spae.data.embedded.pictograms import PICTOGRAMS, Pictograms, load_pictograms
+from spae.data.embedded.training_pictograms import TRAINING_PICTOGRAMS
 
 MAX_BYTES = 6_000_000
 NEAR = 15.0

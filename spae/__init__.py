@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spae.tokenizers.clips import ClipTokenizer
     from spae.tokenizers.lexical import LexicalTokenizer
+    from spae.tokenizers.video import ClipTokenizer
 
 __version__ = "0.1.0"
 
@@ -25,9 +25,9 @@ def from_pretrained(source: str | Path, *, revision: str | None = None) -> Lexic
     """
     # Imported here, so that `import spae` stays light.
     from spae.tokenizers.build import load_config
-    from spae.tokenizers.clips import ClipTokenizer
     from spae.tokenizers.hub import pretrained_folder
     from spae.tokenizers.lexical import LexicalTokenizer
+    from spae.tokenizers.video import ClipTokenizer
 
     folder = pretrained_folder(source, revision)
     kind = ClipTokenizer if load_config(folder)["frames"] else LexicalTokenizer

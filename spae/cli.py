@@ -77,7 +77,7 @@ def evaluate(
 
     Example: python -m spae evaluate spae
     """
-    from spae.data.pictograms import load_pictograms
+    from spae.data.embedded.pictograms import load_pictograms
     from spae.tokenizers.build import load_config, load_model
     from spae.tokenizers.lexical import committed_folder
     from spae.training.evaluate import held_out_scores, label_scores

@@ -61,7 +61,7 @@ def tokenize(
 
       python -m spae tokenize lion.png --tokenizer runs/train/picto_spae --json
     """
-    from spae.data.picture_paths import picture_paths
+    from spae.data.image_paths import picture_paths
     from spae.tokenizers.layer_choice import layer_choice
     from spae.tokenizers.registry import open_tokenizer
 
@@ -93,7 +93,7 @@ def _encoded(
     from rich.console import Console
     from rich.progress import Progress
 
-    from spae.data.picture_file import check_header, read_picture
+    from spae.data.image_file import check_header, read_picture
     from spae.errors import CorruptPicture
 
     taken: set[str] = set()
@@ -126,7 +126,7 @@ def _draw(
 ) -> None:
     """One PNG a picture; `taken` are the names used before, in small letters."""
     from spae.cache_folder import atomic_path
-    from spae.tokenizers.drawn_pyramid import draw_pyramid
+    from spae.tokenizers.pyramid_figure import draw_pyramid
 
     steps = range(1, layers[-1] + 1)
     drawn = {layer: tokenizer.decode(list(tokens.values()), range(1, layer + 1)) for layer in steps}
@@ -189,7 +189,7 @@ def decode(
       python -m spae tokenize lion.png --json | python -m spae decode - --out back.png
     """
     from spae.cache_folder import atomic_path
-    from spae.tokenizers.drawn_pyramid import picture_grid
+    from spae.tokenizers.pyramid_figure import picture_grid
     from spae.tokenizers.registry import open_tokenizer
     from spae.tokenizers.words_file import read_words
 

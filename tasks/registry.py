@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import TaskInputError
-from tasks.settings import SETTING_IDS
+from tasks.fewshot.settings import SETTING_IDS
 
 if TYPE_CHECKING:
     from spae.data.protocol import PictureSet
-    from spae.data.validation import Survey
+    from spae.data.validation.protocol import Survey
     from tasks.protocol import Task
 
 GROUP = "spae.tasks"
@@ -41,7 +41,7 @@ class TaskEntry:
         needs: what else it needs to run, by the name of the extra or program; () for nothing.
         problem: why it cannot be opened (a broken plug-in); None where it can.
         opens: "module:attribute" of `(text) -> data`, which makes of what follows `--data` what `Task.samples` takes.
-        surveys: "module:attribute" of `(text) -> spae.data.validation.Survey`, for `validate`.
+        surveys: "module:attribute" of `(text) -> spae.data.validation.protocol.Survey`, for `validate`.
     """
 
     name: str
@@ -56,7 +56,7 @@ class TaskEntry:
     needs: tuple[str, ...] = ()
     problem: str | None = None
     opens: str = "spae.data.registry:open_set"
-    surveys: str = "spae.data.picture_survey:survey"
+    surveys: str = "spae.data.validation.image_survey:survey"
 
 
 def _few_shot(ways: int, target: str) -> TaskEntry:
@@ -74,11 +74,11 @@ def _few_shot(ways: int, target: str) -> TaskEntry:
 
 
 BUILT_IN: dict[str, TaskEntry] = {
-    "miniimagenet-2way": _few_shot(2, "tasks.fewshot:two_way"),
-    "miniimagenet-5way": _few_shot(5, "tasks.fewshot:five_way"),
+    "miniimagenet-2way": _few_shot(2, "tasks.fewshot.task:two_way"),
+    "miniimagenet-5way": _few_shot(5, "tasks.fewshot.task:five_way"),
     "coco-captioning": TaskEntry(
         name="coco-captioning",
-        target="tasks.captioning:CaptioningTask",
+        target="tasks.captioning.task:CaptioningTask",
         title="Captions of pictures, ten examples; the metrics of COCO",
         paper_table="Figure 5",
         settings=("shots=10",),
@@ -86,12 +86,12 @@ BUILT_IN: dict[str, TaskEntry] = {
         default_data="scenes",
         scorings=("rouge-l",),
         styles=("gpt", "palm"),
-        opens="spae.data.coco:open_captions",
-        surveys="spae.data.coco:survey_captions",
+        opens="spae.data.annotations.coco_captions:open_captions",
+        surveys="spae.data.annotations.coco_captions:survey_captions",
     ),
     "coco-qa": TaskEntry(
         name="coco-qa",
-        target="tasks.coco_qa:CocoQaTask",
+        target="tasks.vqa.coco_qa:CocoQaTask",
         title="Questions about pictures, 10-way, 1 shot; exact match and WUPS",
         paper_table="Figure 5",
         settings=("ways=10",),
@@ -99,12 +99,12 @@ BUILT_IN: dict[str, TaskEntry] = {
         default_data="scenes",
         scorings=("exact", "normalised", "prefix", "contains", "ranked"),
         styles=("gpt", "palm"),
-        opens="spae.data.coco_qa:open_questions",
-        surveys="spae.data.coco_qa:survey_questions",
+        opens="spae.data.annotations.coco_qa:open_questions",
+        surveys="spae.data.annotations.coco_qa:survey_questions",
     ),
     "real-fast-vqa": TaskEntry(
         name="real-fast-vqa",
-        target="tasks.vqa:real_fast_vqa",
+        target="tasks.vqa.task:real_fast_vqa",
         title="Questions about pictures, 2-way, 1, 3 or 5 shots",
         paper_table="Table 3",
         settings=("shots=1", "shots=3", "shots=5"),
@@ -112,8 +112,8 @@ BUILT_IN: dict[str, TaskEntry] = {
         default_data="scenes",
         scorings=("exact", "normalised", "prefix", "contains", "ranked"),
         styles=("gpt", "palm"),
-        opens="spae.data.vqa_archive:open_questions",
-        surveys="spae.data.vqa_archive:survey",
+        opens="spae.data.archives.vqa:open_questions",
+        surveys="spae.data.archives.vqa:survey",
     ),
 }
 

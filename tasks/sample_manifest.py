@@ -1,6 +1,6 @@
 """The manifest of a task whose samples are questions or captions: what was drawn, kept in one file.
 
-Few-shot episodes have a manifest of their own (`tasks.episodes`), which checks what only episodes have.
+Few-shot episodes have a manifest of their own (`tasks.fewshot.episodes`), which checks what only episodes have.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from spae.data.annotated import AnnotatedSet
+from spae.data.annotations.annotated import AnnotatedSet
 from tasks.errors import ManifestError, TaskInputError
 from tasks.manifest_file import ManifestFile, content_digest, sample_digest
 from tasks.protocol import Sample

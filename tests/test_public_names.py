@@ -18,8 +18,8 @@ import spae.tokenizers.registry
 import spae.training.open_data
 import spae.training.recipes
 import spae.vocabulary
+import tasks.fewshot.settings
 import tasks.registry
-import tasks.settings
 from benchmarks.cache_commands import cache
 from benchmarks.cli import app
 from results.record import CellKey, Record
@@ -65,7 +65,7 @@ def test_names_on_the_command_line() -> None:
 
 def test_setting_ids_are_the_papers() -> None:
     paper = [(0, 1, 0), (1, 1, 0), (1, 3, 0), (1, 5, 0), (1, 1, 1), (1, 1, 3), (1, 1, 5)]
-    assert list(tasks.settings.SETTING_IDS) == [f"i{i}-s{s}-r{r}" for i, s, r in paper]
+    assert list(tasks.fewshot.settings.SETTING_IDS) == [f"i{i}-s{s}-r{r}" for i, s, r in paper]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ PROTOCOLS = [
     ),
     pytest.param("tasks.protocol:CorpusScored", {"corpus_scores"}, id="corpus"),
     pytest.param(
-        "spae.data.annotated:AnnotatedSet",
+        "spae.data.annotations.annotated:AnnotatedSet",
         {"name", "title", "embedded", "fingerprint", "classes", "support", "query", "annotations", "picture"}
         | {"picture_digest"},
         id="annotated",

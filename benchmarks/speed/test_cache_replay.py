@@ -14,11 +14,11 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.replies import COMMITTED
-from llm_backends.cache import AT_ONCE, SELECT, ReplyCache
-from llm_backends.cached import CachedBackend
-from llm_backends.entry import Entry
+from llm_backends.cache.cached_backend import CachedBackend
+from llm_backends.cache.entry import Entry
+from llm_backends.cache.read_only_source import ReplayLayer
+from llm_backends.cache.response_cache import AT_ONCE, SELECT, ReplyCache
 from llm_backends.protocol import Backend
-from llm_backends.replay import ReplayLayer
 
 BLOCK = 256
 """Questions asked at once, as a run does."""

@@ -19,10 +19,10 @@ import pytest
 from benchmarks.config import RunConfig
 from benchmarks.plan import Job, Plan, View
 from benchmarks.runner import Runner
-from llm_backends.cache import ReplyCache
-from llm_backends.cached import CachedBackend
+from llm_backends.cache.cached_backend import CachedBackend
+from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.context import ContextLimit
-from llm_backends.scripted import Script, ScriptedBackend
+from llm_backends.scripted.backend import Script, ScriptedBackend
 from results.store import RunStore
 from spae.data.registry import open_set
 from spae.tokens import PictureTokens
@@ -84,7 +84,7 @@ def test_a_stored_reply_costs_less_than_the_limit(benchmark: Callable[..., objec
     with pytest.MonkeyPatch.context() as patch:
         # Pictures are read and encoded once a run; here once for all.
         encode = _encoded_once(words)
-        patch.setattr("benchmarks.pictures.PictureWords.add", encode)
+        patch.setattr("benchmarks.image_words.PictureWords.add", encode)
         replayed(tmp_path / "first", "normal")
         folders = iter(range(1000))
         best = min(replayed(tmp_path / str(next(folders)), "cache-only") for _ in range(3))
@@ -100,7 +100,7 @@ def test_a_stored_reply_costs_less_than_the_limit(benchmark: Callable[..., objec
 
 
 def _encoded_once(known: dict[str, str]) -> Callable[..., None]:
-    from benchmarks.pictures import PictureWords
+    from benchmarks.image_words import PictureWords
 
     add = PictureWords.add
 

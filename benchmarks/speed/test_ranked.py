@@ -19,10 +19,10 @@ import pytest
 import torch
 
 from llm_backends.errors import BackendUnavailable
+from llm_backends.local.smollm2 import find_gguf, open_smollm2, smollm2_source
 from llm_backends.protocol import LikelihoodRequest
-from llm_backends.smollm2 import find_gguf, open_smollm2, smollm2_source
 from spae.data.registry import open_set
-from tasks.fewshot import five_way
+from tasks.fewshot.task import five_way
 
 SETTING = "i1-s1-r0"
 QUESTIONS = 12

@@ -19,8 +19,8 @@ import torch
 from rich.console import Console
 from torch.nn import functional as F
 
-from spae.data.problems import Problems
-from spae.data.training_protocol import EVALUATED, TrainingBatch
+from spae.data.datasets.corrupt_files import Problems
+from spae.data.datasets.protocol import EVALUATED, TrainingBatch
 from spae.losses.appearance import commitment, decoder_input
 from spae.losses.semantic import dynamic_weight, semantic_loss, semantic_pools
 from spae.tokenizers.build import build_model, model_config

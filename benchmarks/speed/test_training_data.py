@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spae.data.data_spec import parse_data_spec
-from spae.data.indexed_data import IndexedData
-from spae.data.photo_view import PictureLoader
-from spae.data.training_folder import open_folder
+from spae.data.datasets.indexed import IndexedData
+from spae.data.datasets.training_folder import open_folder
+from spae.data.spec import parse_data_spec
+from spae.data.transforms import PictureLoader
 
 PICTURES, BATCH, SIDE, ROUNDS = 96, 32, 128, 5
 MOST = 1.5

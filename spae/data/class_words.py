@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spae.data.class_text import WNID, ClassText, find_class_text
 from spae.data.mini_imagenet import TEST_CLASSES
-from spae.data.validation import Report, told
+from spae.data.validation.protocol import Report, told
 from spae.errors import DataError
 
 NAMES_FILE = "classes.txt"

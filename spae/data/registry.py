@@ -42,32 +42,32 @@ SETS: dict[str, SetEntry] = {
     for entry in (
         SetEntry(
             name="pictograms",
-            target="spae.data.pictograms:PictogramSet",
+            target="spae.data.embedded.pictograms:PictogramSet",
             title="521 concepts drawn in open pictogram styles; queries in a style never trained on; not mini-ImageNet",
             embedded=True,
         ),
         SetEntry(
             name="pictograms-new",
-            target="spae.data.pictograms:new_concepts",
+            target="spae.data.embedded.pictograms:new_concepts",
             title="130 concepts never trained on; queries in a style never trained on; not mini-ImageNet",
             embedded=True,
         ),
         SetEntry(
             name="scenes",
-            target="spae.data.scenes:open_scenes",
+            target="spae.data.embedded.scenes:open_scenes",
             title="one to three pictograms placed on white, with captions and questions; queries in a style never "
             "trained on; not COCO, not VQA",
             embedded=True,
         ),
         SetEntry(
             name="scenes-new",
-            target="spae.data.scenes:new_scenes",
+            target="spae.data.embedded.scenes:new_scenes",
             title="scenes of things never trained on in any style; not COCO, not VQA",
             embedded=True,
         ),
         SetEntry(
             name="mnist",
-            target="spae.data.mnist:MnistSet",
+            target="spae.data.embedded.mnist:MnistSet",
             title="2,000 training and 1,000 test digits of the real MNIST",
             embedded=True,
         ),

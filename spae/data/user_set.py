@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from spae.data.data_spec import DataSpec, parse_data_spec
 from spae.data.protocol import PictureSet
+from spae.data.spec import DataSpec, parse_data_spec
 
 Kind = Literal["folder", "archive", "hub"]
 HUB = "hf:"
@@ -29,7 +29,7 @@ def kind_of(text: str) -> tuple[Kind, DataSpec]:
     # A path may hold a colon: whatever stands before the options is one path.
     spec = replace(parse_data_spec(f"path:{text}"), text=text)
     path = Path(spec.location)
-    from spae.data.few_shot_archive import is_archive
+    from spae.data.archives.few_shot import is_archive
 
     if is_hub_folder(path):
         return "hub", spec
@@ -46,14 +46,14 @@ def open_user_set(text: str) -> PictureSet:
     """
     kind, spec = kind_of(text)
     if kind == "hub":
-        from spae.data.hub_set import HubSet
+        from spae.data.datasets.hub_set import HubSet
 
         return HubSet(spec, text)
     if kind == "archive":
-        from spae.data.archive_set import ArchiveSet
+        from spae.data.archives.archive_set import ArchiveSet
 
         return ArchiveSet(Path(spec.location), text, spec.path("classes"))
-    from spae.data.folder import FolderSet
+    from spae.data.datasets.image_folder import FolderSet
 
     return FolderSet(Path(spec.location), text, spec.path("classes"))
 

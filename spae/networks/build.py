@@ -6,7 +6,7 @@ from torch import nn
 
 from spae.errors import InputError, UnknownName
 from spae.networks.autoencoder import NETWORKS, Autoencoder, Decoder, Encoder, planned
-from spae.networks.towers import Towers
+from spae.networks.dual_encoder import Towers
 from spae.networks.vit import VITS, transformer
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spae.distributed import every_row
 from spae.errors import InputError, ShapeError
-from spae.processes import every_row
 from spae.pyramid import Pyramid
 from spae.quantizers.learning import Gradient, Learning, MovingAverage
 from spae.quantizers.protocol import Quantized, straight_through

@@ -19,8 +19,8 @@ from torch import Tensor
 from spae.cache_folder import atomic_path
 from spae.errors import InputError, UnknownName, WeightsError
 from spae.networks import Autoencoder, build_autoencoder
-from spae.networks.drawing_norm import DrawingNorm
 from spae.networks.latent_norm import LatentNorm
+from spae.networks.projected_norm import DrawingNorm
 from spae.pyramid import Pyramid
 from spae.quantizers import (
     DrawingSaq,
@@ -31,7 +31,7 @@ from spae.quantizers import (
     VectorQuantizer,
     random_codebook,
 )
-from spae.tokenizers.drawing import DrawingModel
+from spae.tokenizers.dual_encoder_model import DrawingModel
 from spae.tokenizers.lqae import LqaeModel
 from spae.tokenizers.masked_lm import open_masked_lm
 from spae.tokenizers.model import TokenizerModel

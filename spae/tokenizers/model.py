@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from spae.networks import Autoencoder
-from spae.networks.drawing_norm import DrawingNorm
 from spae.networks.latent_norm import LatentNorm
+from spae.networks.projected_norm import DrawingNorm
 from spae.quantizers import Quantized, Quantizer
 
 

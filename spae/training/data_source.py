@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from spae.data.training_protocol import TrainingBatch, TrainingData
+from spae.data.datasets.protocol import TrainingBatch, TrainingData
 from spae.errors import InputError
-from spae.training.chance import step_seed
 from spae.training.evaluate import held_out_pictograms
 from spae.training.open_data import open_training_data
 from spae.training.pictogram_data import PictogramData
 from spae.training.recipe import Recipe
+from spae.training.step_random import step_seed
 
 PROBLEMS = "problems.txt"
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from spae.data.pictograms import Pictograms
+from spae.data.embedded.pictograms import Pictograms
 from spae.tokenizers.model import TokenizerModel
+from spae.training.images import held_out_pictures
 from spae.training.objective import as_pictures
-from spae.training.pictures import held_out_pictures
 from spae.training.word_scores import LabelScores, WordScores, label_table
 
 BATCH = 64

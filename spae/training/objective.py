@@ -17,16 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spae.distributed import every_row, mean_of_processes
 from spae.errors import InputError
 from spae.losses.adversarial import GanLoss, generator_loss
 from spae.losses.appearance import commitment, decoder_input
 from spae.losses.semantic import SemanticDraws, drawn_semantic_loss, dynamic_weight, semantic_draws
-from spae.processes import every_row, mean_of_processes
 from spae.pyramid import Pyramid
 from spae.quantizers import Gradient, Quantized
 from spae.tokenizers.model import TokenizerModel
-from spae.training.chance import Draws, Rows, Share, Uniform
 from spae.training.recipe import Recipe
+from spae.training.step_random import Draws, Rows, Share, Uniform
 from spae.training.word_scores import WordScores
 
 

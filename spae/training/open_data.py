@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spae.data.data_spec import DataSpec, parse_data_spec
-from spae.data.training_protocol import TrainingData
+from spae.data.datasets.protocol import TrainingData
+from spae.data.spec import DataSpec, parse_data_spec
 from spae.errors import InputError, UnknownName
 
 SCHEMES: dict[str, str] = {
@@ -59,7 +59,7 @@ def open_training_data(
     if not parsed.location:
         raise InputError(f"data {spec!r} lacks a location: {SCHEMES[parsed.scheme]}")
     _fits(parsed, frames)
-    from spae.data.training_sources import open_rows
+    from spae.data.datasets.sources import open_rows
 
     return open_rows(
         parsed,
@@ -84,13 +84,13 @@ def _embedded(
         )
     if spec.scheme == "mnist":
         _fits(spec, frames)
-        from spae.data.mnist_training import open_mnist
+        from spae.data.datasets.idx import open_mnist
 
         return open_mnist(spec.location, size=size, batch=batch, seed=seed)
     if spec.location:
         raise InputError(f"data {spec.text!r}: pictograms are embedded and have no location, write {spec.scheme!r}")
-    from spae.data.pictograms import load_pictograms
-    from spae.data.training_pictograms import load_training_pictograms
+    from spae.data.embedded.pictograms import load_pictograms
+    from spae.data.embedded.training_pictograms import load_training_pictograms
     from spae.training.pictogram_data import PictogramData
 
     pictograms = load_training_pictograms() if spec.scheme == "pictograms-more" else load_pictograms()

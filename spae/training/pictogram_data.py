@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spae.data.pictograms import Pictograms, load_pictograms
-from spae.data.problems import Problems
-from spae.data.training_pictograms import without_colour
-from spae.data.training_protocol import EVALUATED, TrainingBatch
-from spae.training.pictures import PictogramBatches, held_out_pictures
+from spae.data.datasets.corrupt_files import Problems
+from spae.data.datasets.protocol import EVALUATED, TrainingBatch
+from spae.data.embedded.pictograms import Pictograms, load_pictograms
+from spae.data.embedded.training_pictograms import without_colour
+from spae.training.images import PictogramBatches, held_out_pictures
 
 MORE = "pictograms-more"
 STEP_SEED = 1_000_003

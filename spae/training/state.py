@@ -13,7 +13,7 @@ from spae.losses.lecam import LeCam
 from spae.tokenizers.model import TokenizerModel
 from spae.training.average import AveragedWeights
 from spae.training.checkpoint import Groups, optimizer_tensors, restore_optimizer
-from spae.training.watch import Watch
+from spae.training.health_monitor import Watch
 
 
 @dataclass

@@ -17,16 +17,16 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from spae.data.training_protocol import TrainingData
+from spae.data.datasets.protocol import TrainingData
+from spae.distributed import every_row, mean_of_processes, own_rows, shared
 from spae.errors import InputError
-from spae.processes import every_row, mean_of_processes, own_rows, shared
-from spae.training.chance import Share, step_seed
 from spae.training.data_source import draw_step
 from spae.training.discriminator_step import JudgeLearner
 from spae.training.objective import Learner, Objective, Outcome, Part, StepDraws
 from spae.training.precision import Precision
 from spae.training.recipe import Recipe
 from spae.training.state import State, rates
+from spae.training.step_random import Share, step_seed
 
 
 class Stepper:

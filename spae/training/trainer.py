@@ -20,7 +20,7 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
-from spae.data.training_protocol import TrainingData
+from spae.data.datasets.protocol import TrainingData
 from spae.launch import launched_alone
 from spae.losses.lecam import LeCam
 from spae.losses.perceptual import PerceptualLoss, open_perceptual
@@ -33,6 +33,7 @@ from spae.training.curves import draw_curves
 from spae.training.data_source import held_out_parts, open_data
 from spae.training.discriminator_step import GAMES, build_judge
 from spae.training.evaluate import Evaluator
+from spae.training.health_monitor import Watch
 from spae.training.log import RunLog
 from spae.training.objective import Objective
 from spae.training.precision import Precision
@@ -42,7 +43,6 @@ from spae.training.run_folder import LOG, check_unused, held, read_log
 from spae.training.sample_grid import PICTURES, sample_rows, write_grid
 from spae.training.state import Judging, State
 from spae.training.step import Stepper
-from spae.training.watch import Watch
 from spae.training.word_scores import open_scores
 from spae.vocabulary import LexicalVocabulary, open_vocabulary
 

@@ -14,7 +14,7 @@ from tests.coco_fixtures import write_captions, write_coco_qa
 @pytest.fixture(autouse=True)
 def no_java(monkeypatch: pytest.MonkeyPatch) -> None:
     """METEOR takes its Java machine a minute on a busy machine; tests/tasks asks it once."""
-    monkeypatch.setattr("tasks.caption_metrics.java_problem", lambda: "there is no `java` here")
+    monkeypatch.setattr("tasks.captioning.metrics.java_problem", lambda: "there is no `java` here")
 
 
 def test_captions_by_layers_from_json_to_report(home, tokenizers, script, command: Command) -> None:

@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-import tasks.prompts
+import tasks.fewshot.prompts
 import tasks.scoring
 from benchmarks.check import check_baseline
 from benchmarks.cli import run_command_line
-from llm_backends.reply_lines import line_checksum
-from llm_backends.request_key import canonical_json
-from results.drift import Drift
+from llm_backends.cache.jsonl import line_checksum
+from llm_backends.cache.request_key import canonical_json
+from results.regression.drift import Drift
 
 from .conftest import ColourTokenizer, Command, make_photos, tokenizers_by_name
 
@@ -85,7 +85,7 @@ def test_an_unchanged_baseline_is_equal_without_a_socket_a_model_or_another_stor
 
     monkeypatch.setattr(socket, "socket", forbidden)
     monkeypatch.setattr("benchmarks.replies.reply_store", forbidden)
-    monkeypatch.setattr("llm_backends.scripted.ScriptedBackend.complete", forbidden)
+    monkeypatch.setattr("llm_backends.scripted.backend.ScriptedBackend.complete", forbidden)
     before = {path.name: path.read_bytes() for path in made.iterdir()}
     code, out, err = command("check", made, "--junit", "out/check.xml")
     assert code == 0, out + err
@@ -126,8 +126,8 @@ def test_equal_runs_give_equal_bytes(command: Command, run: Path) -> None:
 def test_a_changed_template_shows_the_prompts_diff(
     command: Command, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = tasks.prompts.classification
-    monkeypatch.setattr("tasks.fewshot.classification", lambda *given: whole(*given).replace("Output:", "Answer:"))
+    whole = tasks.fewshot.prompts.classification
+    monkeypatch.setattr("tasks.fewshot.task.classification", lambda *given: whole(*given).replace("Output:", "Answer:"))
     code, out, _ = command("check", made, "--junit", "check.xml")
     assert code == 1
     assert "│ prompt" in out and "-Output:" in out and "+Answer:" in out and "--- recorded" in out
@@ -141,17 +141,17 @@ def test_a_changed_template_shows_the_prompts_diff(
 
 
 def test_a_changed_space_at_a_prompts_end_is_seen(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = tasks.prompts.classification
-    monkeypatch.setattr("tasks.fewshot.classification", lambda *given: whole(*given) + " ")
+    whole = tasks.fewshot.prompts.classification
+    monkeypatch.setattr("tasks.fewshot.task.classification", lambda *given: whole(*given) + " ")
     assert "+Output: " in drifts(made, "prompt")[0].diff.split("\n")
-    monkeypatch.setattr("tasks.fewshot.classification", lambda *given: whole(*given) + "\n")
+    monkeypatch.setattr("tasks.fewshot.task.classification", lambda *given: whole(*given) + "\n")
     assert "+" in drifts(made, "prompt")[0].diff.split("\n")
 
 
 def test_a_changed_parameter_is_a_changed_request(
     command: Command, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.fewshot.MAX_NEW_TOKENS", {"gpt": 8, "palm": 4})
+    monkeypatch.setattr("tasks.fewshot.task.MAX_NEW_TOKENS", {"gpt": 8, "palm": 4})
     code, out, _ = command("check", made)
     assert code == 1 and "-[max_new_tokens: 7]" in out and "+[max_new_tokens: 8]" in out
     assert {drift.kind for drift in check_baseline(made).drifts} == {"request", "metric"}
@@ -218,13 +218,13 @@ def test_a_changed_seed_is_named(command: Command, made: Path) -> None:
 def test_other_draws_from_the_same_seed_are_another_manifest(
     command: Command, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tasks.episodes
+    import tasks.fewshot.episodes
 
-    class Shifted(tasks.episodes.Stream):
+    class Shifted(tasks.fewshot.episodes.Stream):
         def __init__(self, key: str) -> None:
             super().__init__(key + "/another")
 
-    monkeypatch.setattr("tasks.episodes.Stream", Shifted)
+    monkeypatch.setattr("tasks.fewshot.episodes.Stream", Shifted)
     code, out, _ = command("check", made)
     assert code == 1 and "│ manifest" in out and len(drifts(made, "manifest")) == 1
 
@@ -252,7 +252,7 @@ def test_a_changed_rule_is_named_and_no_other(
 def test_a_changed_ranking_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = tasks.scoring.score_ranked
     monkeypatch.setattr(
-        "tasks.fewshot.score_ranked",
+        "tasks.fewshot.task.score_ranked",
         lambda values, answer, classes: whole(values[::-1], answer, classes[::-1]),  # the last of a tie wins
     )
     found = drifts(made, "scorer")

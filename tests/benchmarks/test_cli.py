@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from llm_backends.cache.request_key import prompt_of
 from llm_backends.protocol import Completion, CompletionRequest
-from llm_backends.request_key import prompt_of
 
 from .conftest import Command
 
@@ -196,7 +196,7 @@ def test_what_failed_is_asked_again_and_nothing_else(
     command: Command, photos: Path, script: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from llm_backends.errors import CallFailed
-    from llm_backends.scripted import ScriptedBackend
+    from llm_backends.scripted.backend import ScriptedBackend
 
     asked: list[str] = []
     broken: list[str] = []

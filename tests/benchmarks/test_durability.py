@@ -20,19 +20,19 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import importlib.util, os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
-import benchmarks.plan, llm_backends.scripted
+import benchmarks.plan, llm_backends.scripted.backend
 from benchmarks.cli import run_command_line
 spec = importlib.util.spec_from_file_location("colours", sys.argv[1])
 colours = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(colours)
 benchmarks.plan.open_tokenizer = lambda name: colours.ColourTokenizer(name)
-answer = llm_backends.scripted.ScriptedBackend._complete_one
+answer = llm_backends.scripted.backend.ScriptedBackend._complete_one
 def slowly(self, request):
     time.sleep(float(os.environ["SECONDS"]))
     with open("asked.txt", "ab", buffering=0) as file:
         file.write(repr(request.prompt).encode() + b"\\n")
     return answer(self, request)
-llm_backends.scripted.ScriptedBackend._complete_one = slowly
+llm_backends.scripted.backend.ScriptedBackend._complete_one = slowly
 sys.argv = ["benchmarks", *sys.argv[2:]]
 run_command_line()
 """

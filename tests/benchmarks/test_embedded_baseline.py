@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.check import check_baseline
-from results.baseline import FILES, read_baseline
+from results.regression.baseline import FILES, read_baseline
 
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "results" / "baselines" / "embedded"

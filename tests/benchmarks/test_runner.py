@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.config import RunConfig
-from benchmarks.exhibits import make_exhibits, reconstruct
+from benchmarks.examples import make_exhibits, reconstruct
 from benchmarks.plan import make_plan
 from benchmarks.runner import Runner
-from llm_backends.cached import CachedBackend
+from llm_backends.cache.cached_backend import CachedBackend
 from llm_backends.errors import BackendUnavailable, CallFailed
-from llm_backends.scripted import Script, ScriptedBackend
+from llm_backends.scripted.backend import Script, ScriptedBackend
 from results.store import RunStore
 
 from .conftest import ColourTokenizer

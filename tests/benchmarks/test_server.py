@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import llm_backends.openai_pace
+import llm_backends.openai.rate_limit
 from benchmarks.errors import UsageError
 from benchmarks.server import server_options
-from llm_backends.openai_options import OPENAI_URL, ServerOptions
+from llm_backends.openai.options import OPENAI_URL, ServerOptions
 from tests.benchmarks.plugged_in import Program, few_shot
 from tests.llm_backends.openai_server import Behaviour, FaultServer, Seen, answer_to, tokens_of
 
@@ -37,7 +37,7 @@ def command(
     server: FaultServer,
 ) -> Command:
     """A run of `limit` questions in this process, which writes to `out`: exit code, output and error output."""
-    monkeypatch.setattr(llm_backends.openai_pace, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(llm_backends.openai.rate_limit, "FIRST_WAIT", 0.01)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llm_backends.cache import ReplyCache
+from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.protocol import CompletionRequest
 from tests.benchmarks.plugged_in import Program, few_shot
 from tests.llm_backends.openai_server import FAULTS, Behaviour, FaultServer, answer_to

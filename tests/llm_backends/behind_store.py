@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from llm_backends.cache import ReplyCache
-from llm_backends.cached import CachedBackend, CacheMode
+from llm_backends.cache.cached_backend import CachedBackend, CacheMode
+from llm_backends.cache.read_only_source import ReplayLayer
+from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.protocol import Backend, CompletionRequest
-from llm_backends.replay import ReplayLayer
-from llm_backends.scripted import Script
+from llm_backends.scripted.backend import Script
 
 SCRIPT = Script(completions={"bad": "-"}, default="lion", default_likelihood=-1.0, context_length=9)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_backends.cache import ReplyCache
+from llm_backends.cache.response_cache import ReplyCache
 
 CORPUS = [
     "Input: lion cat vase truck\nOutput: lion\n###\n",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llm_backends.cache import ReplyCache
+from llm_backends.cache.provenance import Provenance
+from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.protocol import Choice, Completion, CompletionRequest, Identity, LikelihoodRequest, Likelihoods
-from llm_backends.provenance import Provenance
 
 IDENTITY = Identity(kind="k", model="m", revision="r", dtype="float32")
 OTHER = IDENTITY.model_copy(update={"model": "other"})

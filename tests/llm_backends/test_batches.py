@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from llm_backends.batching import BatchSize
-from llm_backends.causal import CausalRunner
 from llm_backends.errors import CallFailed
-from llm_backends.folder import FolderSource
-from llm_backends.key_values import cache_argument
-from llm_backends.local import LocalBackend
+from llm_backends.local.backend import LocalBackend
+from llm_backends.local.batching import BatchSize
+from llm_backends.local.causal import CausalRunner
+from llm_backends.local.folder import FolderSource
+from llm_backends.local.kv_cache import cache_argument
 from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Request
 
 HEAD = "For each of the following input output pairs, output is one of ['lion', 'vase']\n###\nInput: cat\nOutput:"

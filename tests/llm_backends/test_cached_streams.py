@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from llm_backends.cache import ReplyCache
+from llm_backends.cache.request_key import request_key
+from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import BackendError, BudgetSpent, CallFailed
 from llm_backends.protocol import Backend, Choice, Completion, CompletionRequest, Reply, Request, Streams
-from llm_backends.request_key import request_key
-from llm_backends.scripted import ScriptedBackend
+from llm_backends.scripted.backend import ScriptedBackend
 from tests.llm_backends.behind_store import SCRIPT, ask, behind
 
 

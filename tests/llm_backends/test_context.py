@@ -7,7 +7,7 @@ import pytest
 from llm_backends.context import ContextLimit
 from llm_backends.errors import BackendUnavailable
 from llm_backends.protocol import Capabilities, CompletionRequest, LikelihoodRequest
-from llm_backends.scripted import Script, ScriptedBackend
+from llm_backends.scripted.backend import Script, ScriptedBackend
 
 
 class Counting(ScriptedBackend):

@@ -85,7 +85,7 @@ def test_wrong_dtype() -> None:
 def test_an_entry_point_adds_a_backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script = tmp_path / "s.json"
     script.write_text('{"default": "hello"}')
-    plug_in(monkeypatch, "parrot", "llm_backends.scripted:open_scripted")
+    plug_in(monkeypatch, "parrot", "llm_backends.scripted.backend:open_scripted")
     assert "parrot" in list_backends()
     assert open_backend(f"parrot:{script}").identity.model == "s"
 

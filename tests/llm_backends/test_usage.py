@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from llm_backends.openai_backend import OpenAIBackend
-from llm_backends.openai_options import ServerOptions
-from llm_backends.scripted import ScriptedBackend
+from llm_backends.openai.backend import OpenAIBackend
+from llm_backends.openai.options import ServerOptions
+from llm_backends.scripted.backend import ScriptedBackend
 from llm_backends.usage import Metered, Usage
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from results.exhibit import (
+from results.analysis.settings import FEW_SHOT
+from results.record import Call, CellKey, Record
+from results.report.example import (
     DataNote,
     Exhibit,
     ExhibitBook,
@@ -22,8 +24,6 @@ from results.exhibit import (
     png_text,
     save_exhibits,
 )
-from results.record import Call, CellKey, Record
-from results.settings import FEW_SHOT
 from results.store import RunStore
 
 CLASSES = ("lion", "school bus", "mixing bowl", "electric guitar", "hourglass")

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from spae.data.mnist import load_mnist_sample
+from spae.data.embedded.mnist import load_mnist_sample
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "build_mnist_sample.py"
 

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from spae.data.pictograms import load_pictograms
+from spae.data.embedded.pictograms import load_pictograms
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "build_pictograms.py"
 COLOURS = {"blueheart": "#0000ff", "red-heart": "#ff0000", "heart": "#00ff00"}

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spae.data.pictograms import HELD_OUT_STYLE, Concept, Pictograms
-from spae.data.training_pictograms import with_training_styles
+from spae.data.embedded.pictograms import HELD_OUT_STYLE, Concept, Pictograms
+from spae.data.embedded.training_pictograms import with_training_styles
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 DISC = '<circle cx="36" cy="36" r="30" fill="{}"/>'

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spae.networks.drawing_norm import DrawingNorm
+from spae.networks.projected_norm import DrawingNorm
 from spae.tokenizers.build import build_model, model_config
 from spae.tokenizers.model import TokenizerModel
 from spae.training.checkpoint import write_json

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from spae.data.pictograms import load_pictograms
+from spae.data.embedded.pictograms import load_pictograms
 from spae.tokenizers.build import load_config, load_model
 from spae.tokenizers.lexical import EMBEDDED
 from spae.training.evaluate import label_scores, redrawing_error, word_aptness
-from spae.training.pictures import held_out_pictures
+from spae.training.images import held_out_pictures
 from spae.training.recipe import parse_recipe
 from spae.training.recipes import get_recipe
 from spae.vocabulary import open_vocabulary

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spae.data.protocol import ClassPictures
-from tasks.episodes import Episode
+from tasks.fewshot.episodes import Episode
 
 
 @dataclass

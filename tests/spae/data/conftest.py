@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from spae.data.indexed_data import IndexedData
-from spae.data.training_protocol import TrainingData
+from spae.data.datasets.indexed import IndexedData
+from spae.data.datasets.protocol import TrainingData
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ class Rows:
     classes = ("even", "odd")
 
     def __init__(self, count: int, bad: Sequence[int] = (), held: int = 2, limit: int = 10) -> None:
-        from spae.data.problems import Problems
+        from spae.data.datasets.corrupt_files import Problems
 
         self.count, self.bad = count, set(bad)
         self.labels = (np.arange(count) % 2).astype(np.int32)
@@ -98,7 +98,7 @@ def opened() -> Iterator[list[TrainingData]]:
 
 
 def indexed(source: Rows, opened: list[TrainingData], batch: int = 4, seed: int = 0, **more: int) -> IndexedData:
-    from spae.data.photo_view import PictureLoader
+    from spae.data.transforms import PictureLoader
 
     data = IndexedData(source, PictureLoader(8), batch=batch, seed=seed, **{"workers": 2, **more})
     opened.append(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spae.data.pictograms import HELD_OUT_STYLE, Concept, Pictograms
+from spae.data.embedded.pictograms import HELD_OUT_STYLE, Concept, Pictograms
 
 STYLES = ("noto", HELD_OUT_STYLE, "twemoji")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spae.training.chance import step_seed
 from spae.training.data_source import draw_step, held_out_parts, open_data
+from spae.training.images import PictogramBatches
 from spae.training.pictogram_data import PictogramData
-from spae.training.pictures import PictogramBatches
+from spae.training.step_random import step_seed
 
 
 def test_pictograms_draw_first_from_the_generator_that_goes_on(few_pictograms):

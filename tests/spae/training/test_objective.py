@@ -18,8 +18,8 @@ from spae.pyramid import Pyramid
 from spae.quantizers import Gradient, ResidualQuantizer, StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.build import build_model, model_config
 from spae.tokenizers.model import TokenizerModel
-from spae.training.chance import Draws, Rows, Share, Uniform
 from spae.training.objective import Objective, Part, StepDraws, as_pictures, prefix_depths
+from spae.training.step_random import Draws, Rows, Share, Uniform
 
 WORDS = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 PYRAMID = Pyramid(((1, 1), (2, 2)))

@@ -7,12 +7,12 @@ import tarfile
 import pytest
 import torch
 
-from spae.data.training_protocol import TrainingData
+from spae.data.datasets.protocol import TrainingData
 from spae.errors import DataError, InputError, UnknownName
 from spae.training.data_source import held_out_parts, open_data
+from spae.training.images import open_pictograms
 from spae.training.open_data import SCHEMES, open_training_data
 from spae.training.pictogram_data import PictogramData, moving
-from spae.training.pictures import open_pictograms
 from spae.training.recipes import get_recipe
 from tests.spae.data.conftest import add, class_folders, picture_bytes
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Likelihoods, Reply
 from spae.data.protocol import PictureSet
-from tasks.draws import Stream
 from tasks.protocol import Outcome, Sample, Style
+from tasks.rng import Stream
 from tasks.sample_manifest import SampleManifest, sample_digest
 from tasks.scoring import rule, score_ranked, score_text
 

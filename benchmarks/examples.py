@@ -1,0 +1,142 @@
+"""What the report shows of a run beside its numbers: example episodes, and how the tokenizers redraw pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.image_words import png
+from benchmarks.plan import Job, Plan, View
+from benchmarks.question_groups import question_groups
+from results.analysis.question_groups import QuestionGroup
+from results.record import Record
+from results.report.example import (
+    DataNote,
+    Exhibit,
+    ExhibitBook,
+    Reconstruction,
+    RedrawnPicture,
+    ShownPicture,
+    WordLayer,
+)
+from spae.data.annotations.annotated import query_pictures
+from spae.data.protocol import PictureSet
+from spae.tokenizers.protocol import Tokenizer
+from spae.tokens import PictureTokens
+from tasks.protocol import Sample
+from tasks.vqa.vqa_sample import VqaSample
+
+# Episodes shown for each setting that is shown, pictures redrawn, and pictures the error is measured on.
+EPISODES = 2
+REDRAWN = 6
+MEASURED = 128
+
+
+def make_exhibits(plan: Plan, records: list[Record]) -> ExhibitBook:
+    """Exhibits of the first episodes of each job, from records that are there already."""
+    by_sample: dict[tuple[str, str, str, str], list[Record]] = {}
+    for record in records:
+        by_sample.setdefault((record.task, record.tokenizer, record.layers, record.sample), []).append(record)
+    episodes, reconstructions, notes = [], [], {}
+    questions: list[QuestionGroup] = []
+    for job in plan.jobs:
+        notes[job.data.name] = DataNote(
+            name=job.data.name,
+            title=job.data.title,
+            embedded=job.data.embedded,
+            stands_for=getattr(job.data, "stands_for", "mini-ImageNet"),
+        )
+        questions.extend(question_groups(job.task.name, job.samples))
+        for view in (view for view in plan.views if view.shuffle_seed is None):
+            for sample in _shown(job):
+                for record in by_sample.get((job.task.name, view.tokenizer.name, view.label, sample.id), []):
+                    episodes.append(_episode(job, view, sample, record))
+    for data in {job.data.name: job.data for job in plan.jobs}.values():
+        for tokenizer in {view.tokenizer.name: view.tokenizer for view in plan.views}.values():
+            reconstructions.append(reconstruct(tokenizer, data))
+    return ExhibitBook(
+        data=tuple(notes.values()),
+        episodes=tuple(episodes),
+        reconstructions=tuple(reconstructions),
+        questions=tuple(questions),
+    )
+
+
+def _shown(job: Job) -> list[Sample]:
+    """The first episodes of the setting with the fewest pictures that has a task line, or of the first one."""
+    settings = job.samples.settings
+    chosen = "i1-s1-r0" if "i1-s1-r0" in settings else settings[0]
+    return list(job.samples.of(chosen)[:EPISODES])
+
+
+def _episode(job: Job, view: View, sample: Sample, record: Record) -> Exhibit:
+    # The task names each picture's class; all that is generic is that the query stands last.
+    labels = sample.labels if isinstance(sample, VqaSample) else dict(getattr(sample, "support", ()))
+    shown = []
+    for place, picture in enumerate(sample.pictures, start=1):
+        query = place == len(sample.pictures)
+        shown.append(
+            ShownPicture(
+                role="query" if query else "support",
+                label=labels.get(picture, sample.answer if query else ""),
+                png=png(job.data.picture(picture)),
+                pyramid=_pyramid(view.tokenizer.encode([job.data.picture(picture)])[0]),
+            )
+        )
+    return Exhibit(
+        task=record.task,
+        setting=record.setting,
+        sample=record.sample,
+        tokenizer=record.tokenizer,
+        layers=record.layers,
+        llm=record.llm,
+        scoring=record.scoring,
+        pictures=tuple(shown),
+        prompt=record.prompt,
+        reply=record.reply,
+        prediction=record.prediction,
+        answer=record.answer,
+        references=record.references,
+        status=record.status,
+        value=record.value,
+        detail=record.detail,
+    )
+
+
+def _pyramid(tokens: PictureTokens) -> tuple[WordLayer, ...]:
+    return tuple(
+        WordLayer(rows=rows, columns=columns, words=words)
+        for words, (rows, columns) in zip(tokens.words, tokens.grids, strict=True)
+    )
+
+
+def reconstruct(tokenizer: Tokenizer, data: PictureSet, measured: int = MEASURED) -> Reconstruction:
+    """How well a tokenizer redraws the query pictures of a set, from the first l layers for each l.
+
+    Args:
+        measured: at most so many pictures, evenly spaced over the set's classes.
+    """
+    labels = query_pictures(data)
+    names = list(labels)
+    step = max(1, len(names) // measured)
+    names = names[::step][:measured]
+    originals = [tokenizer.prepare(data.picture(name)) for name in names]
+    tokens = tokenizer.encode(originals)
+    truth = np.stack(originals).astype(np.float64) / 127.5 - 1
+    drawn = [tokenizer.decode(tokens, range(1, layer + 1)) for layer in range(1, tokenizer.depth + 1)]
+    errors = [float(np.mean((np.stack(pictures) / 127.5 - 1 - truth) ** 2)) for pictures in drawn]
+    shown = range(0, len(names), max(1, len(names) // REDRAWN))
+    return Reconstruction(
+        tokenizer=tokenizer.name,
+        data=data.name,
+        grids=tokens[0].grids,
+        count=len(names),
+        mse=tuple(errors),
+        # One picture alone is its own mean; any positive number then says that there is nothing to compare with.
+        mean_picture_mse=max(float(np.mean((truth - truth.mean(0)) ** 2)), 1e-12),
+        pictures=tuple(
+            RedrawnPicture(
+                label=labels[names[i]], original=png(originals[i]), by_layer=tuple(png(layer[i]) for layer in drawn)
+            )
+            for i in list(shown)[:REDRAWN]
+        ),
+    )

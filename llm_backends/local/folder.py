@@ -1,0 +1,150 @@
+"""`hf:PATH_OR_NAME`: a causal model from a local folder or from the Hugging Face hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+from llm_backends.errors import BackendInputError, BackendUnavailable
+from llm_backends.local.backend import LocalBackend
+from llm_backends.local.loading import checked_dtype
+from llm_backends.protocol import Identity
+
+WANTED = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json")
+
+
+def open_hf(argument: str, dtype: str, device: str = "auto") -> LocalBackend:
+    """A folder where there is one of that name, else a model of the hub; `NAME@REVISION` pins one.
+
+    Raises:
+        BackendInputError: the dtype is unknown, or the argument looks like a path and no folder is there.
+    """
+    path = Path(argument).expanduser()
+    if path.is_dir():
+        return LocalBackend(FolderSource(path, dtype), device=device)
+    if argument.startswith((".", "/", "~")) or argument.count("/") > 1:
+        raise BackendInputError(f"hf:PATH takes a model folder, {argument} is none: check the path")
+    return LocalBackend(HubSource(argument, dtype), device=device)
+
+
+class FolderSource:
+    """A model folder as `save_pretrained` writes it.
+
+    Args:
+        folder: holds config.json, tokenizer.json and *.safetensors.
+        dtype: arithmetic to load it in.
+    """
+
+    def __init__(self, folder: Path, dtype: str) -> None:
+        self._folder = folder.resolve()
+        self._dtype = checked_dtype(dtype)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The folder's name; the revision is a sha256 over the names and bytes of its model files."""
+        files = sorted({path for pattern in WANTED for path in self.folder().glob(pattern)})
+        if not any(path.suffix == ".safetensors" for path in files):
+            raise BackendUnavailable(
+                f"a model folder needs *.safetensors, {self._folder} has none: save it with save_pretrained"
+            )
+        digest = hashlib.sha256()
+        for path in files:
+            with path.open("rb") as stream:
+                inner = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest.update(f"{path.name}\n{inner}\n".encode())
+        return Identity(kind="transformers", model=self._folder.name, revision=digest.hexdigest(), dtype=self._dtype)
+
+    @cached_property
+    def context_length(self) -> int | None:
+        """As config.json states it."""
+        return stated_context_length(self.folder() / "config.json")
+
+    def folder(self) -> Path:
+        """The folder itself."""
+        if not self._folder.is_dir():
+            raise BackendUnavailable(f"model folder {self._folder} is not there: check the path")
+        return self._folder
+
+    def folder_if_ready(self) -> Path | None:
+        """The folder itself: there is nothing to prepare."""
+        return self.folder()
+
+
+class HubSource:
+    """A model of the Hugging Face hub, held to the commit that its name meant when first asked.
+
+    Args:
+        name: `owner/model` or `owner/model@revision`.
+        dtype: arithmetic to load it in.
+    """
+
+    def __init__(self, name: str, dtype: str) -> None:
+        self._name, _, revision = name.partition("@")
+        self._revision = revision or None
+        self._dtype = checked_dtype(dtype)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The revision is the commit; asking for it fetches config.json, not the weights."""
+        return Identity(kind="transformers", model=self._name, revision=self._config.parent.name, dtype=self._dtype)
+
+    @cached_property
+    def context_length(self) -> int | None:
+        """As config.json states it."""
+        return stated_context_length(self._config)
+
+    def folder(self) -> Path:
+        """Fetches what is not in the hub's cache yet."""
+        return self._snapshot(local_files_only=False)
+
+    def folder_if_ready(self) -> Path | None:
+        """The hub's cached folder, where it is there."""
+        try:
+            return self._snapshot(local_files_only=True)
+        except BackendUnavailable:
+            return None
+
+    @cached_property
+    def _config(self) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        return self._fetched(hf_hub_download, filename="config.json", revision=self._revision)
+
+    def _snapshot(self, *, local_files_only: bool) -> Path:
+        from huggingface_hub import snapshot_download
+
+        commit = self.identity.revision
+        return self._fetched(
+            snapshot_download, revision=commit, allow_patterns=list(WANTED), local_files_only=local_files_only
+        )
+
+    def _fetched(self, fetch: Callable[..., str], **options: object) -> Path:
+        try:
+            return Path(fetch(self._name, **options))
+        except (OSError, ValueError) as error:  # what the hub's client raises derives from these
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise BackendUnavailable(
+                f"{self._name} cannot be fetched from the hub ({reason}): check the name and the network, "
+                "or give a folder (hf:./FOLDER)"
+            ) from error
+
+
+def stated_context_length(config: Path) -> int | None:
+    """Tokens a model takes, from its config.json; None where it states none.
+
+    Raises:
+        BackendUnavailable: no readable config.json.
+    """
+    try:
+        stated = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackendUnavailable(f"a model folder needs a readable config.json, {config.parent}: {error}") from error
+    inner = stated.get("text_config", {})
+    for name in ("max_position_embeddings", "n_positions"):
+        value = stated.get(name, inner.get(name))
+        if isinstance(value, int) and value > 0:
+            return value
+    return None

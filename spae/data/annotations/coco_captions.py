@@ -1,0 +1,241 @@
+"""COCO captions: `captions_*.json` in the official format, and the pictures it names.
+
+    coco/annotations/captions_val2014.json    coco/val2014/COCO_val2014_000000391895.jpg
+
+    {"images":      [{"id": 391895, "file_name": "COCO_val2014_000000391895.jpg", ...}, ...],
+     "annotations": [{"image_id": 391895, "id": 770337, "caption": "A man with a red helmet ..."}, ...]}
+
+Chen et al., Microsoft COCO Captions, arXiv 1504.00325. Any data in this form will do, ids may be numbers or text. A
+captions_train*.json beside it gives the examples that prompts show; without one they come from the same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spae.data.annotations.annotated import AnnotatedSet, Annotations, one_line
+from spae.data.annotations.annotated_files import AnnotatedFiles, picture_faults, refuse_faults
+from spae.data.annotations.annotated_survey import AnnotatedSurvey
+from spae.data.annotations.image_places import file_inside, is_inside_name, usual_folders
+from spae.data.json_file import read_json
+from spae.data.registry import SETS, open_set
+from spae.data.validation.protocol import Fault, Survey
+from spae.errors import DataError
+
+PATTERN = "captions_*.json"
+FORMAT = 'expected {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}'
+
+
+@dataclass
+class CaptionFile:
+    """One annotation file, as far as it could be read.
+
+    Attributes:
+        path: of the JSON.
+        folder: the folder of its pictures; None until `faults` has found it.
+        files: picture's file name, as the JSON has it -> the file.
+        captions: file name -> captions, in the order of the JSON.
+    """
+
+    path: Path
+    folder: Path | None = None
+    files: dict[str, Path] = field(default_factory=dict)
+    captions: dict[str, list[str]] = field(default_factory=dict)
+
+    def faults(self) -> Iterator[Fault | None]:
+        """Reads the file and looks for its pictures: every fault, and a None for each entry read."""
+        shown = self.path.name
+        try:
+            held = read_json(self.path)
+        except DataError as error:
+            yield Fault(shown, "", str(error))
+            return
+        images = held.get("images") if isinstance(held, dict) else None
+        captions = held.get("annotations") if isinstance(held, dict) else None
+        if not isinstance(images, list) or not isinstance(captions, list) or not images:
+            yield Fault(shown, "", f"{shown} must hold a list of images and one of annotations: {FORMAT}")
+            return
+        names: dict[str, str] = {}
+        for number, image in enumerate(images):
+            message = self._image(image, names)
+            yield Fault(shown, f"images[{number}]", message) if message else None
+        for number, one in enumerate(captions):
+            message = self._caption(one, names)
+            yield Fault(shown, f"annotations[{number}]", message) if message else None
+        for name, said in self.captions.items():
+            if not said:
+                yield Fault(shown, "annotations", f"picture {name!r} has no caption: add one or take it out of images")
+        yield from self._pictures()
+
+    def _image(self, image: Any, names: dict[str, str]) -> str:
+        if not isinstance(image, dict):
+            return f"an image is an object, got {_short(image)}: {FORMAT}"
+        key, name = image.get("id"), image.get("file_name")
+        if not _is_id(key):
+            return f"an image's id is a number or text, got {_short(key)}: correct it"
+        if not isinstance(name, str) or not is_inside_name(name):
+            return f"an image's file_name must stay inside the folder of pictures, got {_short(name)}: correct it"
+        if str(key) in names:
+            return f"image id {key} is there twice: take one out"
+        names[str(key)] = name
+        if name in self.captions:
+            return f"file {name!r} is there under two ids: take one out"
+        self.captions[name] = []
+        return ""
+
+    def _caption(self, one: Any, names: Mapping[str, str]) -> str:
+        if not isinstance(one, dict):
+            return f"an annotation is an object, got {_short(one)}: {FORMAT}"
+        key, text = one.get("image_id"), one.get("caption")
+        if not _is_id(key) or str(key) not in names:
+            return f"image_id {_short(key)} is no image's id: add the image or take the caption out"
+        if not isinstance(text, str) or not text.strip():
+            return f"the caption of image {key} must not be empty, got {_short(text)}: write one or take it out"
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return f"the caption of image {key} has half a character in it ({text!a}): correct it"
+        self.captions[names[str(key)]].append(one_line(text))
+        return ""
+
+    def _pictures(self) -> Iterator[Fault | None]:
+        split = self.path.stem.removeprefix("captions_")
+        folders = usual_folders(self.path.parent, split)
+        self.folder = next((folder for folder in folders if self._has_some(folder)), None)
+        if self.folder is None:
+            looked = ", ".join(str(folder) for folder in folders)
+            first = next(iter(self.captions), "none")
+            yield Fault(
+                self.path.name, "images", f"no folder with the pictures ({first}, ...) beside {self.path}, looked "
+                f"into {looked}: put them into {self.path.parent / split}",
+            )  # fmt: skip
+            return
+        for name in self.captions:
+            try:
+                file = file_inside(self.folder, name)
+            except DataError as error:
+                yield Fault(self.path.name, "images", str(error))
+                continue
+            if file is None:
+                yield Fault(
+                    self.path.name, "images", f"picture {name!r} is not in {self.folder}: add it or take it out"
+                )
+                continue
+            self.files[name] = file
+            yield None
+
+    def _has_some(self, folder: Path) -> bool:
+        """Whether one of the first hundred pictures is there: a few may be missing, and are told one by one."""
+        return any((folder / name).is_file() for name in list(self.captions)[:100])
+
+
+class CocoCaptions(AnnotatedFiles):
+    """Captioned pictures as an `AnnotatedSet`; arguments and errors as of `AnnotatedFiles`, of caption files."""
+
+    def __init__(self, queries: Path, examples: Path | None = None, *, name: str | None = None) -> None:
+        super().__init__(queries, examples, name=name)
+        count = sum(len(one.captions) for one in self.annotations.values())
+        self.title = f"{queries.stem}: {len(self.query):,} pictures, {count:,} captions, in COCO's format"
+
+    def _read(self, path: Path) -> tuple[str, ...]:
+        """Adds one file's pictures; returns their ids."""
+        source = CaptionFile(path)
+        refuse_faults(source.faults())
+        assert source.folder is not None
+        ids = []
+        for name, file in source.files.items():
+            # Pictures of two files may share their names, not their folders.
+            picture = f"{source.folder.name}/{name}"
+            if picture in self._files:
+                raise DataError(f"{path} has the picture {picture!r} of the other caption file: keep it in one")
+            self._files[picture] = file
+            self._said[picture] = Annotations(captions=tuple(source.captions[name]))
+            ids.append(picture)
+        return tuple(sorted(ids))
+
+    def _hashed(self, one: Annotations) -> object:
+        return one.captions
+
+
+class CaptionSurvey:
+    """Everything of a user's caption files and pictures, faults and all; see `spae.data.validation.protocol.Survey`."""
+
+    def __init__(self, files: list[Path], name: str) -> None:
+        self.title = f"COCO captions: {', '.join(file.name for file in files)}"
+        self.total = 0
+        self.counts: dict[str, int] = {}
+        self._files, self._name = files, name
+
+    def opened(self) -> AnnotatedSet:
+        """The data, to try what can be asked of them. Raises DataError."""
+        return CocoCaptions(*self._files, name=self._name)
+
+    def faults(self) -> Iterator[Fault | None]:
+        """See `Survey`. Every picture is decoded."""
+        for path in self._files:
+            source = CaptionFile(path)
+            yield from source.faults()
+            self._add("pictures", len(source.captions))
+            self._add("captions", sum(len(said) for said in source.captions.values()))
+            yield from picture_faults(source.files)
+
+    def _add(self, name: str, count: int) -> None:
+        self.counts[name] = self.counts.get(name, 0) + count
+
+
+def caption_files(path: Path) -> list[Path]:
+    """The file to ask about, then the one to show examples of, if there is one.
+
+    Args:
+        path: a caption file; or a folder that has one, or one and captions_train*.json, in it or in annotations/.
+
+    Raises:
+        DataError: there is no such file, or nobody can tell which of several is meant.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"no caption file or folder at {path}: check the path")
+    found = sorted([*path.glob(PATTERN), *(path / "annotations").glob(PATTERN)])
+    shown = [file for file in found if "train" in file.stem]
+    asked = [file for file in found if file not in shown] or shown
+    if len(asked) != 1 or len(shown) > 1:
+        seen = ", ".join(file.name for file in found) or "none"
+        raise DataError(
+            f"a folder of captions has one {PATTERN}, with or without a captions_train*.json beside it (in it or in "
+            f"annotations/), {path} has {seen}: give the path of the file itself"
+        )
+    return [*asked, *(file for file in shown if file not in asked)]
+
+
+def open_captions(text: str) -> AnnotatedSet:
+    """Pictures with captions, by the name of an embedded set or by a path as `caption_files` takes it.
+
+    Raises:
+        DataError: as `CocoCaptions`; or the set has no captions.
+        UnknownName: neither a name nor an existing path.
+    """
+    path = Path(text)
+    if text not in SETS and (path.is_dir() or path.suffix.lower() == ".json"):
+        return CocoCaptions(*caption_files(path), name=text)
+    data = open_set(text)
+    if not isinstance(data, AnnotatedSet) or not any(one.captions for one in data.annotations.values()):
+        raise DataError(f"{text!r} has no captions: --data scenes, or the path of a {PATTERN} beside its pictures")
+    return data
+
+
+def survey_captions(text: str) -> Survey:
+    """What `validate` reads of a name or a path. Raises DataError where there is nothing to read."""
+    return AnnotatedSurvey(open_captions(text)) if text in SETS else CaptionSurvey(caption_files(Path(text)), text)
+
+
+def _is_id(key: Any) -> bool:
+    return isinstance(key, int | str) and not isinstance(key, bool)
+
+
+def _short(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,271 @@
+"""COCO-QA: questions with one-word answers about COCO's pictures, made from their captions.
+
+Ren et al., arXiv 1505.02074. As published, four text files in each of train/ and test/, line i about question i:
+
+    train/questions.txt    what is the man riding on a dirt road
+    train/answers.txt      moped
+    train/img_ids.txt      391895
+    train/types.txt        0            (0 object, 1 number, 2 color, 3 location)
+
+Questions are asked of test/, and examples shown from train/. A folder with the four files in it, or a JSON (a list of
+objects, or one under "questions": question, answer, image_id or file_name; or else answers, type, id), gives both.
+Pictures are found by the number their names end in, in the folders that COCO comes in, beside the questions.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spae.data.annotations.annotated import AnnotatedSet, Annotations, Question, one_line
+from spae.data.annotations.annotated_files import AnnotatedFiles, picture_faults, refuse_faults
+from spae.data.annotations.annotated_survey import AnnotatedSurvey
+from spae.data.annotations.image_places import by_number, file_inside, usual_folders
+from spae.data.json_file import read_json
+from spae.data.registry import SETS, open_set
+from spae.data.validation.protocol import Fault, Survey
+from spae.errors import DataError
+
+TEXTS = ("questions.txt", "answers.txt", "img_ids.txt")
+TYPES_FILE = "types.txt"
+KINDS = ("object", "number", "color", "location")
+MAX_TEXT_BYTES = 200_000_000
+
+
+@dataclass
+class QuestionFile:
+    """The questions of one split, as far as they could be read.
+
+    Attributes:
+        path: a folder with the published text files, or a JSON file.
+        questions: picture's id -> its questions.
+        files: picture's id -> its file.
+    """
+
+    path: Path
+    questions: dict[str, list[Question]] = field(default_factory=lambda: defaultdict(list))
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def faults(self) -> Iterator[Fault | None]:
+        """Reads the questions and looks for their pictures: every fault, and a None for each question read."""
+        seen: set[str] = set()
+        folders = usual_folders(self.path if self.path.is_dir() else self.path.parent)
+        if self.path.is_dir():
+            folders += [one for one in usual_folders(self.path.parent) if one not in folders]
+        numbered = by_number(folders)
+        for where, one in self._raw():
+            if isinstance(one, Fault):
+                yield one
+                continue
+            message = self._add(where, one, seen, folders, numbered)
+            yield Fault(self.path.name, where, message) if message else None
+        if not seen:
+            yield Fault(self.path.name, "", f"{self.path} holds no question: name another file or folder")
+
+    def _raw(self) -> Iterator[tuple[str, dict[str, Any] | Fault]]:
+        """Each question as the fields of a JSON object, with its place in the file."""
+        try:
+            yield from self._of_texts() if self.path.is_dir() else self._of_json()
+        except DataError as error:
+            yield "", Fault(self.path.name, "", str(error))
+
+    def _of_texts(self) -> Iterator[tuple[str, dict[str, Any] | Fault]]:
+        columns = [_lines(self.path / name) for name in TEXTS]
+        if (self.path / TYPES_FILE).exists():
+            columns.append(_lines(self.path / TYPES_FILE))
+        counts = [len(column) for column in columns]
+        if len(set(counts)) != 1:
+            named = ", ".join(f"{name} {n}" for name, n in zip((*TEXTS, TYPES_FILE), counts, strict=False))
+            raise DataError(f"the files of {self.path} must have one line for each question, got {named}: restore them")
+        for number, (question, answer, picture, *kind) in enumerate(zip(*columns, strict=True), start=1):
+            number_text = picture.strip()
+            yield (
+                f"line {number}",
+                {
+                    "id": f"{self.path.name}-{number}",
+                    "question": question,
+                    "answer": answer,
+                    "image_id": int(number_text) if number_text.isascii() and number_text.isdigit() else number_text,
+                    "type": kind[0].strip() if kind else "",
+                },
+            )
+
+    def _of_json(self) -> Iterator[tuple[str, dict[str, Any] | Fault]]:
+        held = read_json(self.path)
+        entries = held.get("questions") if isinstance(held, dict) else held
+        if not isinstance(entries, list):
+            raise DataError(f"{self.path} must be a list of questions, or hold one under 'questions': correct it")
+        for number, one in enumerate(entries):
+            where = f"[{number}]"
+            if not isinstance(one, dict):
+                yield where, Fault(self.path.name, where, f"a question is an object, got {ascii(one)[:60]}: correct it")
+                continue
+            yield where, {"id": f"{self.path.stem}-{number}", **one}
+
+    def _add(
+        self, where: str, one: dict[str, Any], seen: set[str], folders: list[Path], numbered: dict[int, Path]
+    ) -> str:
+        """Takes in one question. Returns what is wrong with it, or ""."""
+        key = one.get("id", one.get("question_id"))
+        answers = one.get("answers", [one.get("answer")])
+        if not isinstance(one.get("question"), str) or not one["question"].strip():
+            return f"a question must not be empty, got {ascii(one.get('question'))[:60]}: write it or take it out"
+        if not isinstance(answers, list) or not answers or not all(isinstance(a, str) and a.strip() for a in answers):
+            return f"an answer must not be empty, got {ascii(answers)[:60]}: write it or take the question out"
+        if isinstance(key, bool) or not isinstance(key, int | str):
+            return f"a question's id is a number or text, got {ascii(key)[:60]}: correct it"
+        if str(key) in seen:
+            return f"question id {key} is there twice: take one out"
+        try:
+            "".join([one["question"], *answers, str(key)]).encode()
+        except UnicodeEncodeError:
+            return f"{where} has half a character in it: correct it"
+        seen.add(str(key))
+        try:
+            picture, file = _picture(one, folders, numbered)
+        except DataError as error:
+            return str(error)
+        kind = str(one.get("type", ""))
+        self.files[picture] = file
+        self.questions[picture].append(
+            Question(
+                id=str(key),
+                text=one_line(one["question"]),
+                answers=tuple(dict.fromkeys(one_line(answer) for answer in answers)),
+                kind=KINDS[int(kind)] if kind in {"0", "1", "2", "3"} else one_line(kind),
+            )
+        )
+        return ""
+
+
+class CocoQaSet(AnnotatedFiles):
+    """Questions about pictures as an `AnnotatedSet`; arguments and errors as of `AnnotatedFiles`.
+
+    A source is a folder of text files or a JSON.
+    """
+
+    def __init__(self, queries: Path, examples: Path | None = None, *, name: str | None = None) -> None:
+        super().__init__(queries, examples, name=name)
+        count = sum(len(one.questions) for one in self.annotations.values())
+        self.title = (
+            f"{queries.name}: {count:,} questions about {len(self.annotations):,} pictures, in COCO-QA's format"
+        )
+
+    def _read(self, path: Path) -> tuple[str, ...]:
+        source = QuestionFile(path)
+        refuse_faults(source.faults())
+        self._files.update(source.files)
+        for picture, questions in source.questions.items():
+            had = self.annotations.get(picture, Annotations()).questions
+            self._said[picture] = Annotations(questions=(*had, *questions))
+        return tuple(sorted(source.questions))
+
+    def _hashed(self, one: Annotations) -> object:
+        return [(question.id, question.text, question.answers, question.kind) for question in one.questions]
+
+
+class QuestionSurvey:
+    """Everything of a user's questions and pictures, faults and all; see `spae.data.validation.protocol.Survey`."""
+
+    def __init__(self, files: list[Path], name: str) -> None:
+        self.title = f"COCO-QA questions: {', '.join(file.name for file in files)}"
+        self.total = 0
+        self.counts: dict[str, int] = {}
+        self._files, self._name = files, name
+
+    def opened(self) -> AnnotatedSet:
+        """The data, to try what can be asked of them. Raises DataError."""
+        return CocoQaSet(*self._files, name=self._name)
+
+    def faults(self) -> Iterator[Fault | None]:
+        """See `Survey`. Every picture is decoded."""
+        for path in self._files:
+            source = QuestionFile(path)
+            yield from source.faults()
+            found = {"questions": sum(map(len, source.questions.values())), "pictures": len(source.files)}
+            for name, count in found.items():
+                self.counts[name] = self.counts.get(name, 0) + count
+            yield from picture_faults(source.files)
+
+
+def question_files(path: Path) -> list[Path]:
+    """What is asked, then what examples are shown from, if that is another.
+
+    Args:
+        path: a JSON; a folder with the published text files; or one with test and train, as folders or as JSON.
+
+    Raises:
+        DataError: there is no such thing at the path.
+    """
+    if path.is_file() and path.suffix.lower() == ".json":
+        return [path]
+    if (path / TEXTS[0]).is_file():
+        return [path]
+    for test, train in ((path / "test", path / "train"), (path / "test.json", path / "train.json")):
+        here = [one for one in (test, train) if (one / TEXTS[0]).is_file() or (one.suffix == ".json" and one.is_file())]
+        if here:
+            return here
+    raise DataError(
+        f"COCO-QA is a folder of {', '.join(TEXTS)} (or of train/ and test/ with them), or a JSON, "
+        f"{path} is none: check the path"
+    )
+
+
+def open_questions(text: str) -> AnnotatedSet:
+    """Pictures with questions, by the name of an embedded set or by a path as `question_files` takes it.
+
+    Raises:
+        DataError: as `CocoQaSet`; or the set has no questions.
+        UnknownName: neither a name nor an existing path.
+    """
+    path = Path(text)
+    if text not in SETS and path.exists():
+        return CocoQaSet(*question_files(path), name=text)
+    data = open_set(text)
+    if not isinstance(data, AnnotatedSet) or not any(one.questions for one in data.annotations.values()):
+        raise DataError(f"{text!r} has no questions: --data scenes, or the path of COCO-QA's folder")
+    return data
+
+
+def survey_questions(text: str) -> Survey:
+    """What `validate` reads of a name or a path. Raises DataError where there is nothing to read."""
+    return AnnotatedSurvey(open_questions(text)) if text in SETS else QuestionSurvey(question_files(Path(text)), text)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        size = path.stat().st_size
+        if size > MAX_TEXT_BYTES:
+            raise DataError(f"{path} has {size:,} bytes, at most {MAX_TEXT_BYTES:,} are read: split it")
+        # Not splitlines: a line ends at a newline and nowhere else, or the four files would run apart.
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): restore the file") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} must be UTF-8, byte {error.start} is not: save it so") from error
+    lines = text.split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _picture(one: dict[str, Any], folders: list[Path], numbered: dict[int, Path]) -> tuple[str, Path]:
+    """Id and file of a question's picture: by its name where the question has one, else by its number."""
+    name = one.get("file_name", one.get("image"))
+    if name is not None:
+        if not isinstance(name, str):
+            raise DataError(f"a picture's name is text, got {ascii(name)[:60]}: correct it")
+        for folder in folders:
+            file = file_inside(folder, name)
+            if file is not None:
+                return f"{folder.name}/{name}", file
+        raise DataError(f"picture {name!r} is in none of {', '.join(map(str, folders))}: add it")
+    number = one.get("image_id", one.get("img_id"))
+    if isinstance(number, str) and number.isascii() and number.isdigit():
+        number = int(number)
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise DataError(f"a picture is named by a number (image_id) or a file_name, got {ascii(number)[:60]}: add one")
+    if number not in numbered:
+        raise DataError(f"no picture's name ends in {number}, in {', '.join(map(str, folders))}: add it")
+    return f"{numbered[number].parent.name}/{numbered[number].name}", numbered[number]

@@ -1,0 +1,174 @@
+"""A .tar or .tar.gz as a `FileTree`: read by offset, never unpacked."""
+
+from __future__ import annotations
+
+import contextlib
+import tarfile
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import indexed_gzip
+
+from spae.cache_folder import atomic_path
+from spae.data.archives.file_tree import FileTree, examined, of_interest, too_large
+from spae.data.datasets.sample_source import shown_name
+from spae.data.validation.protocol import Fault
+from spae.errors import DataError
+
+GZIP = b"\x1f\x8b"
+PACKED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"7z\xbc": "7z"}
+MOST_HEADER = 2**20
+"""Bytes of one header: a long name or a list of attributes, which tarfile reads whole into memory."""
+MOST_TIMES, LEAST_ROOM = 100, 2**30
+"""A .tar.gz may unpack to so many times its own size, or to this many bytes. JPEGs hardly shrink at all."""
+READ_ERRORS = (
+    tarfile.TarError,
+    indexed_gzip.ZranError,
+    zlib.error,
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
+
+
+class TarTree(FileTree):
+    """The ordinary files of an archive. Safe to read from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._lock = threading.Lock()
+        with path.open("rb") as stream:
+            start = stream.read(8)
+        packed = next((kind for mark, kind in PACKED.items() if start.startswith(mark)), None)
+        if packed:
+            raise DataError(f"{path} is packed with {packed}, .tar and .tar.gz are read: unpack it to a folder")
+        self._gzip = start.startswith(GZIP)
+        self._stream: Any = None
+
+    def index(self, keep: bool = True) -> Iterator[str]:
+        """See `FileTree.index`."""
+        status = self.path.stat()
+        kept = self._kept(status.st_size, status.st_mtime_ns)
+        points = kept.with_suffix(".points")
+        if keep and kept.exists() and (not self._gzip or points.exists()):
+            self.entries = self._load(kept)
+            if self.entries:
+                self._stream = self._opened(points) if self._gzip else None
+                yield from self.entries
+                return
+        self._stream = self._opened(None)
+        try:
+            yield from self._members()
+        except READ_ERRORS as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise DataError(f"{self.path} does not read as a whole .tar or .tar.gz ({reason}): get it anew") from error
+        finally:
+            if not self._gzip:
+                self._stream.close()
+        if keep and not self.faults:
+            with contextlib.suppress(OSError):
+                if self._gzip:
+                    with atomic_path(points) as draft:
+                        self._stream.export_index(str(draft))
+            self._save(kept)
+
+    def read(self, name: str) -> bytes:
+        """See `FileTree.read`."""
+        entry = self.entry(name)
+        try:
+            with self._lock:
+                stream = self._stream if self._gzip else self.path.open("rb")
+                with contextlib.nullcontext(stream) if self._gzip else stream:
+                    stream.seek(entry.place)
+                    content: bytes = stream.read(entry.size)
+        except READ_ERRORS as error:
+            raise DataError(f"{shown_name(name)} of {self.path} cannot be read ({error}): get it anew") from error
+        if len(content) != entry.size:
+            raise DataError(f"{self.path} changed while it was in use: let it be, and run again")
+        return content
+
+    def _opened(self, points: Path | None) -> Any:
+        if self._gzip:
+            # It opens the file for each read, so that processes that fork do not share a place in it.
+            return indexed_gzip.IndexedGzipFile(str(self.path), index_file=None if points is None else str(points))
+        return self.path.open("rb")
+
+    def _members(self) -> Iterator[str]:
+        room = max(LEAST_ROOM, MOST_TIMES * self.path.stat().st_size) if self._gzip else self.path.stat().st_size
+        bounded = _Bounded(self._stream, room, self.path)
+        with tarfile.open(fileobj=bounded, mode="r:", errors="surrogateescape") as archive:  # type: ignore[call-overload]
+            while (member := archive.next()) is not None:
+                archive.members = []  # type: ignore[attr-defined]  # else it grows for ever
+                yield from self._take(member, bounded)
+            # tarfile takes a block that is no header for the end; a whole archive ends with zeros.
+            bounded.seek(archive.offset)
+            if bounded.read(512) != bytes(512):
+                raise tarfile.ReadError("it has no end")
+            # To the very end, where the checksum of the whole stream is.
+            while bounded.read(MOST_HEADER):
+                bounded.seek(bounded.tell())
+
+    def _take(self, member: tarfile.TarInfo, stream: _Bounded) -> Iterator[str]:
+        name = member.name.removeprefix("./")
+        shown = shown_name(name)
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
+            self.faults.append(Fault(shown, "", "a name in an archive must not lead out of it: take the file out"))
+        elif member.islnk() or member.issym():
+            what = f"is a link to {shown_name(member.linkname)!r}"
+            self.faults.append(Fault(shown, "", f"{what}, links in an archive are not read: pack the file itself"))
+        elif member.isdir() or not of_interest(name):
+            return
+        elif not member.isreg() or member.issparse():
+            self.faults.append(Fault(shown, "", "is no ordinary file: take it out"))
+        elif not name.isprintable():
+            self.faults.append(Fault(shown, "", "a name must be printable UTF-8: rename the file"))
+        elif name in self.entries:
+            self.faults.append(Fault(shown, "", "is in the archive twice: take one out"))
+        elif reason := too_large(name, member.size):
+            self.faults.append(Fault(shown, "", reason))
+        else:
+            content = stream.content(member.offset_data, member.size)
+            self.entries[name] = examined(name, content, member.offset_data)
+            yield name
+
+
+class _Bounded:
+    """What tarfile reads through: headers of a sane size, and no further than an honest archive reaches."""
+
+    def __init__(self, stream: Any, room: int, path: Path) -> None:
+        self._stream, self._room, self._path = stream, room, path
+
+    def read(self, size: int) -> bytes:
+        if size > MOST_HEADER:
+            raise DataError(f"{self._path} has a header of {size:,} bytes, at most {MOST_HEADER:,} are read: repack it")
+        content: bytes = self._stream.read(size)
+        return content
+
+    def content(self, start: int, size: int) -> bytes:
+        self._check(start + size)
+        self._stream.seek(start)
+        content: bytes = self._stream.read(size)
+        if len(content) != size:
+            raise tarfile.ReadError("it ends in the middle of a file")
+        return content
+
+    def seek(self, place: int) -> int:
+        self._check(place)
+        self._stream.seek(place)
+        return place
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def _check(self, place: int) -> None:
+        if place > self._room:
+            raise DataError(
+                f"{self._path} would unpack to more than {self._room:,} bytes, which no archive of pictures of its "
+                "size does: get it anew, or unpack it yourself if you trust it"
+            )

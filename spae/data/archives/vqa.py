@@ -1,0 +1,260 @@
+"""The published few-shot archives read as questions about pictures: `guided_vqa` and `fast_vqa`.
+
+Tsimpoukelli et al., arXiv 2106.13884. `guided_vqa` has ImageNet's names and the questions of Visual Genome; `fast_vqa`
+has made-up names in both. One object of `guided_vqa_shots_1_ways_2_all_questions.json`:
+
+    {"question_id": 7, "image_1": "..._id_7_image_1.jpg", "caption_1": "This is a fork.", "image_2": "...", "caption_2":
+     "This is a lion.", "question_image": "..._id_7_question.jpg", "question": "Where is the fork?", "answer": "table"}
+
+An example of these archives has a caption and no question, while the prompt of arXiv 2306.17842 has a question and an
+answer for each. The paper does not say how it went from the one to the other. Here, and this is our reading, such an
+example is asked "What is this?" and answered by the name in its caption: without "This is a" and the full stop, since
+answers are to be one word. Where a file has `question_1` and `answer_1`, these stand as they are.
+
+The reading of the archive itself, folder or .tar.gz, is `spae.data.archives.few_shot`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spae.data.annotations.annotated import AnnotatedSet, Annotations, Question
+from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive, questions_files, read_questions
+from spae.data.archives.file_tree import tree_at
+from spae.data.datasets.sample_source import shown_name
+from spae.data.protocol import ClassPictures
+from spae.data.registry import SETS, open_set
+from spae.data.validation.protocol import Fault, Report
+from spae.errors import CorruptPicture, DataError
+
+WAYS = 2
+"""Classes among the examples; the published questions have two."""
+NAME_QUESTION = "What is this?"
+_SAYS = re.compile(r"(?:th(?:is|ese) (?:is|are) )?(?:(?:an?|the) )?(?=\S)", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True)
+class ShownQuestion:
+    """One example: a picture, a question about it, and its answer."""
+
+    picture: str
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class VqaQuestion:
+    """One question of an archive.
+
+    Attributes:
+        id: `question_id` as text, unique in its file.
+        support: the examples, in the file's order.
+        query: id of the picture that is asked about.
+        question: about it.
+        answer: the right one, as it stands.
+    """
+
+    id: str
+    support: tuple[ShownQuestion, ...]
+    query: str
+    question: str
+    answer: str
+
+
+class VqaArchive:
+    """An archive of questions, as an `AnnotatedSet` whose questions come with their examples.
+
+    Args:
+        path: the .tar.gz, the .tar, or the folder it was unpacked to.
+        name: as the user named it; None takes the path as given.
+
+    Attributes:
+        shots: the numbers of examples of each class for which there are questions, ascending.
+
+    Raises:
+        DataError: no archive, or one of its questions is broken; the message names file and field.
+    """
+
+    embedded = False
+    classes: tuple[ClassPictures, ...] = ()
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self._archive = FewShotArchive(path, name)
+        self.name = self._archive.name
+        self.shots = tuple(sorted(shots for shots, ways in self._archive.files if ways == WAYS))
+        if not self.shots:
+            there = ", ".join(self._archive.files.values())
+            raise DataError(f"{self.name} has no questions of {WAYS} ways, only {there}: give a VQA archive")
+        self._questions = {shots: self._read(shots) for shots in self.shots}
+        every = [question for questions in self._questions.values() for question in questions]
+        self.support = tuple(sorted({shown.picture for question in every for shown in question.support}))
+        self.query = tuple(sorted({question.query for question in every}))
+        self.annotations: Mapping[str, Annotations] = self._annotate()
+        self.title = f"{self._archive.task}: {len(every)} questions, published few-shot archive"
+        self.fingerprint = self._archive.fingerprint
+
+    def questions(self, shots: int) -> tuple[VqaQuestion, ...]:
+        """The questions with so many examples of each class, in the file's order.
+
+        Raises:
+            DataError: the archive has none; the message names what it has.
+        """
+        if shots not in self._questions:
+            there = ", ".join(map(str, self.shots))
+            raise DataError(f"{self.name} has questions of {there} shots, got {shots}: pass --setting shots={there}")
+        return self._questions[shots]
+
+    def _read(self, shots: int) -> tuple[VqaQuestion, ...]:
+        file = self._archive.files[shots, WAYS]
+        found = (vqa_question(one, file, self._archive.refuse) for one in self._archive.questions(shots, WAYS))
+        return tuple(question for question in found if question is not None)
+
+    def _annotate(self) -> dict[str, Annotations]:
+        asked: dict[str, dict[str, Question]] = {name: {} for name in (*self.support, *self.query)}
+        for shots, questions in self._questions.items():
+            for one in questions:
+                pairs = [(shown.picture, shown.question, shown.answer) for shown in one.support]
+                for picture, text, answer in [*pairs, (one.query, one.question, one.answer)]:
+                    identity = f"{shots}/{one.id}/{picture}"
+                    asked[picture].setdefault(text, Question(identity, text, (answer,)))
+        return {name: Annotations(questions=tuple(by_text.values())) for name, by_text in asked.items()}
+
+    def picture(self, picture_id: str) -> np.ndarray:
+        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
+        return self._archive.picture(picture_id)
+
+    def picture_digest(self, picture_id: str) -> str:
+        """sha256 of the file. Raises DataError for an unknown id."""
+        return self._archive.tree.entry(picture_id).sha256
+
+
+def vqa_question(one: ArchiveQuestion, file: str, report: Report) -> VqaQuestion | None:
+    """The question with a question and an answer to each example; None where something is missing.
+
+    Args:
+        one: as the archive has it.
+        file: its questions file, for the report.
+        report: told every fault.
+    """
+    before: list[Fault] = []
+    if not one.question:
+        before.append(_fault(one, file, "question", "must be text, got nothing: complete it or take the question out"))
+    support = []
+    for number, picture in enumerate(one.pictures, start=1):
+        asked = {key: " ".join(one.texts.get(f"{key}_{number}", "").split()) for key in ("question", "answer")}
+        given = [key for key, text in asked.items() if text]
+        if len(given) == 1:
+            missing = "answer" if given == ["question"] else "question"
+            before.append(
+                _fault(one, file, f"{missing}_{number}", f"must be there, as {given[0]}_{number} is: complete it")
+            )
+        elif given:
+            support.append(ShownQuestion(picture, asked["question"], asked["answer"]))
+        else:
+            support.append(ShownQuestion(picture, NAME_QUESTION, named(one.captions[number - 1])))
+    for fault in before:
+        report(fault)
+    return None if before else VqaQuestion(one.id, tuple(support), one.query, one.question, one.answer)
+
+
+def named(caption: str) -> str:
+    """The name in a caption: 'lion' of 'This is a lion.', of 'a lion' and of 'lion'."""
+    bare = caption.strip()
+    bare = bare.rstrip(".!").rstrip() or bare
+    return _SAYS.sub("", bare, count=1)
+
+
+def _fault(one: ArchiveQuestion, file: str, field: str, message: str) -> Fault:
+    return Fault(file, f"question_id {one.id} {field}", message)
+
+
+def open_questions(text: str) -> AnnotatedSet:
+    """What follows `--data` of a task that asks questions: the name of a set with questions, or an archive's path.
+
+    Raises:
+        UnknownName, DataError: neither, a set without questions, or a broken archive.
+    """
+    if text in SETS or not Path(text).exists():
+        data = open_set(text)
+        if isinstance(data, AnnotatedSet) and any(one.questions for one in data.annotations.values()):
+            return data
+        raise DataError(f"{text} has no questions about its pictures: pass --data scenes, or the path of an archive")
+    return VqaArchive(Path(text), text)
+
+
+class VqaSurvey:
+    """The same, read whole, faults and all (`spae.data.validation.protocol.Survey`).
+
+    Args:
+        text: as for `open_questions`.
+
+    Raises:
+        DataError: there is nothing to read.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.counts: dict[str, int] = {}
+        self.total = 0
+        self._tree = None if text in SETS else tree_at(Path(text))
+        self._text = text
+        self.title = "published few-shot archive, as questions" if self._tree is not None else f"embedded set {text}"
+
+    def faults(self) -> Iterator[Fault | None]:
+        """Reads everything, once: every `Fault`, and a None for each file, question and picture read."""
+        if self._tree is None:
+            data = open_questions(self._text)
+            self.counts["pictures"] = len(data.annotations)
+            self.counts["questions"] = sum(len(one.questions) for one in data.annotations.values())
+            return
+        for _ in self._tree.index(keep=False):
+            yield None
+        yield from self._tree.faults
+        try:
+            task, files = questions_files(self._tree)
+        except DataError as error:
+            yield Fault(".", "", str(error))
+            return
+        self.title += f" ({task})"
+        self.counts = {"questions": 0, "pictures": 0}
+        if not any(ways == WAYS for _, ways in files):
+            yield Fault(
+                ".", "", f"has no questions of {WAYS} ways, only {', '.join(files.values())}: get a VQA archive"
+            )
+        used: set[str] = set()
+        for (_, ways), file in files.items():
+            if ways == WAYS:
+                yield from self._of_file(file, used)
+        for name in sorted(used):
+            try:
+                self._tree.picture(name)
+            except (CorruptPicture, DataError) as error:
+                yield Fault(shown_name(name), "", str(error))
+            else:
+                self.counts["pictures"] += 1
+                yield None
+
+    def _of_file(self, file: str, used: set[str]) -> Iterator[Fault | None]:
+        assert self._tree is not None
+        found: list[Fault] = []
+        before = self.counts["questions"]
+        for one in read_questions(self._tree, file, found.append):
+            question = None if one is None else vqa_question(one, file, found.append)
+            yield from found
+            found.clear()
+            if one is not None and question is not None:
+                used.update((*one.pictures, one.query))
+                self.counts["questions"] += 1
+            yield None
+        yield from found
+        if self.counts["questions"] == before:
+            yield Fault(file, "", "holds no whole question: get the archive anew")
+
+
+def survey(text: str) -> VqaSurvey:
+    """See `VqaSurvey`."""
+    return VqaSurvey(text)

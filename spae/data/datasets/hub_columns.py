@@ -1,0 +1,120 @@
+"""Which columns of a Hugging Face data set hold pictures and labels, and what is in a cell.
+
+The package `datasets` is needed (extra: data).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from spae.data.spec import DataSpec
+from spae.errors import CorruptPicture, DataError, InputError
+
+INSTALL = 'pip install "spae-bench[data]"'
+PICTURES = ("image", "img", "picture", "jpg", "jpeg", "png", "webp")
+LABELS = ("label", "labels", "class", "cls", "fine_label")
+NONE = "none"
+
+
+def hub_library() -> Any:
+    """The package `datasets`. Raises InputError that names the install line."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise InputError(f"data hf: needs the package datasets, which is not installed: {INSTALL}") from error
+    return datasets
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Attributes:
+    picture: column of pictures.
+    label: column of labels; "" where the user wants none.
+    names: of the classes, where the column says them; else empty.
+    """
+
+    picture: str
+    label: str
+    names: tuple[str, ...]
+
+
+def find_columns(spec: DataSpec, features: Mapping[str, Any] | None) -> Columns:
+    """The columns the user names, else the only ones that they can be.
+
+    Args:
+        spec: options `image`, `label` (`label=none`: one class).
+        features: as the data set states them; None where it does not.
+
+    Raises:
+        DataError: no such column, none that fits, or several.
+    """
+    library = hub_library()
+    if not features:
+        raise DataError(f"{spec.text} states no columns: name a set whose features are known")
+    pictures = [name for name, kind in features.items() if isinstance(kind, library.Image)]
+    # Parquet of another hand: {"bytes": ..., "path": ...} or bytes alone, without a word that it is a picture.
+    pictures = pictures or [name for name in PICTURES if name in features and _bytes_of(features[name])]
+    picture = _one(spec, "image", pictures, [name for name in PICTURES if name in pictures], features)
+    if spec.options.get("label") == NONE:
+        return Columns(picture, "", ())
+    labels = [name for name, kind in features.items() if isinstance(kind, library.ClassLabel)]
+    labels = labels or [name for name in LABELS if name in features]
+    label = _one(spec, "label", labels, [name for name in LABELS if name in labels], features)
+    kind = features[label]
+    return Columns(picture, label, tuple(kind.names) if isinstance(kind, library.ClassLabel) else ())
+
+
+def _one(spec: DataSpec, option: str, fitting: list[str], usual: list[str], features: Mapping[str, Any]) -> str:
+    if option in spec.options:
+        if spec.options[option] not in features:
+            raise DataError(f"{spec.text} has no column {spec.options[option]!r}: it has {', '.join(features)}")
+        return spec.options[option]
+    found = fitting if len(fitting) == 1 else usual[:1]
+    if not found:
+        seen = f"several ({', '.join(fitting)})" if fitting else f"none among {', '.join(features)}"
+        raise DataError(f"{spec.text} must have one column of {option}s, it has {seen}: name it by ?{option}=COLUMN")
+    return found[0]
+
+
+def _bytes_of(kind: Any) -> bool:
+    if isinstance(kind, Mapping):
+        return "bytes" in kind
+    return getattr(kind, "dtype", "") in ("binary", "large_binary")
+
+
+def cell_content(cell: Any, shown: str, homes: tuple[Path, ...]) -> Path | BinaryIO:
+    """The picture of a cell that was not decoded: bytes, or a file.
+
+    Args:
+        cell: {"bytes": ..., "path": ...} or bytes.
+        shown: how messages call it.
+        homes: folders that a path in the cell may lead into; a table is data, and may name any file of this machine.
+
+    Raises:
+        CorruptPicture: the cell is empty, or its path leads elsewhere.
+    """
+    content = cell.get("bytes") if isinstance(cell, Mapping) else cell
+    if isinstance(content, bytes | bytearray):
+        return io.BytesIO(content)
+    path = cell.get("path") if isinstance(cell, Mapping) else None
+    if not isinstance(path, str) or not path:
+        raise CorruptPicture(f"{shown} is empty: take the row out")
+    if path.startswith("hf://"):
+        from huggingface_hub import HfFileSystem
+
+        try:
+            return io.BytesIO(HfFileSystem().cat_file(path))
+        except OSError as error:
+            raise CorruptPicture(f"{shown} cannot be fetched ({error}): check the connection") from error
+    try:
+        file = Path(path).resolve()
+        inside = any(file.is_relative_to(home) for home in homes)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CorruptPicture(f"{shown} names a path that cannot be followed ({error}): take the row out") from error
+    if not inside:
+        raise CorruptPicture(f"{shown} names {path[:200]!a}, which is not in the data set's folder: store its bytes")
+    return file

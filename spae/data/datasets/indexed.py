@@ -1,0 +1,173 @@
+"""Training batches of any source whose rows can be got at by number: shuffled, decoded by threads, prepared ahead.
+
+B global batch, R rows asked for, S side, T frames, M training rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+import torch
+
+from spae.data.datasets.epoch_order import EpochOrder, chance_of
+from spae.data.datasets.protocol import EVALUATED, TrainingBatch
+from spae.data.datasets.sample_source import RowSource
+from spae.errors import CorruptPicture, DataError
+
+AHEAD = 2
+"""Steps prepared while the trainer works on one: memory for so many batches, no more."""
+
+
+class Loader(Protocol):
+    """Decodes one row."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[S, S, 3] or [T, S, S, 3]."""
+        ...
+
+    def load(self, source: Path | BinaryIO, shown: str, chance: np.random.Generator | None) -> np.ndarray:
+        """uint8 of `shape`; no chance: as in evaluation. Raises CorruptPicture."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A step's rows on their way. The threads fill `pictures`; each future gives the row that was used."""
+
+    pictures: np.ndarray
+    rows: list[Future[int]]
+
+    def cancel(self) -> None:
+        for row in self.rows:
+            row.cancel()
+
+
+class IndexedData:
+    """A `TrainingData` over a `RowSource`.
+
+    A row that cannot be used gives its place to the next good one in the epoch's order. That depends on the data alone,
+    so a resumed run and any number of processes replace it alike.
+
+    Args:
+        source: where the rows are.
+        loader: how one is decoded.
+        batch: B.
+        seed: of the run.
+        workers: threads; Pillow and PyAV let go of the interpreter while they decode.
+        ahead: steps prepared ahead.
+    """
+
+    def __init__(
+        self,
+        source: RowSource,
+        loader: Loader,
+        *,
+        batch: int,
+        seed: int,
+        workers: int | None = None,
+        ahead: int = AHEAD,
+    ) -> None:
+        if not len(source.train):
+            raise DataError(f"{source.name} has no row to train on: {source.title}")
+        self.source, self.loader, self.batch, self.seed = source, loader, batch, seed
+        self.name, self.title, self.fingerprint = source.name, source.title, source.fingerprint
+        self.classes, self.unnamed, self.problems = source.classes, source.unnamed, source.problems
+        self._order = EpochOrder(source.train, seed)
+        self._ahead = ahead
+        self._jobs: dict[tuple[int, range], _Job] = {}
+        self._pool = ThreadPoolExecutor(workers or min(16, os.cpu_count() or 1), thread_name_prefix="spae-data")
+        self._closed = False
+
+    def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
+        """The rows of `step`; those of the next steps are begun. See `TrainingData.at`."""
+        if self._closed:
+            raise DataError(f"{self.name} was closed: open it again to read on")
+        wanted = range(self.batch)[rows if rows is not None else slice(None)]
+        ahead = [(later, wanted) for later in range(step, step + self._ahead + 1)]
+        for key in [key for key in self._jobs if key not in ahead]:
+            self._jobs.pop(key).cancel()
+        for key in ahead:
+            if key not in self._jobs:
+                self._jobs[key] = self._begin(*key)
+        return self._finish(self._jobs.pop((step, wanted)))
+
+    def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
+        """The held-out rows, in the middle of their frame. A bad one is left out and counted."""
+        rows = self.source.held_out
+        if not len(rows):
+            raise DataError(f"{self.name} holds nothing out: give a folder or split for evaluation")
+        if limit is not None and limit < len(rows):
+            rows = rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
+        pictures = self._room(len(rows))
+
+        def load(place: int) -> int:
+            try:
+                self._load(int(rows[place]), None, pictures[place])
+            except CorruptPicture as error:
+                self.problems.add(self.source.row_name(int(rows[place])), str(error))
+                return -1
+            return int(rows[place])
+
+        used = np.array(list(self._pool.map(load, range(len(rows)))))
+        if not (used >= 0).any():
+            raise DataError(f"no held-out row of {self.name} can be used: {self.problems.summary()}")
+        return self._batch(pictures[used >= 0], used[used >= 0].tolist())
+
+    def close(self) -> None:
+        """Stops the threads after the rows they are at."""
+        self._closed = True
+        for job in self._jobs.values():
+            job.cancel()
+        self._jobs.clear()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self, step: int, wanted: range) -> _Job:
+        pictures = self._room(len(wanted))
+
+        def task(place: int, row: int) -> Callable[[], int]:
+            # Looked up here, in the caller's thread: the order of an epoch is made once.
+            order, start = self._order.place(step * self.batch + row)
+            return lambda: self._fill(pictures[place], order, start, step, row)
+
+        return _Job(pictures, [self._pool.submit(task(place, row)) for place, row in enumerate(wanted)])
+
+    def _fill(self, out: np.ndarray, order: np.ndarray, start: int, step: int, row: int) -> int:
+        """Decodes the row at `start`, or the next good one, into `out`."""
+        for place in range(start, start + len(order)):
+            chosen = int(order[place % len(order)])
+            self.problems.used()
+            try:
+                self._load(chosen, chance_of(self.seed, step, row), out)
+            except CorruptPicture as error:
+                self.problems.add(self.source.row_name(chosen), str(error))
+            else:
+                return chosen
+        raise DataError(f"no row of {self.name} can be used: {self.problems.summary()}")
+
+    def _load(self, row: int, chance: np.random.Generator | None, out: np.ndarray) -> None:
+        pixels = self.loader.load(self.source.content(row), self.source.row_name(row), chance)
+        # Channels first; [T, S, S, 3] -> [3, T, S, S] likewise. Moved as bytes: a quarter of the memory to stride over.
+        np.multiply(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)), np.float32(1 / 127.5), out=out)
+        np.subtract(out, np.float32(1), out=out)
+
+    def _finish(self, job: _Job) -> TrainingBatch:
+        try:
+            return self._batch(job.pictures, [row.result() for row in job.rows])
+        except BaseException:
+            job.cancel()
+            raise
+
+    def _room(self, rows: int) -> np.ndarray:
+        *sides, channels = self.loader.shape
+        return np.empty((rows, channels, *sides), dtype=np.float32)
+
+    def _batch(self, pictures: np.ndarray, rows: list[int]) -> TrainingBatch:
+        labels = torch.from_numpy(self.source.labels[rows].astype(np.int64))
+        return TrainingBatch(torch.from_numpy(pictures), labels, tuple(self.source.row_name(row) for row in rows))

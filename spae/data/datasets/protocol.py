@@ -1,0 +1,89 @@
+"""What labelled pictures or clips are to a trainer.
+
+B global batch, R its rows asked for, H W side in pixels, T frames, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from spae.data.datasets.corrupt_files import Problems
+
+EVALUATED = 1000
+"""Held-out pictures that an evaluation takes, where it does not say otherwise."""
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Rows of one step.
+
+    Attributes:
+        pictures: [R, 3, H, W], or [R, 3, T, H, W] for clips, float32 in [-1, 1].
+        labels: [R] int64, places in `TrainingData.classes`.
+        names: R names, as messages call the pictures ("n02129165/1.jpg").
+    """
+
+    pictures: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@runtime_checkable
+class TrainingData(Protocol):
+    """Batches that depend on the data, the seed and the step alone.
+
+    So a resumed run sees what an unbroken one sees, and any number of processes, each taking its rows of the global
+    batch, see the same pictures as one.
+
+    Attributes:
+        name: as the user named it.
+        title: one line: what it is, how much of it.
+        fingerprint: sha256 over what decides the batches of a seed, as far as it is known without reading
+            every picture (ids, classes, sizes of files).
+        batch: B.
+        classes: the label text of each of the K classes.
+        unnamed: how many classes are called by an id or a number, because nothing told their names: where it is not 0,
+            `classes` is of no use to a loss that reads label text.
+        problems: the files that could not be used so far.
+    """
+
+    name: str
+    title: str
+    fingerprint: str
+    batch: int
+    classes: tuple[str, ...]
+    unnamed: int
+    problems: Problems
+
+    def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
+        """The batch of `step` (from 0), or only these rows of it.
+
+        Args:
+            step: asked for in order, the next ones are prepared while the trainer works.
+            rows: a slice of range(B); None takes all B.
+
+        Raises:
+            DataError: too many pictures could not be used; the message names the first.
+        """
+        ...
+
+    def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
+        """Pictures that no step shows, for evaluation: not changed by chance, the same at every call.
+
+        Args:
+            limit: at most so many, spread evenly over the part that is held out; None takes all of it.
+
+        Raises:
+            DataError: nothing is held out, or too much of it cannot be used.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stops what prepares batches. Harmless when called again."""
+        ...

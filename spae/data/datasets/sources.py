@@ -1,0 +1,59 @@
+"""From a parsed spec to batches: where the rows are, and what decodes one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spae.data.datasets.indexed import IndexedData, Loader
+from spae.data.datasets.protocol import TrainingData
+from spae.data.datasets.sample_source import RowSource
+from spae.data.spec import DataSpec
+from spae.data.transforms import PictureLoader
+
+
+def open_rows(
+    spec: DataSpec,
+    *,
+    size: int,
+    frames: int,
+    batch: int,
+    seed: int,
+    exclude: Path | None,
+    strength: float,
+    workers: int | None,
+    problems_file: Path | None,
+) -> TrainingData:
+    """The batches of folder:, webdataset:, hf: or video:. Arguments and errors as `open_training_data`."""
+    source: RowSource
+    loader: Loader = PictureLoader(size, strength)
+    if spec.scheme == "hf":
+        from spae.data.datasets.hub_dataset import open_hub
+
+        if spec.switch("streaming"):
+            from spae.data.datasets.hub_stream_data import open_stream
+
+            return open_stream(
+                spec, PictureLoader(size, strength), batch=batch, seed=seed, exclude=exclude, workers=workers,
+                problems_file=problems_file,
+            )  # fmt: skip
+        source = open_hub(spec, exclude, problems_file)
+    elif frames:
+        from spae.data.datasets.video import open_video
+        from spae.data.datasets.video_file import CLIP_SUFFIXES, ClipLoader
+
+        loader = ClipLoader(size, frames, spec.number("stride", 1), strength)
+        if spec.scheme == "webdataset":
+            from spae.data.datasets.webdataset import open_shards
+
+            source = open_shards(spec, exclude, problems_file, CLIP_SUFFIXES)
+        else:
+            source = open_video(spec, exclude, problems_file)
+    elif spec.scheme == "webdataset":
+        from spae.data.datasets.webdataset import open_shards
+
+        source = open_shards(spec, exclude, problems_file)
+    else:
+        from spae.data.datasets.training_folder import open_folder
+
+        source = open_folder(spec, exclude, problems_file)
+    return IndexedData(source, loader, batch=batch, seed=seed, workers=workers)

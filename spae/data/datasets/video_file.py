@@ -1,0 +1,164 @@
+"""One clip out of a video file: frames at a stride, from a start drawn by chance, or the middle of the video.
+
+Decoded by PyAV (extra: data). T frames, S side, W H the video's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from spae.data.image_file import MAX_PIXELS
+from spae.data.transforms import Framing, framed, middle, random_framing
+from spae.errors import CorruptPicture, InputError
+
+# A container is read as what its name says and as nothing else: left to guess, the library takes a text file called
+# .mp4 for a playlist and fetches what it names.
+FORMATS = {
+    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mp4", ".webm": "matroska", ".mkv": "matroska", ".avi": "avi",
+}  # fmt: skip
+CLIP_SUFFIXES = frozenset(FORMATS)
+MOST_FRAMES = 100_000
+"""Decoded of one file at most: a video of an hour."""
+
+
+def clip_library() -> Any:
+    """The package `av`. Raises InputError that names the install line."""
+    try:
+        import av
+    except ImportError as error:
+        raise InputError(
+            'videos need the package av, which is not installed: pip install "spae-bench[data]"'
+        ) from error
+    return av
+
+
+class _TooShort(Exception):
+    """Fewer frames follow a start than a clip takes."""
+
+
+@dataclass(frozen=True)
+class ClipLoader:
+    """Decodes one clip.
+
+    Args:
+        size: S.
+        frames: T.
+        stride: frames of the video from one of the clip to the next.
+        strength: of the random crop, the same for all frames.
+    """
+
+    size: int
+    frames: int
+    stride: int = 1
+    strength: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what `load` gives."""
+        return (self.frames, self.size, self.size, 3)
+
+    @property
+    def span(self) -> int:
+        """Frames of the video from the clip's first to its last."""
+        return (self.frames - 1) * self.stride + 1
+
+    def load(self, source: Path | BinaryIO, shown: str, chance: np.random.Generator | None) -> np.ndarray:
+        """[T, S, S, 3] uint8.
+
+        Args:
+            chance: draws start and crop; None takes the middle of both.
+
+        Raises:
+            CorruptPicture: the file does not decode, or is shorter than a clip.
+        """
+        av = clip_library()
+        kind = FORMATS.get(Path(shown).suffix.lower())
+        if kind is None:
+            raise CorruptPicture(f"{shown} is none of {', '.join(sorted(FORMATS))}: convert it")
+        moment = 0.5 if chance is None else float(chance.random())
+        try:
+            if isinstance(source, Path):
+                with source.open("rb") as stream:
+                    return self._read(av, stream, kind, shown, moment, chance)
+            return self._read(av, source, kind, shown, moment, chance)
+        except (av.FFmpegError, OSError, ValueError, EOFError, MemoryError, OverflowError, IndexError) as error:
+            reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
+            raise CorruptPicture(f"{shown} does not decode ({reason}): replace it or take it out") from error
+
+    def _read(
+        self, av: Any, stream: BinaryIO, kind: str, shown: str, moment: float, chance: np.random.Generator | None
+    ) -> np.ndarray:
+        with av.open(stream, format=kind) as container:
+            if not container.streams.video:
+                raise CorruptPicture(f"{shown} holds no video: take it out")
+            video = container.streams.video[0]
+            # One thread a file: the pool decodes several at once.
+            video.thread_type = "NONE"
+            width, height = video.codec_context.width, video.codec_context.height
+            if not 0 < width * height <= MAX_PIXELS:
+                raise CorruptPicture(f"{shown} has {width}x{height} pixels, 1 to {MAX_PIXELS:,} are read: take it out")
+            framing = middle(width, height) if chance is None else random_framing(width, height, chance, self.strength)
+            start = self._start(video, moment)
+            if start is not None:
+                try:
+                    container.seek(int(start / video.time_base) + (video.start_time or 0), stream=video, backward=True)
+                    return self._taken(self._from(container, video, start), framing)
+                except (_TooShort, av.FFmpegError):
+                    # The header's length was wrong, or the file cannot be wound: all of it is decoded instead.
+                    container.seek(video.start_time or 0, stream=video, backward=True)
+            return self._counted(container, video, framing, shown, moment)
+
+    def _start(self, video: Any, moment: float) -> Fraction | None:
+        """Seconds from the video's beginning to the clip's; None where the header does not tell the length."""
+        if not video.duration or not video.average_rate or not video.time_base:
+            return None
+        frame = 1 / Fraction(video.average_rate)
+        room = video.duration * video.time_base - self.span * frame
+        # Whole frames, so that a start is a frame's own time.
+        return frame * int(moment * (int(room / frame) + 1)) if room >= 0 else None
+
+    def _from(self, container: Any, video: Any, start: Fraction) -> Iterator[Any]:
+        """Decoded frames whose time is not before `start`, half a frame's grace."""
+        begin = start - Fraction(1, 2) / Fraction(video.average_rate)
+        first = (video.start_time or 0) * video.time_base
+        for frame in container.decode(video):
+            if frame.pts is None:
+                raise _TooShort
+            if frame.pts * video.time_base - first >= begin:
+                yield frame
+
+    def _counted(self, container: Any, video: Any, framing: Framing, shown: str, moment: float) -> np.ndarray:
+        """Without a length to go by: the frames are counted first, then decoded again up to the clip."""
+        count = 0
+        for _ in container.decode(video):
+            count += 1
+            if count >= MOST_FRAMES:
+                break
+        if count < self.span:
+            raise CorruptPicture(f"{shown} has {count} frames, a clip takes {self.span}: take it out")
+        skip = int(moment * (count - self.span + 1))
+        container.seek(video.start_time or 0, stream=video, backward=True)
+        frames = container.decode(video)
+        for _ in range(skip):
+            next(frames)
+        try:
+            return self._taken(frames, framing)
+        except _TooShort as error:
+            raise CorruptPicture(f"{shown} does not decode twice alike: replace it or take it out") from error
+
+    def _taken(self, frames: Iterator[Any], framing: Framing) -> np.ndarray:
+        clip = np.empty(self.shape, dtype=np.uint8)
+        for number, frame in enumerate(frames):
+            place, between = divmod(number, self.stride)
+            if between:
+                continue
+            clip[place] = framed(frame.to_image(), framing, self.size)
+            if place == self.frames - 1:
+                return clip
+        raise _TooShort

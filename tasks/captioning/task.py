@@ -1,0 +1,209 @@
+"""Captions of pictures by a frozen language model, Figure 5 of arXiv 2306.17842: ten examples, then one to caption.
+
+After COCO captioning (Chen et al., arXiv 1504.00325). The form of a sample, with two examples instead of ten and five
+words a picture (layers 1 and 2); the model should go on with ` a lion in the grass`:
+
+    Generate a caption sentence based on words describing an image.
+    Q: moped motorcycle rider road dirt
+    A: A man with a red helmet on a small moped on a dirt road.
+    Q: kettle tea pot mug steam
+    A: A teapot and two mugs on a table.
+    Q: lion mane cat tiger fur
+    A:
+
+The paper has one prompt for this task, whatever the model. Pictures that are asked about take turns, each once; the
+examples are drawn anew for each, from the other pictures, with one caption of theirs. Each draw has its own stream
+(`tasks.rng`), keyed `spae-captioning-1/<seed>/...`, over picture ids in code point order:
+
+    queries                     the order in which pictures are asked about
+    examples  <k>               the examples' order, the query left out; the first S of it are shown
+    caption   <k>/<picture>     which caption of an example is shown
+
+Sample k is the same in every setting but for its number of examples, and 20 samples are the first 20 of 200.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field, model_validator
+
+from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Reply
+from spae.data.annotations.annotated import AnnotatedSet
+from spae.data.protocol import PictureSet
+from tasks.captioning.metrics import CaptionPair, caption_scores, rouge_l
+from tasks.errors import EpisodeError, TaskInputError
+from tasks.fewshot.prompts import picture_line
+from tasks.manifest_file import sample_digest
+from tasks.protocol import Answered, CorpusScore, Outcome, Sample, Style
+from tasks.registry import BUILT_IN
+from tasks.rng import Stream
+from tasks.sample_manifest import SampleManifest
+from tasks.scoring import line_of
+
+INSTRUCTION = "Generate a caption sentence based on words describing an image."
+MAX_NEW_TOKENS = 20
+SCORING = "rouge-l"
+_SETTING = re.compile(r"shots=([1-9]\d?)", re.ASCII)
+
+
+class CaptionSample(Sample):
+    """Captioned pictures, then one to caption. `pictures` is the examples' in order, then the query's."""
+
+    index: int = Field(ge=0, description="k: samples of one k are paired across settings")
+    support: tuple[tuple[str, str], ...] = Field(min_length=1, description="(picture id, caption) of each example")
+    references: tuple[str, ...] = Field(min_length=1, description="captions of the query; `answer` is the first")
+    digests: tuple[str, ...] = Field(description="sha256 of each of `pictures` as it is stored")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> CaptionSample:
+        shown = tuple(picture for picture, _ in self.support)
+        if self.pictures[:-1] != shown or len(set(self.pictures)) != len(self.pictures):
+            raise ValueError("pictures must be the examples' then the query's, no picture twice")
+        if self.answer != self.references[0] or len(self.digests) != len(self.pictures):
+            raise ValueError("answer must be the first reference, and digests one for each picture")
+        for text in [*self.references, *(caption for _, caption in self.support)]:
+            if not text.strip() or text.splitlines() != [text]:
+                raise ValueError(f"a caption must be one line, not empty, got {text!r}")
+        return self
+
+
+def shots_of(setting: str) -> int:
+    """The number of examples that a setting asks for: `shots=10`.
+
+    Raises:
+        TaskInputError: it reads otherwise, or asks for none or for more than 99.
+    """
+    found = _SETTING.fullmatch(setting)
+    if found is None:
+        raise TaskInputError(f"unknown setting {setting!r}: shots=10 is the paper's, shots=1 to shots=99 are known")
+    return int(found[1])
+
+
+def draw_captions(
+    task: str, data: AnnotatedSet, settings: Sequence[str], seed: int, limit: int
+) -> SampleManifest[CaptionSample]:
+    """The first `limit` samples of each setting; all there are, where there are fewer pictures to ask about.
+
+    Raises:
+        TaskInputError: a setting is unknown or named twice, or limit is below 1.
+        EpisodeError: no picture to ask about, or fewer others than a setting shows.
+    """
+    if isinstance(settings, str) or not settings or len(set(settings)) != len(settings):
+        raise TaskInputError(f"settings must be different ids, one at least, got {settings!r}: pass --setting shots=10")
+    if limit < 1:
+        raise TaskInputError(f"limit must be at least 1 picture per setting, got {limit}: pass --limit 200 or so")
+    shots = {setting: shots_of(setting) for setting in settings}
+    asked = sorted(picture for picture in data.query if data.annotations[picture].captions)
+    shown = sorted(picture for picture in data.support if data.annotations[picture].captions)
+    room = len(shown) - bool(set(shown) & set(asked))
+    if not asked or room < max(shots.values()):
+        raise EpisodeError(
+            f"shots={max(shots.values())} needs a picture to caption and {max(shots.values())} others with captions, "
+            f"{data.name!r} has {len(asked)} and {max(room, 0)}: add pictures or pass --setting shots={max(room, 1)}"
+        )
+    key = f"spae-captioning-1/{seed}"
+    queries = Stream(f"{key}/queries").sample(asked, min(limit, len(asked)))
+    order = [
+        Stream(f"{key}/examples/{k}").sample([one for one in shown if one != query], max(shots.values()))
+        for k, query in enumerate(queries)
+    ]
+    samples = [
+        _sample(data, f"{key}/caption/{k}", setting, seed, k, order[k][: shots[setting]], query)
+        for setting in settings
+        for k, query in enumerate(queries)
+    ]
+    return SampleManifest[CaptionSample].made(
+        task=task, data=data.name, data_fingerprint=data.fingerprint, seed=seed, settings=settings, samples=samples
+    )
+
+
+def _sample(
+    data: AnnotatedSet, key: str, setting: str, seed: int, k: int, examples: Sequence[str], query: str
+) -> CaptionSample:
+    references = data.annotations[query].captions
+    content = {
+        "id": f"caption-seed{seed}-{setting.replace('=', '')}-{k:04d}",
+        "setting": setting,
+        "pictures": [*examples, query],
+        "answer": references[0],
+        "index": k,
+        "support": [[picture, _one_of(data, key, picture)] for picture in examples],
+        "references": list(references),
+        "digests": [data.picture_digest(picture) for picture in (*examples, query)],
+    }
+    return CaptionSample.model_validate({**content, "fingerprint": sample_digest(content, data.fingerprint)})
+
+
+def _one_of(data: AnnotatedSet, key: str, picture: str) -> str:
+    captions = data.annotations[picture].captions
+    return captions[Stream(f"{key}/{picture}").below(len(captions))]
+
+
+def caption_prompt(sample: CaptionSample, texts: Mapping[str, str]) -> str:
+    """The prompt; it ends in `A:`, and the model goes on right there.
+
+    Args:
+        sample: what is shown and asked.
+        texts: the SPAE string of each of its pictures, by picture id; one line each, not empty.
+
+    Raises:
+        TaskInputError: a picture has no text; a text is empty or has a line break.
+    """
+    lines = [INSTRUCTION]
+    for picture, caption in sample.support:
+        lines += [f"Q: {picture_line(texts, picture)}", f"A: {caption}"]
+    lines += [f"Q: {picture_line(texts, sample.pictures[-1])}", "A:"]
+    return "\n".join(lines)
+
+
+class CaptioningTask:
+    """Captions of a set's pictures, each scored by ROUGE-L, and all of them by the metrics of COCO."""
+
+    metric = "ROUGE-L"
+
+    def __init__(self) -> None:
+        facts = BUILT_IN["coco-captioning"]
+        self.name, self.title, self.settings = facts.name, facts.title, facts.settings
+
+    def samples(
+        self, data: PictureSet, settings: Sequence[str], seed: int, limit: int
+    ) -> SampleManifest[CaptionSample]:
+        """See `draw_captions`; a limit above the number of pictures gives all of them."""
+        if not isinstance(data, AnnotatedSet):
+            raise TaskInputError(f"{self.name} needs pictures with captions, {data.name!r} has none: --data scenes")
+        return draw_captions(self.name, data, settings, seed, limit)
+
+    def request(self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str) -> CompletionRequest:
+        """Greedy text, at most 20 tokens, until the first newline."""
+        self._check(scoring)
+        return CompletionRequest(
+            prompt=caption_prompt(self._of(sample), texts), max_new_tokens=MAX_NEW_TOKENS, stop=("\n",)
+        )
+
+    def score(
+        self, sample: Sample, request: CompletionRequest | LikelihoodRequest, reply: Reply, scoring: str
+    ) -> Outcome:
+        """ROUGE-L of the reply's first line against the references; white space alone is `empty`."""
+        self._check(scoring)
+        if not isinstance(reply, Completion):
+            raise TaskInputError(f"{self.name} needs a Completion, got {type(reply).__name__}: ask for text")
+        line = line_of(reply.text)
+        if not line:
+            return Outcome(status="empty", reply=reply.text)
+        value = rouge_l(line, self._of(sample).references)
+        return Outcome(status="scored", value=value, prediction=line, reply=reply.text)
+
+    def corpus_scores(self, groups: Sequence[Sequence[Answered]]) -> list[list[CorpusScore]]:
+        """BLEU-1 to BLEU-4, METEOR, ROUGE-L, CIDEr-D and SPICE of each group; see `tasks.captioning.metrics`."""
+        return caption_scores([[CaptionPair(one.prediction, one.references) for one in group] for group in groups])
+
+    def _of(self, sample: Sample) -> CaptionSample:
+        if not isinstance(sample, CaptionSample):
+            raise TaskInputError(f"{self.name} needs captions, got {type(sample).__name__} {sample.id}")
+        return sample
+
+    def _check(self, scoring: str) -> None:
+        if scoring != SCORING:
+            raise TaskInputError(f"{self.name} has the scoring {SCORING}, got {scoring!r}: pass --scoring {SCORING}")

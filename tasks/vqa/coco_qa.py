@@ -1,0 +1,185 @@
+"""COCO-QA by a frozen language model: ten examples with ten different answers, then a question with one of them.
+
+Ren et al., arXiv 1505.02074, asked as in section 4.1 and Figure 5 of arXiv 2306.17842 (10-way 1-shot). The form of a
+sample, with two examples instead of ten and five words a picture (layers 1 and 2); the model should go on with ` two`:
+
+    Answer with a single word.
+    C: moped motorcycle rider road dirt
+    Q: what is the man riding on a dirt road
+    A: moped
+    C: cat kitten sofa cushion paw
+    Q: how many cats are lying on the couch
+    A: two
+    C: zebra stripe grass herd plain
+    Q: how many zebras are grazing in the field
+    A:
+
+Questions are asked in turn, each once; the nine other answers are drawn from all that the examples' split has,
+whatever they answer. Each draw has its own stream (`tasks.rng`), keyed `spae-cocoqa-1/<seed>/...`, over ids and
+answers in code point order:
+
+    queries             the order in which questions are asked
+    answers  <k>        the order of the other answers, of which nine are shown
+    place    <k>        the order of the ten in the prompt
+    example  <k>/<a>    which question of answer a is shown, of another picture than those before it
+
+20 samples are the first 20 of 200.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field
+
+from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Reply
+from spae.data.annotations.annotated import AnnotatedSet, Question
+from spae.data.protocol import PictureSet
+from tasks.errors import EpisodeError, TaskInputError
+from tasks.manifest_file import sample_digest
+from tasks.protocol import Answered, CorpusScore, Outcome, Sample, Style
+from tasks.registry import BUILT_IN
+from tasks.rng import Stream
+from tasks.sample_manifest import SampleManifest
+from tasks.vqa.vqa_sample import VqaSample, vqa_request, vqa_score
+from tasks.vqa.wups import wups_scores
+
+WAYS = 10
+SETTING = "ways=10"
+
+
+class CocoQaSample(VqaSample):
+    """Ten examples with ten answers, then a question with one of them."""
+
+    digests: tuple[str, ...] = Field(description="sha256 of each of `pictures` as it is stored")
+
+
+Asked = tuple[str, Question]
+
+
+def draw_coco_qa(
+    task: str, data: AnnotatedSet, settings: Sequence[str], seed: int, limit: int
+) -> SampleManifest[CocoQaSample]:
+    """The first `limit` samples; all there are, where fewer questions can be asked.
+
+    Raises:
+        TaskInputError: another setting than the one there is, or limit is below 1.
+        EpisodeError: fewer than ten different answers among the examples, or no question that has one of them.
+    """
+    if tuple(settings) != (SETTING,):
+        raise TaskInputError(f"{task} has the one setting {SETTING}, got {', '.join(settings) or 'none'}")
+    if limit < 1:
+        raise TaskInputError(f"limit must be at least 1 question, got {limit}: pass --limit 200 or so")
+    shown = _by_answer(data)
+    if len(shown) < WAYS:
+        raise EpisodeError(
+            f"{SETTING} needs {WAYS} different answers, {data.name!r} has {len(shown)}: pass other --data"
+        )
+    asked = sorted(
+        (question.id, picture, question)
+        for picture in data.query
+        for question in data.annotations[picture].questions
+        if any(other != picture for other, _ in shown.get(_key(question), ()))
+    )
+    if not asked:
+        raise EpisodeError(f"no question of {data.name!r} has an answer that another picture shows: pass other --data")
+    key = f"spae-cocoqa-1/{seed}"
+    queries = Stream(f"{key}/queries").sample(asked, min(limit, len(asked)))
+    samples = [_sample(data, shown, key, seed, k, (one[1], one[2])) for k, one in enumerate(queries)]
+    return SampleManifest[CocoQaSample].made(
+        task=task, data=data.name, data_fingerprint=data.fingerprint, seed=seed, settings=settings, samples=samples
+    )
+
+
+def _by_answer(data: AnnotatedSet) -> dict[str, list[Asked]]:
+    """Answer, case aside -> its questions among the examples, by id; answers sorted."""
+    found: dict[str, list[Asked]] = defaultdict(list)
+    for picture in data.support:
+        for question in data.annotations[picture].questions:
+            found[_key(question)].append((picture, question))
+    return {answer: sorted(found[answer], key=lambda one: (one[1].id, one[0])) for answer in sorted(found)}
+
+
+def _key(question: Question) -> str:
+    return question.answers[0].casefold()
+
+
+def _sample(
+    data: AnnotatedSet, shown: Mapping[str, list[Asked]], key: str, seed: int, k: int, query: Asked
+) -> CocoQaSample:
+    picture, question = query
+    others = [answer for answer in shown if answer not in {one.casefold() for one in question.answers}]
+    order = [_key(question), *Stream(f"{key}/answers/{k}").sample(others, len(others))]
+    used = {picture}
+    examples: list[Asked] = []
+    for answer in order:
+        # An answer whose every picture is used up is passed over: ten pictures stand in a prompt, each once.
+        free = [one for one in shown[answer] if one[0] not in used]
+        if free:
+            example = free[Stream(f"{key}/example/{k}/{answer}").below(len(free))]
+            examples.append(example)
+            used.add(example[0])
+        if len(examples) == WAYS:
+            break
+    else:
+        raise EpisodeError(
+            f"{SETTING} needs {WAYS} pictures with different answers beside the query's, question {question.id} of "
+            f"{data.name!r} has {len(examples)}: pass other --data"
+        )
+    examples = Stream(f"{key}/place/{k}").sample(examples, WAYS)
+    pictures = [*(one for one, _ in examples), picture]
+    # The right answer as its example spells it: `classes` holds the ten as they stand in the prompt.
+    right = next(one.answers[0] for _, one in examples if _key(one) == _key(question))
+    content = {
+        "id": f"cocoqa-seed{seed}-{k:04d}",
+        "setting": SETTING,
+        "pictures": pictures,
+        "answer": right,
+        "index": k,
+        "kind": question.kind,
+        "support": [{"picture": one, "question": q.text, "answer": q.answers[0]} for one, q in examples],
+        "query": picture,
+        "question": question.text,
+        "accepted": [right, *question.answers[1:]],
+        "classes": [q.answers[0] for _, q in examples],
+        "digests": [data.picture_digest(one) for one in pictures],
+    }
+    return CocoQaSample.model_validate({**content, "fingerprint": sample_digest(content, data.fingerprint)})
+
+
+class CocoQaTask:
+    """Questions of a set, ten answers to choose from in the examples; exact match, and WUPS."""
+
+    metric = "accuracy"
+
+    def __init__(self) -> None:
+        facts = BUILT_IN["coco-qa"]
+        self.name, self.title, self.settings = facts.name, facts.title, facts.settings
+
+    def samples(self, data: PictureSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[CocoQaSample]:
+        """See `draw_coco_qa`; a limit above the number of questions gives all of them."""
+        if not isinstance(data, AnnotatedSet):
+            raise TaskInputError(f"{self.name} needs pictures with questions, {data.name!r} has none: --data scenes")
+        return draw_coco_qa(self.name, data, settings, seed, limit)
+
+    def request(
+        self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str
+    ) -> CompletionRequest | LikelihoodRequest:
+        """Greedy text, at most 4 tokens, until the first newline; `ranked`: the likelihood of each of the ten."""
+        return vqa_request(self._of(sample), texts, scoring)
+
+    def score(
+        self, sample: Sample, request: CompletionRequest | LikelihoodRequest, reply: Reply, scoring: str
+    ) -> Outcome:
+        """By the rule: see `tasks.scoring`."""
+        return vqa_score(self._of(sample), request, reply, scoring)
+
+    def corpus_scores(self, groups: Sequence[Sequence[Answered]]) -> list[list[CorpusScore]]:
+        """WUPS at 0.9 and at 0.0 of each group; see `tasks.vqa.wups`."""
+        return wups_scores(groups)
+
+    def _of(self, sample: Sample) -> CocoQaSample:
+        if not isinstance(sample, CocoQaSample):
+            raise TaskInputError(f"{self.name} needs COCO-QA's questions, got {type(sample).__name__} {sample.id}")
+        return sample

@@ -1,0 +1,107 @@
+"""Shuffled pictures: who stands in for whom, and what a run makes of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.config import RunConfig
+from benchmarks.errors import UsageError
+from benchmarks.shuffled_images import stand_ins
+from spae.data.datasets.image_folder import FolderSet
+from spae.data.protocol import ClassPictures
+
+
+class TwoPools:
+    """Three classes; examples and queries are different pictures, as of the pictograms."""
+
+    name, title, embedded, fingerprint = "two pools", "", True, "0" * 64
+    classes = tuple(ClassPictures(c, tuple(f"s/{c}{i}" for i in range(4)), (f"q/{c}",)) for c in "abc")
+
+    def picture(self, picture_id: str) -> np.ndarray:
+        raise AssertionError(picture_id)
+
+
+def test_each_picture_stands_in_for_one_other_of_its_pool() -> None:
+    found = stand_ins(TwoPools(), 0)
+    assert sorted(found) == sorted(found.values()) and len(found) == 15
+    assert all(name != other and name[0] == other[0] for name, other in found.items())
+
+
+def test_the_exchange_is_fixed_by_the_seed() -> None:
+    def number(draw: int) -> int:
+        return int.from_bytes(hashlib.sha256(f"spae-shuffle-1/0/query#{draw}".encode()).digest()[:8], "big")
+
+    left, order = ["q/a", "q/b", "q/c"], []
+    for draw in range(3):  # as `Stream.sample` says: the drawn one changes places with the first of what is left
+        place = number(draw) % len(left)
+        left[0], left[place] = left[place], left[0]
+        order.append(left.pop(0))
+    expected = dict(zip(order, [*order[1:], order[0]], strict=True))
+    found = stand_ins(TwoPools(), 0)
+    assert {name: other for name, other in found.items() if name[0] == "q"} == expected
+    assert found != stand_ins(TwoPools(), 1)
+
+
+def test_pictures_of_a_folder_are_one_pool(photos: Path) -> None:
+    data = FolderSet(photos)
+    found = stand_ins(data, 3)
+    assert len(found) == 42 and sorted(found.values()) == sorted(found)
+
+
+def test_one_picture_alone_cannot_change_places() -> None:
+    class One(TwoPools):
+        classes = (ClassPictures("a", ("s/1", "s/2"), ("q/1",)),)
+
+    with pytest.raises(UsageError, match="two pictures that change places, two pools has one query picture"):
+        stand_ins(One(), 0)
+
+
+def test_a_run_without_it_keeps_its_name() -> None:
+    fields = {"tasks": ["t"], "tokenizers": ["x"], "llm": "l", "layers": ["1"], "scorings": ["exact"]}
+    plain = RunConfig(**fields, style="gpt", limit=1, seed=0)  # type: ignore[arg-type]
+    assert "shuffle_images" not in plain.plain()
+    assert plain.model_copy(update={"shuffle_images": True}).plain()["shuffle_images"] is True
+
+
+def test_a_run_asks_with_and_without(
+    home: Path, photos: Path, tokenizers: dict[str, object], script: Callable[..., str], command: Callable[..., object]
+) -> None:
+    out = home / "out"
+    done = command(
+        "run", "--task", "miniimagenet-2way", "--setting", "i1-s1-r0", "--tokenizer", "colours", "--data", photos,
+        "--llm", script(), "--scoring", "exact", "--limit", 6, "--shuffle-images", "--out", out,
+    )  # fmt: skip
+    assert done[0] == 0, done  # type: ignore[index]
+    records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    by = {(r["tokenizer"], r["sample"]): r for r in records}
+    assert len(by) == 12 and {name for name, _ in by} == {"colours", "colours (shuffled)"}
+    exchange = stand_ins(FolderSet(photos, name=str(photos)), 0)
+    words = {}
+    manifest = json.loads((out / "episodes-miniimagenet-2way.json").read_text())
+    for episode in manifest["episodes"]:
+        lines = [line for line in by["colours", episode["id"]]["prompt"].splitlines() if line.startswith("Input: ")]
+        words |= dict(zip(episode["pictures"], lines, strict=True))
+    checked = 0
+    for episode in manifest["episodes"]:
+        twin = by["colours (shuffled)", episode["id"]]
+        seen, blind = by["colours", episode["id"]], twin["prompt"].splitlines()
+        assert [line for line in blind if not line.startswith("Input: ")] == [
+            line for line in seen["prompt"].splitlines() if not line.startswith("Input: ")
+        ]
+        shown = [line for line in blind if line.startswith("Input: ")]
+        for picture, line in zip(episode["pictures"], shown, strict=True):
+            if exchange[picture] in words:  # the words of that one are known from another episode
+                assert line == words[exchange[picture]]
+                checked += 1
+        assert twin["tokenizer_fingerprint"] != seen["tokenizer_fingerprint"]
+        assert twin["sample_fingerprint"] == seen["sample_fingerprint"]
+    assert checked > 3
+    pairs = json.loads((out / "comparisons.json").read_text())
+    assert [(one["tokenizer"], one["other"]) for one in pairs] == [("colours", "colours (shuffled)")]
+    assert "colours (shuffled)" in (out / "report.html").read_text()

@@ -1,0 +1,100 @@
+"""One call: its headers and address, what is quoted of a refusal, and when the time for it is over."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import llm_backends.openai.options
+import llm_backends.openai.rate_limit
+from llm_backends.errors import CallFailed
+from llm_backends.openai.backend import OpenAIBackend
+from llm_backends.openai.options import ServerOptions
+from llm_backends.protocol import CompletionRequest
+from tests.llm_backends.openai_server import FaultServer, answer_to
+
+KEY = "sk-secret/0123456789+abcdef"
+ASK = CompletionRequest(prompt="Q", max_new_tokens=7)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(llm_backends.openai.rate_limit, "FIRST_WAIT", 0.01)
+    running = FaultServer()
+    yield running
+    running.close()
+
+
+def end_of(options: ServerOptions) -> object:
+    """The reply to one request, or its error."""
+    backend = OpenAIBackend("m", options)
+    try:
+        ((_, end),) = backend.stream([ASK])
+        return end
+    finally:
+        backend.close()
+
+
+def test_azure_has_a_header_and_a_query_of_its_own(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llm_backends.openai.options, "AZURE", ("127.0.0.1",))
+    end_of(ServerOptions(base_url=f"{server.url}/deployments/d?api-version=2024-06-01"))
+    (seen,) = server.seen
+    assert seen.path == "/v1/deployments/d/completions?api-version=2024-06-01"
+    assert seen.headers["api-key"] == KEY and "authorization" not in seen.headers
+
+
+def test_what_the_client_reads_from_the_environment_by_itself_is_hidden_too(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway: gateway-secret-1\nX-Other: Token other-secret-2")
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "admin-secret-3")
+    server.behaviour.refuse = lambda seen: (400, repr(list(seen.headers.items())).encode() + b" admin-secret-3", {})
+    end = end_of(ServerOptions(base_url=server.url))
+    assert server.seen[0].headers["x-gateway"] == "gateway-secret-1"
+    assert isinstance(end, CallFailed) and "[key]" in str(end)
+    assert not any(secret in str(end) for secret in ("secret-1", "secret-2", "secret-3", KEY))
+
+
+def test_the_http_libraries_log_nothing(server: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    end_of(ServerOptions(base_url=server.url))
+    assert not [one for one in caplog.records if one.name.startswith(("httpx", "httpcore"))]
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_server_that_dribbles_is_not_waited_for(server: FaultServer, part: str) -> None:
+    """A byte now and then never lets a reading time out: the time for the whole call has to."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def dribble() -> None:
+        with listening.accept()[0] as line:
+            start = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + (b"\r\n" if part == "body" else b"X-A: ")
+            try:
+                line.sendall(start)
+                while not over.wait(0.05):
+                    line.sendall(b" " if part == "body" else b"a")
+            except OSError:
+                return
+
+    thread = threading.Thread(target=dribble, daemon=True)
+    thread.start()
+    started = time.monotonic()
+    end = end_of(ServerOptions(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}/v1", timeout=0.5, attempts=1))
+    assert time.monotonic() - started < 20
+    assert isinstance(end, CallFailed) and "within 0.5 s" in str(end)
+    over.set()
+    thread.join()
+    listening.close()
+
+
+def test_a_call_is_as_long_as_it_may_be_and_no_longer(server: FaultServer) -> None:
+    server.behaviour.delay = 0.3
+    end = end_of(ServerOptions(base_url=server.url, timeout=20.0))
+    assert getattr(end, "text", None) == answer_to("Q")

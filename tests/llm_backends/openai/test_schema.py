@@ -1,0 +1,213 @@
+"""Answers read strictly: nothing becomes a reply that is not one, whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from llm_backends.errors import CallFailed
+from llm_backends.openai.credentials import Scrubber
+from llm_backends.openai.schema import ErrorInside, Unusable, choices_of, completion_body, message_of, read_reply
+from llm_backends.protocol import Choice, CompletionRequest
+
+ASK = CompletionRequest(prompt="P", max_new_tokens=7)
+KEY = "sk-0123456789abcdef"
+SCRUBBER = Scrubber([KEY])
+
+
+def body(*choices: dict[str, Any], **more: Any) -> bytes:
+    return json.dumps({"choices": list(choices)} | more).encode()
+
+
+def read(content: bytes, request: CompletionRequest = ASK, api: str = "completions", wanted: int = 1) -> list[Choice]:
+    return choices_of(read_reply("application/json", content), request, api, wanted, SCRUBBER)  # type: ignore[arg-type]
+
+
+def text(value: str | None, finish: str | None = "stop", **more: Any) -> dict[str, Any]:
+    return {"index": 0, "text": value, "finish_reason": finish} | more
+
+
+def message(content: Any, finish: str | None = "stop", **more: Any) -> dict[str, Any]:
+    return {"index": 0, "message": {"role": "assistant", "content": content} | more, "finish_reason": finish}
+
+
+def test_only_what_differs_from_the_default_is_sent() -> None:
+    assert completion_body(ASK, "m", "completions", "max_tokens", 1, 0) == {
+        "model": "m", "prompt": "P", "max_tokens": 7, "temperature": 0.0,
+    }  # fmt: skip
+    drawn = ASK.model_copy(update={"temperature": 0.5, "n": 3, "stop": ("\n",)})
+    assert completion_body(drawn, "m", "chat", "max_completion_tokens", 2, 5) == {
+        "model": "m", "messages": [{"role": "user", "content": "P"}], "max_completion_tokens": 7, "temperature": 0.5,
+        "n": 2, "seed": 5, "stop": ["\n"],
+    }  # fmt: skip
+    stops = ASK.model_copy(update={"stop": ("\n", "a", "b", "c", "d", "e")})
+    assert completion_body(stops, "m", "chat", "max_tokens", 1, 0)["stop"] == ["\n", "a", "b", "c"]
+    assert completion_body(stops, "m", "chat", "max_tokens", 1, 0, blank_stops=False)["stop"] == ["a", "b", "c", "d"]
+    ids = CompletionRequest(prompt=(4, 5), max_new_tokens=1)
+    assert completion_body(ids, "m", "completions", "max_tokens", 1, 0)["prompt"] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("choice", "api", "expected"),
+    [
+        pytest.param(text(" lion"), "completions", Choice(text=" lion", finish="stop"), id="stop"),
+        pytest.param(text(""), "completions", Choice(text="", finish="stop"), id="empty"),
+        pytest.param(text(" a", "eos_token"), "completions", Choice(text=" a", finish="stop"), id="another word"),
+        pytest.param(message(" lion\n"), "chat", Choice(text=" lion\n", finish="stop"), id="chat"),
+        pytest.param(message(None), "chat", Choice(text="", finish="stop"), id="chat, nothing said"),
+        pytest.param(
+            message([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]), "chat",
+            Choice(text="ab", finish="stop"), id="chat, in parts",
+        ),
+    ],
+)  # fmt: skip
+def test_replies(choice: dict[str, Any], api: str, expected: Choice) -> None:
+    assert read(body(choice), api=api) == [expected]
+
+
+def test_stop_strings_left_in_are_cut() -> None:
+    stopping = ASK.model_copy(update={"stop": ("###", "\n")})
+    assert read(body(text(" lion\nInput ###")), stopping) == [Choice(text=" lion", finish="stop")]
+    # Cut before the limit, so it does not matter that the rest was cut by it.
+    assert read(body(text(" lion\nI", "length"), usage={"prompt_tokens": 1, "completion_tokens": 2}), stopping) == [
+        Choice(text=" lion", finish="stop")
+    ]
+
+
+def test_a_reply_at_the_limit_has_the_tokens_asked_for() -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 7}
+    assert read(body(text(" a b c d e f g", "length"), usage=usage)) == [Choice(text=" a b c d e f g", finish="length")]
+    # A model that thinks may use all of them before it says a word.
+    assert read(body(message("", "length"), usage=usage), api="chat") == [Choice(text="", finish="length")]
+    for short in (
+        body(text(" a b c", "length"), usage=usage | {"completion_tokens": 3}),
+        body(message("", "length"), usage=usage | {"completion_tokens": 6}),
+        body(text(" a b", "length")),  # not counted: 4 bytes are not 7 tokens
+        body(text(" aaaaaaaaaa", "length"), text(" bbbbbbbbbbbbb", "length"), usage=usage | {"completion_tokens": 13}),
+    ):
+        with pytest.raises(CallFailed, match="cut short"):
+            read(short, api="chat" if b"message" in short else "completions", wanted=2)
+    assert read(body(text(" abcdefgh", "length")))[0].finish == "length"
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "fault"),
+    [
+        ("text/html", body(text(" a")), "content type"),
+        ("text/plain; charset=utf-8", body(text(" a")), "content type"),
+        ("application/octet-stream", body(text(" a")), "content type"),
+        ("application/json", b"", "invalid JSON"),
+        ("application/json", b"<html>", "invalid JSON"),
+        ("application/json", body(text(" a"))[:-1], "invalid JSON"),
+        ("application/json", body(text(" a")) + b"x", "invalid JSON"),
+        ("application/json", b'{"choices": [{"text": "\xff", "finish_reason": "stop"}]}', "invalid JSON"),
+        ("application/json", b'{"choices": [{"text": "\\ud800", "finish_reason": "stop"}]}', "invalid JSON"),
+        ("application/json", b"[" * 100_000, "invalid JSON"),
+        ("application/json", b"[]", "odd answer"),
+        ("application/json", b"null", "odd answer"),
+        ("application/json", b'{"choices": "a"}', "odd answer"),
+        ("application/json", b'{"choices": [{"text": 5}]}', "odd answer"),
+        ("application/json", b'{"choices": []}', "no choices"),
+        ("application/json", b'{"choices": null}', "no choices"),
+        ("application/json", b"{}", "no choices"),
+    ],
+)
+def test_answers_that_are_none(kind: str, content: bytes, fault: str) -> None:
+    with pytest.raises(Unusable) as caught:
+        read_reply(kind, content)
+    assert caught.value.fault == fault
+
+
+@pytest.mark.parametrize(
+    "kind", [None, "application/json; charset=utf-8", "Application/JSON", "application/problem+json"]
+)
+def test_content_types_of_json(kind: str | None) -> None:
+    assert read_reply(kind, body(text(" a"))).choices
+
+
+@pytest.mark.parametrize(
+    ("choice", "api"),
+    [
+        (text(" a", None), "completions"),
+        (text(" a", "abort"), "completions"),
+        (text(" a", ""), "completions"),
+        (text(None), "completions"),
+        (text(" a"), "chat"),
+        (message(" a"), "completions"),
+    ],
+)
+def test_choices_that_may_be_better_next_time(choice: dict[str, Any], api: str) -> None:
+    with pytest.raises(Unusable):
+        read(body(choice), api=api)
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (message(" a", "content_filter"), "content filter"),
+        (message(None, refusal="I must not"), "refused to answer: I must not"),
+        (message(None, refusal=f"no, {KEY}"), r"\[key\]"),
+        (message(None, "tool_calls"), "tool"),
+        (message(f"your key is {KEY}"), "put the key"),
+    ],
+)
+def test_choices_that_have_failed(choice: dict[str, Any], words: str) -> None:
+    with pytest.raises(CallFailed, match=words) as caught:
+        read(body(choice), api="chat")
+    assert KEY not in str(caught.value)
+
+
+def test_more_choices_than_asked_for_are_left() -> None:
+    assert [one.text for one in read(body(text(" a"), text(" b"), text(" c")), wanted=2)] == [" a", " b"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ({"message": "slow down", "code": 429}, 429),
+        ({"message": "slow down", "code": "503"}, 503),
+        ({"message": "slow down", "code": "rate_limited"}, None),
+        ("slow down", None),
+    ],
+)
+def test_errors_with_status_200(error: Any, status: int | None) -> None:
+    with pytest.raises(ErrorInside, match="slow down") as caught:
+        read_reply("application/json", json.dumps({"error": error}).encode())
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("usage", "used"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 2}, (5, 2)),
+        ({"prompt_tokens": 5}, (5, 0)),
+        ({"prompt_tokens": 5, "completion_tokens": None}, (5, 0)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}, (5, 2)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 507}, (5, 502)),  # 500 were thought
+        ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 0}, (5, 2)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, None),
+        ({"prompt_tokens": -5, "completion_tokens": 2}, None),
+        ({"prompt_tokens": 5, "completion_tokens": -2}, None),
+        ({"prompt_tokens": "5", "completion_tokens": 2}, None),
+        ({"prompt_tokens": True}, None),
+        ({"prompt_tokens": 5.5}, None),
+        (None, None),
+        ([5], None),
+    ],
+)
+def test_tokens_as_the_server_counts_them(usage: Any, used: tuple[int, int] | None) -> None:
+    assert read_reply(None, body(text(" a"), usage=usage)).used == used
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"error": {"message": "no such model"}}, {"error": "no such model"}, {"message": "no such model"},
+        {"detail": "no such model"}, [{"error": {"message": "no such model"}}], "no such model",
+        {"object": "error", "message": "no such model", "code": 404}, {"error": {"odd": "no such model"}},
+    ],
+)  # fmt: skip
+def test_words_of_a_server(shape: Any) -> None:
+    assert "no such model" in message_of(shape)

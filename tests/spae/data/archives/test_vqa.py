@@ -1,0 +1,155 @@
+"""The published questions: both forms of examples, from a folder and a .tar.gz, and each way they can be broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spae.data.annotations.annotated import AnnotatedSet
+from spae.data.archives.vqa import ShownQuestion, VqaArchive, VqaSurvey, named, open_questions, survey
+from spae.data.validation.protocol import Survey
+from spae.errors import DataError, SpaeError
+from tests.spae.data.vqa_files import packed, rows, write_archive
+
+FILE = "guided_vqa_shots_1_ways_2_all_questions.json"
+
+WHAT = "What is this?"
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("pack", [pytest.param(False, id="folder"), pytest.param(True, id="tar.gz")])
+def test_questions_as_published(tmp_path: Path, pack: bool) -> None:
+    root = write_archive(tmp_path, {1: rows(1), 3: rows(3)})
+    data = open_questions(str(packed(root) if pack else root))
+    assert isinstance(data, VqaArchive) and isinstance(data, AnnotatedSet) and not data.embedded
+    assert data.shots == (1, 3) and [len(data.questions(shots)) for shots in (1, 3)] == [3, 3]
+    first = data.questions(1)[0]
+    assert [(one.question, one.answer) for one in first.support] == [(WHAT, "fork"), (WHAT, "lion")]
+    assert (first.question, first.answer) == ("Where is the fork?", "table")
+    assert [one.answer for one in data.questions(3)[1].support] == ["vase", "crate"] * 3
+    assert len(data.support) == 3 * (2 + 6) and len(data.query) == 6
+    assert data.picture(first.query).shape == (9, 12, 3)
+    asked = data.annotations[first.query].questions
+    assert [(one.text, one.answers) for one in asked] == [("Where is the fork?", ("table",))]
+    assert "6 questions, published few-shot archive" in data.title
+
+
+def test_a_folder_and_its_archive_are_the_same_data(tmp_path: Path) -> None:
+    root = write_archive(tmp_path, {1: rows(1)})
+    assert [one.question for one in VqaArchive(root).questions(1)] == [
+        one.question for one in VqaArchive(packed(root)).questions(1)
+    ]
+
+
+def test_examples_with_their_own_questions(tmp_path: Path) -> None:
+    data = VqaArchive(write_archive(tmp_path, {1: rows(1, "questions")}))
+    shown = data.questions(1)[0].support
+    assert shown == (
+        ShownQuestion(shown[0].picture, "Is it a fork?", "yes"),
+        ShownQuestion(shown[1].picture, "Is it a lion?", "yes"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("This is a lion.", "lion"),
+        ("this is an ant", "ant"),
+        ("These are lions.", "lions"),
+        ("This is dax.", "dax"),
+        ("a lion", "lion"),
+        ("The vase!", "vase"),
+        ("lion", "lion"),
+        ("thistle", "thistle"),
+        ("This is a", "a"),
+        ("...", "..."),
+        ("anteater", "anteater"),
+    ],
+)
+def test_named(caption: str, expected: str) -> None:
+    assert named(caption) == expected
+
+
+def spoil(change: Callable[[dict[str, Any]], object]) -> list[dict[str, Any]]:
+    made = rows(1)
+    change(made[1])
+    return made
+
+
+BROKEN = [
+    pytest.param(lambda row: row.pop("answer"), r"\[1\]\.answer: must be printable text, got nothing", id="no-answer"),
+    pytest.param(lambda row: row.update(answer=" "), r"\[1\]\.answer: must be printable text", id="empty-answer"),
+    pytest.param(lambda row: row.update(answer=3), r"\[1\]\.answer: must be printable text, got 3", id="number"),
+    pytest.param(
+        lambda row: row.pop("question"), r"question_id 1 question: must be text, got nothing", id="no-question"
+    ),
+    pytest.param(lambda row: row.update(question=""), r"question_id 1 question: must be text", id="empty-question"),
+    pytest.param(lambda row: row.pop("image_2"), r"\[1\]: must have image_1 to image_2", id="too-few"),
+    pytest.param(lambda row: row.update(image_4=row["image_1"]), r"must have image_1 to image_2", id="too-many"),
+    pytest.param(lambda row: row.pop("caption_1"), r"\[1\]\.caption_1: must be printable text", id="no-caption"),
+    pytest.param(
+        lambda row: row.update(question_1="Is it?"),
+        r"question_id 1 answer_1: must be there, as question_1 is",
+        id="half",
+    ),
+    pytest.param(lambda row: row.update(question_image="../x.jpg"), r"\[1\]\.question_image: .*lead out", id="outside"),
+    pytest.param(lambda row: row.update(question_image="no.jpg"), r"names 'no\.jpg', which is not in", id="missing"),
+    pytest.param(lambda row: row.update(question_id=0), r"ids must differ, '0'", id="twice"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BROKEN)
+def test_a_broken_question_is_one_error_and_one_fault(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    root = write_archive(tmp_path, {1: rows(1)})
+    made = spoil(change)
+    (root / FILE).write_text(json.dumps(made))
+    with pytest.raises(DataError, match=message) as caught:
+        VqaArchive(root)
+    assert "\n" not in str(caught.value) and FILE in str(caught.value)
+    read = survey(str(root))
+    faults = [fault for fault in read.faults() if fault is not None]
+    assert len(faults) >= 1 and read.counts["questions"] == 2
+    assert str(caught.value) == f"{root}: {faults[0].line}" and all("\n" not in fault.line for fault in faults)
+
+
+def test_a_survey_of_sound_data(tmp_path: Path) -> None:
+    read = VqaSurvey(str(write_archive(tmp_path, {1: rows(1), 5: rows(5)})))
+    assert isinstance(read, Survey)
+    assert [fault for fault in read.faults() if fault is not None] == []
+    assert read.counts == {"questions": 6, "pictures": 3 * (2 + 1) + 3 * (10 + 1)} and "guided_vqa" in read.title
+
+
+def test_a_survey_names_every_fault(tmp_path: Path) -> None:
+    made = rows(1)
+    made[0].pop("answer")
+    made[2]["question"] = ""
+    root = write_archive(tmp_path, {1: made})
+    (root / made[1]["image_1"]).write_bytes(b"no picture")
+    found = [fault.line for fault in survey(str(root)).faults() if fault is not None]
+    assert any("[0].answer" in line for line in found) and any("question_id 2 question" in line for line in found)
+    assert any("[1].image_1" in line for line in found)
+
+
+def test_other_data(tmp_path: Path) -> None:
+    assert open_questions("scenes").name == "scenes"
+    with pytest.raises(DataError, match=r"mnist has no questions .* pass --data scenes"):
+        open_questions("mnist")
+    with pytest.raises(SpaeError):
+        open_questions("no-such-set")
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataError, match=r"_all_questions\.json"):
+        open_questions(str(tmp_path / "photos"))
+    root = write_archive(tmp_path, {1: rows(1)})
+    (root / FILE).rename(root / "guided_vqa_shots_1_ways_5_all_questions.json")
+    with pytest.raises(DataError, match="has no questions of 2 ways, only"):
+        VqaArchive(root)

@@ -1,0 +1,49 @@
+"""Corrupt files: counted once, named, borne up to a limit."""
+
+from __future__ import annotations
+
+import pytest
+
+from spae.data.datasets.corrupt_files import Problems
+from spae.errors import DataError
+
+
+def test_each_file_counts_once():
+    problems = Problems(1000)
+    for _ in range(3):
+        problems.add("a.jpg", "a.jpg does not decode")
+    assert problems.count == 1 and problems.named == {"a.jpg": "a.jpg does not decode"}
+
+
+@pytest.mark.parametrize(
+    ("total", "limit"),
+    [pytest.param(5, 10, id="few"), pytest.param(5000, 50, id="hundredth"), pytest.param(0, 10, id="unknown")],
+)
+def test_limit(total, limit):
+    problems = Problems(total)
+    assert problems.limit == limit
+    for number in range(limit):
+        problems.add(str(number), f"{number} is bad")
+    with pytest.raises(DataError, match=rf"^{limit + 1} files cannot be used, {limit} are borne .*0 is bad") as caught:
+        problems.add("more", "bad")
+    assert "\n" not in str(caught.value)
+
+
+def test_limit_of_a_stream_grows_with_what_was_read():
+    problems = Problems(0)
+    problems.used(3000)
+    assert problems.limit == 30
+
+
+def test_twenty_are_named_and_all_are_listed(tmp_path):
+    problems = Problems(10_000, file=tmp_path / "run" / "problems.txt")
+    for number in range(25):
+        problems.add(f"é{number}\n.jpg", f"picture {number} is\nbad")
+    assert len(problems.named) == 20 and problems.count == 25
+    assert "and 5 more, listed in" in problems.summary()
+    lines = (tmp_path / "run" / "problems.txt").read_text().splitlines()
+    assert len(lines) == 25 and lines[3] == r"'\xe93\n.jpg'" + "\tpicture 3 is bad"
+
+
+def test_no_problem_no_words():
+    assert Problems(3).summary() == ""

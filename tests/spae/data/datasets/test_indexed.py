@@ -1,0 +1,136 @@
+"""Batches by number: the same whoever asks, when and how often; bad rows replaced; threads that end."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from spae.data.datasets.indexed import IndexedData
+from spae.data.datasets.protocol import TrainingData
+from spae.errors import DataError
+from tests.spae.data.conftest import Rows, indexed, number_of
+
+
+def same(one, other) -> bool:
+    return (
+        one.names == other.names and torch.equal(one.pictures, other.pictures) and torch.equal(one.labels, other.labels)
+    )
+
+
+def test_what_a_batch_is(opened):
+    data = indexed(Rows(20), opened, batch=6)
+    batch = data.at(0)
+    assert isinstance(data, TrainingData) and len(batch) == 6
+    assert batch.pictures.shape == (6, 3, 8, 8) and batch.pictures.dtype == torch.float32
+    assert batch.labels.dtype == torch.int64 and batch.pictures.min() >= -1 and batch.pictures.max() <= 1
+    for picture, label, name in zip(batch.pictures, batch.labels.tolist(), batch.names, strict=True):
+        number = number_of(picture)
+        assert name == f"row {number}" and label == number % 2
+
+
+def test_every_training_row_once_an_epoch_and_no_held_out_one(opened):
+    data = indexed(Rows(14), opened, batch=5)
+    names = [name for step in range(12) for name in data.at(step).names]
+    epochs = [names[start : start + 12] for start in range(0, 60, 12)]
+    assert all(sorted(epoch) == sorted(f"row {row}" for row in range(12)) for epoch in epochs)
+
+
+def test_any_order_of_steps_and_any_split_of_rows_gives_the_same(opened):
+    first = indexed(Rows(30), opened)
+    batches = [first.at(step) for step in range(9)]
+    again = indexed(Rows(30), opened, workers=1, ahead=0)
+    assert all(same(again.at(step), batches[step]) for step in (8, 2, 3, 0, 7, 7))
+    for step in (4, 5):
+        for part in (slice(0, 2), slice(2, 4), slice(1, 4, 2)):
+            piece = again.at(step, part)
+            assert (
+                torch.equal(piece.pictures, batches[step].pictures[part]) and piece.names == batches[step].names[part]
+            )
+
+
+def test_seeds_differ(opened):
+    assert not same(indexed(Rows(30), opened).at(0), indexed(Rows(30), opened, seed=1).at(0))
+
+
+def test_bad_rows_give_their_place_to_the_next_good_one(opened):
+    bad = {3, 4, 11}
+    data, whole = indexed(Rows(20, bad), opened), indexed(Rows(20), opened)
+    order = [int(name.split()[1]) for step in range(9) for name in whole.at(step).names]
+    epoch = order[:18]
+    for place in range(18):
+        step, row = divmod(place, 4)
+        expected = next(number for number in epoch[place:] + epoch[:place] if number not in bad)
+        found = data.at(step)
+        assert found.names[row] == f"row {expected}" and number_of(found.pictures[row]) == expected
+    assert data.problems.count == 3 and set(data.problems.named) == {f"row {number}" for number in bad}
+    # A process that has only ever seen this step replaces alike.
+    assert same(indexed(Rows(20, bad), opened).at(3), data.at(3))
+
+
+def test_too_many_bad_rows_stop_the_caller(opened):
+    data = indexed(Rows(40, bad=range(10, 20), limit=4), opened)
+    with pytest.raises(DataError, match="5 files cannot be used, 4 are borne"):
+        for step in range(10):
+            data.at(step)
+
+
+def test_no_good_row_at_all(opened):
+    with pytest.raises(DataError, match=r"no row of rows can be used: picture row \d does not decode"):
+        indexed(Rows(6, bad=range(6)), opened).at(0)
+
+
+def test_errors_of_threads_reach_the_caller(opened):
+    class Broken(Rows):
+        def content(self, row):
+            raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        indexed(Broken(9), opened).at(0)
+
+
+def test_held_out_is_the_same_at_every_call_and_spread_evenly(opened):
+    data = indexed(Rows(40, bad=[34], held=20), opened)
+    whole = data.held_out(None)
+    assert [number_of(picture) for picture in whole.pictures] == [row for row in range(20, 40) if row != 34]
+    assert data.problems.count == 1 and same(whole, data.held_out(None))
+    assert data.held_out(3).names == ("row 20", "row 30", "row 39")
+
+
+def test_nothing_held_out_is_said(opened):
+    with pytest.raises(DataError, match="holds nothing out"):
+        indexed(Rows(5, held=0), opened).held_out()
+
+
+def test_memory_ahead_is_bounded(opened):
+    class Counted(Rows):
+        asked = 0
+
+        def content(self, row):
+            Counted.asked += 1
+            return super().content(row)
+
+    data = indexed(Counted(400), opened, batch=10, ahead=2)
+    data.at(0)
+    data._pool.shutdown(wait=True)
+    assert Counted.asked == 30  # this step and two ahead, whatever time passes
+
+
+def test_close_ends_the_threads_and_may_be_called_again():
+    data = indexed(Rows(30), [])
+    data.at(0)
+    data.close()
+    data.close()
+    assert not any(thread.name.startswith("spae-data") and thread.is_alive() for thread in data._pool._threads)
+    assert threading.active_count() >= 1
+    with pytest.raises(DataError, match="was closed"):
+        data.at(1)
+
+
+def test_a_source_without_rows():
+    source = Rows(4)
+    source.train = np.arange(0)
+    with pytest.raises(DataError, match="no row to train on"):
+        IndexedData(source, None, batch=2, seed=0)  # type: ignore[arg-type]

@@ -1,0 +1,106 @@
+"""Shards as rows to train on."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+
+import pytest
+
+from spae.data.datasets.indexed import IndexedData
+from spae.data.datasets.sample_source import RowSource
+from spae.data.datasets.webdataset import ShardRows, open_shards
+from spae.data.spec import parse_data_spec
+from spae.data.transforms import PictureLoader
+from spae.errors import DataError, InputError
+from tests.spae.data.conftest import add, number_of, picture_bytes, shard
+
+
+def rows(spec: str, exclude=None) -> ShardRows:
+    return open_shards(parse_data_spec(f"webdataset:{spec}"), exclude, None)
+
+
+def test_rows_of_all_shards(tmp_path):
+    for part in range(3):
+        shard(tmp_path / f"train-{part:03d}.tar", range(part * 100, part * 100 + 40), classes=12)
+    shard(tmp_path / "val-000.tar", range(300, 310), classes=12)
+    source = rows(f"{tmp_path}/train-{{000..002}}.tar?val={tmp_path}/val-000.tar")
+    assert isinstance(source, RowSource) and len(source.train) == 120 and len(source.held_out) == 10
+    assert source.classes == tuple(str(number) for number in range(12)) and source.unnamed == 12  # 10 comes after 9
+    assert source.row_name(40) == "train-001.tar:0100.png" and source.labels[40] == 100 % 12
+    assert source.content(40).read() == picture_bytes(100)
+
+
+def test_batches_hold_what_their_names_say(tmp_path, opened):
+    shard(tmp_path / "a.tar", range(30))
+    data = IndexedData(rows(str(tmp_path / "a.tar")), PictureLoader(8), batch=7, seed=0, workers=2)
+    opened.append(data)
+    batch = data.at(3)
+    for picture, label, name in zip(batch.pictures, batch.labels.tolist(), batch.names, strict=True):
+        assert name == f"a.tar:{number_of(picture):04d}.png" and label == number_of(picture) % 2
+    assert len(data.held_out()) == 1  # a hundredth, at least one
+
+
+def test_names_of_numbers(tmp_path):
+    shard(tmp_path / "a.tar", range(10))
+    index = {"0": ["n01440764", "tench"], "1": ["n02129165", "lion"]}
+    (tmp_path / "imagenet_class_index.json").write_text(json.dumps(index))
+    source = rows(str(tmp_path / "a.tar"))
+    assert source.classes == ("tench", "lion") and source.unnamed == 0
+    (tmp_path / "out.txt").write_text("n01440764")
+    kept = rows(str(tmp_path / "a.tar"), tmp_path / "out.txt")
+    assert kept.classes == ("lion",) and len(kept.train) + len(kept.held_out) == 5
+    assert {kept.members[row] for row in kept.train} <= {f"{number:04d}.png" for number in range(1, 10, 2)}
+
+
+def test_bad_members_are_counted(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(20):
+            add(archive, f"{number}.png", picture_bytes(number))
+            add(archive, f"{number}.txt", b"caf\xe9" if number in (3, 4) else b"cat")
+        add(archive, "../up.png", b"x")
+    source = open_shards(parse_data_spec(f"webdataset:{tmp_path}/a.tar"), None, tmp_path / "bad.txt")
+    assert source.problems.count == 3 and len(source.labels) == 18 and source.classes == ("cat",)
+    assert len((tmp_path / "bad.txt").read_text().splitlines()) == 3
+
+
+def test_too_many_bad_members(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(30):
+            add(archive, f"../{number}.png", b"x")
+    with pytest.raises(DataError, match=r"11 files cannot be used, 10 are borne.*a name that leads out"):
+        rows(str(tmp_path / "a.tar"))
+
+
+def test_samples_without_labels(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(4):
+            add(archive, f"{number}.png", picture_bytes(number))
+    with pytest.raises(DataError, match=r"a\.tar:0\.png has no label: .*labels=none"):
+        rows(str(tmp_path / "a.tar"))
+    assert rows(f"{tmp_path}/a.tar?labels=none").classes == ("unlabelled",)
+    with pytest.raises(InputError, match="labels must be one of"):
+        rows(f"{tmp_path}/a.tar?labels=caption")
+
+
+def test_a_shard_in_both_parts(tmp_path):
+    shard(tmp_path / "a.tar", range(4))
+    with pytest.raises(DataError, match="both trained on and held out"):
+        rows(f"{tmp_path}/a.tar?val={tmp_path}/a.tar")
+
+
+def test_no_samples(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        add(archive, "readme.md", b"x")
+    with pytest.raises(DataError, match="holds no sample"):
+        rows(str(tmp_path / "a.tar"))
+
+
+def test_file_that_shrank_after_it_was_indexed(tmp_path, opened):
+    path = shard(tmp_path / "a.tar", range(30))
+    data = IndexedData(rows(str(path)), PictureLoader(8), batch=4, seed=0, workers=1)
+    opened.append(data)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match="files cannot be used"):
+        for step in range(10):
+            data.at(step)

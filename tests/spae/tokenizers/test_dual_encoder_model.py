@@ -1,0 +1,50 @@
+"""A model whose first layers name and whose last layers draw: what is worked out for which layers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spae.errors import ShapeError
+from spae.tokenizers.build import load_model
+from spae.tokenizers.dual_encoder_model import DrawingModel
+
+
+@pytest.fixture
+def model(tmp_path, tiny, save_model) -> DrawingModel:
+    save_model(tmp_path, quantizer="saq", latent_spread=2.0, draw_layers=2, draw_width=3, draw_spread=0.75)
+    loaded = load_model(tmp_path)
+    assert isinstance(loaded, DrawingModel)
+    return loaded
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_the_first_layers_are_those_of_all_layers(model, depth):
+    pictures = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.no_grad():
+        whole, part = model.encode(pictures), model.encode(pictures, depth)
+    assert len(part.ids) == len(part.embeddings) == depth
+    for layer in range(depth):
+        assert part.ids[layer].equal(whole.ids[layer])
+        torch.testing.assert_close(part.margins[layer], whole.margins[layer])
+        torch.testing.assert_close(part.embeddings[layer], whole.embeddings[layer])
+
+
+def test_what_draws_is_asked_only_where_a_layer_draws(model, monkeypatch):
+    def drawn(pixels):
+        raise RuntimeError("drawn")
+
+    monkeypatch.setattr(model.autoencoder.encoder.drawing, "forward", drawn)
+    pictures = torch.zeros(1, 3, 32, 32)
+    with torch.no_grad():
+        for depth in (1, 2):
+            model.encode(pictures, depth)
+        for depth in (3, 4, None):
+            with pytest.raises(RuntimeError, match="drawn"):
+                model.encode(pictures, depth)
+
+
+def test_shapes_are_refused_as_by_every_model(model):
+    for depth in (1, None):
+        with pytest.raises(ShapeError, match=r"pixels must be \[B, 3, H, W\]"):
+            model.encode(torch.zeros(1, 3, 33, 32), depth)

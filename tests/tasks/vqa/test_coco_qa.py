@@ -1,0 +1,78 @@
+"""COCO-QA: ten examples with ten answers, the prompt to the character, and what cannot be drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llm_backends.protocol import Choice, Completion, LikelihoodRequest, Likelihoods
+from spae.data.annotations.coco_qa import CocoQaSet, question_files
+from tasks.errors import EpisodeError, TaskInputError
+from tasks.vqa.coco_qa import CocoQaSample, CocoQaTask, draw_coco_qa
+from tests.coco_fixtures import write_coco_qa
+
+PROMPT = """Answer with a single word.
+C: moped rider road
+Q: what is the man riding on a dirt road
+A: moped
+C: cat sofa cushion
+Q: how many cats are lying on the couch
+A: two
+C: zebra grass herd
+Q: how many zebras are grazing in the field
+A:"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> CocoQaSet:
+    return CocoQaSet(*question_files(write_coco_qa(tmp_path / "qa")), name="qa")
+
+
+def test_ten_answers_one_of_them_right_and_no_picture_twice(data: CocoQaSet) -> None:
+    manifest = draw_coco_qa("coco-qa", data, ["ways=10"], seed=0, limit=99)
+    assert len(manifest.samples) == 13  # all questions of test/
+    places = set()
+    for one in manifest.samples:
+        assert len(one.classes) == len(set(one.classes)) == 10 and one.answer in one.classes
+        assert [shown.answer for shown in one.support] == list(one.classes)
+        assert len(set(one.pictures)) == 11 and one.pictures[-1] == one.query
+        assert all(picture.startswith("train2014/") for picture in one.pictures[:-1])
+        assert one.query.startswith("val2014/") and len(one.digests) == 11 and one.kind == "object"
+        places.add(one.classes.index(one.answer))
+    assert len(places) > 4
+    assert draw_coco_qa("coco-qa", data, ["ways=10"], seed=0, limit=5).samples == manifest.samples[:5]
+
+
+def test_prompt_to_the_character() -> None:
+    sample = CocoQaSample.model_validate(
+        {
+            "id": "x", "setting": "ways=10", "pictures": ["a", "b", "q"], "answer": "two", "index": 0, "query": "q",
+            "support": [
+                {"picture": "a", "question": "what is the man riding on a dirt road", "answer": "moped"},
+                {"picture": "b", "question": "how many cats are lying on the couch", "answer": "two"},
+            ],
+            "question": "how many zebras are grazing in the field", "accepted": ["two"], "classes": ["moped", "two"],
+            "digests": ["1", "2", "3"], "fingerprint": "-",
+        }
+    )  # fmt: skip
+    texts = {"a": "moped rider road", "b": "cat sofa cushion", "q": "zebra grass herd"}
+    task = CocoQaTask()
+    request = task.request(sample, texts, "gpt", "exact")
+    assert request.prompt == PROMPT and request.max_new_tokens == 4
+    reply = Completion(choices=(Choice(text=" Two\n", finish="stop"),))
+    assert task.score(sample, request, reply, "exact").value == 1
+    ranked = task.request(sample, texts, "gpt", "ranked")
+    assert isinstance(ranked, LikelihoodRequest) and ranked.continuations == (" moped\n", " two\n")
+    assert task.score(sample, ranked, Likelihoods(values=(-1.0, -2.0)), "ranked").prediction == "moped"
+
+
+def test_what_cannot_be_drawn(tmp_path: Path, data: CocoQaSet) -> None:
+    with pytest.raises(TaskInputError, match="one setting ways=10"):
+        draw_coco_qa("coco-qa", data, ["shots=1"], seed=0, limit=1)
+    few = CocoQaSet(*question_files(write_coco_qa(tmp_path / "few", train=9)), name="few")
+    with pytest.raises(EpisodeError, match="10 different answers, 'few' has 9"):
+        draw_coco_qa("coco-qa", few, ["ways=10"], seed=0, limit=1)
+    alone = CocoQaSet(tmp_path / "few" / "test", name="alone")  # each answer once: none to show beside the query
+    with pytest.raises(EpisodeError, match="no question"):
+        draw_coco_qa("coco-qa", alone, ["ways=10"], seed=0, limit=1)
