@@ -24,7 +24,7 @@ JUNIT ?=
 .PHONY: help demo test test-latest lock lint check baseline
 
 help:
-	@echo "make demo   create $(VENV), install, and run the main job on the embedded pictures and replies"
+	@echo "make demo   create $(VENV), install, and run the main job on the embedded images and replies"
 	@echo "make test   create $(VENV) with the test extra and run all tests (ARGS=... goes to pytest)"
 	@echo "make test-latest  the same on the newest allowed versions, in $(LATEST)"
 	@echo "make lock   resolve every package anew and write requirements.txt and requirements-test.txt"

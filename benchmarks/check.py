@@ -57,7 +57,7 @@ def check_baseline(folder: Path) -> Checked:
 
     Raises:
         BaselineError: no baseline there, one of another format, or a broken one.
-        SpaeError, TaskError, UsageError: what it names (a task, pictures, a tokenizer) is not there any more.
+        SpaeError, TaskError, UsageError: what it names (a task, images, a tokenizer) is not there any more.
     """
     started = time.perf_counter()
     recorded = read_baseline(folder)

@@ -37,7 +37,7 @@ def ls(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List tasks, tokenizers, language models and picture sets.
+    """List tasks, tokenizers, language models and image sets.
 
     Examples:
 
@@ -114,7 +114,7 @@ def run(
         bool,
         typer.Option(
             "--shuffle-images",
-            help="Ask each question also with every picture's words replaced by another picture's: what a model "
+            help="Ask each question also with every image's words replaced by another image's: what a model "
             "knows without seeing.",
         ),
     ] = False,

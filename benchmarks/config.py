@@ -1,4 +1,4 @@
-"""A run as a value: what is asked of which model about which pictures. Its hash names the results."""
+"""A run as a value: what is asked of which model about which images. Its hash names the results."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ class RunConfig(BaseModel):
     context_length: int | None = Field(
         default=None, gt=0, description="tokens of prompt and reply together; None is what the model states"
     )
-    data: str | None = Field(
-        default=None, description="name of a picture set or a path; None is the task's own default"
-    )
+    data: str | None = Field(default=None, description="name of an image set or a path; None is the task's own default")
     settings: tuple[str, ...] | None = Field(default=None, description="setting ids; None is all of the task's")
     layers: tuple[str, ...] = Field(min_length=1, description="layer subsets, '1-2'; a flat tokenizer has layer 1 only")
     scorings: tuple[str, ...] = Field(min_length=1, description="scoring rules")
@@ -34,7 +32,7 @@ class RunConfig(BaseModel):
     limit: int = Field(gt=0, description="episodes a setting")
     seed: int = Field(description="of the episodes")
     shuffle_images: bool = Field(
-        default=False, description="ask each question also with every picture's words replaced by another picture's"
+        default=False, description="ask each question also with every image's words replaced by another image's"
     )
 
     @property

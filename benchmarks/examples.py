@@ -1,37 +1,37 @@
-"""What the report shows of a run beside its numbers: example episodes, and how the tokenizers redraw pictures."""
+"""What the report shows of a run beside its numbers: example episodes, and how the tokenizers redraw images."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from benchmarks.image_words import png
-from benchmarks.plan import Job, Plan, View
+from benchmarks.plan import Plan, TaskRun, TokenizerView
 from benchmarks.question_groups import question_groups
 from results.analysis.question_groups import QuestionGroup
 from results.record import Record
 from results.report.example import (
     DataNote,
+    Examples,
     Exhibit,
-    ExhibitBook,
     Reconstruction,
-    RedrawnPicture,
-    ShownPicture,
+    RedrawnImage,
+    ShownImage,
     WordLayer,
 )
-from spae.data.annotations.annotated import query_pictures
-from spae.data.protocol import PictureSet
+from spae.data.annotations.annotated import query_images
+from spae.data.protocol import ImageSet
 from spae.tokenizers.protocol import Tokenizer
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 from tasks.protocol import Sample
 from tasks.vqa.vqa_sample import VqaSample
 
-# Episodes shown for each setting that is shown, pictures redrawn, and pictures the error is measured on.
+# Episodes shown for each setting that is shown, images redrawn, and images the error is measured on.
 EPISODES = 2
 REDRAWN = 6
 MEASURED = 128
 
 
-def make_exhibits(plan: Plan, records: list[Record]) -> ExhibitBook:
+def make_exhibits(plan: Plan, records: list[Record]) -> Examples:
     """Exhibits of the first episodes of each job, from records that are there already."""
     by_sample: dict[tuple[str, str, str, str], list[Record]] = {}
     for record in records:
@@ -53,7 +53,7 @@ def make_exhibits(plan: Plan, records: list[Record]) -> ExhibitBook:
     for data in {job.data.name: job.data for job in plan.jobs}.values():
         for tokenizer in {view.tokenizer.name: view.tokenizer for view in plan.views}.values():
             reconstructions.append(reconstruct(tokenizer, data))
-    return ExhibitBook(
+    return Examples(
         data=tuple(notes.values()),
         episodes=tuple(episodes),
         reconstructions=tuple(reconstructions),
@@ -61,25 +61,25 @@ def make_exhibits(plan: Plan, records: list[Record]) -> ExhibitBook:
     )
 
 
-def _shown(job: Job) -> list[Sample]:
-    """The first episodes of the setting with the fewest pictures that has a task line, or of the first one."""
+def _shown(job: TaskRun) -> list[Sample]:
+    """The first episodes of the setting with the fewest images that has a task line, or of the first one."""
     settings = job.samples.settings
     chosen = "i1-s1-r0" if "i1-s1-r0" in settings else settings[0]
     return list(job.samples.of(chosen)[:EPISODES])
 
 
-def _episode(job: Job, view: View, sample: Sample, record: Record) -> Exhibit:
-    # The task names each picture's class; all that is generic is that the query stands last.
+def _episode(job: TaskRun, view: TokenizerView, sample: Sample, record: Record) -> Exhibit:
+    # The task names each image's class; all that is generic is that the query stands last.
     labels = sample.labels if isinstance(sample, VqaSample) else dict(getattr(sample, "support", ()))
     shown = []
-    for place, picture in enumerate(sample.pictures, start=1):
-        query = place == len(sample.pictures)
+    for place, image in enumerate(sample.images, start=1):
+        query = place == len(sample.images)
         shown.append(
-            ShownPicture(
+            ShownImage(
                 role="query" if query else "support",
-                label=labels.get(picture, sample.answer if query else ""),
-                png=png(job.data.picture(picture)),
-                pyramid=_pyramid(view.tokenizer.encode([job.data.picture(picture)])[0]),
+                label=labels.get(image, sample.answer if query else ""),
+                png=png(job.data.image(image)),
+                pyramid=_pyramid(view.tokenizer.encode([job.data.image(image)])[0]),
             )
         )
     return Exhibit(
@@ -90,7 +90,7 @@ def _episode(job: Job, view: View, sample: Sample, record: Record) -> Exhibit:
         layers=record.layers,
         llm=record.llm,
         scoring=record.scoring,
-        pictures=tuple(shown),
+        images=tuple(shown),
         prompt=record.prompt,
         reply=record.reply,
         prediction=record.prediction,
@@ -102,28 +102,28 @@ def _episode(job: Job, view: View, sample: Sample, record: Record) -> Exhibit:
     )
 
 
-def _pyramid(tokens: PictureTokens) -> tuple[WordLayer, ...]:
+def _pyramid(tokens: ImageTokens) -> tuple[WordLayer, ...]:
     return tuple(
         WordLayer(rows=rows, columns=columns, words=words)
         for words, (rows, columns) in zip(tokens.words, tokens.grids, strict=True)
     )
 
 
-def reconstruct(tokenizer: Tokenizer, data: PictureSet, measured: int = MEASURED) -> Reconstruction:
-    """How well a tokenizer redraws the query pictures of a set, from the first l layers for each l.
+def reconstruct(tokenizer: Tokenizer, data: ImageSet, measured: int = MEASURED) -> Reconstruction:
+    """How well a tokenizer redraws the query images of a set, from the first l layers for each l.
 
     Args:
-        measured: at most so many pictures, evenly spaced over the set's classes.
+        measured: at most so many images, evenly spaced over the set's classes.
     """
-    labels = query_pictures(data)
+    labels = query_images(data)
     names = list(labels)
     step = max(1, len(names) // measured)
     names = names[::step][:measured]
-    originals = [tokenizer.prepare(data.picture(name)) for name in names]
+    originals = [tokenizer.prepare(data.image(name)) for name in names]
     tokens = tokenizer.encode(originals)
     truth = np.stack(originals).astype(np.float64) / 127.5 - 1
     drawn = [tokenizer.decode(tokens, range(1, layer + 1)) for layer in range(1, tokenizer.depth + 1)]
-    errors = [float(np.mean((np.stack(pictures) / 127.5 - 1 - truth) ** 2)) for pictures in drawn]
+    errors = [float(np.mean((np.stack(images) / 127.5 - 1 - truth) ** 2)) for images in drawn]
     shown = range(0, len(names), max(1, len(names) // REDRAWN))
     return Reconstruction(
         tokenizer=tokenizer.name,
@@ -131,10 +131,10 @@ def reconstruct(tokenizer: Tokenizer, data: PictureSet, measured: int = MEASURED
         grids=tokens[0].grids,
         count=len(names),
         mse=tuple(errors),
-        # One picture alone is its own mean; any positive number then says that there is nothing to compare with.
-        mean_picture_mse=max(float(np.mean((truth - truth.mean(0)) ** 2)), 1e-12),
-        pictures=tuple(
-            RedrawnPicture(
+        # One image alone is its own mean; any positive number then says that there is nothing to compare with.
+        mean_image_mse=max(float(np.mean((truth - truth.mean(0)) ** 2)), 1e-12),
+        images=tuple(
+            RedrawnImage(
                 label=labels[names[i]], original=png(originals[i]), by_layer=tuple(png(layer[i]) for layer in drawn)
             )
             for i in list(shown)[:REDRAWN]

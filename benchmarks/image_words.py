@@ -1,4 +1,4 @@
-"""Words of pictures for a run: each picture is read and encoded once for each tokenizer."""
+"""Words of images for a run: each image is read and encoded once for each tokenizer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from benchmarks.plan import Job, View
+from benchmarks.plan import TaskRun, TokenizerView
 from benchmarks.shuffled_images import stand_ins
 from results.report.example import Png, png_text
 
@@ -21,35 +21,35 @@ def png(pixels: np.ndarray) -> Png:
     return png_text(stream.getvalue())
 
 
-class PictureWords:
-    """The tokens of a job's pictures as one view shows them.
+class ImageWords:
+    """The tokens of a job's images as one view shows them.
 
     Args:
-        job: whose samples name the pictures.
+        job: whose samples name the images.
         view: which tokenizer and layers.
     """
 
-    def __init__(self, job: Job, view: View) -> None:
+    def __init__(self, job: TaskRun, view: TokenizerView) -> None:
         self._job = job
         self._view = view
         self._depth = max(view.layers)
         self._stand_ins = None if view.shuffle_seed is None else stand_ins(job.data, view.shuffle_seed)
         self._texts: dict[str, str] = {}
 
-    def add(self, picture_ids: list[str]) -> None:
-        """Encode those that are not yet. Raises CorruptPicture."""
-        missing = [name for name in dict.fromkeys(picture_ids) if name not in self._texts]
+    def add(self, image_ids: list[str]) -> None:
+        """Encode those that are not yet. Raises CorruptImage."""
+        missing = [name for name in dict.fromkeys(image_ids) if name not in self._texts]
         for start in range(0, len(missing), BATCH):
             part = missing[start : start + BATCH]
-            pictures = [self._job.data.picture(self._source(name)) for name in part]
-            for name, tokens in zip(part, self._view.tokenizer.encode(pictures, self._depth), strict=True):
+            images = [self._job.data.image(self._source(name)) for name in part]
+            for name, tokens in zip(part, self._view.tokenizer.encode(images, self._depth), strict=True):
                 self._texts[name] = tokens.text(self._view.layers)
 
     def _source(self, name: str) -> str:
-        """The picture whose words `name` is shown with."""
+        """The image whose words `name` is shown with."""
         return name if self._stand_ins is None else self._stand_ins[name]
 
     @property
     def texts(self) -> dict[str, str]:
-        """SPAE strings by picture id, of all that were added."""
+        """SPAE strings by image id, of all that were added."""
         return self._texts

@@ -14,7 +14,7 @@ from benchmarks.saved_samples import SavedSamples
 from llm_backends.protocol import Identity
 from results.analysis.settings import SHUFFLED, layer_numbers
 from results.record import CellKey
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokenizers.registry import open_tokenizer
 from tasks.protocol import Samples, Task
@@ -25,26 +25,26 @@ LAYERS = re.compile(r"[1-9]\d?(-[1-9]\d?)?(,[1-9]\d?(-[1-9]\d?)?)*")
 
 
 @dataclass(frozen=True)
-class Job:
-    """One task on one picture set.
+class TaskRun:
+    """One task on one image set.
 
     Attributes:
         samples: the manifest, the same for every tokenizer and model.
     """
 
     task: Task
-    data: PictureSet
+    data: ImageSet
     samples: Samples
 
 
 @dataclass(frozen=True)
-class View:
-    """One way to show pictures as words.
+class TokenizerView:
+    """One way to show images as words.
 
     Attributes:
         layers: layer numbers, ascending.
         label: the same as text, '1-2'.
-        shuffle_seed: pictures are shown with each other's words (`benchmarks.shuffled_images`); None: with their own.
+        shuffle_seed: images are shown with each other's words (`benchmarks.shuffled_images`); None: with their own.
     """
 
     tokenizer: Tokenizer
@@ -54,12 +54,12 @@ class View:
 
     @property
     def name(self) -> str:
-        """The tokenizer's, in records and tables; says where the pictures are shuffled."""
+        """The tokenizer's, in records and tables; says where the images are shuffled."""
         return self.tokenizer.name + (SHUFFLED if self.shuffle_seed is not None else "")
 
     @property
     def fingerprint(self) -> str:
-        """The tokenizer's; where pictures are shuffled, sha256 of that and the seed."""
+        """The tokenizer's; where images are shuffled, sha256 of that and the seed."""
         if self.shuffle_seed is None:
             return self.tokenizer.fingerprint
         return hashlib.sha256(f"shuffled/{self.shuffle_seed}/{self.tokenizer.fingerprint}".encode()).hexdigest()
@@ -70,10 +70,10 @@ class Plan:
     """Everything a run needs but the language model."""
 
     config: RunConfig
-    jobs: tuple[Job, ...]
-    views: tuple[View, ...]
+    jobs: tuple[TaskRun, ...]
+    views: tuple[TokenizerView, ...]
 
-    def cell(self, job: Job, view: View, setting: str, scoring: str, llm: Identity) -> CellKey:
+    def cell(self, job: TaskRun, view: TokenizerView, setting: str, scoring: str, llm: Identity) -> CellKey:
         """What the records of one cell share."""
         return CellKey(
             task=job.task.name,
@@ -131,7 +131,7 @@ def make_plan(config: RunConfig, saved: SavedSamples | None = None) -> Plan:
     tasks = [open_task(name) for name in config.tasks]
     files = saved.by_task(config.tasks) if saved is not None else {}
     views = tuple(_views([open_tokenizer(name) for name in config.tokenizers], config.layers))
-    sets: dict[tuple[str, str], PictureSet] = {}
+    sets: dict[tuple[str, str], ImageSet] = {}
     jobs = []
     for task, fact in zip(tasks, facts, strict=True):
         name = config.data or fact.default_data
@@ -139,10 +139,10 @@ def make_plan(config: RunConfig, saved: SavedSamples | None = None) -> Plan:
             sets[fact.opens, name] = open_data(fact, name)
         data = sets[fact.opens, name]
         if saved is not None:
-            jobs.append(Job(task, data, saved.read(task, files[task.name], data)))
+            jobs.append(TaskRun(task, data, saved.read(task, files[task.name], data)))
         else:
             settings = config.settings or task.settings
-            jobs.append(Job(task, data, task.samples(data, settings, config.seed, config.limit)))
+            jobs.append(TaskRun(task, data, task.samples(data, settings, config.seed, config.limit)))
     if saved is not None:
         config = _as_drawn(config, jobs)
     if config.shuffle_images:
@@ -150,7 +150,7 @@ def make_plan(config: RunConfig, saved: SavedSamples | None = None) -> Plan:
     return Plan(config, tuple(jobs), views)
 
 
-def _as_drawn(config: RunConfig, jobs: Sequence[Job]) -> RunConfig:
+def _as_drawn(config: RunConfig, jobs: Sequence[TaskRun]) -> RunConfig:
     """The configuration that draws the samples of the jobs. Raises UsageError where no single one does."""
     kinds = {(job.samples.seed, len(job.samples.of(job.samples.settings[0]))) for job in jobs}
     settings = {None if job.samples.settings == job.task.settings else job.samples.settings for job in jobs}
@@ -176,7 +176,7 @@ def default_scorings(tasks: Sequence[str]) -> tuple[str, ...]:
     return ("ranked",) if "ranked" in common else (common[0],)
 
 
-def _views(tokenizers: list[Tokenizer], subsets: tuple[str, ...]) -> Iterator[View]:
+def _views(tokenizers: list[Tokenizer], subsets: tuple[str, ...]) -> Iterator[TokenizerView]:
     seen = set()
     names: dict[str, str] = {}
     for text in subsets:
@@ -193,7 +193,7 @@ def _views(tokenizers: list[Tokenizer], subsets: tuple[str, ...]) -> Iterator[Vi
             label = _label(layers)
             if (tokenizer.name, label) not in seen:
                 seen.add((tokenizer.name, label))
-                yield View(tokenizer, layers, label)
+                yield TokenizerView(tokenizer, layers, label)
 
 
 def layer_subsets(text: str, depth: int = 1) -> list[tuple[int, ...]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from benchmarks.image_words import PictureWords
-from benchmarks.plan import Job, Plan, View
+from benchmarks.image_words import ImageWords
+from benchmarks.plan import Plan, TaskRun, TokenizerView
 from llm_backends.cache.cached_backend import Answer
 from llm_backends.cache.provenance import Provenance
 from llm_backends.cache.request_key import prompt_of
@@ -42,10 +42,10 @@ def questions(plan: Plan, llm: Identity, wanted: Callable[[str], bool] = lambda 
         plan: what to ask.
         llm: whom.
         wanted: asked once for every record id, in the order of the plan; a question it does not want is left out,
-            and no picture is encoded for its sake.
+            and no image is encoded for its sake.
 
     Raises:
-        SpaeError: a picture cannot be read.
+        SpaeError: an image cannot be read.
         TaskError: a sample cannot be put into words.
     """
     for job in plan.jobs:
@@ -53,7 +53,9 @@ def questions(plan: Plan, llm: Identity, wanted: Callable[[str], bool] = lambda 
             yield from _of_view(plan, job, view, llm, wanted)
 
 
-def _of_view(plan: Plan, job: Job, view: View, llm: Identity, wanted: Callable[[str], bool]) -> Iterator[Question]:
+def _of_view(
+    plan: Plan, job: TaskRun, view: TokenizerView, llm: Identity, wanted: Callable[[str], bool]
+) -> Iterator[Question]:
     cells = {
         (setting, scoring): plan.cell(job, view, setting, scoring, llm)
         for setting in job.samples.settings
@@ -67,8 +69,8 @@ def _of_view(plan: Plan, job: Job, view: View, llm: Identity, wanted: Callable[[
                 record_id = cell.record_id(sample.id)
                 if wanted(record_id):
                     open_questions.append((record_id, cell, sample, scoring))
-    words = PictureWords(job, view)
-    words.add([name for _, _, sample, _ in open_questions for name in sample.pictures])
+    words = ImageWords(job, view)
+    words.add([name for _, _, sample, _ in open_questions for name in sample.images])
     for record_id, cell, sample, scoring in open_questions:
         request = job.task.request(sample, words.texts, plan.config.style, scoring)
         yield Question(record_id, job.task, cell, sample, request)

@@ -16,7 +16,7 @@ from benchmarks.questions import Question, Request, questions, record_of
 from benchmarks.scorer_cases import probe
 from llm_backends.cache.cached_backend import Answer, CachedBackend
 from llm_backends.cache.entry import Entry, part_json
-from llm_backends.cache.read_only_source import ReplayLayer
+from llm_backends.cache.read_only_source import ReadOnlySource
 from llm_backends.cache.request_key import key_of, key_texts, prompt_of
 from llm_backends.errors import BackendUnavailable, CacheCorrupt, PromptTooLong
 from llm_backends.protocol import Backend, Identity
@@ -38,7 +38,7 @@ class Replies:
         broken: key -> why its line cannot be used.
     """
 
-    layer: ReplayLayer
+    layer: ReadOnlySource
     digests: Mapping[str, str]
     asked: Mapping[str, str]
     broken: Mapping[str, str]
@@ -46,7 +46,7 @@ class Replies:
     @classmethod
     def read(cls, path: Path) -> Replies:
         """Raises BackendInputError, CacheCorrupt: the file as a whole is none of replies."""
-        layer = ReplayLayer(path)
+        layer = ReadOnlySource(path)
         entries: dict[str, Entry] = {}
         broken = {}
         for key in layer.keys():  # noqa: SIM118 (a method of the layer, it is no mapping)

@@ -11,7 +11,7 @@ from benchmarks.errors import UsageError
 from llm_backends.cache.entry import ReplySource, parse_request
 from llm_backends.cache.jsonl import write_lines
 from llm_backends.cache.merge import Conflicts, import_into_cache, import_into_lines, migrate, read_file
-from llm_backends.cache.read_only_source import ReplayLayer, export, open_layer
+from llm_backends.cache.read_only_source import ReadOnlySource, export, open_layer
 from llm_backends.cache.request_key import key_of, key_texts
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import CacheCorrupt
@@ -29,9 +29,9 @@ def reply_store() -> ReplyCache:
     return ReplyCache(cache_folder() / "replies.sqlite")
 
 
-def committed_replies() -> list[ReplayLayer]:
+def committed_replies() -> list[ReadOnlySource]:
     """The files of replies that come with the project."""
-    return [ReplayLayer(path) for path in sorted(COMMITTED.glob("*.jsonl"))]
+    return [ReadOnlySource(path) for path in sorted(COMMITTED.glob("*.jsonl"))]
 
 
 def reply_layers(files: Sequence[Path] = ()) -> list[ReplySource]:

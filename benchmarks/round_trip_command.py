@@ -1,4 +1,4 @@
-"""`round-trip`: does a model's own tokenizer keep the words that pictures are shown as?"""
+"""`round-trip`: does a model's own tokenizer keep the words that images are shown as?"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UsageError
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 from tasks.protocol import ReadsSamples, Samples, Task
 
 
@@ -50,7 +50,7 @@ class SavedSamples:
             raise UsageError(f"--episodes needs a file for each task, got none for {missing[0]}: name it, too")
         return found
 
-    def read(self, task: Task, file: Path, data: PictureSet) -> Samples:
+    def read(self, task: Task, file: Path, data: ImageSet) -> Samples:
         """The samples of one task.
 
         Raises:

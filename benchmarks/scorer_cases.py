@@ -9,12 +9,12 @@ from tasks.errors import TaskError
 from tasks.protocol import Sample, Style, Task
 
 WORD = "word"
-"""What every picture is shown as."""
+"""What every image is shown as."""
 
 
 def probe(task: Task, sample: Sample, style: Style, scoring: str) -> dict[str, str]:
     """What a rule makes of each case, on one line: case -> status, value, prediction, detail."""
-    request = task.request(sample, dict.fromkeys(sample.pictures, WORD), style, scoring)
+    request = task.request(sample, dict.fromkeys(sample.images, WORD), style, scoring)
     replies: dict[str, Reply] = {}
     if isinstance(request, LikelihoodRequest):
         for case, values in _likelihoods(len(request.continuations)).items():

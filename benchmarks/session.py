@@ -104,7 +104,7 @@ def run_benchmark(options: RunOptions) -> Path:
     """
     console = Console()
     config = options.config()
-    find_backend(config.llm)  # a wrong name is told before pictures are read
+    find_backend(config.llm)  # a wrong name is told before images are read
     plan = make_plan(config, options.saved)
     layers = reply_layers(options.replies)  # a wrong file is told before a model is looked for
     if options.mode == "cache-only":
@@ -160,7 +160,7 @@ def _score_corpora(plan: Plan, store: RunStore, console: Console) -> None:
 
 
 def check_scorings(config: RunConfig, model: Backend) -> None:
-    """Told before a picture is put into words: raises UsageError for a rule that needs what the model does not give."""
+    """Told before an image is put into words: raises UsageError for a rule that needs what the model does not give."""
     if model.capabilities.likelihood:
         return
     for scoring in config.scorings:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 from spae.data.validation.protocol import Fault, Survey
 from spae.errors import SpaeError
 from tasks.errors import TaskError
@@ -49,7 +49,7 @@ class Findings:
 class Opens(Protocol):
     """A `Survey` that, when all is sound, can open its data without writing, to try whether the task can use them."""
 
-    def opened(self) -> PictureSet:
+    def opened(self) -> ImageSet:
         """The data. Raises SpaeError."""
         ...
 

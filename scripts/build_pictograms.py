@@ -12,7 +12,7 @@ digits only, equals the concept's CLDR name, its Unicode character name or one o
 over all concepts, so that a nickname never takes an icon from the concept it really names. Where a set lists its
 icons' code points, every match is checked against that list. Concepts drawn in fewer than six styles, or not in the
 held-out style, are left out, as are variants of skin tone (they have their own hex codes and are not read). A set that
-draws two concepts alike to the pixel (fxemoji's two hourglasses) gives its picture to the first.
+draws two concepts alike to the pixel (fxemoji's two hourglasses) gives its image to the first.
 
 Rows are ordered by Unicode's own order and then by style; with the packages and libraries of the file's metadata the
 bytes come out the same again. Cost: about four minutes on one core.
@@ -56,7 +56,7 @@ SIZE = 64
 FORMAT_VERSION = "1"
 MAX_BYTES = 10_000_000
 
-# CLDR names that say something a picture does not, or that do not read as a thing. Everything else keeps its CLDR name.
+# CLDR names that say something an image does not, or that do not read as a thing. Everything else keeps its CLDR name.
 RENAMED = {
     "hourglass done": "hourglass",
     "hourglass not done": "hourglass with flowing sand",
@@ -101,7 +101,7 @@ class IconSet:
             self.by_key.setdefault(key(name), self.root(name))
 
     def root(self, name: str) -> str:
-        """The icon an alias copies. One that turns or mirrors its icon is another picture, not drawn here."""
+        """The icon an alias copies. One that turns or mirrors its icon is another image, not drawn here."""
         while name in self.aliases:
             alias = self.aliases[name]
             if set(alias) - {"parent", "hidden"}:
@@ -123,10 +123,10 @@ class IconSet:
 def drawn(svg: str, name: str) -> np.ndarray:
     """[64, 64, 3] uint8: a whole SVG, which states that size, on white."""
     png = resvg_py.svg_to_bytes(svg_string=svg, background="#ffffff", skip_system_fonts=True)
-    picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-    if picture.shape != (SIZE, SIZE, 3):
-        raise SystemExit(f"{name}: rendered {picture.shape}, expected {(SIZE, SIZE, 3)}")
-    return picture
+    image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    if image.shape != (SIZE, SIZE, 3):
+        raise SystemExit(f"{name}: rendered {image.shape}, expected {(SIZE, SIZE, 3)}")
+    return image
 
 
 def key(name: str) -> str:
@@ -205,7 +205,7 @@ def webp(pixels: np.ndarray) -> bytes:
     Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=100, method=6, exact=True)
     decoded = np.asarray(Image.open(io.BytesIO(buffer.getvalue())).convert("RGB"))
     if not np.array_equal(decoded, pixels):
-        raise SystemExit("a picture does not come back from WebP as it went in")
+        raise SystemExit("an image does not come back from WebP as it went in")
     return buffer.getvalue()
 
 
@@ -225,18 +225,18 @@ def rows(packages: Path) -> Iterator[dict[str, object]]:
         tags = list(dict.fromkeys(tag for tag in map(plain, concept.tags) if tag and tag != names[concept.hexcode]))
         for style, icons in sets.items():
             if concept.hexcode in matches[style]:
-                picture = webp(icons.pixels(matches[style][concept.hexcode]))
-                if (style, picture) in seen:
+                image = webp(icons.pixels(matches[style][concept.hexcode]))
+                if (style, image) in seen:
                     print(f"left out: {names[concept.hexcode]} of {style} is drawn as another concept", file=sys.stderr)
                     continue
-                seen.add((style, picture))
+                seen.add((style, image))
                 yield {
                     "concept": concept.hexcode,
                     "name": names[concept.hexcode],
                     "tags": tags,
                     "category": concept.category,
                     "style": style,
-                    "picture": picture,
+                    "image": image,
                 }
 
 
@@ -245,14 +245,14 @@ def build(packages: Path, out: Path) -> None:
     table_rows = list(rows(packages))
     counts = Counter(row["concept"] for row in table_rows)
     if min(counts.values()) < MIN_STYLES:
-        raise SystemExit(f"{min(counts, key=counts.__getitem__)} has fewer than {MIN_STYLES} pictures left")
+        raise SystemExit(f"{min(counts, key=counts.__getitem__)} has fewer than {MIN_STYLES} images left")
     versions = {
         package: json.loads((packages / package / "package.json").read_text(encoding="utf-8"))["version"]
         for package in [*SETS.values(), "emojibase-data"]
     }
     facts = {
         "spae.held_out_style": HELD_OUT_STYLE,
-        "spae.picture": f"lossless WebP, {SIZE}x{SIZE} RGB, on white",
+        "spae.image": f"lossless WebP, {SIZE}x{SIZE} RGB, on white",
         "spae.sources": json.dumps(versions, sort_keys=True),
         "spae.renderer": f"resvg-py {resvg_py.__version__}",
     }
@@ -260,7 +260,7 @@ def build(packages: Path, out: Path) -> None:
 
 
 def write(table_rows: list[dict[str, object]], facts: dict[str, str], out: Path, max_bytes: int) -> None:
-    """One row a picture; `facts` go into the file's metadata."""
+    """One row an image; `facts` go into the file's metadata."""
     schema = pa.schema(
         [
             ("concept", pa.string()),
@@ -268,12 +268,12 @@ def write(table_rows: list[dict[str, object]], facts: dict[str, str], out: Path,
             ("tags", pa.list_(pa.string())),
             ("category", pa.string()),
             ("style", pa.string()),
-            ("picture", pa.binary()),
+            ("image", pa.binary()),
         ],
         metadata={"spae.format": "pictograms", "spae.format_version": FORMAT_VERSION, **facts},
     )
     part = out.with_name(out.name + ".part")
-    # The pictures are compressed already; the text columns shrink well as dictionaries.
+    # The images are compressed already; the text columns shrink well as dictionaries.
     pq.write_table(
         pa.Table.from_pylist(table_rows, schema=schema),
         part,
@@ -288,7 +288,7 @@ def write(table_rows: list[dict[str, object]], facts: dict[str, str], out: Path,
         raise SystemExit(f"the file would have {size} bytes, the limit is {max_bytes}")
     os.replace(part, out)
     concepts = len({row["concept"] for row in table_rows})
-    print(f"{out}: {concepts} concepts, {len(table_rows)} pictures, {size} bytes", file=sys.stderr)
+    print(f"{out}: {concepts} concepts, {len(table_rows)} images, {size} bytes", file=sys.stderr)
 
 
 def main() -> None:

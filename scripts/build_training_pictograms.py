@@ -14,8 +14,8 @@ Two of them are old on purpose: Noto as Android 9 and 10 had it, and the first T
 Files and fonts are matched by code point. Icons are matched by CLDR name or Unicode character name alone, since sets
 of icons have names of their own: the matches were looked at, and `wrong` lists those that show something else.
 
-Left out are the concepts held out of training, and every picture that nearly repeats one of the same concept in any
-style before it, the held-out one included: so nothing that looks like a picture of the test is trained on.
+Left out are the concepts held out of training, and every image that nearly repeats one of the same concept in any
+style before it, the held-out one included: so nothing that looks like an image of the test is trained on.
 
 Cost: about three minutes on one core.
 """
@@ -43,7 +43,7 @@ from spae.data.embedded.training_pictograms import TRAINING_PICTOGRAMS
 
 MAX_BYTES = 6_000_000
 NEAR = 15.0
-"""Mean difference, of 255, below which two pictures are one drawing once place and size are taken out. By the median,
+"""Mean difference, of 255, below which two images are one drawing once place and size are taken out. By the median,
 Noto's v1 in two crops differs by 4, two sets of one style by 20 to 70."""
 INK = 245
 GLYPH = 256
@@ -51,7 +51,7 @@ MARGIN = 2
 
 Ways = list[Callable[[Source], list[str]]]
 Drawn = Iterator[tuple[str, np.ndarray]]
-"""Hex codes of concepts and pictures [64, 64, 3] uint8."""
+"""Hex codes of concepts and images [64, 64, 3] uint8."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ class Glyphs:
             points = bare(concept.hexcode).split("-")
             if len(points) > 1 or concept.hexcode not in wanted:
                 continue
-            picture = glyph(font, chr(int(points[0], 16)))
-            if not np.array_equal(picture, missing):
-                yield concept.hexcode, picture
+            image = glyph(font, chr(int(points[0], 16)))
+            if not np.array_equal(image, missing):
+                yield concept.hexcode, image
 
 
 # Style -> where it is drawn; the order is the order of rows inside a concept, and of looking for near repeats.
@@ -179,21 +179,21 @@ def glyph(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray:
     """The character's ink, its longer side filling the square but for a margin."""
     sheet = Image.new("L", (3 * GLYPH, 3 * GLYPH), 0)
     ImageDraw.Draw(sheet).text((GLYPH, GLYPH), character, font=font, fill=255)
-    picture = Image.new("L", (SIZE, SIZE), 255)
+    image = Image.new("L", (SIZE, SIZE), 255)
     box = sheet.getbbox()
     if box is not None:
         scale = (SIZE - 2 * MARGIN) / max(box[2] - box[0], box[3] - box[1])
         width, height = (max(1, round(scale * side)) for side in (box[2] - box[0], box[3] - box[1]))
         ink = sheet.crop(box).resize((width, height), Image.Resampling.LANCZOS)
-        picture.paste(Image.eval(ink, lambda value: 255 - value), ((SIZE - width) // 2, (SIZE - height) // 2))
-    return np.asarray(picture.convert("RGB"))
+        image.paste(Image.eval(ink, lambda value: 255 - value), ((SIZE - width) // 2, (SIZE - height) // 2))
+    return np.asarray(image.convert("RGB"))
 
 
 def shape(pixels: np.ndarray) -> np.ndarray:
     """[32, 32, 3] int16: the drawing without its place and size, so that another crop of it looks the same."""
     ink = (pixels < INK).any(axis=-1)
     if not ink.any():
-        raise SystemExit("a picture is blank")
+        raise SystemExit("an image is blank")
     tall, wide = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     cut = Image.fromarray(pixels[tall[0] : tall[-1] + 1, wide[0] : wide[-1] + 1])
     return np.asarray(cut.resize((32, 32), Image.Resampling.BILINEAR)).astype(np.int16)
@@ -203,7 +203,7 @@ def rows(packages: Path, known: Pictograms) -> Iterator[dict[str, object]]:
     trained = {concept.id: i for i, concept in enumerate(known.concepts) if not concept.held_out}
     concepts, ways = read_concepts(packages)
     # All concepts are matched, so that an icon goes to the one it names; those trained on are drawn.
-    pictures = {style: dict(source.draw(packages, concepts, ways, trained.keys())) for style, source in STYLES.items()}
+    images = {style: dict(source.draw(packages, concepts, ways, trained.keys())) for style, source in STYLES.items()}
     left_out: Counter[str] = Counter()
     for concept in concepts:
         if concept.hexcode not in trained:
@@ -212,10 +212,10 @@ def rows(packages: Path, known: Pictograms) -> Iterator[dict[str, object]]:
         fact = known.concepts[index]
         seen = [shape(pixels) for pixels in known.pixels[known.concept == index]]
         for style in STYLES:
-            if concept.hexcode not in pictures[style]:
+            if concept.hexcode not in images[style]:
                 continue
-            picture = pictures[style][concept.hexcode]
-            one = shape(picture)
+            image = images[style][concept.hexcode]
+            one = shape(image)
             if min(np.abs(one - other).mean() for other in seen) < NEAR:
                 left_out[style] += 1
                 continue
@@ -226,7 +226,7 @@ def rows(packages: Path, known: Pictograms) -> Iterator[dict[str, object]]:
                 "tags": list(fact.tags),
                 "category": fact.category,
                 "style": style,
-                "picture": webp(picture),
+                "image": webp(image),
             }
     print(f"left out as near repeats: {dict(left_out)}", file=sys.stderr)
 
@@ -243,7 +243,7 @@ def build(packages: Path, out: Path, pictograms: Path = PICTOGRAMS) -> None:
     """Writes the file whole or not at all."""
     table_rows = list(rows(packages, load_pictograms(pictograms)))
     facts = {
-        "spae.picture": f"lossless WebP, {SIZE}x{SIZE} RGB, on white",
+        "spae.image": f"lossless WebP, {SIZE}x{SIZE} RGB, on white",
         "spae.sources": json.dumps({s.package: version(packages, s) for s in STYLES.values()}, sort_keys=True),
         "spae.renderer": f"resvg-py {resvg_py.__version__}, Pillow {PIL.__version__}",
     }

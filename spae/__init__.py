@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spae.tokenizers.lexical import LexicalTokenizer
-    from spae.tokenizers.video import ClipTokenizer
+    from spae.tokenizers.video import VideoTokenizer
 
 __version__ = "0.1.0"
 
 
-def from_pretrained(source: str | Path, *, revision: str | None = None) -> LexicalTokenizer | ClipTokenizer:
+def from_pretrained(source: str | Path, *, revision: str | None = None) -> LexicalTokenizer | VideoTokenizer:
     """A trained tokenizer: SPAE, VQGAN, LQAE or any other of the family; of clips where it was trained on clips.
 
     Args:
@@ -27,8 +27,8 @@ def from_pretrained(source: str | Path, *, revision: str | None = None) -> Lexic
     from spae.tokenizers.build import load_config
     from spae.tokenizers.hub import pretrained_folder
     from spae.tokenizers.lexical import LexicalTokenizer
-    from spae.tokenizers.video import ClipTokenizer
+    from spae.tokenizers.video import VideoTokenizer
 
     folder = pretrained_folder(source, revision)
-    kind = ClipTokenizer if load_config(folder)["frames"] else LexicalTokenizer
+    kind = VideoTokenizer if load_config(folder)["frames"] else LexicalTokenizer
     return kind.from_pretrained(folder)

@@ -4,8 +4,8 @@ SpaeError
 ├── InputError          an argument, option or recipe is wrong
 │   ├── ShapeError      a tensor's shape breaks a stated rule
 │   └── UnknownName     a registry has no such name (carries the near misses)
-├── DataError           pictures, archives or folders that cannot be used
-│   └── CorruptPicture  one picture does not decode
+├── DataError           images, archives or folders that cannot be used
+│   └── CorruptImage  one image does not decode
 ├── WeightsError        a checkpoint or a packaged model is missing or does not fit
 └── TrainingError       training cannot go on (NaN, a broken checkpoint folder)
 
@@ -47,11 +47,11 @@ class UnknownName(InputError):
 
 
 class DataError(SpaeError):
-    """Pictures, archives or folders that cannot be used."""
+    """Images, archives or folders that cannot be used."""
 
 
-class CorruptPicture(DataError):
-    """One picture does not decode."""
+class CorruptImage(DataError):
+    """One image does not decode."""
 
 
 class WeightsError(SpaeError):

@@ -1,7 +1,7 @@
 """Token pyramids: which positions of the latent grid each layer visits (Eq. 1 of arXiv 2306.17842).
 
 D layers, N positions of the latent grid, N_l positions of layer l (counted from 1, the coarsest).
-A grid is (rows, columns) for pictures and (frames, rows, columns) for video.
+A grid is (rows, columns) for images and (frames, rows, columns) for video.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A picture as words: the value that passes from a tokenizer to a task.
+"""An image as words: the value that passes from a tokenizer to a task.
 
 D layers, N_l tokens in layer l (layer 1 is the coarsest).
 """
@@ -12,8 +12,8 @@ from spae.errors import InputError
 
 
 @dataclass(frozen=True)
-class PictureTokens:
-    """The pyramid of tokens of one picture.
+class ImageTokens:
+    """The pyramid of tokens of one image.
 
     Attributes:
         ids: per layer, N_l indices into the tokenizer's vocabulary, raster order.

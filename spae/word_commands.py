@@ -1,4 +1,4 @@
-"""`tokenize` and `decode`: pictures to words on a command line, and back.
+"""`tokenize` and `decode`: images to words on a command line, and back.
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from spae.tokenizers.protocol import Tokenizer
-    from spae.tokens import PictureTokens
+    from spae.tokens import ImageTokens
 
 BATCH = 64
 MOST_IN_A_GRID = 4096
@@ -37,7 +37,7 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def tokenize(
-    pictures: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")],
     tokenizer: Annotated[str, typer.Option(help=TOKENIZER_HELP)] = "spae",
     layers: Annotated[str | None, typer.Option(help="Layers to print, 1-3 or 1,3; all by default.")] = None,
     show: Annotated[
@@ -48,9 +48,9 @@ def tokenize(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON with ids and words, which decode reads.")] = False,
 ) -> None:
-    """Print the words that pictures become, layer by layer, each layer as its grid.
+    """Print the words that images become, layer by layer, each layer as its grid.
 
-    A picture may have any size: its middle square is taken. One that does not decode is named, the others are done,
+    An image may have any size: its middle square is taken. One that does not decode is named, the others are done,
     and the exit code is 2.
 
     Examples:
@@ -61,14 +61,14 @@ def tokenize(
 
       python -m spae tokenize lion.png --tokenizer runs/train/picto_spae --json
     """
-    from spae.data.image_paths import picture_paths
+    from spae.data.image_paths import image_paths
     from spae.tokenizers.layer_choice import layer_choice
     from spae.tokenizers.registry import open_tokenizer
 
     with _one_line_errors():
         opened = open_tokenizer(tokenizer)
         chosen = layer_choice(layers, range(1, opened.depth + 1))
-        paths, wrong = picture_paths(pictures)
+        paths, wrong = image_paths(images)
         for error in wrong:
             typer.echo(f"error: {error}", err=True)
         folder = SHOWN if out is None else out.with_name(f"{out.stem}-pyramids")
@@ -84,8 +84,8 @@ def tokenize(
 
 def _encoded(
     tokenizer: Tokenizer, paths: Sequence[Path], layers: Sequence[int], folder: Path | None
-) -> Iterator[tuple[Path, PictureTokens | None]]:
-    """Each picture with its tokens up to the last of `layers`; None where it does not decode, which is said.
+) -> Iterator[tuple[Path, ImageTokens | None]]:
+    """Each image with its tokens up to the last of `layers`; None where it does not decode, which is said.
 
     Args:
         folder: where pyramids are drawn; None draws none.
@@ -93,21 +93,21 @@ def _encoded(
     from rich.console import Console
     from rich.progress import Progress
 
-    from spae.data.image_file import check_header, read_picture
-    from spae.errors import CorruptPicture
+    from spae.data.image_file import check_header, read_image
+    from spae.errors import CorruptImage
 
     taken: set[str] = set()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=len(paths) <= BATCH or not console.is_terminal) as progress:
-        bar = progress.add_task("pictures", total=len(paths))
+        bar = progress.add_task("images", total=len(paths))
         for start in range(0, len(paths), BATCH):
             batch, small = paths[start : start + BATCH], {}
             for path in batch:
                 try:
                     check_header(path, str(path))
                     # Only the small one is kept: files may be as large as they like.
-                    small[path] = tokenizer.prepare(read_picture(path, str(path)))
-                except CorruptPicture as error:
+                    small[path] = tokenizer.prepare(read_image(path, str(path)))
+                except CorruptImage as error:
                     typer.echo(f"error: {error}", err=True)
                 progress.advance(bar)
             tokens = dict(zip(small, tokenizer.encode(list(small.values()), layers[-1]), strict=True))
@@ -118,13 +118,13 @@ def _encoded(
 
 def _draw(
     tokenizer: Tokenizer,
-    pictures: dict[Path, np.ndarray],
-    tokens: dict[Path, PictureTokens],
+    images: dict[Path, np.ndarray],
+    tokens: dict[Path, ImageTokens],
     layers: Sequence[int],
     folder: Path,
     taken: set[str],
 ) -> None:
-    """One PNG a picture; `taken` are the names used before, in small letters."""
+    """One PNG an image; `taken` are the names used before, in small letters."""
     from spae.cache_folder import atomic_path
     from spae.tokenizers.pyramid_figure import draw_pyramid
 
@@ -138,12 +138,12 @@ def _draw(
             name = f"{path.stem}-{copy}"
         taken.add(name.lower())
         with atomic_path(folder / f"{name}.png") as draft:
-            draw_pyramid(pictures[path], redrawn, one, layers).save(draft, "PNG")
+            draw_pyramid(images[path], redrawn, one, layers).save(draft, "PNG")
         typer.echo(f"drawn: {folder / name}.png", err=True)
 
 
 def _give(
-    tokenizer: Tokenizer, tokens: dict[str, PictureTokens], layers: Sequence[int], out: Path | None, as_json: bool
+    tokenizer: Tokenizer, tokens: dict[str, ImageTokens], layers: Sequence[int], out: Path | None, as_json: bool
 ) -> None:
     """Print the words, or write them to a file."""
     from rich.console import Console
@@ -172,11 +172,11 @@ def _give(
 
 def decode(
     tokens: Annotated[str, typer.Argument(metavar="TOKENS.json", help="What tokenize --json wrote, or - for stdin.")],
-    out: Annotated[Path, typer.Option(help="The picture to write, PICTURE.png; a grid of them where there are many.")],
+    out: Annotated[Path, typer.Option(help="The image to write, IMAGE.png; a grid of them where there are many.")],
     tokenizer: Annotated[str, typer.Option(help=TOKENIZER_HELP)] = "spae",
     layers: Annotated[str | None, typer.Option(help="Layers to draw from, 1-3; all there are by default.")] = None,
 ) -> None:
-    """Draw the pictures that words stand for.
+    """Draw the images that words stand for.
 
     Words or ids may have been changed by hand or by a language model: each layer needs one of them, on its grid.
 
@@ -189,23 +189,23 @@ def decode(
       python -m spae tokenize lion.png --json | python -m spae decode - --out back.png
     """
     from spae.cache_folder import atomic_path
-    from spae.tokenizers.pyramid_figure import picture_grid
+    from spae.tokenizers.pyramid_figure import image_grid
     from spae.tokenizers.registry import open_tokenizer
     from spae.tokenizers.words_file import read_words
 
     with _one_line_errors():
         if out.suffix.lower() != ".png":
-            raise InputError(f"--out must end in .png, got {out}: pictures are written as PNG")
+            raise InputError(f"--out must end in .png, got {out}: images are written as PNG")
         text = _read(tokens)
         opened = open_tokenizer(tokenizer)
         found = read_words(text, opened, layers)
         if len(found.tokens) > MOST_IN_A_GRID:
-            raise InputError(f"one PNG holds {MOST_IN_A_GRID} pictures, got {len(found.tokens)}: split the file")
+            raise InputError(f"one PNG holds {MOST_IN_A_GRID} images, got {len(found.tokens)}: split the file")
         if found.remark:
             typer.echo(f"note: {found.remark}", err=True)
         drawn = opened.decode(found.tokens, found.layers)
         with atomic_path(out) as draft:
-            picture_grid(drawn).save(draft, "PNG")
+            image_grid(drawn).save(draft, "PNG")
     typer.echo(f"written: {out} ({len(drawn)} of {opened.size}x{opened.size}, layers {_listed(found.layers)})")
 
 

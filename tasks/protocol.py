@@ -11,22 +11,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from llm_backends.protocol import CompletionRequest, Frozen, LikelihoodRequest, Reply
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 
 Style = Literal["gpt", "palm"]
 Status = Literal["scored", "empty", "refused", "failed", "infeasible"]
 
 
+WIRE = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+"""A manifest writes some fields under the names it was first published with: its hashes are taken over those."""
+
+
 class Sample(Frozen):
     """One question put to a language model."""
 
+    model_config = WIRE
+
     id: str = Field(min_length=1, description="unique within a manifest; letters, digits and hyphens")
     setting: str = Field(description="id of the setting it belongs to: 'i1-s1-r0'")
-    pictures: tuple[str, ...] = Field(
-        min_length=1, description="every picture the prompt needs, once each, in prompt order, the query last"
+    images: tuple[str, ...] = Field(
+        alias="pictures",
+        min_length=1,
+        description="every image the prompt needs, once each, in prompt order, the query last",
     )
     answer: str = Field(description="the right answer, as text")
     fingerprint: str = Field(
@@ -95,17 +103,17 @@ class Samples(Protocol):
 class ReadsSamples(Protocol):
     """A `Task` that can take up samples which an earlier run wrote (`--episodes FILE`)."""
 
-    def saved(self, path: Path, data: PictureSet, settings: Sequence[str] | None, limit: int | None) -> Samples:
+    def saved(self, path: Path, data: ImageSet, settings: Sequence[str] | None, limit: int | None) -> Samples:
         """What `Samples.save` wrote.
 
         Args:
             path: the file.
-            data: the pictures that are to be asked about.
+            data: the images that are to be asked about.
             settings: only these; None takes all there are.
             limit: only the first so many of each setting; None takes all.
 
         Raises:
-            ManifestError: the file is broken or altered, or its pictures are not those of `data`.
+            ManifestError: the file is broken or altered, or its images are not those of `data`.
             TaskInputError: it lacks a setting, or has fewer samples.
         """
         ...
@@ -135,7 +143,7 @@ class Task(Protocol):
         """Ids of all its settings, in the paper's order."""
         ...
 
-    def samples(self, data: PictureSet, settings: Sequence[str], seed: int, limit: int) -> Samples:
+    def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> Samples:
         """The first `limit` samples of each setting; a smaller limit gives the first of a larger one.
 
         Raises:
@@ -151,7 +159,7 @@ class Task(Protocol):
 
         Args:
             sample: one of this task's.
-            texts: the SPAE string of each of `sample.pictures`, by picture id.
+            texts: the SPAE string of each of `sample.images`, by image id.
             style: the prompt's style.
             scoring: the rule that will score the reply; it decides what is asked.
 

@@ -17,7 +17,7 @@ from tasks.errors import TaskInputError
 from tasks.fewshot.settings import SETTING_IDS
 
 if TYPE_CHECKING:
-    from spae.data.protocol import PictureSet
+    from spae.data.protocol import ImageSet
     from spae.data.validation.protocol import Survey
     from tasks.protocol import Task
 
@@ -79,7 +79,7 @@ BUILT_IN: dict[str, TaskEntry] = {
     "coco-captioning": TaskEntry(
         name="coco-captioning",
         target="tasks.captioning.task:CaptioningTask",
-        title="Captions of pictures, ten examples; the metrics of COCO",
+        title="Captions of images, ten examples; the metrics of COCO",
         paper_table="Figure 5",
         settings=("shots=10",),
         metric="ROUGE-L",
@@ -92,7 +92,7 @@ BUILT_IN: dict[str, TaskEntry] = {
     "coco-qa": TaskEntry(
         name="coco-qa",
         target="tasks.vqa.coco_qa:CocoQaTask",
-        title="Questions about pictures, 10-way, 1 shot; exact match and WUPS",
+        title="Questions about images, 10-way, 1 shot; exact match and WUPS",
         paper_table="Figure 5",
         settings=("ways=10",),
         metric="accuracy",
@@ -105,7 +105,7 @@ BUILT_IN: dict[str, TaskEntry] = {
     "real-fast-vqa": TaskEntry(
         name="real-fast-vqa",
         target="tasks.vqa.task:real_fast_vqa",
-        title="Questions about pictures, 2-way, 1, 3 or 5 shots",
+        title="Questions about images, 2-way, 1, 3 or 5 shots",
         paper_table="Table 3",
         settings=("shots=1", "shots=3", "shots=5"),
         metric="accuracy",
@@ -179,14 +179,14 @@ def open_task(name: str) -> Task:
     return task
 
 
-def open_data(facts: TaskEntry, text: str) -> PictureSet:
+def open_data(facts: TaskEntry, text: str) -> ImageSet:
     """What follows `--data` (a name or a path), opened as this task reads it.
 
     Raises:
         TaskInputError: the task's reader cannot be loaded.
         SpaeError: the data cannot be used, or are of a kind that the task does not take.
     """
-    data: PictureSet = _load(facts.name, facts.opens)(text)
+    data: ImageSet = _load(facts.name, facts.opens)(text)
     return data
 
 

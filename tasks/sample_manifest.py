@@ -77,12 +77,12 @@ class SampleManifest(ManifestFile, Generic[S]):
 
         Args:
             task: that is to ask them.
-            data: the pictures that are to be asked about.
+            data: the images that are to be asked about.
             settings: None takes all there are.
             limit: None takes all of each setting.
 
         Raises:
-            ManifestError: it is of another task, or of other pictures.
+            ManifestError: it is of another task, or of other images.
             TaskInputError: a setting is not in it, or it has fewer samples of each.
         """
         if self.task != task:

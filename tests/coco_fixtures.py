@@ -1,4 +1,4 @@
-"""Small data in COCO's true formats: captions_*.json and COCO-QA's text files, with pictures to match."""
+"""Small data in COCO's true formats: captions_*.json and COCO-QA's text files, with images to match."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 THINGS = ("cat", "dog", "bus", "kite", "bench", "pizza", "zebra", "clock", "train", "boat", "horse", "bear", "vase")
 
 
-def write_picture(path: Path, number: int) -> None:
+def write_image(path: Path, number: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(number).integers(0, 256, (10, 12, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
@@ -23,7 +23,7 @@ def file_name(split: str, number: int) -> str:
 
 
 def caption_json(split: str, numbers: range) -> dict[str, Any]:
-    """Five captions a picture, interleaved as the published files have them: not picture by picture."""
+    """Five captions an image, interleaved as the published files have them: not image by image."""
     images = [{"license": 3, "file_name": file_name(split, n), "height": 10, "width": 12, "id": n} for n in numbers]
     captions = [
         {"image_id": n, "id": 1000 * turn + n, "caption": f"A {THINGS[n % len(THINGS)]} {verb} number {n}.\n"}
@@ -36,7 +36,7 @@ def caption_json(split: str, numbers: range) -> dict[str, Any]:
 def write_captions(home: Path, split: str = "val2014", numbers: range = range(1, 16)) -> Path:
     """annotations/captions_<split>.json and <split>/ under `home`; returns the JSON's path."""
     for n in numbers:
-        write_picture(home / split / file_name(split, n), n)
+        write_image(home / split / file_name(split, n), n)
     path = home / "annotations" / f"captions_{split}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(caption_json(split, numbers)), encoding="utf-8")
@@ -44,13 +44,13 @@ def write_captions(home: Path, split: str = "val2014", numbers: range = range(1,
 
 
 def write_coco_qa(home: Path, train: int = 26, test: int = 13) -> Path:
-    """train/ and test/ of COCO-QA's text files, and train2014/ and val2014/ of pictures; returns `home`."""
-    for split, pictures, first, count in (("train", "train2014", 100, train), ("test", "val2014", 500, test)):
+    """train/ and test/ of COCO-QA's text files, and train2014/ and val2014/ of images; returns `home`."""
+    for split, images, first, count in (("train", "train2014", 100, train), ("test", "val2014", 500, test)):
         folder = home / split
         folder.mkdir(parents=True)
         numbers = range(first, first + count)
         for n in numbers:
-            write_picture(home / pictures / file_name(pictures, n), n)
+            write_image(home / images / file_name(images, n), n)
         things = [THINGS[n % len(THINGS)] for n in numbers]
         columns = {
             "questions.txt": [f"what is the thing number {n} next to the road" for n in numbers],

@@ -95,7 +95,7 @@ def test_options(command: str, expected: set[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        pytest.param("tokenize", {"pictures", "tokenizer", "layers", "show", "out", "json"}, id="tokenize"),
+        pytest.param("tokenize", {"images", "tokenizer", "layers", "show", "out", "json"}, id="tokenize"),
         pytest.param("decode", {"tokens", "out", "tokenizer", "layers"}, id="decode"),
         pytest.param("train", {"recipe", "out", "set_", "resume", "wandb"}, id="train"),
         pytest.param("recipes", {"name", "json"}, id="recipes"),
@@ -152,9 +152,9 @@ PROTOCOLS = [
         id="tokenizer",
     ),
     pytest.param(
-        "spae.data.protocol:PictureSet",
-        {"name", "title", "embedded", "fingerprint", "classes", "picture"},
-        id="pictures",
+        "spae.data.protocol:ImageSet",
+        {"name", "title", "embedded", "fingerprint", "classes", "image"},
+        id="images",
     ),
     pytest.param(
         "llm_backends.protocol:Backend",
@@ -169,8 +169,8 @@ PROTOCOLS = [
     pytest.param("tasks.protocol:CorpusScored", {"corpus_scores"}, id="corpus"),
     pytest.param(
         "spae.data.annotations.annotated:AnnotatedSet",
-        {"name", "title", "embedded", "fingerprint", "classes", "support", "query", "annotations", "picture"}
-        | {"picture_digest"},
+        {"name", "title", "embedded", "fingerprint", "classes", "support", "query", "annotations", "image"}
+        | {"image_digest"},
         id="annotated",
     ),
     pytest.param(

@@ -16,7 +16,7 @@ import pytest
 from benchmarks.replies import COMMITTED
 from llm_backends.cache.cached_backend import CachedBackend
 from llm_backends.cache.entry import Entry
-from llm_backends.cache.read_only_source import ReplayLayer
+from llm_backends.cache.read_only_source import ReadOnlySource
 from llm_backends.cache.response_cache import AT_ONCE, SELECT, ReplyCache
 from llm_backends.protocol import Backend
 
@@ -37,7 +37,7 @@ def seconds(function: Callable[[], object], rounds: int = 3) -> float:
 
 @pytest.fixture(scope="module")
 def entries() -> list[Entry]:
-    layer = ReplayLayer(COMMITTED / "miniimagenet-5way-smollm2.jsonl")
+    layer = ReadOnlySource(COMMITTED / "miniimagenet-5way-smollm2.jsonl")
     found = [layer.entry(key) for key in layer.keys()]  # noqa: SIM118 (a method of the layer)
     return [entry for entry in found if entry is not None]
 
@@ -81,7 +81,7 @@ def test_sqlite_replay(benchmark: Callable[..., object], entries: list[Entry], s
 
 def test_replay_from_lines(benchmark: Callable[..., object], entries: list[Entry]) -> None:
     """From a committed file, its lines in memory; every line is parsed, its key and its checksum recomputed."""
-    layer = ReplayLayer(COMMITTED / "miniimagenet-5way-smollm2.jsonl")
+    layer = ReadOnlySource(COMMITTED / "miniimagenet-5way-smollm2.jsonl")
     backend = CachedBackend(no_model, entries[0].identity, None, [layer], mode="cache-only")
     ours = seconds(lambda: replayed(backend, entries))
     benchmark.extra_info.update(replies_a_second=round(len(entries) / ours))  # type: ignore[attr-defined]

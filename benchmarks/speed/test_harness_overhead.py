@@ -1,9 +1,9 @@
 """What the harness itself costs for a record whose reply is stored: from sample to line on disk.
 
 Run with: .venv/bin/python -m pytest benchmarks/speed/test_harness_overhead.py --benchmark-only
-The questions are the embedded 5-way demo's, in words made up per picture, so that neither a tokenizer nor a model takes
+The questions are the embedded 5-way demo's, in words made up per image, so that neither a tokenizer nor a model takes
 time. Counted: prompt, key, look-up, scoring, record, files and syncing them; not counted: drawing episodes, encoding
-pictures, reports. In processor time, which a busy machine changes less; its share of the limit is in `extra_info`.
+images, reports. In processor time, which a busy machine changes less; its share of the limit is in `extra_info`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from benchmarks.config import RunConfig
-from benchmarks.plan import Job, Plan, View
+from benchmarks.plan import Plan, TaskRun, TokenizerView
 from benchmarks.runner import Runner
 from llm_backends.cache.cached_backend import CachedBackend
 from llm_backends.cache.response_cache import ReplyCache
@@ -25,7 +25,7 @@ from llm_backends.context import ContextLimit
 from llm_backends.scripted.backend import Script, ScriptedBackend
 from results.store import RunStore
 from spae.data.registry import open_set
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 from tasks.registry import open_task
 
 LIMIT_MICROSECONDS = 200.0
@@ -35,22 +35,22 @@ TASK = "miniimagenet-5way"
 
 
 class WordsOfNothing:
-    """Five words for any picture, at no cost."""
+    """Five words for any image, at no cost."""
 
     name, depth, size = "words", 2, 32
     fingerprint = hashlib.sha256(b"words").hexdigest()
 
-    def prepare(self, picture: np.ndarray) -> np.ndarray:
-        return picture
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        return image
 
-    def encode(self, pictures: Sequence[np.ndarray], depth: int | None = None) -> list[PictureTokens]:
+    def encode(self, images: Sequence[np.ndarray], depth: int | None = None) -> list[ImageTokens]:
         made = []
-        for picture in pictures:
-            words = tuple(f"word{value}" for value in picture.reshape(-1)[:: picture.size // 5][:5])
-            made.append(PictureTokens(((1,), (2, 3, 4, 5)), (words[:1], words[1:]), ((1, 1), (2, 2))))
+        for image in images:
+            words = tuple(f"word{value}" for value in image.reshape(-1)[:: image.size // 5][:5])
+            made.append(ImageTokens(((1,), (2, 3, 4, 5)), (words[:1], words[1:]), ((1, 1), (2, 2))))
         return made
 
-    def decode(self, tokens: Sequence[PictureTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
+    def decode(self, tokens: Sequence[ImageTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
         raise NotImplementedError
 
 
@@ -62,7 +62,7 @@ def plan(request: pytest.FixtureRequest) -> Plan:
     )  # fmt: skip
     task, data = open_task(TASK), open_set("pictograms")
     samples = task.samples(data, task.settings, config.seed, config.limit)
-    return Plan(config, (Job(task, data, samples),), (View(WordsOfNothing(), (1, 2), "1-2"),))
+    return Plan(config, (TaskRun(task, data, samples),), (TokenizerView(WordsOfNothing(), (1, 2), "1-2"),))
 
 
 def test_a_stored_reply_costs_less_than_the_limit(benchmark: Callable[..., object], plan: Plan, tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_a_stored_reply_costs_less_than_the_limit(benchmark: Callable[..., objec
         return taken
 
     with pytest.MonkeyPatch.context() as patch:
-        # Pictures are read and encoded once a run; here once for all.
+        # Images are read and encoded once a run; here once for all.
         encode = _encoded_once(words)
-        patch.setattr("benchmarks.image_words.PictureWords.add", encode)
+        patch.setattr("benchmarks.image_words.ImageWords.add", encode)
         replayed(tmp_path / "first", "normal")
         folders = iter(range(1000))
         best = min(replayed(tmp_path / str(next(folders)), "cache-only") for _ in range(3))
@@ -100,11 +100,11 @@ def test_a_stored_reply_costs_less_than_the_limit(benchmark: Callable[..., objec
 
 
 def _encoded_once(known: dict[str, str]) -> Callable[..., None]:
-    from benchmarks.image_words import PictureWords
+    from benchmarks.image_words import ImageWords
 
-    add = PictureWords.add
+    add = ImageWords.add
 
-    def from_memory(self: PictureWords, names: list[str]) -> None:
+    def from_memory(self: ImageWords, names: list[str]) -> None:
         if not known:
             add(self, names)
             known.update(self._texts)

@@ -2,7 +2,7 @@
 
 Run with: .venv/bin/python -m pytest benchmarks/speed/test_saq.py --benchmark-only (needs the extra `speed`)
 Both quantize the same latents with the same frozen codebook, shared by all layers, in float32, taking turns on the
-same machine. What SAQ saves: a pyramid looks up 597 vectors a picture and not 6 x 256, and no one-hot rows or square
+same machine. What SAQ saves: a pyramid looks up 597 vectors an image and not 6 x 256, and no one-hot rows or square
 roots are made. Ratios are in `extra_info`; those that are promised are asserted.
 
 Time is the clock's on a GPU, where there is one; else the processor time of one thread, which a busy machine changes
@@ -32,18 +32,18 @@ from spae.quantizers.search import WordTable
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 WORDS, WIDTH, LAYERS = 32_000, 1536, 6
-PICTURES = 64 if DEVICE.type == "cuda" else 4
+IMAGES = 64 if DEVICE.type == "cuda" else 4
 ROUNDS = 10 if DEVICE.type == "cuda" else 3
 
 LEAST_SPEEDUP, MOST_MEMORY, MOST_OVERHEAD = 3.0, 1 / 3, 1.15
-"""Promised: times the pictures a second, share of the peak memory, and time of the search over its bare product."""
+"""Promised: times the images a second, share of the peak memory, and time of the search over its bare product."""
 
 
-def tensors(pictures: int = PICTURES) -> tuple[torch.Tensor, torch.Tensor]:
+def tensors(images: int = IMAGES) -> tuple[torch.Tensor, torch.Tensor]:
     """Codebook [V, C] and latents [B, N, C]."""
     generator = torch.Generator().manual_seed(0)
     codebook = torch.randn(WORDS, WIDTH, generator=generator)
-    return codebook.to(DEVICE), torch.randn(pictures, 256, WIDTH, generator=generator).to(DEVICE)
+    return codebook.to(DEVICE), torch.randn(images, 256, WIDTH, generator=generator).to(DEVICE)
 
 
 def ours(codebook: torch.Tensor) -> torch.nn.Module:
@@ -132,12 +132,12 @@ def test_both_find_the_same_words() -> None:
 
 
 @torch.no_grad()
-def test_pictures_a_second(benchmark: Callable[..., object]) -> None:
+def test_images_a_second(benchmark: Callable[..., object]) -> None:
     codebook, z = tensors()
     saq, rvq = ours(codebook), peer(codebook)
     fast, slow = taking_turns(lambda: saq(z), lambda: rvq(z))
     benchmark.extra_info.update(  # type: ignore[attr-defined]
-        pictures_a_second=round(PICTURES / fast, 3),
+        images_a_second=round(IMAGES / fast, 3),
         times_the_peer=round(slow / fast, 2),
         threads=torch.get_num_threads(),
     )

@@ -36,8 +36,8 @@ MOST_OVERHEAD = 1.05
 """Promised: time of the trainer's step over the bare one's."""
 
 RECIPE = Recipe(
-    name="speed", quantizer="saq", vocabulary="speed", thresholds=(0.98, 0.95), latent_spread=2.0, batch=16, drawn=16,
-    steps=LOG_EVERY * (BLOCKS + 1), warmup=0, weight_low=0.4, precision="no", evaluate_every=10**6,
+    name="speed", quantizer="saq", vocabulary="speed", thresholds=(0.98, 0.95), latent_scale=2.0, batch=16, drawn=16,
+    steps=LOG_EVERY * (BLOCKS + 1), warmup=0, semantic_weight_min=0.4, precision="no", evaluate_every=10**6,
     samples_every=10**6, checkpoint_every=10**6,
 )  # fmt: skip
 
@@ -56,17 +56,17 @@ class BareLoop:
         self.averages = [value.clone() for value in self.values]
         self.generator = torch.Generator().manual_seed(0)
 
-    def __call__(self, pictures: torch.Tensor, labels: torch.Tensor) -> None:
+    def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         model, table = self.model, self.model.quantizer.table
         assert table is not None
-        z = model.latents(pictures)
+        z = model.latents(images)
         quantized = model.quantizer(z)
-        depths = prefix_depths(len(z), 4, RECIPE.prefix_share, self.generator)
-        mse = F.mse_loss(model.decode(decoder_input(quantized, depths)), pictures)
+        depths = prefix_depths(len(z), 4, RECIPE.layer_dropout, self.generator)
+        mse = F.mse_loss(model.decode(decoder_input(quantized, depths)), images)
         semantic = semantic_loss(
             quantized.targets[:2], self.pools, labels, table, RECIPE.semantic_positions, self.generator
         )  # fmt: skip
-        weight = dynamic_weight(mse, semantic, RECIPE.weight_low, RECIPE.weight_high)
+        weight = dynamic_weight(mse, semantic, RECIPE.semantic_weight_min, RECIPE.semantic_weight_max)
         total = mse + RECIPE.beta * commitment(z, quantized) + weight * semantic
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -90,20 +90,20 @@ class Turns:
         self.bare_seconds: list[float] = []
         self.trainer_seconds: list[float] = []
         generator = torch.Generator().manual_seed(1)
-        self.pictures = torch.rand(RECIPE.batch, 3, 32, 32, generator=generator) * 2 - 1
+        self.images = torch.rand(RECIPE.batch, 3, 32, 32, generator=generator) * 2 - 1
         self.labels = torch.arange(RECIPE.batch) % CLASSES
 
     def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
         if step:
             self.trainer_seconds.append(time.process_time() - self.began)
         start = time.process_time()
-        self.bare(self.pictures, self.labels)
+        self.bare(self.images, self.labels)
         self.bare_seconds.append(time.process_time() - start)
         self.began = time.process_time()
-        return TrainingBatch(self.pictures, self.labels, ("",) * RECIPE.batch)
+        return TrainingBatch(self.images, self.labels, ("",) * RECIPE.batch)
 
     def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
-        return TrainingBatch(self.pictures[:2], self.labels[:2], ("",) * 2)
+        return TrainingBatch(self.images[:2], self.labels[:2], ("",) * 2)
 
     def close(self) -> None:
         pass

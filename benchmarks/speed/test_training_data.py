@@ -19,9 +19,9 @@ from PIL import Image
 from spae.data.datasets.indexed import IndexedData
 from spae.data.datasets.training_folder import open_folder
 from spae.data.spec import parse_data_spec
-from spae.data.transforms import PictureLoader
+from spae.data.transforms import ImageLoader
 
-PICTURES, BATCH, SIDE, ROUNDS = 96, 32, 128, 5
+IMAGES, BATCH, SIDE, ROUNDS = 96, 32, 128, 5
 MOST = 1.5
 """Times the bare loop: the crop's chance, float pixels in [-1, 1] and the queue are ours, not the loop's."""
 
@@ -31,7 +31,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Smooth noise, which JPEG packs about as well as photographs."""
     root = tmp_path_factory.mktemp("photographs")
     chance = np.random.default_rng(0)
-    for number in range(PICTURES):
+    for number in range(IMAGES):
         folder = root / "ab"[number % 2]
         folder.mkdir(exist_ok=True)
         coarse = Image.fromarray(chance.integers(0, 256, (28, 37, 3), dtype=np.uint8))
@@ -43,8 +43,8 @@ def test_folder_of_jpegs(benchmark: Callable[..., object], photographs: Path) ->
     files = sorted(photographs.rglob("*.jpg"))
     source = open_folder(parse_data_spec(f"folder:{photographs}"), None, None)
     # Nothing is prepared ahead: what a thread does while the other side is timed would count for it.
-    data = IndexedData(source, PictureLoader(SIDE), batch=BATCH, seed=0, workers=1, ahead=0)
-    steps = PICTURES // BATCH
+    data = IndexedData(source, ImageLoader(SIDE), batch=BATCH, seed=0, workers=1, ahead=0)
+    steps = IMAGES // BATCH
 
     def bare() -> None:
         for file in files:
@@ -68,7 +68,7 @@ def test_folder_of_jpegs(benchmark: Callable[..., object], photographs: Path) ->
     pairs = [(seconds(bare), seconds(ours)) for _ in range(ROUNDS)]
     limit, taken = (statistics.median(times) for times in zip(*pairs, strict=True))
     benchmark.extra_info.update(  # type: ignore[attr-defined]
-        pictures_a_second=round(PICTURES / taken), bare=round(PICTURES / limit), times_bare_loop=round(taken / limit, 2)
+        images_a_second=round(IMAGES / taken), bare=round(IMAGES / limit), times_bare_loop=round(taken / limit, 2)
     )
     benchmark(ours)
     data.close()

@@ -72,7 +72,7 @@ class Entry:
 
 
 class ReplySource(Protocol):
-    """Where stored replies are looked up: a ReplyCache or a ReplayLayer."""
+    """Where stored replies are looked up: a ReplyCache or a ReadOnlySource."""
 
     @property
     def path(self) -> Path:

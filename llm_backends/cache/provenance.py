@@ -1,6 +1,6 @@
 """What a reply was asked for: written beside an entry, never part of its key.
 
-Two tokenizers may turn different pictures into the same words. Their prompts are then equal and share one reply; that
+Two tokenizers may turn different images into the same words. Their prompts are then equal and share one reply; that
 they do is only known because each notes here that it asked.
 """
 

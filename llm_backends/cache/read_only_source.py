@@ -18,7 +18,7 @@ from llm_backends.errors import BackendInputError, CacheCorrupt, CacheMiss
 from llm_backends.protocol import Identity, Reply, Request
 
 
-class ReplayLayer:
+class ReadOnlySource:
     """Reads such a file. Nothing is read before the first look-up.
 
     Args:
@@ -123,7 +123,7 @@ def open_layer(path: Path) -> ReplySource:
     Raises:
         BackendInputError: there is no such file, or it cannot be read.
     """
-    return ReplayLayer(path) if holds_lines(path) else ReplyCache(path, read_only=True)
+    return ReadOnlySource(path) if holds_lines(path) else ReplyCache(path, read_only=True)
 
 
 def holds_lines(path: Path) -> bool:
@@ -141,7 +141,7 @@ def holds_lines(path: Path) -> bool:
 
 
 def export(sources: ReplySource | Sequence[ReplySource], path: Path, keys: Iterable[str]) -> int:
-    """Writes the replies of `keys` to a file that ReplayLayer reads, whole or not at all.
+    """Writes the replies of `keys` to a file that ReadOnlySource reads, whole or not at all.
 
     Args:
         sources: where to take each reply from; the first that has it.

@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
 from llm_backends.openai.budget import Hold, Ledger
-from llm_backends.openai.credentials import Scrubber
+from llm_backends.openai.credentials import Redactor
 from llm_backends.openai.errors import Refusal, read_refusal
 from llm_backends.openai.options import ServerOptions, place_of
 from llm_backends.openai.rate_limit import Pace, backoff, retry_after
@@ -111,7 +111,7 @@ class Caller:
         for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines():
             value = line.partition(":")[2].strip()
             secrets += [value, value.rpartition(" ")[2]]
-        self.scrubber = Scrubber(secrets)
+        self.scrubber = Redactor(secrets)
         self._without_authorization = key is None or options.on_azure_deployment
         self._client = _client(options, key)
 

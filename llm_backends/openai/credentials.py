@@ -62,7 +62,7 @@ def read_key(options: ServerOptions) -> SecretStr | None:
     return SecretStr(key)
 
 
-class Scrubber:
+class Redactor:
     """Hides secrets in a server's words, however they are spelled there.
 
     Found are the secret as it is, with characters escaped as in URLs, JSON or HTML, in base64 (also inside a longer

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llm_backends.errors import CallFailed
-from llm_backends.openai.credentials import Scrubber
+from llm_backends.openai.credentials import Redactor
 from llm_backends.openai.options import Api
 from llm_backends.protocol import Choice, CompletionRequest
 
@@ -156,7 +156,7 @@ def read_reply(content_type: str | None, body: bytes) -> WireReply:
     return reply
 
 
-def choices_of(reply: WireReply, request: CompletionRequest, api: Api, wanted: int, scrubber: Scrubber) -> list[Choice]:
+def choices_of(reply: WireReply, request: CompletionRequest, api: Api, wanted: int, scrubber: Redactor) -> list[Choice]:
     """The choices of an answer: at least one, and not more than `wanted`.
 
     Args:
@@ -195,7 +195,7 @@ def stopped_text(text: str, stop: tuple[str, ...]) -> str | None:
     return text[: min(cuts)] if cuts else None
 
 
-def _choice(choice: WireChoice, request: CompletionRequest, api: Api, scrubber: Scrubber) -> Choice:
+def _choice(choice: WireChoice, request: CompletionRequest, api: Api, scrubber: Redactor) -> Choice:
     if choice.finish_reason == "content_filter":
         raise CallFailed("the server's content filter kept the answer back (finish_reason content_filter)")
     text = choice.text

@@ -27,7 +27,7 @@ class Row(Frozen):
     tokenizer: str = Field(description="name in the tokenizer registry")
     layers: str = Field(description="layers whose words the LLM saw: '1-2'")
     llm: str = Field(description="model id")
-    data: str = Field(description="name of the picture set")
+    data: str = Field(description="name of the image set")
     scoring: str = Field(description="the scoring rule")
     prompt: str = Field(description="the prompt style")
 
@@ -99,7 +99,7 @@ def aggregate(records: Iterable[Record], calls: Iterable[Call] = (), metric: str
 
     Intervals: Wilson's for a proportion; the bootstrap for other means. An average is the mean of the seven values,
     and its interval the bootstrap over episodes: the i-th episodes of the seven settings are drawn together, since
-    they come from one seed and may share classes and pictures (drawn apart, the interval would be too narrow).
+    they come from one seed and may share classes and images (drawn apart, the interval would be too narrow).
 
     Args:
         records: of one run.

@@ -1,4 +1,4 @@
-"""Paired tests on the very same samples: SPAE against each other tokenizer, each tokenizer against shuffled pictures.
+"""Paired tests on the very same samples: SPAE against each other tokenizer, each tokenizer against shuffled images.
 
 `comparisons.json` is the list of these and nothing else.
 """
@@ -49,7 +49,7 @@ def compare(records: Iterable[Record], further: Sequence[SampleValues] = ()) -> 
     """Every SPAE row against every other row of the same task, data, model, prompt and scoring.
 
     Where there is no SPAE, or nothing else, the last row is compared with the ones before it. A row of shuffled
-    pictures is compared with the row of the same tokenizer and layers, and with no other.
+    images is compared with the row of the same tokenizer and layers, and with no other.
 
     Args:
         records: of a run.

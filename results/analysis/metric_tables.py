@@ -1,6 +1,6 @@
 """The table of a task with several metrics, captions above all: metrics are columns, tokenizers and layers rows.
 
-Laid out as a `ResultTable`, so that everything that writes one writes this one too. A table is of one task, picture set
+Laid out as a `ResultTable`, so that everything that writes one writes this one too. A table is of one task, image set
 and setting; its first column is the metric of the records, unless that is one of the others.
 """
 
@@ -23,12 +23,12 @@ UNSCORED = "n/s: no reply could be scored."
 
 
 def metric_tables(cells: Sequence[Cell], book: CorpusBook, tokens: Mapping[tuple[str, str], int]) -> list[ResultTable]:
-    """One table for each task, picture set and setting that the book has metrics of.
+    """One table for each task, image set and setting that the book has metrics of.
 
     Args:
         cells: from `aggregate`: the records' own metric, and the counts.
         book: the further metrics.
-        tokens: tokens per picture by (tokenizer, layers).
+        tokens: tokens per image by (tokenizer, layers).
     """
     further: dict[tuple[Row, str], dict[str, Cell]] = {}
     for cell in book.cells:

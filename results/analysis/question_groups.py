@@ -1,4 +1,4 @@
-"""Accuracy by what is asked for (what, how many, which colour), beside what is right without seeing a picture."""
+"""Accuracy by what is asked for (what, how many, which colour), beside what is right without seeing an image."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class KindEntry:
 
 @dataclass(frozen=True)
 class KindTable:
-    """Rows of one task on one picture set, a column for each kind; all settings together."""
+    """Rows of one task on one image set, a column for each kind; all settings together."""
 
     task: str
     data: str
@@ -52,7 +52,7 @@ class KindTable:
 
 
 def kind_tables(records: Iterable[Record], groups: Sequence[QuestionGroup]) -> list[KindTable]:
-    """A table for each task and picture set of which two kinds or more were asked, rows in table order."""
+    """A table for each task and image set of which two kinds or more were asked, rows in table order."""
     kind_of = {(g.task, g.data, g.setting, sample): g.kind for g in groups for sample in g.samples}
     values: dict[tuple[str, str], dict[Row, dict[str, list[float]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
@@ -83,7 +83,7 @@ def blind_note(groups: Sequence[QuestionGroup]) -> str:
         count = sum(len(group.samples) for group in by_setting[setting])
         share = sum(group.blind * len(group.samples) for group in by_setting[setting]) / count
         parts.append(f"{percent(100 * share)} ({in_words(setting)})")
-    said = "Said without seeing picture or examples, the commonest answer to each kind of question is right in per cent"
+    said = "Said without seeing image or examples, the commonest answer to each kind of question is right in per cent"
     return f"{said}: {', '.join(parts)}." if parts else ""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 AVERAGE = "average"
 FEW_SHOT = ("i0-s1-r0", "i1-s1-r0", "i1-s3-r0", "i1-s5-r0", "i1-s1-r1", "i1-s1-r3", "i1-s1-r5")
 SHUFFLED = " (shuffled)"
-"""After the name of a tokenizer whose pictures were shown with each other's words: what a model knows unseeing."""
+"""After the name of a tokenizer whose images were shown with each other's words: what a model knows unseeing."""
 HEADS = ("Task induction", "Inner shots", "Repeats")
 
 
@@ -54,7 +54,7 @@ def is_spae(tokenizer: str) -> bool:
 
 
 def is_shuffled(tokenizer: str) -> bool:
-    """True for a row of shuffled pictures, a baseline whatever its tokenizer."""
+    """True for a row of shuffled images, a baseline whatever its tokenizer."""
     return tokenizer.endswith(SHUFFLED)
 
 

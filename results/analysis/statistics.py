@@ -96,7 +96,7 @@ def bootstrap_mean_of_rows(rows: Sequence[Sequence[float | None]], seed: int = 0
     """95 % percentile interval of the mean of R row means, resampling whole columns.
 
     A column is an episode and a row a setting: the settings of an episode stay together, so whatever they share
-    (classes, pictures) is in the interval, and nothing is assumed where they share nothing.
+    (classes, images) is in the interval, and nothing is assumed where they share nothing.
 
     Args:
         rows: [R, N]; None where the episode was not scored in that setting. Each row has a number.

@@ -34,12 +34,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One tokenizer, model, prompt and rule on one task and picture set.
+    """One tokenizer, model, prompt and rule on one task and image set.
 
     Attributes:
         of: what the rows share, for a heading.
         layers: every l there is, ascending, at least two.
-        tokens: per picture, by l, where known.
+        tokens: per image, by l, where known.
         table: the rows in order of l, the paper's Table 5 below where it has the task.
         curves: settings in the paper's order, the average last.
     """
@@ -71,7 +71,7 @@ def sweeps(cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int] | None =
 
     Args:
         cells: from `aggregate`.
-        tokens: tokens per picture by (tokenizer, layers).
+        tokens: tokens per image by (tokenizer, layers).
     """
     groups: dict[tuple[str, Row], list[Cell]] = {}
     for cell in cells:

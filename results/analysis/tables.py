@@ -62,7 +62,7 @@ class TableRow(Frozen):
 
     tokenizer: str
     layers: str = Field(description="'1-2', or '-' where there is none")
-    tokens: int | None = Field(description="tokens per picture, None where not known")
+    tokens: int | None = Field(description="tokens per image, None where not known")
     llm: str
     scoring: str = Field(description="scoring rule and prompt style: 'ranked, gpt'")
     entries: tuple[Entry, ...]
@@ -87,7 +87,7 @@ class RowGroup(Frozen):
 
 
 class ResultTable(Frozen):
-    """A table of one task on one picture set."""
+    """A table of one task on one image set."""
 
     task: str
     data: str
@@ -108,11 +108,11 @@ LABELS = ("Tokenizer", "Layers : tokens", "LLM", "Scoring, prompt")
 
 
 def result_tables(cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int] | None = None) -> list[ResultTable]:
-    """One table per task, picture set and metric, in the order of the cells.
+    """One table per task, image set and metric, in the order of the cells.
 
     Args:
         cells: from `aggregate`.
-        tokens: tokens per picture by (tokenizer, layers), as `ExhibitBook.token_counts` gives them.
+        tokens: tokens per image by (tokenizer, layers), as `Examples.token_counts` gives them.
     """
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:

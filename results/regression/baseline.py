@@ -41,7 +41,7 @@ class ManifestFact(Frozen):
     """The samples of one task."""
 
     task: str
-    data: str = Field(description="name of the picture set")
+    data: str = Field(description="name of the image set")
     data_sha256: str
     seed: int
     settings: tuple[str, ...]

@@ -1,7 +1,7 @@
-"""What a report shows beside its numbers: example episodes, redrawn pictures, and what the data is.
+"""What a report shows beside its numbers: example episodes, redrawn images, and what the data is.
 
-The runner saves one `ExhibitBook` as `exhibits.json`, so that a report is made again from the folder alone.
-Pictures are PNG bytes in base64; anything else is turned away here, before it can reach a page.
+The runner saves one `Examples` as `exhibits.json`, so that a report is made again from the folder alone.
+Images are PNG bytes in base64; anything else is turned away here, before it can reach a page.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def _png(text: str) -> str:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError(f"a picture is base64 of a PNG ({error})") from error
+        raise ValueError(f"an image is base64 of a PNG ({error})") from error
     if not data.startswith(PNG_SIGNATURE) or len(data) > MAX_PNG_BYTES:
-        raise ValueError(f"a picture is a PNG of at most {MAX_PNG_BYTES} bytes, got {len(data)} starting {data[:8]!r}")
+        raise ValueError(f"an image is a PNG of at most {MAX_PNG_BYTES} bytes, got {len(data)} starting {data[:8]!r}")
     return text
 
 
@@ -45,7 +45,7 @@ def png_text(data: bytes) -> str:
 
 
 class WordLayer(Frozen):
-    """The words of one layer of a picture's pyramid, raster order."""
+    """The words of one layer of an image's pyramid, raster order."""
 
     rows: int = Field(gt=0)
     columns: int = Field(gt=0)
@@ -58,8 +58,8 @@ class WordLayer(Frozen):
         return self
 
 
-class ShownPicture(Frozen):
-    """One picture of an episode and its words."""
+class ShownImage(Frozen):
+    """One image of an episode and its words."""
 
     role: Literal["support", "query"]
     label: str = Field(description="its class, as the LLM is told it; the right answer for a query")
@@ -77,7 +77,7 @@ class Exhibit(Frozen):
     layers: str = Field(description="layers whose words were in the prompt: '1-2'")
     llm: str
     scoring: str
-    pictures: tuple[ShownPicture, ...]
+    images: tuple[ShownImage, ...]
     prompt: str
     reply: str | None
     prediction: str | None
@@ -88,8 +88,8 @@ class Exhibit(Frozen):
     detail: str = ""
 
 
-class RedrawnPicture(Frozen):
-    """A picture and what the decoder makes of its first l layers."""
+class RedrawnImage(Frozen):
+    """An image and what the decoder makes of its first l layers."""
 
     label: str
     original: Png
@@ -97,28 +97,26 @@ class RedrawnPicture(Frozen):
 
 
 class Reconstruction(Frozen):
-    """How well a tokenizer's words redraw pictures."""
+    """How well a tokenizer's words redraw images."""
 
     tokenizer: str
     data: str
     grids: tuple[tuple[int, int], ...] = Field(description="per layer, its (rows, columns)")
-    count: int = Field(gt=0, description="number of pictures the errors are means over")
+    count: int = Field(gt=0, description="number of images the errors are means over")
     mse: tuple[float, ...] = Field(description="mean squared error on [-1, 1] from layers 1 to l, for l = 1..D")
-    mean_picture_mse: float = Field(
-        gt=0, description="error of the mean picture, which a useful tokenizer is far below"
-    )
-    pictures: tuple[RedrawnPicture, ...] = ()
+    mean_image_mse: float = Field(gt=0, description="error of the mean image, which a useful tokenizer is far below")
+    images: tuple[RedrawnImage, ...] = ()
 
     @model_validator(mode="after")
     def _one_per_layer(self) -> Self:
-        lengths = {len(self.grids), len(self.mse), *(len(picture.by_layer) for picture in self.pictures)}
+        lengths = {len(self.grids), len(self.mse), *(len(image.by_layer) for image in self.images)}
         if len(lengths) != 1:
-            raise ValueError(f"grids, mse and redrawn pictures are one per layer, got lengths {sorted(lengths)}")
+            raise ValueError(f"grids, mse and redrawn images are one per layer, got lengths {sorted(lengths)}")
         return self
 
 
 class DataNote(Frozen):
-    """What a picture set is, for the head of a report."""
+    """What an image set is, for the head of a report."""
 
     name: str = Field(description="as in the records")
     title: str = Field(description="one line; says what the set is")
@@ -126,7 +124,7 @@ class DataNote(Frozen):
     stands_for: str = Field(default="mini-ImageNet", description="the published set that an embedded one is not")
 
 
-class ExhibitBook(Frozen):
+class Examples(Frozen):
     """Everything of a report that is not in the records."""
 
     data: tuple[DataNote, ...] = ()
@@ -135,7 +133,7 @@ class ExhibitBook(Frozen):
     questions: tuple[QuestionGroup, ...] = Field(default=(), description="what the samples ask for, where they ask")
 
     def note(self, data: str) -> DataNote | None:
-        """What is known of a picture set, if anything."""
+        """What is known of an image set, if anything."""
         return next((note for note in self.data if note.name == data), None)
 
     def grids(self, tokenizer: str) -> tuple[tuple[int, int], ...]:
@@ -145,12 +143,12 @@ class ExhibitBook(Frozen):
             if reconstruction.tokenizer == tokenizer:
                 return reconstruction.grids
         for exhibit in self.episodes:
-            if exhibit.tokenizer == tokenizer and exhibit.pictures:
-                return tuple((layer.rows, layer.columns) for layer in exhibit.pictures[0].pyramid)
+            if exhibit.tokenizer == tokenizer and exhibit.images:
+                return tuple((layer.rows, layer.columns) for layer in exhibit.images[0].pyramid)
         return ()
 
     def token_counts(self, rows: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        """Tokens per picture of each (tokenizer, layers), where its grids are known."""
+        """Tokens per image of each (tokenizer, layers), where its grids are known."""
         counts: dict[tuple[str, str], int] = {}
         for tokenizer, layers in rows:
             grids, numbers = self.grids(tokenizer), layer_numbers(layers)
@@ -159,12 +157,12 @@ class ExhibitBook(Frozen):
         return counts
 
 
-def save_exhibits(folder: Path, book: ExhibitBook) -> Path:
+def save_exhibits(folder: Path, book: Examples) -> Path:
     """Writes `exhibits.json`, atomically."""
     return write_text_atomic(folder, EXHIBITS, book.model_dump_json() + "\n")
 
 
-def load_exhibits(folder: Path) -> ExhibitBook:
+def load_exhibits(folder: Path) -> Examples:
     """Reads `exhibits.json`; an empty book where there is none.
 
     Raises:
@@ -172,8 +170,8 @@ def load_exhibits(folder: Path) -> ExhibitBook:
     """
     path = path_inside(folder, EXHIBITS)
     if not path.exists():
-        return ExhibitBook()
+        return Examples()
     try:
-        return ExhibitBook.model_validate_json(path.read_bytes())
+        return Examples.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise RecordError(f"{path} is not a book of exhibits ({first_fault(error)}): run again to make it") from error

@@ -1,4 +1,4 @@
-"""The report as Markdown: the tables, the paired tests and the counts; pictures are in the HTML report."""
+"""The report as Markdown: the tables, the paired tests and the counts; images are in the HTML report."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _kinds(table: KindTable) -> str:
     head = ["Tokenizer", "LLM; scoring", *map(markdown_text, table.kinds)]
     intro = (
         "Per cent right of the scored questions, all settings together, and how many those are; first what the "
-        "commonest answer gets, said without seeing picture or examples.\n\n"
+        "commonest answer gets, said without seeing image or examples.\n\n"
     )
     return f"## By kind of question: {markdown_text(f'{table.task} on {table.data}')}\n\n{intro}{_table(head, 2, rows)}"
 
@@ -116,5 +116,5 @@ def _reconstructions(run: Gathered) -> str:
         for one in run.reconstructions
         for error in layer_errors(one)
     ]
-    head = ["Tokenizer", "Data", "Pictures", "Layers", "Tokens", "MSE on -1..1", "Of the mean picture's error"]
+    head = ["Tokenizer", "Data", "Images", "Layers", "Tokens", "MSE on -1..1", "Of the mean image's error"]
     return "## Reconstruction\n\n" + _table(head, 2, rows)

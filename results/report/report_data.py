@@ -17,7 +17,7 @@ from results.analysis.settings import AVERAGE, natural_order, setting_order, tok
 from results.analysis.tables import ResultTable, result_tables
 from results.errors import ReportError
 from results.record import ACCURACY, Record, canonical_json
-from results.report.example import Exhibit, ExhibitBook, Reconstruction, ShownPicture, load_exhibits
+from results.report.example import Examples, Exhibit, Reconstruction, ShownImage, load_exhibits
 from results.store import RunStore
 
 REASONS_SHOWN = 12
@@ -49,7 +49,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class LayerError:
-    """The error of pictures redrawn from layers 1 to `layer`."""
+    """The error of images redrawn from layers 1 to `layer`."""
 
     layer: int
     grid: tuple[int, int]
@@ -69,9 +69,9 @@ class Episode:
     exhibits: tuple[Exhibit, ...]
 
     @property
-    def query(self) -> ShownPicture | None:
-        """The picture that was asked about."""
-        return next((p for e in self.exhibits for p in e.pictures if p.role == "query"), None)
+    def query(self) -> ShownImage | None:
+        """The image that was asked about."""
+        return next((p for e in self.exhibits for p in e.images if p.role == "query"), None)
 
 
 class Gathered:
@@ -90,7 +90,7 @@ class Gathered:
         self.records: list[Record] = self.store.records
         if not self.records:
             raise ReportError(f"a report needs records, {folder} has none: let the run make some first")
-        self.book: ExhibitBook = load_exhibits(folder)
+        self.book: Examples = load_exhibits(folder)
         self.cells: list[Cell] = aggregate(self.records, self.store.calls)
         self.corpus: CorpusBook | None = load_corpus(folder, self.records)
         self.comparisons: list[Comparison] = compare(self.records, self.corpus.samples if self.corpus else ())
@@ -104,7 +104,7 @@ class Gathered:
 
     @cached_property
     def tables(self) -> list[ResultTable]:
-        """The result tables, with tokens per picture where the exhibits tell; of metrics, where a task has several."""
+        """The result tables, with tokens per image where the exhibits tell; of metrics, where a task has several."""
         counts = self.book.token_counts({(cell.tokenizer, cell.layers) for cell in self.cells})
         further = metric_tables(self.cells, self.corpus, counts) if self.corpus else []
         shown = {(table.task, table.data) for table in further}
@@ -135,7 +135,7 @@ class Gathered:
         return means
 
     def data_label(self, data: str) -> str:
-        """What the picture set is; for embedded data, that it stands in for another."""
+        """What the image set is; for embedded data, that it stands in for another."""
         note = self.book.note(data)
         if note is None:
             return data
@@ -145,7 +145,7 @@ class Gathered:
 
     @property
     def embedded(self) -> bool:
-        """True where a picture set of the run stands in for a published one."""
+        """True where an image set of the run stands in for a published one."""
         return any(note.embedded for note in self.book.data if note.name in {r.data for r in self.records})
 
     @property
@@ -248,16 +248,16 @@ class Gathered:
 
     @property
     def reconstructions(self) -> list[Reconstruction]:
-        """Redrawn pictures, SPAE last as in the tables."""
+        """Redrawn images, SPAE last as in the tables."""
         return sorted(self.book.reconstructions, key=lambda r: tokenizer_order(r.tokenizer))
 
 
 def layer_errors(reconstruction: Reconstruction) -> list[LayerError]:
-    """Per layer its error and what share that is of the mean picture's."""
+    """Per layer its error and what share that is of the mean image's."""
     rows, tokens = [], 0
     for layer, (grid, mse) in enumerate(zip(reconstruction.grids, reconstruction.mse, strict=True), start=1):
         tokens += grid[0] * grid[1]
-        rows.append(LayerError(layer, grid, tokens, mse, mse / reconstruction.mean_picture_mse))
+        rows.append(LayerError(layer, grid, tokens, mse, mse / reconstruction.mean_image_mse))
     return rows
 
 

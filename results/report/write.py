@@ -1,6 +1,6 @@
 """The report of a run: one page that stands alone, and the same numbers as Markdown, CSV and JSON.
 
-The page loads nothing and runs nothing: no script, no font, no picture from elsewhere, and a Content-Security-Policy
+The page loads nothing and runs nothing: no script, no font, no image from elsewhere, and a Content-Security-Policy
 that forbids them should escaping ever fail.
 """
 

@@ -1,6 +1,6 @@
-"""One picture file of a user's: checked by its header, then decoded to RGB.
+"""One image file of a user's: checked by its header, then decoded to RGB.
 
-Files are read by the five decoders named here and no other. The first frame of an animation is the picture. Colour
+Files are read by the five decoders named here and no other. The first frame of an animation is the image. Colour
 profiles are not applied.
 """
 
@@ -16,14 +16,14 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from spae.errors import CorruptPicture
+from spae.errors import CorruptImage
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-# A few kilobytes can claim any size; above this a picture is refused by its header, before memory is asked for.
+# A few kilobytes can claim any size; above this an image is refused by its header, before memory is asked for.
 MAX_PIXELS = 64_000_000
 ORIENTATION, UPRIGHT = 0x0112, 1
-"""The EXIF tag, and its value for a picture that is stored as it is seen."""
+"""The EXIF tag, and its value for an image that is stored as it is seen."""
 # What Pillow raises on damaged files, by experience of its decoders.
 DECODE_ERRORS = (
     OSError,
@@ -46,7 +46,7 @@ def check_header(source: Path | BinaryIO, shown: str) -> None:
         shown: how messages call it.
 
     Raises:
-        CorruptPicture: no picture of the five formats, or one of more than MAX_PIXELS.
+        CorruptImage: no image of the five formats, or one of more than MAX_PIXELS.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -54,46 +54,46 @@ def check_header(source: Path | BinaryIO, shown: str) -> None:
             with Image.open(source, formats=FORMATS) as image:
                 _check_size(image, shown)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise CorruptPicture(_too_large(shown, "more")) from error
+            raise CorruptImage(_too_large(shown, "more")) from error
         except DECODE_ERRORS as error:
-            raise CorruptPicture(_no_picture(shown, error)) from error
+            raise CorruptImage(_no_image(shown, error)) from error
 
 
-def read_picture(source: Path | BinaryIO, shown: str) -> np.ndarray:
+def read_image(source: Path | BinaryIO, shown: str) -> np.ndarray:
     """[H, W, 3] uint8 RGB: turned as its EXIF tag says, transparency on white, 16-bit greys scaled to 8 bits.
 
     Raises:
-        CorruptPicture: the file does not decode; the message names it.
+        CorruptImage: the file does not decode; the message names it.
     """
-    with opened_picture(source, shown) as image:
+    with opened_image(source, shown) as image:
         image.load()
         return np.array(upright_rgb(image))
 
 
 @contextmanager
-def opened_picture(source: Path | BinaryIO, shown: str) -> Iterator[Image.Image]:
-    """The picture of a file or of bytes in memory, its header checked and its pixels not yet decoded.
+def opened_image(source: Path | BinaryIO, shown: str) -> Iterator[Image.Image]:
+    """The image of a file or of bytes in memory, its header checked and its pixels not yet decoded.
 
     Args:
         source: a path, or a stream that can be wound back.
         shown: how messages call it.
 
     Raises:
-        CorruptPicture: as `check_header`; and for what decoders raise inside the block.
+        CorruptImage: as `check_header`; and for what decoders raise inside the block.
     """
     try:
         with Image.open(source, formats=FORMATS) as image:
             _check_size(image, shown)
             yield image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise CorruptPicture(_too_large(shown, "more")) from error
+        raise CorruptImage(_too_large(shown, "more")) from error
     except DECODE_ERRORS as error:
-        raise CorruptPicture(_no_picture(shown, error)) from error
+        raise CorruptImage(_no_image(shown, error)) from error
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Turned as its EXIF tag says, transparency on white, 16-bit greys scaled to 8 bits, mode RGB."""
-    # Asked first, for Pillow copies an upright picture, too.
+    # Asked first, for Pillow copies an upright image, too.
     if image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:
         image = ImageOps.exif_transpose(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
@@ -110,15 +110,15 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 def _check_size(image: Image.Image, shown: str) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise CorruptPicture(_too_large(shown, f"{width}x{height}"))
+        raise CorruptImage(_too_large(shown, f"{width}x{height}"))
 
 
 def _too_large(shown: str, seen: str) -> str:
-    return f"picture {shown} has {seen} pixels, at most {MAX_PIXELS:,} are read: shrink it or take it out"
+    return f"image {shown} has {seen} pixels, at most {MAX_PIXELS:,} are read: shrink it or take it out"
 
 
-def _no_picture(shown: str, error: BaseException) -> str:
+def _no_image(shown: str, error: BaseException) -> str:
     reason = str(error).split("\n")[0] or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         reason = f"no {', '.join(FORMATS)} data in it"
-    return f"picture {shown} does not decode ({reason}): replace it or take it out of the set"
+    return f"image {shown} does not decode ({reason}): replace it or take it out of the set"

@@ -1,4 +1,4 @@
-"""What a set of labelled pictures is to the rest of the project."""
+"""What a set of labelled images is to the rest of the project."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class ClassPictures:
+class ClassImages:
     """One class of a set.
 
     Attributes:
         name: the class's text as an LLM is shown it ("golden retriever").
-        support: ids of pictures that may stand in a prompt as examples.
-        query: ids of pictures that may be asked about. Folders give the same ids in both;
+        support: ids of images that may stand in a prompt as examples.
+        query: ids of images that may be asked about. Folders give the same ids in both;
             an episode never uses its query as an example.
     """
 
     name: str
     support: tuple[str, ...]
     query: tuple[str, ...]
+
+
+def hashed_text(one: ClassImages) -> str:
+    """A class as the fingerprints of the embedded sets spell it; never to change, or published manifests are void."""
+    return f"ClassPictures(name={one.name!r}, support={one.support!r}, query={one.query!r})"
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,8 @@ class FixedEpisode:
     Attributes:
         id: unique among those of as many shots and ways.
         classes: names, in the order of the prompt.
-        support: (picture id, class) of one block of examples, c1,c2,..,c1,c2,..
-        query: id of the picture that is asked about.
+        support: (image id, class) of one block of examples, c1,c2,..,c1,c2,..
+        query: id of the image that is asked about.
         answer: its class.
     """
 
@@ -45,7 +50,7 @@ class FixedEpisode:
 
 @runtime_checkable
 class HoldsEpisodes(Protocol):
-    """A `PictureSet` whose episodes are published with it, and so are not drawn.
+    """A `ImageSet` whose episodes are published with it, and so are not drawn.
 
     Attributes:
         kinds: the (shots, ways) that it has.
@@ -60,14 +65,14 @@ class HoldsEpisodes(Protocol):
 
 
 @runtime_checkable
-class PictureSet(Protocol):
-    """Labelled pictures from which few-shot episodes are drawn.
+class ImageSet(Protocol):
+    """Labelled images from which few-shot episodes are drawn.
 
     Attributes:
         name: as the user named it on the command line.
         title: one line for reports; says what the set is and, for embedded data, what it is not.
         embedded: True where the set ships with this project and stands in for a published one.
-        fingerprint: sha256 over ids, classes and picture bytes.
+        fingerprint: sha256 over ids, classes and image bytes.
         classes: in a fixed order (sorted by name), at least two.
     """
 
@@ -75,8 +80,8 @@ class PictureSet(Protocol):
     title: str
     embedded: bool
     fingerprint: str
-    classes: tuple[ClassPictures, ...]
+    classes: tuple[ClassImages, ...]
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
+    def image(self, image_id: str) -> np.ndarray:
+        """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown id."""
         ...

@@ -1,4 +1,4 @@
-"""The picture sets there are, by name, and how to open one.
+"""The image sets there are, by name, and how to open one.
 
 Imports nothing but the standard library until a set is opened.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from spae.errors import UnknownName
 
 if TYPE_CHECKING:
-    from spae.data.protocol import PictureSet
+    from spae.data.protocol import ImageSet
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ PATH_HELP = "PATH: class folders, a csv (filename,label) beside images/, a few-s
 FILES = (".csv", ".tar", ".tgz", ".gz", ".parquet")
 
 
-def open_set(spec: str) -> PictureSet:
+def open_set(spec: str) -> ImageSet:
     """Opens a set by its name or by a path.
 
     A registered name wins over a folder of that name; write `./mnist` for the folder.
@@ -90,7 +90,7 @@ def open_set(spec: str) -> PictureSet:
     """
     if spec in SETS:
         module, _, attribute = SETS[spec].target.partition(":")
-        factory = cast("Callable[[], PictureSet]", getattr(importlib.import_module(module), attribute))
+        factory = cast("Callable[[], ImageSet]", getattr(importlib.import_module(module), attribute))
         return factory()
     path = Path(spec.partition("?")[0])
     # What can only be a path goes to the reader, whose message says which path is missing.

@@ -13,10 +13,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from spae.data.image_file import ORIENTATION, opened_picture, upright_rgb
+from spae.data.image_file import ORIENTATION, opened_image, upright_rgb
 
 LEAST_AREA = 0.35
-"""Share of the picture's area in the smallest crop. The paper prints none; this keeps most of an object in view."""
+"""Share of the image's area in the smallest crop. The paper prints none; this keeps most of an object in view."""
 ASPECT = math.log(4 / 3)
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
@@ -27,7 +27,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Framing:
-    """What part of a picture is seen."""
+    """What part of an image is seen."""
 
     box: Box
     mirrored: bool
@@ -53,7 +53,7 @@ def random_framing(width: int, height: int, chance: np.random.Generator, strengt
     least = max(0.05, 1 - (1 - LEAST_AREA) * strength)
     wanted = (least + (1 - least) * area) * width * height
     ratio = math.exp((2 * aspect - 1) * ASPECT * min(strength, 1.0))
-    # A crop that would stick out is cut to the picture's side: its shape then leaves the drawn range, as in a panorama.
+    # A crop that would stick out is cut to the image's side: its shape then leaves the drawn range, as in a panorama.
     w, h = min(math.sqrt(wanted * ratio), width), min(math.sqrt(wanted / ratio), height)
     left, top = x * (width - w), y * (height - h)
     return Framing((left / width, top / height, (left + w) / width, (top + h) / height), mirror < 0.5)
@@ -68,8 +68,8 @@ def framed(image: Image.Image, framing: Framing, size: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class PictureLoader:
-    """Decodes one picture.
+class ImageLoader:
+    """Decodes one image.
 
     Args:
         size: S.
@@ -91,9 +91,9 @@ class PictureLoader:
             chance: of this row; None gives the middle square.
 
         Raises:
-            CorruptPicture: it does not decode.
+            CorruptImage: it does not decode.
         """
-        with opened_picture(source, shown) as image:
+        with opened_image(source, shown) as image:
             width, height = image.size
             if image.getexif().get(ORIENTATION) in SIDEWAYS:
                 width, height = height, width

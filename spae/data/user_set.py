@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 from spae.data.spec import DataSpec, parse_data_spec
 
 Kind = Literal["folder", "archive", "hub"]
@@ -37,7 +37,7 @@ def kind_of(text: str) -> tuple[Kind, DataSpec]:
     return ("archive" if is_archive(path) else "folder"), spec
 
 
-def open_user_set(text: str) -> PictureSet:
+def open_user_set(text: str) -> ImageSet:
     """The set.
 
     Raises:

@@ -1,8 +1,8 @@
-"""GAN losses between pictures and their reconstructions (Eq. 8 of arXiv 2306.17842), and R1.
+"""GAN losses between images and their reconstructions (Eq. 8 of arXiv 2306.17842), and R1.
 
 The default is the authors' MAGVIT (arXiv 2212.05199): the non-saturating logistic loss with R1 (arXiv
 1801.04406); hinge is the option of VQGAN (2012.09841). Both players' losses are means over all logits, so a
-discriminator may give one logit a picture or one a patch.
+discriminator may give one logit an image or one a patch.
 
 B batch; logits [B, ...].
 """
@@ -57,25 +57,25 @@ def discriminator_loss(real: Tensor, fake: Tensor, kind: GanLoss = "logistic") -
     raise _unknown(kind)
 
 
-def r1_penalty(real: Tensor, pictures: Tensor) -> Tensor:
-    """R1: the mean over pictures of ||gradient of D with respect to the picture||^2; a scalar.
+def r1_penalty(real: Tensor, images: Tensor) -> Tensor:
+    """R1: the mean over images of ||gradient of D with respect to the image||^2; a scalar.
 
-    Not halved, as in MAGVIT's source (StyleGAN's gamma is twice the weight of this). Where a picture has many logits,
-    D is their sum. The discriminator must treat each picture on its own, without batch statistics.
+    Not halved, as in MAGVIT's source (StyleGAN's gamma is twice the weight of this). Where an image has many logits,
+    D is their sum. The discriminator must treat each image on its own, without batch statistics.
 
     Args:
-        real: logits of `pictures`.
-        pictures: [B, ...], must require gradients and be what `real` was computed from.
+        real: logits of `images`.
+        images: [B, ...], must require gradients and be what `real` was computed from.
 
     Raises:
         ShapeError: the batches differ.
-        InputError: the logits do not depend on the pictures.
+        InputError: the logits do not depend on the images.
     """
-    if len(real) != len(pictures):
-        raise ShapeError(f"logits and pictures must be of one batch, got {len(real)} and {len(pictures)}")
-    if not (pictures.requires_grad and real.requires_grad):
-        raise InputError("R1 needs the gradient of the logits in the pictures: call pictures.requires_grad_() first")
-    (gradient,) = torch.autograd.grad(real.float().sum(), pictures, create_graph=True)
+    if len(real) != len(images):
+        raise ShapeError(f"logits and images must be of one batch, got {len(real)} and {len(images)}")
+    if not (images.requires_grad and real.requires_grad):
+        raise InputError("R1 needs the gradient of the logits in the images: call images.requires_grad_() first")
+    (gradient,) = torch.autograd.grad(real.float().sum(), images, create_graph=True)
     return gradient.float().flatten(1).square().sum(1).mean()
 
 
@@ -91,8 +91,8 @@ def discriminator_terms(
     """Every term of the discriminator's own step by its name, raw; the caller weights and adds them.
 
     Args:
-        discriminator: pictures to logits.
-        real, fake: [B, ...] in [-1, 1], pictures and their reconstructions; neither passes a gradient on.
+        discriminator: images to logits.
+        real, fake: [B, ...] in [-1, 1], images and their reconstructions; neither passes a gradient on.
         r1: whether to compute R1, which doubles the cost of the step.
         lecam: its averages, which are left as they are: call `lecam.update(terms["d_real"], terms["d_fake"])` after
             the optimizer's step.
@@ -100,11 +100,11 @@ def discriminator_terms(
     Returns: "d_gan", "d_r1" and "lecam" where asked for, to be minimised; "d_real" and "d_fake", the mean logits over
         all processes, without gradient, to be logged.
     """
-    pictures = real.detach().requires_grad_(r1)
-    real_logits, fake_logits = discriminator(pictures), discriminator(fake.detach())
+    images = real.detach().requires_grad_(r1)
+    real_logits, fake_logits = discriminator(images), discriminator(fake.detach())
     terms = {"d_gan": discriminator_loss(real_logits, fake_logits, kind)}
     if r1:
-        terms["d_r1"] = r1_penalty(real_logits, pictures)
+        terms["d_r1"] = r1_penalty(real_logits, images)
     real_mean, fake_mean = global_mean(real_logits), global_mean(fake_logits)
     if lecam is not None:
         terms["lecam"] = lecam(real_mean, fake_mean)

@@ -29,7 +29,7 @@ def commitment(z: Tensor, quantized: Quantized) -> Tensor:
 
 
 def decoder_input(quantized: Quantized, depths: Tensor) -> Tensor:
-    """What each picture of a batch is decoded from: its embedding up to its own depth.
+    """What each image of a batch is decoded from: its embedding up to its own depth.
 
     The paper decodes all layers in training and reports nothing above layer 5. Here a part of
     each batch is decoded from its first layers, so that every prefix of the pyramid draws

@@ -1,7 +1,7 @@
 """LeCAM regularisation of a discriminator (arXiv 2104.03310), as Eq. 8 of arXiv 2306.17842 uses it.
 
 Each mean logit is held from passing the running average of the other side's: with little data a discriminator
-otherwise learns its pictures by heart. The term is the discriminator's, as in the authors' MAGVIT source.
+otherwise learns its images by heart. The term is the discriminator's, as in the authors' MAGVIT source.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Perceptual losses: how far apart a frozen network finds a picture and its reconstruction.
+"""Perceptual losses: how far apart a frozen network finds an image and its reconstruction.
 
-| name | distance | pictures reach it at | source |
+| name | distance | images reach it at | source |
 | --- | --- | --- | --- |
 | resnet50 | squared difference of the 1,000 logits, mean | 224x224 | the authors' MAGVIT (arXiv 2212.05199) |
 | lpips-vgg | LPIPS, version 0.1 | their own size | VQGAN (2012.09841); LPIPS is 1801.03924 |
 | efficientnet-lite0 | as resnet50 | 224x224, or as asked | embedded recipes: a Python package carries its weights |
 
-B batch, H W pixels, S the network's side. Pictures are in [-1, 1].
+B batch, H W pixels, S the network's side. Images are in [-1, 1].
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class PerceptualLoss(nn.Module):
     Args:
         name: as recipes and reports call it.
         weights_sha256: of the file the network's weights came from.
-        network: for "lpips-vgg" two batches [B, 3, H, W] in [-1, 1] to a distance a picture, else one to logits.
-        side: S, what pictures are resized to; None leaves them.
-        scale: mean and deviation that pictures are normalised with; None where the network does it.
+        network: for "lpips-vgg" two batches [B, 3, H, W] in [-1, 1] to a distance an image, else one to logits.
+        side: S, what images are resized to; None leaves them.
+        scale: mean and deviation that images are normalised with; None where the network does it.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class PerceptualLoss(nn.Module):
         """The mean distance over a batch; a scalar with a gradient in `fake` alone.
 
         Args:
-            real, fake: [B, 3, H, W] in [-1, 1]; the frames of clips as pictures of their own.
+            real, fake: [B, 3, H, W] in [-1, 1]; the frames of clips as images of their own.
 
         Raises:
-            ShapeError: the two differ in shape, or are no pictures.
+            ShapeError: the two differ in shape, or are no images.
         """
         if real.shape != fake.shape or real.ndim != 4 or real.shape[1] != 3:
             raise ShapeError(f"a perceptual loss compares two [B, 3, H, W], got {tuple(real.shape)} and "
@@ -96,10 +96,10 @@ class PerceptualLoss(nn.Module):
             wanted = self.network(self._fit(real)).float()
         return F.mse_loss(self.network(self._fit(fake)).float(), wanted)
 
-    def _fit(self, pictures: Tensor) -> Tensor:
-        if self.side is not None and pictures.shape[2:] != (self.side, self.side):
-            pictures = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True)
-        return (pictures - self.mean) / self.deviation
+    def _fit(self, images: Tensor) -> Tensor:
+        if self.side is not None and images.shape[2:] != (self.side, self.side):
+            images = F.interpolate(images, (self.side, self.side), mode="bilinear", antialias=True)
+        return (images - self.mean) / self.deviation
 
 
 @dataclass(frozen=True)
@@ -143,18 +143,18 @@ def open_perceptual(name: str, weights: Path | None = None, side: int | None = N
 
     Args:
         weights: a local file, .safetensors or a .pth that holds tensors only. Only "efficientnet-lite0" does without.
-        side: other than the network's own, for small pictures on small machines.
+        side: other than the network's own, for small images on small machines.
 
     Raises:
         UnknownName: no such network.
-        InputError: a side below 32, or any for "lpips-vgg", which takes pictures as they are.
+        InputError: a side below 32, or any for "lpips-vgg", which takes images as they are.
         WeightsError: no weights, or they do not fit.
     """
     if name not in PERCEPTUAL:
         raise UnknownName("perceptual loss", name, PERCEPTUAL)
     entry = PERCEPTUAL[name]
     if side is not None and (entry.side is None or side < 32):
-        raise InputError(f"{name} takes pictures at {entry.side or 'their own size'}, got side {side}: leave it out "
+        raise InputError(f"{name} takes images at {entry.side or 'their own size'}, got side {side}: leave it out "
                          "or, for the other networks, use 32 or more")  # fmt: skip
     state, sha256 = entry.weights(weights)
     return PerceptualLoss(name, sha256, entry.network(state), side or entry.side, entry.scale)

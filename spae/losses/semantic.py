@@ -65,7 +65,7 @@ def semantic_draws(
 
 
 def semantic_pools(scores: Tensor, thresholds: Sequence[float]) -> tuple[Pool, ...]:
-    """C_1 ... C_D' for each picture or label.
+    """C_1 ... C_D' for each image or label.
 
     Args:
         scores: [K, V], s of Eq. 6.
@@ -85,13 +85,13 @@ def layer_semantic_loss(
     generator: torch.Generator | None = None,
     draws: Tensor | None = None,
 ) -> Tensor:
-    """Cross entropy of softmax(-||z_l - e||^2) with the target; a scalar, the mean over pictures and positions.
+    """Cross entropy of softmax(-||z_l - e||^2) with the target; a scalar, the mean over images and positions.
 
     ||z||^2 is the same for every word, so it drops out of the softmax.
 
     Args:
         z_l: [B, P, C] vectors looked up at layer l.
-        labels: [B] row of the pool for each picture.
+        labels: [B] row of the pool for each image.
         table: the codebook.
         target: see TARGETS.
         generator: draws the target words of "sampled".
@@ -117,7 +117,7 @@ def layer_semantic_loss(
 
 
 def sampled_candidates(pool: Pool, labels: Tensor, positions: int, generator: torch.Generator | None) -> Tensor:
-    """[B, P] word ids, each drawn by the weights of its picture's pool; on the CPU's generator wherever the pool is."""
+    """[B, P] word ids, each drawn by the weights of its image's pool; on the CPU's generator wherever the pool is."""
     return drawn_candidates(pool, labels, torch.rand(len(labels), positions, dtype=torch.float64, generator=generator))
 
 
@@ -183,6 +183,6 @@ def _check_layers(layers: int, pools: int) -> None:
 def dynamic_weight(appearance: Tensor, semantic: Tensor, low: float, high: float) -> Tensor:
     """w of Eq. 9, sg(appearance / semantic), held within [low, high]; a scalar without gradient.
 
-    Unbounded, the ratio runs away on a small set of pictures as the semantic loss nears zero.
+    Unbounded, the ratio runs away on a small set of images as the semantic loss nears zero.
     """
     return (appearance.detach() / semantic.detach().clamp(min=1e-6)).clamp(low, high)

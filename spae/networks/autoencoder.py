@@ -3,7 +3,7 @@
 B batch, T frames, H W pixels, h w latent grid, c latent width.
 GroupNorm, swish, ResBlocks without biases, 1x1 shortcuts, average-pool down, nearest + conv up,
 no attention; `blocks` ResBlocks a scale and two more at the bottleneck, on each side.
-Pictures are [B, 3, H, W] and clips [B, 3, T, H, W]: the layers are the same, their operations differ.
+Images are [B, 3, H, W] and clips [B, 3, T, H, W]: the layers are the same, their operations differ.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from spae.errors import ShapeError
 GROUPS = 32
 
 
-class ClipConv(nn.Conv3d):
+class VideoConv(nn.Conv3d):
     """A convolution over clips, zeros around each frame and the end frames repeated before and after the clip.
 
     With zeros there too, a still clip would not stay still: kernels spread over time ("average"
@@ -60,8 +60,8 @@ class Ops:
     pool: Callable[..., nn.Module]
 
 
-PICTURES = Ops(("H", "W"), nn.Conv2d, nn.AvgPool2d)
-CLIPS = Ops(("T", "H", "W"), ClipConv, nn.AvgPool3d)
+IMAGES = Ops(("H", "W"), nn.Conv2d, nn.AvgPool2d)
+CLIPS = Ops(("T", "H", "W"), VideoConv, nn.AvgPool3d)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Plan:
     Attributes:
         filters: base filters.
         multipliers: filters of each scale over the base, from pixels to latents.
-        strides: how far each scale but the last pools each axis; (2, 2) pools a picture to half its sides.
+        strides: how far each scale but the last pools each axis; (2, 2) pools an image to half its sides.
         blocks: ResBlocks a scale.
     """
 
@@ -95,7 +95,7 @@ def norm(channels: int) -> nn.GroupNorm:
 class ResBlock(nn.Module):
     """Two normalised convolutions of side 3 beside a shortcut. [B, in, ...] -> [B, out, ...]."""
 
-    def __init__(self, inputs: int, outputs: int, ops: Ops = PICTURES) -> None:
+    def __init__(self, inputs: int, outputs: int, ops: Ops = IMAGES) -> None:
         super().__init__()
         self.norm1 = norm(inputs)
         self.conv1 = ops.conv(inputs, outputs, 3, padding=1, bias=False)
@@ -132,15 +132,15 @@ class PixelEncoder(nn.Module, ABC):
 
 
 class Encoder(Layered, PixelEncoder):
-    """Pictures or clips to latents.
+    """Images or clips to latents.
 
     Args:
         width: c, the codebook's width.
         plan: filters and strides.
-        ops: of pictures or of clips.
+        ops: of images or of clips.
     """
 
-    def __init__(self, width: int, plan: Plan, ops: Ops = PICTURES) -> None:
+    def __init__(self, width: int, plan: Plan, ops: Ops = IMAGES) -> None:
         super().__init__()
         self.axes = ops.axes
         self.factors = tuple(math.prod(stride[axis] for stride in plan.strides) for axis in range(len(ops.axes)))
@@ -174,7 +174,7 @@ class Encoder(Layered, PixelEncoder):
 class Upsample(nn.Module):
     """Nearest neighbour to `stride` times the sides, then a convolution of side 3."""
 
-    def __init__(self, channels: int, stride: tuple[int, ...] = (2, 2), ops: Ops = PICTURES) -> None:
+    def __init__(self, channels: int, stride: tuple[int, ...] = (2, 2), ops: Ops = IMAGES) -> None:
         super().__init__()
         self.stride = [float(one) for one in stride]
         self.conv = ops.conv(channels, channels, 3, padding=1)
@@ -184,9 +184,9 @@ class Upsample(nn.Module):
 
 
 class Decoder(Layered):
-    """Latents to pictures or clips. Arguments as for Encoder."""
+    """Latents to images or clips. Arguments as for Encoder."""
 
-    def __init__(self, width: int, plan: Plan, ops: Ops = PICTURES) -> None:
+    def __init__(self, width: int, plan: Plan, ops: Ops = IMAGES) -> None:
         super().__init__()
         channels = plan.filters * plan.multipliers[-1]
         layers: list[nn.Module] = [ops.conv(width, channels, 3, padding=1)]
@@ -211,7 +211,7 @@ def in_raster_order(latents: Tensor) -> Tensor:
 
 
 class Autoencoder(nn.Module):
-    """Encoder and decoder of pictures or clips, the codebook excluded.
+    """Encoder and decoder of images or clips, the codebook excluded.
 
     Args:
         encoder: to latents.
@@ -253,7 +253,7 @@ TIME_STRIDES: dict[str, tuple[int, ...]] = {"video": (2, 2, 1), "picto-video": (
 def planned(preset: str) -> tuple[Plan, Ops]:
     """What the networks of a preset of NETWORKS are made by."""
     filters, multipliers = NETWORKS[preset]
-    ops = CLIPS if preset in TIME_STRIDES else PICTURES
+    ops = CLIPS if preset in TIME_STRIDES else IMAGES
     if preset in TIME_STRIDES:
         plan = Plan(filters, multipliers, tuple((time, 2, 2) for time in TIME_STRIDES[preset]))
     else:

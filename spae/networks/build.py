@@ -6,7 +6,7 @@ from torch import nn
 
 from spae.errors import InputError, UnknownName
 from spae.networks.autoencoder import NETWORKS, Autoencoder, Decoder, Encoder, planned
-from spae.networks.dual_encoder import Towers
+from spae.networks.dual_encoder import DualEncoder
 from spae.networks.vit import VITS, transformer
 
 
@@ -14,7 +14,7 @@ def build_autoencoder(preset: str, width: int, drawing: int = 0) -> Autoencoder:
     """The networks of a preset, with random weights.
 
     Args:
-        preset: `image`, `image-256`, `mnist`, `picto` and `picto-256` take pictures, `video` and `picto-video` clips;
+        preset: `image`, `image-256`, `mnist`, `picto` and `picto-256` take images, `video` and `picto-video` clips;
             `lqae` and `picto-lqae` are transformers.
         width: c, the codebook's width.
         drawing: so many channels more, from an encoder of their own, come last, and the decoder reads them alone.
@@ -28,11 +28,11 @@ def build_autoencoder(preset: str, width: int, drawing: int = 0) -> Autoencoder:
     if preset in NETWORKS:
         plan, ops = planned(preset)
         if drawing:
-            return Autoencoder(Towers(width, drawing, plan, ops), Decoder(drawing, plan, ops))
+            return Autoencoder(DualEncoder(width, drawing, plan, ops), Decoder(drawing, plan, ops))
         return Autoencoder(Encoder(width, plan, ops), Decoder(width, plan, ops))
     if preset in VITS:
         if drawing:
-            raise InputError(f"network {preset} has no encoder to draw with: leave draw_layers at 0")
+            raise InputError(f"network {preset} has no encoder to draw with: leave projected_layers at 0")
         return transformer(preset, width)
     raise UnknownName("network preset", preset, [*NETWORKS, *VITS])
 

@@ -1,6 +1,6 @@
-"""Discriminators of the adversarial loss: pictures or clips to logits.
+"""Discriminators of the adversarial loss: images or clips to logits.
 
-B batch, H W pixels, T frames. None has batch statistics: each picture is judged on its own, so that R1 is what it says
+B batch, H W pixels, T frames. None has batch statistics: each image is judged on its own, so that R1 is what it says
 and two processes with half a batch each take the steps of one.
 """
 
@@ -48,7 +48,7 @@ class HalvingBlock(nn.Module):
 
 
 class StyleGanDiscriminator(nn.Module):
-    """The residual discriminator of StyleGAN2 without minibatch statistics, as MAGVIT has it. One logit a picture.
+    """The residual discriminator of StyleGAN2 without minibatch statistics, as MAGVIT has it. One logit an image.
 
     Args:
         shape: sides of what it judges: (H, W), or (T, H, W) for clips.
@@ -64,7 +64,7 @@ class StyleGanDiscriminator(nn.Module):
         super().__init__()
         axes = len(shape)
         if axes not in CONVOLUTIONS or min(shape) < 1:
-            raise ShapeError(f"a discriminator judges pictures (H, W) or clips (T, H, W), got shape {tuple(shape)}")
+            raise ShapeError(f"a discriminator judges images (H, W) or clips (T, H, W), got shape {tuple(shape)}")
         conv = CONVOLUTIONS[axes]
         self.expected = (inputs, *shape)
         widths = [filters, *(filters * multiplier for multiplier in multipliers)]
@@ -76,12 +76,12 @@ class StyleGanDiscriminator(nn.Module):
         self.logit = nn.Linear(widths[-1], 1)
         _xavier(self)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """[B, 3, ...shape] in [-1, 1] -> logits [B]; greater is more real. Raises ShapeError."""
-        if tuple(pictures.shape[1:]) != self.expected:
+        if tuple(images.shape[1:]) != self.expected:
             raise ShapeError(f"this discriminator judges [B, {', '.join(map(str, self.expected))}], got "
-                             f"{tuple(pictures.shape)}")  # fmt: skip
-        x = self.blocks(F.leaky_relu(self.first(pictures), SLOPE))
+                             f"{tuple(images.shape)}")  # fmt: skip
+        x = self.blocks(F.leaky_relu(self.first(images), SLOPE))
         x = F.leaky_relu(self.last(x), SLOPE).flatten(1)
         return self.logit(F.leaky_relu(self.hidden(x), SLOPE))[:, 0]
 
@@ -89,12 +89,12 @@ class StyleGanDiscriminator(nn.Module):
 class PatchDiscriminator(nn.Module):
     """PatchGAN (arXiv 1611.07004), VQGAN's choice: a logit for each overlapping patch.
 
-    VQGAN normalises over the batch; here each picture is normalised by itself, in one group of channels.
+    VQGAN normalises over the batch; here each image is normalised by itself, in one group of channels.
 
     Args:
         filters: of the first convolution; each further one has twice as many, at most eight times.
         halvings: convolutions of stride 2; with 3, a logit sees 70 pixels.
-        inputs: channels of the pictures.
+        inputs: channels of the images.
     """
 
     def __init__(self, filters: int = 64, halvings: int = 3, inputs: int = 3) -> None:
@@ -111,12 +111,12 @@ class PatchDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, 1, 1))
         self.smallest = 2 ** (halvings + 1) + 2**halvings
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] in [-1, 1] -> logits [B, h, w]; greater is more real. Raises ShapeError."""
-        if pictures.ndim != 4 or min(pictures.shape[2:]) < self.smallest:
+        if images.ndim != 4 or min(images.shape[2:]) < self.smallest:
             raise ShapeError(f"patches need [B, 3, H, W] of {self.smallest} pixels or more a side, got "
-                             f"{tuple(pictures.shape)}: use fewer halvings")  # fmt: skip
-        return self.layers(pictures)[:, 0]
+                             f"{tuple(images.shape)}: use fewer halvings")  # fmt: skip
+        return self.layers(images)[:, 0]
 
 
 # Sides, base filters and multipliers of the StyleGAN type: MAGVIT's, whose filters are those of the autoencoder and
@@ -133,7 +133,7 @@ DISCRIMINATORS: dict[str, tuple[tuple[int, ...], int, tuple[int, ...]]] = {
 
 
 def build_discriminator(preset: str) -> StyleGanDiscriminator:
-    """The StyleGAN-type discriminator for the pictures or clips of a network preset. Raises UnknownName."""
+    """The StyleGAN-type discriminator for the images or clips of a network preset. Raises UnknownName."""
     if preset not in DISCRIMINATORS:
         raise UnknownName("discriminator preset", preset, DISCRIMINATORS)
     return StyleGanDiscriminator(*DISCRIMINATORS[preset])

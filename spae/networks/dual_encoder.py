@@ -1,6 +1,6 @@
 """Two encoders beside each other: one that names, one that draws.
 
-B batch, c latent width. Pictures are [B, 3, H, W], clips [B, 3, T, H, W].
+B batch, c latent width. Images are [B, 3, H, W], clips [B, 3, T, H, W].
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MOST = 2
 """Greatest multiplier of the encoder that draws: with the naming one's it would be as large as the decoder."""
 
 
-class Towers(PixelEncoder):
+class DualEncoder(PixelEncoder):
     """Latents whose first channels are one encoder's and whose last are another's.
 
     In one encoder the gradient of the semantic loss drowns that of drawing: at 700 steps the error was 0.079, where
@@ -26,7 +26,7 @@ class Towers(PixelEncoder):
         naming: width of the first part.
         drawing: width of the second.
         plan: of the first; the second's later scales have at most MOST times the base filters.
-        ops: of pictures or of clips.
+        ops: of images or of clips.
     """
 
     def __init__(self, naming: int, drawing: int, plan: Plan, ops: Ops) -> None:

@@ -1,4 +1,4 @@
-"""Weights of a network of pictures as weights of the same network of clips (MAGVIT, arXiv 2212.05199, section 3.1).
+"""Weights of a network of images as weights of the same network of clips (MAGVIT, arXiv 2212.05199, section 3.1).
 
 O I output and input channels, k side of a kernel.
 """
@@ -38,11 +38,11 @@ def inflate_kernel(kernel: Tensor, mode: Inflation = "central") -> Tensor:
 
 
 def inflate(state: Mapping[str, Tensor], mode: Inflation = "central") -> dict[str, Tensor]:
-    """The state dict of a network of pictures as that of the same network of clips.
+    """The state dict of a network of images as that of the same network of clips.
 
-    A still clip then has the picture's features in every frame, and its decoded frames are the
-    decoded picture, in both modes. The first and last frames are no exception, because the
-    network repeats them beyond the ends of the clip (`ClipConv`). Of a clip that moves, `central` reads each
+    A still clip then has the image's features in every frame, and its decoded frames are the
+    decoded image, in both modes. The first and last frames are no exception, because the
+    network repeats them beyond the ends of the clip (`VideoConv`). Of a clip that moves, `central` reads each
     frame alone, but for the pooling and GroupNorm's statistics; `average` blurs it over time.
 
     Args:

@@ -17,7 +17,7 @@ class LatentNorm(nn.Module):
     encoder sends all positions to a handful of words within 40 steps and recovers slowly, or
     lets the latents grow until SAQ's later layers, which look up 2z - e, repeat the first word.
     In evaluation the running statistics stand in for the batch's. Not in the paper; recipes
-    with a `latent_spread` say so.
+    with a `latent_scale` say so.
 
     Args:
         codebook: [V, C].

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from spae.networks.latent_norm import LatentNorm
 
 
-class WhiteNorm(nn.Module):
+class WhiteningNorm(nn.Module):
     """Channels without correlation, of mean 0 and one spread, over batch and positions.
 
     Normalised one by one, channels that say the same reach only the words of a line: 140 different words in a batch of
-    32 pictures where white ones reach 1,050. In evaluation the running statistics stand in for the batch's.
+    32 images where white ones reach 1,050. In evaluation the running statistics stand in for the batch's.
 
     Args:
         width: K.
@@ -54,8 +54,8 @@ class WhiteNorm(nn.Module):
         return (white * self.spread).view_as(z)
 
 
-class DrawingNorm(nn.Module):
-    """`LatentNorm` for the first C channels of latents, `WhiteNorm` for the last K.
+class ProjectedNorm(nn.Module):
+    """`LatentNorm` for the first C channels of latents, `WhiteningNorm` for the last K.
 
     Args:
         words: [V, C] frozen word embeddings.
@@ -68,7 +68,7 @@ class DrawingNorm(nn.Module):
         super().__init__()
         self.width = width
         self.naming = LatentNorm(words, spread)
-        self.drawing = WhiteNorm(width, drawing_spread)
+        self.drawing = WhiteningNorm(width, drawing_spread)
 
     def forward(self, z: Tensor) -> Tensor:
         """[B, N, C + K] -> [B, N, C + K]."""

@@ -22,7 +22,7 @@ class VitPlan:
     """The shape of both transformers.
 
     Attributes:
-        size: side of its pictures in pixels, a multiple of `patch`.
+        size: side of its images in pixels, a multiple of `patch`.
         patch: side of a patch in pixels.
         features: F, a multiple of `heads`.
         layers: transformer layers on each side.
@@ -39,7 +39,7 @@ class VitPlan:
     def __post_init__(self) -> None:
         if self.size % self.patch or self.features % self.heads:
             raise ShapeError(
-                f"patches must fill the picture and heads the features, got patch {self.patch} in {self.size} pixels "
+                f"patches must fill the image and heads the features, got patch {self.patch} in {self.size} pixels "
                 f"and {self.heads} heads in {self.features} features"
             )
 
@@ -93,12 +93,12 @@ class Patches(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, plan.features, plan.patch, stride=plan.patch)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.conv(pictures).flatten(2).transpose(1, 2)
+    def forward(self, images: Tensor) -> Tensor:
+        return self.conv(images).flatten(2).transpose(1, 2)
 
 
 class VitEncoder(Layered, PixelEncoder):
-    """Pictures to latents.
+    """Images to latents.
 
     Args:
         width: c, the codebook's width.
@@ -111,21 +111,21 @@ class VitEncoder(Layered, PixelEncoder):
         self.layers = nn.Sequential(Patches(plan), Transformer(plan), nn.Linear(plan.features, width))
         _begin(self)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] in [-1, 1] -> [B, c, h, w]. Raises as `grid`."""
-        grid = self.grid(pictures.shape)
-        return self.layers(pictures).transpose(1, 2).unflatten(2, grid)
+        grid = self.grid(images.shape)
+        return self.layers(images).transpose(1, 2).unflatten(2, grid)
 
     def grid(self, pixels: tuple[int, ...]) -> tuple[int, ...]:
         """As for every encoder. Raises ShapeError: another size than the positions were made for."""
         size = self.plan.size
         if tuple(pixels[1:]) != (3, size, size):
-            raise ShapeError(f"pictures must be [B, 3, {size}, {size}], got {tuple(pixels)}: resize them")
+            raise ShapeError(f"images must be [B, 3, {size}, {size}], got {tuple(pixels)}: resize them")
         return self.plan.side, self.plan.side
 
 
 class VitDecoder(Layered):
-    """Latents to pictures. Arguments as for VitEncoder."""
+    """Latents to images. Arguments as for VitEncoder."""
 
     def __init__(self, width: int, plan: VitPlan) -> None:
         super().__init__()

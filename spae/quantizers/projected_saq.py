@@ -4,7 +4,7 @@ V words, C width of an embedding, K drawing coordinates, B batch, N positions, D
 
 A frozen codebook draws badly. Of SmolLM2's words the first main direction has a spread of 0.92, the second 0.35 and
 the ninth 0.15; the other five hundred, small as each is, make up most of every distance. So the nearest word to a
-point of the plane that pictures need is one of a few short ones, wherever the point lies: two words of 576 channels
+point of the plane that images need is one of a few short ones, wherever the point lies: two words of 576 channels
 tell 8.6 bits of eight such coordinates. Compared by these coordinates alone, each at the same spread, two words tell
 17 bits, and thousands are in use. The words stay the language model's, their coordinates are linear in its
 embeddings, and Eq. 2 and 3 hold as they stand, in each layer for what that layer compares. Not in the paper.
@@ -21,7 +21,7 @@ from spae.quantizers.saq import StreamingAverageQuantizer
 from spae.quantizers.search import MAX_BYTES, WordTable
 
 
-def drawing_coordinates(codebook: Tensor, width: int) -> Tensor:
+def projected_coordinates(codebook: Tensor, width: int) -> Tensor:
     """The words' first main components, each at mean 0 and spread 1. [V, C] -> [V, K].
 
     Args:
@@ -42,7 +42,7 @@ def drawing_coordinates(codebook: Tensor, width: int) -> Tensor:
     return (found / found.std(0)).to(codebook.dtype)
 
 
-class DrawingSaq(StreamingAverageQuantizer):
+class ProjectedSAQ(StreamingAverageQuantizer):
     """Streaming average quantization over words and, beside their embeddings, their drawing coordinates.
 
     A word's vector is its embedding followed by its coordinates, C + K channels. All layers but the last `layers`
@@ -68,7 +68,7 @@ class DrawingSaq(StreamingAverageQuantizer):
     ) -> None:
         if not 0 < layers <= pyramid.depth:
             raise InputError(f"of {pyramid.depth} layers 1 to {pyramid.depth} can draw, got {layers}")
-        coordinates = drawing_coordinates(words, width)
+        coordinates = projected_coordinates(words, width)
         super().__init__(torch.cat([words, coordinates], 1), pyramid, search, max_bytes)
         self.naming = pyramid.depth - layers
         self.words_width = words.shape[1]

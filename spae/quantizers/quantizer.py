@@ -22,7 +22,7 @@ from spae.quantizers.search import MAX_BYTES, WordTable
 
 
 class Quantizer(nn.Module, ABC):
-    """Pictures or clips, as latents, to tokens of a pyramid and back.
+    """Images or clips, as latents, to tokens of a pyramid and back.
 
     A frozen codebook is a buffer outside the state dict: it belongs to the vocabulary, and a
     checkpoint names the vocabulary by its hash. So no optimizer sees it, and no average of
@@ -30,9 +30,9 @@ class Quantizer(nn.Module, ABC):
 
     Args:
         codebook: [V, C] word embeddings, or where a learned codebook begins; copied.
-        pyramid: which positions each of the D layers visits, of a picture or a clip.
+        pyramid: which positions each of the D layers visits, of an image or a clip.
         learning: None keeps the codebook frozen.
-        by_angle: vectors and words are compared at length 1, though embeddings keep their own.
+        l2_normalize: vectors and words are compared at length 1, though embeddings keep their own.
         search: arithmetic of a frozen codebook's search; anything but float32 is for training.
         max_bytes: bound on the scores that the search holds at a time.
 
@@ -53,7 +53,7 @@ class Quantizer(nn.Module, ABC):
         pyramid: Pyramid,
         *,
         learning: Learning | None = None,
-        by_angle: bool = False,
+        l2_normalize: bool = False,
         search: torch.dtype = torch.float32,
         max_bytes: int = MAX_BYTES,
     ) -> None:
@@ -62,13 +62,13 @@ class Quantizer(nn.Module, ABC):
             raise ShapeError(f"a codebook is [V, C] with at least one word, got {tuple(codebook.shape)}")
         self.pyramid = pyramid
         self.learning = learning
-        self.by_angle = by_angle
+        self.l2_normalize = l2_normalize
         self.max_bytes = max_bytes
         self.table = None
         if learning is None:
             self.table = WordTable(self._compared(codebook.detach()), search, max_bytes)
             # Where the table holds the same numbers, a view into it: no second copy of a large codebook.
-            same = search == codebook.dtype and not by_angle
+            same = search == codebook.dtype and not l2_normalize
             words = self.table.matrix[: len(codebook)] if same else codebook.detach().clone()
             self.register_buffer("codebook", words, persistent=False)
         elif isinstance(learning, Gradient):
@@ -188,7 +188,7 @@ class Quantizer(nn.Module, ABC):
 
     def _compared(self, vectors: Tensor) -> Tensor:
         """Words, or what is looked up, as the search compares them."""
-        return F.normalize(vectors, dim=1) if self.by_angle else vectors
+        return F.normalize(vectors, dim=1) if self.l2_normalize else vectors
 
     def _check_ids(self, layer: int, ids: Tensor, shape: tuple[int, int]) -> None:
         if ids.shape != shape or ids.dtype != torch.long:

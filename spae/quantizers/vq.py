@@ -22,7 +22,7 @@ class VectorQuantizer(ResidualQuantizer):
     random, is `VectorQuantizer(random_codebook(V, C), pyramid, learning=MovingAverage(begun=0))`.
 
     Args:
-        codebook, learning, by_angle, search, max_bytes: as for Quantizer.
+        codebook, learning, l2_normalize, search, max_bytes: as for Quantizer.
         pyramid: must have one layer, the whole grid.
 
     Raises:
@@ -35,10 +35,12 @@ class VectorQuantizer(ResidualQuantizer):
         pyramid: Pyramid,
         *,
         learning: Learning | None = None,
-        by_angle: bool = False,
+        l2_normalize: bool = False,
         search: torch.dtype = torch.float32,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         if pyramid.depth != 1:
             raise ShapeError(f"vector quantization has one layer, got a pyramid of {pyramid.depth}")
-        super().__init__(codebook, pyramid, learning=learning, by_angle=by_angle, search=search, max_bytes=max_bytes)
+        super().__init__(
+            codebook, pyramid, learning=learning, l2_normalize=l2_normalize, search=search, max_bytes=max_bytes
+        )

@@ -1,9 +1,9 @@
-"""CLIP semantics (Eq. 5 and 6 of arXiv 2306.17842): features of words and of pictures, by open_clip.
+"""CLIP semantics (Eq. 5 and 6 of arXiv 2306.17842): features of words and of images, by open_clip.
 
 f'_T(k) is the mean of the text features of word k in the 80 zero-shot ImageNet templates. All features that leave
 this file have unit length, so that s' is their dot product.
 
-B pictures, T frames, H W pixels, V words, E width of the features, N pictures of a data set.
+B images, T frames, H W pixels, V words, E width of the features, N images of a data set.
 """
 
 from __future__ import annotations
@@ -79,17 +79,17 @@ class Clip:
         return rows_on_disk(cache_folder() / f"clip-words-{key}.npy", len(words), make, batch)
 
     @torch.no_grad()
-    def image_features(self, pictures: Tensor) -> Tensor:
-        """Unit-length features of pictures, on the model's device.
+    def image_features(self, images: Tensor) -> Tensor:
+        """Unit-length features of images, on the model's device.
 
         Args:
-            pictures: [B, 3, H, W] in [-1, 1], any size: scaled and cropped as the model wants it.
+            images: [B, 3, H, W] in [-1, 1], any size: scaled and cropped as the model wants it.
 
         Returns: [B, E].
         """
-        if pictures.ndim != 4 or pictures.shape[1] != 3:
-            raise ShapeError(f"pictures are [B, 3, H, W], got {tuple(pictures.shape)}")
-        features = self._model.encode_image(self._prepare(pictures.to(self.device, torch.float32)))
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ShapeError(f"images are [B, 3, H, W], got {tuple(images.shape)}")
+        features = self._model.encode_image(self._prepare(images.to(self.device, torch.float32)))
         return F.normalize(features.float(), dim=-1)
 
     def clip_features(self, frames: Tensor) -> Tensor:
@@ -100,14 +100,14 @@ class Clip:
         return F.normalize(features.mean(1), dim=-1)
 
     def set_features(
-        self, fingerprint: str, pictures: int, read: Callable[[int, int], Tensor], batch: int = 64
+        self, fingerprint: str, images: int, read: Callable[[int, int], Tensor], batch: int = 64
     ) -> Tensor:
         """[N, E] features of a whole data set: made once, then read from the cache folder by memory mapping.
 
         Args:
             fingerprint: of the data set as `read` gives it: its order, its size in pixels, its crops.
-            pictures: N.
-            read: gives pictures start..stop-1 [n, 3, H, W] in [-1, 1], or clips [n, T, 3, H, W].
+            images: N.
+            read: gives images start..stop-1 [n, 3, H, W] in [-1, 1], or clips [n, T, 3, H, W].
         """
         path = cache_folder() / f"clip-images-{_key(self.weights_sha256, fingerprint)}.npy"
 
@@ -115,28 +115,28 @@ class Clip:
             part = read(start, stop)
             return (self.clip_features(part) if part.ndim == 5 else self.image_features(part)).cpu().numpy()
 
-        return rows_on_disk(path, pictures, make, batch)
+        return rows_on_disk(path, images, make, batch)
 
     def _texts(self, texts: list[str]) -> Tensor:
         """[n, E], of the length that the model gives them."""
         return self._model.encode_text(self._tokenize(texts).to(self.device)).float()
 
-    def _prepare(self, pictures: Tensor) -> Tensor:
-        height, width = pictures.shape[2:]
+    def _prepare(self, images: Tensor) -> Tensor:
+        height, width = images.shape[2:]
         if (height, width) != self.size:
-            # On square pictures "shortest" and "squash" are the same. Rounded as torchvision does.
+            # On square images "shortest" and "squash" are the same. Rounded as torchvision does.
             tall = self.size[0] * width >= self.size[1] * height
             side, short = (self.size[0], height) if tall else (self.size[1], width)
             fitted = (max(height * side // short, self.size[0]), max(width * side // short, self.size[1]))
             target = self.size if self._how.get("resize_mode") == "squash" else fitted
             mode = self._how.get("interpolation", "bicubic")
-            pictures = F.interpolate(pictures, target, mode=mode, antialias=True).clamp(-1, 1)
+            images = F.interpolate(images, target, mode=mode, antialias=True).clamp(-1, 1)
             top, left = round((target[0] - self.size[0]) / 2), round((target[1] - self.size[1]) / 2)
-            pictures = pictures[:, :, top : top + self.size[0], left : left + self.size[1]]
+            images = images[:, :, top : top + self.size[0], left : left + self.size[1]]
         mean, deviation = (
-            torch.tensor(self._how[name], device=pictures.device).view(3, 1, 1) for name in ("mean", "std")
+            torch.tensor(self._how[name], device=images.device).view(3, 1, 1) for name in ("mean", "std")
         )
-        return ((pictures + 1) / 2 - mean) / deviation
+        return ((images + 1) / 2 - mean) / deviation
 
 
 def open_clip_model(

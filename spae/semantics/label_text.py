@@ -1,6 +1,6 @@
-"""Label-text semantics: how close each word is to what a picture shows, by a text encoder.
+"""Label-text semantics: how close each word is to what an image shows, by a text encoder.
 
-The paper scores words against pictures with CLIP, and for MNIST against the text of the label
+The paper scores words against images with CLIP, and for MNIST against the text of the label
 (appendix B.1). Here, as for MNIST, the image feature is the text feature of the label; the
 encoder is all-MiniLM-L6-v2, which a Python package carries.
 

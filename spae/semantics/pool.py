@@ -1,6 +1,6 @@
 """From features to candidate words: Eq. 4 and 6 of arXiv 2306.17842.
 
-K pictures or labels, V words, E width of the features, M words in the largest pool.
+K images or labels, V words, E width of the features, M words in the largest pool.
 """
 
 from __future__ import annotations

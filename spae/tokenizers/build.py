@@ -20,18 +20,18 @@ from spae.cache_folder import atomic_path
 from spae.errors import InputError, UnknownName, WeightsError
 from spae.networks import Autoencoder, build_autoencoder
 from spae.networks.latent_norm import LatentNorm
-from spae.networks.projected_norm import DrawingNorm
+from spae.networks.projected_norm import ProjectedNorm
 from spae.pyramid import Pyramid
 from spae.quantizers import (
-    DrawingSaq,
     MovingAverage,
+    ProjectedSAQ,
     Quantizer,
     ResidualQuantizer,
     StreamingAverageQuantizer,
     VectorQuantizer,
     random_codebook,
 )
-from spae.tokenizers.dual_encoder_model import DrawingModel
+from spae.tokenizers.dual_encoder_model import DualEncoderModel
 from spae.tokenizers.lqae import LqaeModel
 from spae.tokenizers.masked_lm import open_masked_lm
 from spae.tokenizers.model import TokenizerModel
@@ -41,15 +41,15 @@ from spae.vocabulary import LexicalVocabulary
 
 # What of a recipe decides the shape of the model; the rest decides its weights. The first line is in every folder,
 # the others have been there since recipes have them: where one is missing, it was what `_OLDER` says.
-FIRST_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width", "latent_spread")
-DRAWING_FIELDS = ("draw_layers", "draw_width", "draw_spread")
+FIRST_FIELDS = ("name", "quantizer", "pyramid", "network", "size", "vocabulary", "entries", "width", "latent_scale")
+DRAWING_FIELDS = ("projected_layers", "projected_dim", "projected_scale")
 SHAPE_FIELDS = (
-    *(*FIRST_FIELDS, "codebook", "by_angle", "frames", "masked_lm", "masked_lm_source", "mask_share"),
+    *(*FIRST_FIELDS, "codebook", "l2_normalize", "frames", "masked_lm", "masked_lm_source", "mask_ratio"),
     *DRAWING_FIELDS,
 )
 _OLDER: dict[str, Any] = {
-    **{"by_angle": False, "frames": 0, "masked_lm": "none", "masked_lm_source": "", "mask_share": 0.5},
-    **{"draw_layers": 0, "draw_width": 8, "draw_spread": 1.0},
+    **{"l2_normalize": False, "frames": 0, "masked_lm": "none", "masked_lm_source": "", "mask_ratio": 0.5},
+    **{"projected_layers": 0, "projected_dim": 8, "projected_scale": 1.0},
 }
 
 # Of a config.json; those that are written have a few hundred.
@@ -104,28 +104,28 @@ def build_model(
     pyramid = pyramid_of(config["pyramid"])
     quantizer = _quantizer(config, vocabulary, pyramid, search)
     width = quantizer.codebook.shape[1]
-    spread = config["latent_spread"]
+    spread = config["latent_scale"]
     if spread and quantizer.table is None:
-        raise InputError(f"a learned codebook follows the latents: latent_spread must be 0, got {spread}")
-    latent_norm: LatentNorm | DrawingNorm | None = None
+        raise InputError(f"a learned codebook follows the latents: latent_scale must be 0, got {spread}")
+    latent_norm: LatentNorm | ProjectedNorm | None = None
     drawing = 0
-    if isinstance(quantizer, DrawingSaq):
-        drawing = config["draw_width"]
-        latent_norm = DrawingNorm(vocabulary.embeddings, drawing, spread, config["draw_spread"])
+    if isinstance(quantizer, ProjectedSAQ):
+        drawing = config["projected_dim"]
+        latent_norm = ProjectedNorm(vocabulary.embeddings, drawing, spread, config["projected_scale"])
     elif spread:
         latent_norm = LatentNorm(vocabulary.embeddings, spread)
     autoencoder = build_autoencoder(config["network"], width - drawing, drawing)
     _check_grid(config, pyramid, autoencoder)
     if config["masked_lm"] == "none":
-        kind = DrawingModel if isinstance(quantizer, DrawingSaq) else TokenizerModel
+        kind = DualEncoderModel if isinstance(quantizer, ProjectedSAQ) else TokenizerModel
         return kind(autoencoder, quantizer, latent_norm)
     if quantizer.table is None or pyramid.depth != 1 or latent_norm is not None or vocabulary.tokens is None:
         raise InputError(
             "a masked language model reads words of one layer: use quantizer vq, a frozen codebook whose "
-            "vocabulary knows its tokens, and latent_spread 0"
+            "vocabulary knows its tokens, and latent_scale 0"
         )
     language = open_masked_lm(config["masked_lm_source"], config.get("masked_lm_sha256") or vocabulary.source_sha256)
-    return LqaeModel(autoencoder, quantizer, language, torch.tensor(vocabulary.tokens), config["mask_share"])
+    return LqaeModel(autoencoder, quantizer, language, torch.tensor(vocabulary.tokens), config["mask_ratio"])
 
 
 def pyramid_of(layers: str | list[Any] | tuple[Any, ...]) -> Pyramid:
@@ -138,11 +138,11 @@ def _quantizer(
 ) -> Quantizer:
     kind, learned = config["quantizer"], config["codebook"] == "learned"
     if kind == "saq":
-        if learned or config["by_angle"]:
+        if learned or config["l2_normalize"]:
             raise InputError("saq averages words of a frozen codebook as they stand: use rq or vq to learn or by angle")
-        if config["draw_layers"]:
-            return DrawingSaq(
-                vocabulary.embeddings, pyramid, config["draw_layers"], config["draw_width"], search=search
+        if config["projected_layers"]:
+            return ProjectedSAQ(
+                vocabulary.embeddings, pyramid, config["projected_layers"], config["projected_dim"], search=search
             )
         return StreamingAverageQuantizer(vocabulary.embeddings, pyramid, search)
     if kind not in QUANTIZERS:
@@ -153,12 +153,16 @@ def _quantizer(
     layers = Pyramid((pyramid.grid,)) if kind == "vq" else pyramid
     made = VectorQuantizer if kind == "vq" else ResidualQuantizer
     return made(
-        codebook, layers, learning=learning, by_angle=config["by_angle"], search=torch.float32 if learned else search
+        codebook,
+        layers,
+        learning=learning,
+        l2_normalize=config["l2_normalize"],
+        search=torch.float32 if learned else search,
     )
 
 
 def _check_grid(config: Mapping[str, Any], pyramid: Pyramid, autoencoder: Autoencoder) -> None:
-    """The networks must make the pyramid's grid of these pictures or clips. Raises InputError."""
+    """The networks must make the pyramid's grid of these images or clips. Raises InputError."""
     size, frames, network = config["size"], config["frames"], config["network"]
     try:
         grid = autoencoder.encoder.grid((1, 3, frames, size, size) if frames else (1, 3, size, size))

@@ -1,4 +1,4 @@
-"""Where a run begins: the weights of a trained model, a picture model's inflated for clips where that is asked.
+"""Where a run begins: the weights of a trained model, an image model's inflated for clips where that is asked.
 
 A video SPAE begins with an image SPAE (appendix B.1 of arXiv 2306.17842).
 """
@@ -28,7 +28,7 @@ def load_initial(
         vocabulary: the model's.
         source: a folder that `python -m spae train` wrote, a checkpoint of a run (its averaged weights are taken), or
             the name of committed weights ("picto_spae").
-        inflation: how kernels of pictures become kernels of clips; None where both are of one kind.
+        inflation: how kernels of images become kernels of clips; None where both are of one kind.
 
     Raises:
         WeightsError: there are no such weights, they were trained for other words, or do not fit the model.
@@ -60,7 +60,7 @@ def load_initial(
         shapes = [str(tuple(of[wrong[0]].shape)) if wrong[0] in of else "nothing" for of in (state, wanted)]
         raise WeightsError(
             f"initial {source} is of another shape: {wrong[0]} is {shapes[0]} there, {shapes[1]} here: use the same "
-            "network, quantizer and latent_spread, and inflation=central for clips from pictures"
+            "network, quantizer and latent_scale, and inflation=central for clips from images"
         )
     model.load_state_dict(state, strict=False)
 

@@ -1,4 +1,4 @@
-"""A trained model as a tokenizer: pictures to words of a vocabulary and back.
+"""A trained model as a tokenizer: images to words of a vocabulary and back.
 
 SPAE's ids are words of its vocabulary. A learned codebook (VQGAN) has no words: its id k is shown
 as the k-th most frequent word of the vocabulary, so that the LLM sees text of the same kind.
@@ -19,36 +19,36 @@ from spae.tokenizers.build import load_config, load_model
 from spae.tokenizers.hub import HubTokenizer, folder_fingerprint
 from spae.tokenizers.model import TokenizerModel, to_tensor
 from spae.tokenizers.own_vocabulary import model_vocabulary
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 from spae.vocabulary import LexicalVocabulary
 
 BATCH = 64
-# Scores of two words nearer than this are told apart in float64, so that a picture has the same words
+# Scores of two words nearer than this are told apart in float64, so that an image has the same words
 # in any batch, with any number of threads and on any machine; float32 latents were seen to move scores
 # by 5e-6 at most.
 NEAR_TIE = 2e-4
 
 
-def middle_square(picture: np.ndarray, size: int) -> np.ndarray:
-    """The middle square of a picture, resized to [size, size, 3] uint8 with antialiasing. Raises ShapeError."""
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-        raise ShapeError(f"a picture is [H, W, 3] uint8, got {picture.shape} {picture.dtype}")
-    side = min(picture.shape[:2])
-    top, left = ((length - side) // 2 for length in picture.shape[:2])
-    square = torch.from_numpy(np.array(picture[top : top + side, left : left + side])).permute(2, 0, 1)[None]
+def middle_square(image: np.ndarray, size: int) -> np.ndarray:
+    """The middle square of an image, resized to [size, size, 3] uint8 with antialiasing. Raises ShapeError."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ShapeError(f"an image is [H, W, 3] uint8, got {image.shape} {image.dtype}")
+    side = min(image.shape[:2])
+    top, left = ((length - side) // 2 for length in image.shape[:2])
+    square = torch.from_numpy(np.array(image[top : top + side, left : left + side])).permute(2, 0, 1)[None]
     small = F.interpolate(square.double(), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
     # Halves are moved off the edge, so that no machine rounds them the other way.
     return (small[0] + 1e-6).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
 
 class LexicalTokenizer(HubTokenizer):
-    """Pictures to words and back (see `spae.tokenizers.protocol.Tokenizer`).
+    """Images to words and back (see `spae.tokenizers.protocol.Tokenizer`).
 
     Args:
         name: as users and reports call it.
         model: trained, in evaluation mode, float32.
         vocabulary: whose words its ids are shown as.
-        size: side of its pictures in pixels.
+        size: side of its images in pixels.
         fingerprint: sha256 of what decides its words.
 
     Raises:
@@ -65,7 +65,7 @@ class LexicalTokenizer(HubTokenizer):
         grid, entries = model.quantizer.pyramid.grid, len(model.quantizer.codebook)
         if len(grid) != 2:
             raise InputError(
-                f"{name} is a model of clips, in a grid of {grid}: this tokenizer reads pictures; open it with "
+                f"{name} is a model of clips, in a grid of {grid}: this tokenizer reads images; open it with "
                 "spae.tokenizers.build.load_model"
             )
         if entries > len(vocabulary):
@@ -88,32 +88,32 @@ class LexicalTokenizer(HubTokenizer):
         model = load_model(folder, vocabulary)
         return cls(name or config["name"], model, vocabulary, config["size"], folder_fingerprint(folder))
 
-    def prepare(self, picture: np.ndarray) -> np.ndarray:
+    def prepare(self, image: np.ndarray) -> np.ndarray:
         """The middle square, resized to [size, size, 3] uint8 with antialiasing. Raises ShapeError."""
-        return middle_square(picture, self.size)
+        return middle_square(image, self.size)
 
     @torch.inference_mode()
-    def encode(self, pictures: Sequence[np.ndarray], depth: int | None = None) -> list[PictureTokens]:
-        """Args: pictures, each [H, W, 3] uint8 RGB, any size. Returns the tokens of each, in order.
+    def encode(self, images: Sequence[np.ndarray], depth: int | None = None) -> list[ImageTokens]:
+        """Args: images, each [H, W, 3] uint8 RGB, any size. Returns the tokens of each, in order.
 
         With `depth`, only the first so many layers are worked out.
         """
         depth = self.depth if depth is None else depth
         if not 1 <= depth <= self.depth:
             raise InputError(f"{self.name} has layers 1 to {self.depth}, got depth {depth}")
-        tokens: list[PictureTokens] = []
-        for start in range(0, len(pictures), BATCH):
-            batch = [self.prepare(picture) for picture in pictures[start : start + BATCH]]
+        tokens: list[ImageTokens] = []
+        for start in range(0, len(images), BATCH):
+            batch = [self.prepare(image) for image in images[start : start + BATCH]]
             tokens += self._encode(np.stack(batch), depth)
         return tokens
 
-    def _encode(self, batch: np.ndarray, depth: int) -> list[PictureTokens]:
-        pictures = to_tensor(batch)
-        quantized = self._model.encode(pictures, depth)
+    def _encode(self, batch: np.ndarray, depth: int) -> list[ImageTokens]:
+        images = to_tensor(batch)
+        quantized = self._model.encode(images, depth)
         ids = [layer.clone() for layer in quantized.ids]
         close = torch.stack([margin.amin(1) for margin in quantized.margins]).amin(0) < NEAR_TIE
         if close.any():
-            exact = self._exact_model().encode(pictures[close].double(), depth)
+            exact = self._exact_model().encode(images[close].double(), depth)
             for layer, found in zip(ids, exact.ids, strict=True):
                 layer[close] = found
         return [self._tokens([layer[i].tolist() for layer in ids]) for i in range(len(batch))]
@@ -123,25 +123,25 @@ class LexicalTokenizer(HubTokenizer):
             self._exact = copy.deepcopy(self._model).double()
         return self._exact
 
-    def _tokens(self, ids: list[list[int]]) -> PictureTokens:
+    def _tokens(self, ids: list[list[int]]) -> ImageTokens:
         grids = [grid[-2:] for grid in self._model.quantizer.pyramid.layers[: len(ids)]]
         words = tuple(tuple(self.words[i] for i in layer) for layer in ids)
-        return PictureTokens(
+        return ImageTokens(
             tuple(map(tuple, ids)), words, tuple((rows, columns) for rows, columns in grids), self.vocabulary.join
         )
 
     @torch.inference_mode()
-    def decode(self, tokens: Sequence[PictureTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
-        """Pictures [size, size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all of them)."""
+    def decode(self, tokens: Sequence[ImageTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
+        """Images [size, size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all of them)."""
         drawn: list[np.ndarray] = []
         for start in range(0, len(tokens), BATCH):
             part = tokens[start : start + BATCH]
-            ids = [torch.tensor([picture.ids[layer] for picture in part]) for layer in range(len(part[0].ids))]
+            ids = [torch.tensor([image.ids[layer] for image in part]) for layer in range(len(part[0].ids))]
             used = list(range(1, len(ids) + 1)) if layers is None else layers
             if any(not 1 <= layer <= len(ids) for layer in used):
                 raise InputError(f"these tokens have layers 1 to {len(ids)}, got {list(used)}")
-            pictures = self._model.decode(self._model.quantizer.decode_ids(ids, used))
-            pixels = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()
+            images = self._model.decode(self._model.quantizer.decode_ids(ids, used))
+            pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
             drawn += list(pixels.permute(0, 2, 3, 1).numpy())
         return drawn
 

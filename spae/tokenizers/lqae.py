@@ -1,8 +1,8 @@
-"""LQAE, the baseline that says pictures in RoBERTa's words (Liu et al., arXiv 2302.00902).
+"""LQAE, the baseline that says images in RoBERTa's words (Liu et al., arXiv 2302.00902).
 
 B batch, N positions, C width, V words, M masked positions of a batch.
 
-    pictures -> ViT -> z [B, N, C] -> nearest words by angle -> RoBERTa, half masked -> hidden states -> ViT -> pictures
+    images -> ViT -> z [B, N, C] -> nearest words by angle -> RoBERTa, half masked -> hidden states -> ViT -> images
 
 Its loss is MSE + 0.005 commitment + 1e-4 cross entropy of the masked words. At test nothing is masked.
 """
@@ -23,7 +23,7 @@ from spae.tokenizers.model import TokenizerModel, Uniform
 
 
 class LqaeModel(TokenizerModel):
-    """Pictures to words and back by way of a frozen masked language model.
+    """Images to words and back by way of a frozen masked language model.
 
     The language model is no part of the module: it has no gradients and is in no state dict.
 
@@ -32,7 +32,7 @@ class LqaeModel(TokenizerModel):
         quantizer: one layer of frozen words, compared by angle.
         language: the language model.
         tokens: [V] its own id of each word of the codebook.
-        mask_share: part of the positions that it is shown as masked in training.
+        mask_ratio: part of the positions that it is shown as masked in training.
 
     Raises:
         WeightsError: the codebook is not made of the language model's embeddings.
@@ -44,7 +44,7 @@ class LqaeModel(TokenizerModel):
         quantizer: Quantizer,
         language: FrozenMaskedLm,
         tokens: Tensor,
-        mask_share: float = 0.5,
+        mask_ratio: float = 0.5,
     ) -> None:
         super().__init__(autoencoder, quantizer)
         table = language.embeddings
@@ -52,7 +52,7 @@ class LqaeModel(TokenizerModel):
             raise WeightsError(
                 f"the codebook must be of {language.name}'s own embeddings: make the vocabulary of that model"
             )
-        self.mask_share = mask_share
+        self.mask_ratio = mask_ratio
         self._language = language
         self.register_buffer("tokens", tokens.clone(), persistent=False)
 
@@ -69,13 +69,13 @@ class LqaeModel(TokenizerModel):
         return super().decode(self._language.hidden(embeddings))
 
     def redraw(self, embeddings: Tensor, quantized: Quantized, uniform: Uniform) -> tuple[Tensor, dict[str, Tensor]]:
-        """Pictures drawn from words of which a share is masked, and `masked_lm`, the cross entropy of those masked.
+        """Images drawn from words of which a share is masked, and `masked_lm`, the cross entropy of those masked.
 
         The gradient of both goes through the language model to the words it was shown, and on to the encoder.
         """
         ids = self.tokens[quantized.ids[0]]
-        count = max(1, round(self.mask_share * ids.shape[1]))
-        # The positions with the lowest draws: as many in every picture.
+        count = max(1, round(self.mask_ratio * ids.shape[1]))
+        # The positions with the lowest draws: as many in every image.
         masked = torch.zeros_like(ids, dtype=torch.bool)
         masked.scatter_(1, uniform(ids.shape[1]).to(ids.device).argsort(1)[:, :count], True)
         hidden = self._language.hidden(embeddings, masked)

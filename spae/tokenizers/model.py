@@ -1,6 +1,6 @@
 """Autoencoder and quantizer as one trainable module.
 
-B batch, H W pixels, N positions, C width, D layers. Where pictures are [B, 3, H, W], clips are [B, 3, T, H, W].
+B batch, H W pixels, N positions, C width, D layers. Where images are [B, 3, H, W], clips are [B, 3, T, H, W].
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from spae.networks import Autoencoder
 from spae.networks.latent_norm import LatentNorm
-from spae.networks.projected_norm import DrawingNorm
+from spae.networks.projected_norm import ProjectedNorm
 from spae.quantizers import Quantized, Quantizer
 
 
@@ -33,7 +33,7 @@ def at_least_float32(z: Tensor) -> Tensor:
 
 
 class TokenizerModel(nn.Module):
-    """Pictures [B, 3, H, W] in [-1, 1] to tokens and back.
+    """Images [B, 3, H, W] in [-1, 1] to tokens and back.
 
     Args:
         autoencoder: encoder and decoder.
@@ -45,21 +45,21 @@ class TokenizerModel(nn.Module):
         self,
         autoencoder: Autoencoder,
         quantizer: Quantizer,
-        latent_norm: LatentNorm | DrawingNorm | None = None,
+        latent_norm: LatentNorm | ProjectedNorm | None = None,
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder
         self.latent_norm = latent_norm
         self.quantizer = quantizer
 
-    def latents(self, pictures: Tensor) -> Tensor:
+    def latents(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] -> z [B, N, C], in the precision of the weights or better."""
-        z = at_least_float32(self.autoencoder.encode(pictures))
+        z = at_least_float32(self.autoencoder.encode(images))
         return z if self.latent_norm is None else self.latent_norm(z)
 
-    def encode(self, pictures: Tensor, depth: int | None = None) -> Quantized:
+    def encode(self, images: Tensor, depth: int | None = None) -> Quantized:
         """What the quantizer makes of the latents; of its first `depth` layers only, where given."""
-        return self.quantizer(self.latents(pictures), depth)
+        return self.quantizer(self.latents(images), depth)
 
     def decode(self, embeddings: Tensor) -> Tensor:
         """[B, N, C] -> [B, 3, H, W], about [-1, 1], not clipped."""
@@ -68,10 +68,10 @@ class TokenizerModel(nn.Module):
         return self.autoencoder.decode(embeddings, self.quantizer.pyramid.grid)
 
     def redraw(self, embeddings: Tensor, quantized: Quantized, uniform: Uniform) -> tuple[Tensor, dict[str, Tensor]]:
-        """Training's way from embeddings to pictures, and the loss terms that the model has of its own.
+        """Training's way from embeddings to images, and the loss terms that the model has of its own.
 
         Args:
-            embeddings: [B, N, C] what each picture is to be drawn from.
+            embeddings: [B, N, C] what each image is to be drawn from.
             quantized: the tokens behind them.
             uniform: chance, for models that need some; asked for nothing here.
 

@@ -33,11 +33,11 @@ def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> Mo
     parts = [
         f"# {config['name']}",
         "A visual tokenizer after *SPAE: Semantic Pyramid AutoEncoder for Multimodal Generation with Frozen LLMs* "
-        "(arXiv 2306.17842): pictures to words of a frozen language model's vocabulary, and back.",
+        "(arXiv 2306.17842): images to words of a frozen language model's vocabulary, and back.",
         f'```python\nimport spae\n\ntokenizer = spae.from_pretrained("{repo_id or "OWNER/NAME"}")\n```',
-        f"```bash\npython -m spae tokenize picture.png --tokenizer hf:{repo_id or 'OWNER/NAME'} --show\n```",
+        f"```bash\npython -m spae tokenize image.png --tokenizer hf:{repo_id or 'OWNER/NAME'} --show\n```",
         "## Licence\n\nTO BE FILLED IN by whoever publishes it, here and as `license:` above: the terms of these "
-        "weights, of the pictures that they were trained on, and of the language model whose words they use.",
+        "weights, of the images that they were trained on, and of the language model whose words they use.",
         "## Vocabulary\n\n"
         + _table(
             {

@@ -1,4 +1,4 @@
-"""A pyramid of words as a picture: what went in, what comes back layer by layer, and each word on its part of it.
+"""A pyramid of words as an image: what went in, what comes back layer by layer, and each word on its part of it.
 
 H W pixels, D layers.
 """
@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from spae.errors import InputError
 from spae.tokenizers.shown_words import layer_rows
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 
 THUMB = 128
-"""Side of the pictures in the first row, in pixels."""
+"""Side of the images in the first row, in pixels."""
 CELL = 56
 """Least side of a cell with a word."""
 MARGIN, TITLE = 12, 18
@@ -25,22 +25,22 @@ SIZES = (13, 11, 9, 8)
 
 
 def draw_pyramid(
-    picture: np.ndarray, redrawn: Sequence[tuple[str, np.ndarray]], tokens: PictureTokens, layers: Sequence[int]
+    image: np.ndarray, redrawn: Sequence[tuple[str, np.ndarray]], tokens: ImageTokens, layers: Sequence[int]
 ) -> Image.Image:
-    """The picture, its redrawings, and below them the words of each of `layers` (from 1) in its grid.
+    """The image, its redrawings, and below them the words of each of `layers` (from 1) in its grid.
 
     Args:
-        picture: [H, W, 3] uint8, as the tokenizer saw it.
+        image: [H, W, 3] uint8, as the tokenizer saw it.
         redrawn: each with its title, [H, W, 3] uint8.
-        tokens: of the picture.
+        tokens: of the image.
 
     Raises:
         InputError: a layer is not there.
     """
     if not layers or any(not 1 <= layer <= len(tokens.words) for layer in layers):
         raise InputError(f"layers run from 1 to {len(tokens.words)}, got {list(layers)}")
-    thumbs = [_framed(title, _scaled(pixels, THUMB, THUMB)) for title, pixels in [("picture", picture), *redrawn]]
-    panels = [_layer_panel(picture, tokens, layer) for layer in layers]
+    thumbs = [_framed(title, _scaled(pixels, THUMB, THUMB)) for title, pixels in [("image", image), *redrawn]]
+    panels = [_layer_panel(image, tokens, layer) for layer in layers]
     first = _side_by_side(thumbs)
     rows = [first, *_in_rows(panels, max(first.width, *(panel.width for panel in panels)))]
     sheet = Image.new(
@@ -55,27 +55,27 @@ def draw_pyramid(
     return sheet
 
 
-def picture_grid(pictures: Sequence[np.ndarray], gap: int = 2) -> Image.Image:
-    """Pictures [H, W, 3] uint8 of one size side by side, in about a square, `gap` white pixels between them.
+def image_grid(images: Sequence[np.ndarray], gap: int = 2) -> Image.Image:
+    """Images [H, W, 3] uint8 of one size side by side, in about a square, `gap` white pixels between them.
 
-    One picture is left as it is.
+    One image is left as it is.
     """
-    columns = int(np.ceil(len(pictures) ** 0.5))
-    rows = -(-len(pictures) // columns)
-    height, width = pictures[0].shape[:2]
+    columns = int(np.ceil(len(images) ** 0.5))
+    rows = -(-len(images) // columns)
+    height, width = images[0].shape[:2]
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for i, pixels in enumerate(pictures):
+    for i, pixels in enumerate(images):
         top, left = i // columns * (height + gap), i % columns * (width + gap)
         sheet[top : top + height, left : left + width] = pixels
     return Image.fromarray(sheet)
 
 
-def _layer_panel(picture: np.ndarray, tokens: PictureTokens, layer: int) -> Image.Image:
-    """The words of a layer, each on its part of the picture, which is made pale."""
+def _layer_panel(image: np.ndarray, tokens: ImageTokens, layer: int) -> Image.Image:
+    """The words of a layer, each on its part of the image, which is made pale."""
     rows, columns = tokens.grids[layer - 1]
     across = down = max(CELL, 2 * CELL // max(rows, columns))
     size = (across * columns, down * rows)
-    pale = Image.blend(_scaled(picture, *size), Image.new("RGB", size, PAPER), 0.72)
+    pale = Image.blend(_scaled(image, *size), Image.new("RGB", size, PAPER), 0.72)
     draw = ImageDraw.Draw(pale)
     for i in range(1, columns):
         draw.line([(i * across, 0), (i * across, pale.height)], LINE)

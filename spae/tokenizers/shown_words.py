@@ -1,23 +1,23 @@
-"""The words of a picture for people: each layer as its grid, plain or for a terminal."""
+"""The words of an image for people: each layer as its grid, plain or for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def layer_rows(tokens: PictureTokens, layer: int) -> list[tuple[str, ...]]:
+def layer_rows(tokens: ImageTokens, layer: int) -> list[tuple[str, ...]]:
     """The words of a layer (from 1), one tuple a row of its grid."""
     words, (_, columns) = tokens.words[layer - 1], tokens.grids[layer - 1]
     return [words[start : start + columns] for start in range(0, len(words), columns)]
 
 
-def plain_words(name: str, tokens: PictureTokens, layers: Sequence[int]) -> str:
+def plain_words(name: str, tokens: ImageTokens, layers: Sequence[int]) -> str:
     """Lines of text: the name, then each layer with its words in columns."""
     lines = [one_line(name)]
     for layer in layers:
@@ -30,7 +30,7 @@ def plain_words(name: str, tokens: PictureTokens, layers: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def rich_words(name: str, tokens: PictureTokens, layers: Sequence[int]) -> Iterator[RenderableType]:
+def rich_words(name: str, tokens: ImageTokens, layers: Sequence[int]) -> Iterator[RenderableType]:
     """The same for a terminal, each layer a table of its grid."""
     from rich.box import SQUARE
     from rich.padding import Padding
@@ -56,6 +56,6 @@ def one_line(name: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
-def _title(tokens: PictureTokens, layer: int) -> str:
+def _title(tokens: ImageTokens, layer: int) -> str:
     rows, columns = tokens.grids[layer - 1]
     return f"layer {layer}, {rows} x {columns}"

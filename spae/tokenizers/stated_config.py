@@ -19,7 +19,14 @@ SOURCE = "masked_lm_source"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 # More than any model of the paper and its variants takes (1536 wide, 65,000 words, 256 pixels, 16 frames); what is
 # above would ask for memory before the weights are seen not to fit.
-LIMITS = {"size": 4096, "frames": 1024, "width": 16_384, "entries": 1 << 20, "draw_layers": 32, "draw_width": 4096}
+LIMITS = {
+    "size": 4096,
+    "frames": 1024,
+    "width": 16_384,
+    "entries": 1 << 20,
+    "projected_layers": 32,
+    "projected_dim": 4096,
+}
 CODEBOOK_NUMBERS = 1 << 28
 TEXT = 100
 LAYERS = 32

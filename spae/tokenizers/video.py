@@ -25,7 +25,7 @@ from spae.vocabulary import LexicalVocabulary
 
 
 @dataclass(frozen=True)
-class ClipTokens:
+class VideoTokens:
     """The pyramid of tokens of one clip.
 
     Attributes:
@@ -54,7 +54,7 @@ class ClipTokens:
         return self.join.join(word for layer in layers for word in self.words[layer - 1])
 
 
-class ClipTokenizer(HubTokenizer):
+class VideoTokenizer(HubTokenizer):
     """Clips to words and back.
 
     Args:
@@ -66,7 +66,7 @@ class ClipTokenizer(HubTokenizer):
         fingerprint: sha256 of what decides its words.
 
     Raises:
-        InputError: the model is of pictures, or has more entries than there are words to show them as.
+        InputError: the model is of images, or has more entries than there are words to show them as.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ClipTokenizer(HubTokenizer):
     ) -> None:
         grid, entries = model.quantizer.pyramid.grid, len(model.quantizer.codebook)
         if len(grid) != 3 or frames < 1:
-            raise InputError(f"{name} is a model of pictures, in a grid of {grid}: open it with spae.from_pretrained")
+            raise InputError(f"{name} is a model of images, in a grid of {grid}: open it with spae.from_pretrained")
         if entries > len(vocabulary):
             raise InputError(
                 f"{name} has {entries} entries and {len(vocabulary)} words to show them as: use a larger vocabulary"
@@ -90,7 +90,7 @@ class ClipTokenizer(HubTokenizer):
         self._exact: TokenizerModel | None = None
 
     @classmethod
-    def _from_folder(cls, folder: Path, name: str | None) -> ClipTokenizer:
+    def _from_folder(cls, folder: Path, name: str | None) -> VideoTokenizer:
         config = load_config(folder)
         vocabulary = model_vocabulary(folder, config)
         model = load_model(folder, vocabulary)
@@ -105,7 +105,7 @@ class ClipTokenizer(HubTokenizer):
         return np.stack([middle_square(frame, self.size) for frame in clip])
 
     @torch.inference_mode()
-    def encode(self, clips: Sequence[np.ndarray], depth: int | None = None) -> list[ClipTokens]:
+    def encode(self, clips: Sequence[np.ndarray], depth: int | None = None) -> list[VideoTokens]:
         """Args: clips, each [T, H, W, 3] uint8 RGB, any size. Returns the tokens of each, in order.
 
         With `depth`, only the first so many layers are worked out.
@@ -113,10 +113,10 @@ class ClipTokenizer(HubTokenizer):
         depth = self.depth if depth is None else depth
         if not 1 <= depth <= self.depth:
             raise InputError(f"{self.name} has layers 1 to {self.depth}, got depth {depth}")
-        # One at a time: a clip is as large as a batch of pictures.
+        # One at a time: a clip is as large as a batch of images.
         return [self._tokens(torch.from_numpy(self.prepare(clip)), depth) for clip in clips]
 
-    def _tokens(self, clip: torch.Tensor, depth: int) -> ClipTokens:
+    def _tokens(self, clip: torch.Tensor, depth: int) -> VideoTokens:
         pixels = clip.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         quantized = self._model.encode(pixels, depth)
         if min(float(margin.min()) for margin in quantized.margins) < NEAR_TIE:
@@ -125,10 +125,10 @@ class ClipTokenizer(HubTokenizer):
             quantized = self._exact.encode(pixels.double(), depth)
         ids = tuple(tuple(layer[0].tolist()) for layer in quantized.ids)
         words = tuple(tuple(self.words[i] for i in layer) for layer in ids)
-        return ClipTokens(ids, words, self._model.quantizer.pyramid.layers[:depth], self.vocabulary.join)
+        return VideoTokens(ids, words, self._model.quantizer.pyramid.layers[:depth], self.vocabulary.join)
 
     @torch.inference_mode()
-    def decode(self, tokens: Sequence[ClipTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
+    def decode(self, tokens: Sequence[VideoTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
         """Clips [T, size, size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all of them)."""
         drawn = []
         for one in tokens:

@@ -1,9 +1,9 @@
-"""Tokens of pictures as JSON: what `tokenize --json` writes and `decode` reads.
+"""Tokens of images as JSON: what `tokenize --json` writes and `decode` reads.
 
     {"format": 1,
      "tokenizer": {"name": "spae", "sha256": "..."}, "vocabulary": {"sha256": "..."},
      "grids": [[1, 1], [2, 2]], "layers": [1, 2],
-     "pictures": [{"picture": "lion.png", "tokens": [{"layer": 1, "ids": [7], "words": ["lion"]}, ...]}]}
+     "images": [{"image": "lion.png", "tokens": [{"layer": 1, "ids": [7], "words": ["lion"]}, ...]}]}
 
 `grids` are of layers 1 to D of the tokenizer, `layers` those that are here. A layer has ids, words, or both.
 The file may come from anywhere: everything in it is checked against the tokenizer that is to draw it.
@@ -22,7 +22,7 @@ import numpy as np
 from spae.errors import InputError
 from spae.tokenizers.layer_choice import layer_choice
 from spae.tokenizers.protocol import Tokenizer
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 
 FORMAT = 1
 LARGEST = 512_000_000
@@ -34,26 +34,26 @@ class WordsFile:
     """Tokens that were read and fit the tokenizer.
 
     Attributes:
-        names: of the pictures, as the file calls them.
-        layers: that every picture has, ascending, counted from 1.
-        tokens: of each picture; a layer that is not among `layers` holds zeros that mean nothing.
+        names: of the images, as the file calls them.
+        layers: that every image has, ascending, counted from 1.
+        tokens: of each image; a layer that is not among `layers` holds zeros that mean nothing.
         remark: what the user should know; empty for nothing.
     """
 
     names: tuple[str, ...]
     layers: tuple[int, ...]
-    tokens: tuple[PictureTokens, ...]
+    tokens: tuple[ImageTokens, ...]
     remark: str
 
 
 def grids_of(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:
-    """(rows, columns) of each of its layers, as it says them of a blank picture."""
+    """(rows, columns) of each of its layers, as it says them of a blank image."""
     blank = np.zeros((tokenizer.size, tokenizer.size, 3), np.uint8)
     return tokenizer.encode([blank])[0].grids
 
 
 def words_json(
-    tokenizer: Tokenizer, names: Sequence[str], tokens: Sequence[PictureTokens], layers: Sequence[int]
+    tokenizer: Tokenizer, names: Sequence[str], tokens: Sequence[ImageTokens], layers: Sequence[int]
 ) -> dict[str, Any]:
     """Plain values of the tokens of `layers`, from 1.
 
@@ -68,9 +68,9 @@ def words_json(
         **({"vocabulary": {"sha256": vocabulary}} if vocabulary else {}),
         "grids": [list(grid) for grid in grids],
         "layers": list(layers),
-        "pictures": [
+        "images": [
             {
-                "picture": name,
+                "image": name,
                 "tokens": [
                     {"layer": layer, "ids": list(one.ids[layer - 1]), "words": list(one.words[layer - 1])}
                     for layer in layers
@@ -113,23 +113,23 @@ def read_words(text: str | bytes, tokenizer: Tokenizer, wanted: str | None = Non
     if there is None:
         there = list(range(1, len(stated or grids) + 1))
     if not isinstance(there, list) or not there or any(type(one) is not int for one in there):
-        raise InputError(f'"layers" must list the layers of each picture, got {_short(there)}')
+        raise InputError(f'"layers" must list the layers of each image, got {_short(there)}')
     if sorted(set(there)) != there or not 1 <= there[0] <= there[-1] <= len(grids):
         raise InputError(f'"layers" must run upwards within 1 to {len(grids)}, got {_short(there)}')
-    pictures = data.get("pictures")
-    if not isinstance(pictures, list) or not pictures:
-        raise InputError(f'"pictures" must list at least one picture, got {_short(pictures)}')
+    images = data.get("images")
+    if not isinstance(images, list) or not images:
+        raise InputError(f'"images" must list at least one image, got {_short(images)}')
     layers = layer_choice(wanted, there)
     reader = _Reader(tokenizer, grids)
     names, tokens = [], []
-    for number, picture in enumerate(pictures, start=1):
-        if not isinstance(picture, dict):
-            raise InputError(f"picture {number} must be a JSON object, got {_short(picture)}")
-        name = picture.get("picture", f"picture {number}")
+    for number, image in enumerate(images, start=1):
+        if not isinstance(image, dict):
+            raise InputError(f"image {number} must be a JSON object, got {_short(image)}")
+        name = image.get("image", f"image {number}")
         if not isinstance(name, str):
-            raise InputError(f"picture {number} must be called by a text, got {_short(name)}")
+            raise InputError(f"image {number} must be called by a text, got {_short(name)}")
         names.append(name)
-        tokens.append(reader.picture(picture.get("tokens"), layers, f"picture {number} ({_short(name)})"))
+        tokens.append(reader.image(image.get("tokens"), layers, f"image {number} ({_short(name)})"))
     return WordsFile(tuple(names), layers, tuple(tokens), remark)
 
 
@@ -148,7 +148,7 @@ class _Reader:
         self._words: tuple[str, ...] = tuple(getattr(tokenizer, "words", ()))
         self._index = {word: i for i, word in enumerate(self._words)}
 
-    def picture(self, found: Any, layers: Sequence[int], where: str) -> PictureTokens:
+    def image(self, found: Any, layers: Sequence[int], where: str) -> ImageTokens:
         """Args: found, the plain tokens. Layers that are not wanted are passed over."""
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             raise InputError(f'{where}: "tokens" must list objects with layer, ids or words, got {_short(found)}')
@@ -170,7 +170,7 @@ class _Reader:
             layer_ids = self._layer(by_layer[layer], count, f"{where}, layer {layer}")
             ids.append(layer_ids)
             words.append(tuple(self._words[i] for i in layer_ids) if self._words else tuple(map(str, layer_ids)))
-        return PictureTokens(tuple(ids), tuple(words), self._grids[: layers[-1]], self._join)
+        return ImageTokens(tuple(ids), tuple(words), self._grids[: layers[-1]], self._join)
 
     def _layer(self, layer: Mapping[str, Any], count: int, where: str) -> tuple[int, ...]:
         ids, words = layer.get("ids"), layer.get("words")

@@ -67,15 +67,15 @@ def draw_curves(log: Sequence[Mapping[str, float]], path: Path) -> None:
         return
     columns = min(2, len(drawn))
     sheet = Image.new("RGB", (columns * WIDTH, -(-len(drawn) // columns) * HEIGHT), "white")
-    for place, picture in enumerate(drawn):
-        sheet.paste(picture, (place % columns * WIDTH, place // columns * HEIGHT))
+    for place, image in enumerate(drawn):
+        sheet.paste(image, (place % columns * WIDTH, place // columns * HEIGHT))
     with atomic_path(path) as draft:
         sheet.reduce(FINE).save(draft, format="PNG")
 
 
 def _panel(panel: Panel) -> Image.Image:
-    picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(11 * FINE)
+    image = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(11 * FINE)
     points = [point for line in panel.lines.values() for point in line]
     first, last = min(step for step, _ in points), max(step for step, _ in points)
     low, high = min(value for _, value in points), max(value for _, value in points)
@@ -115,4 +115,4 @@ def _panel(panel: Panel) -> Image.Image:
         if y < bottom:
             pen.line([(right + 10 * FINE, y), (right + 26 * FINE, y)], fill=colour, width=2 * FINE)
             pen.text((right + 32 * FINE, y), name, fill=INK, font=font, anchor="lm")
-    return picture
+    return image

@@ -1,6 +1,6 @@
 """A trainer's view of its data: a step's rows with the chance that goes with them, and what evaluation looks at.
 
-B global batch, R rows asked for, P held-out pictures.
+B global batch, R rows asked for, P held-out images.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spae.training.step_random import step_seed
 PROBLEMS = "problems.txt"
 
 Parts = dict[str, tuple[Tensor, Tensor]]
-"""Pictures [P, 3, ...] in [-1, 1] and labels [P], by the name that their figures begin with."""
+"""Images [P, 3, ...] in [-1, 1] and labels [P], by the name that their figures begin with."""
 
 
 def open_data(recipe: Recipe, folder: Path) -> TrainingData:
@@ -66,9 +66,9 @@ def held_out_parts(data: TrainingData, limit: int) -> Parts:
     """What is evaluated, at most `limit` of each part: two kinds of pictograms; of other data, what is held out."""
     if isinstance(data, PictogramData) and not data.frames:
         parts = held_out_pictograms(data.pictograms, data.size)
-        return {name: (spread(pictures, limit), spread(labels, limit)) for name, (pictures, labels) in parts.items()}
+        return {name: (spread(images, limit), spread(labels, limit)) for name, (images, labels) in parts.items()}
     batch = data.held_out(limit)
-    return {"held_out": (batch.pictures, batch.labels)}
+    return {"held_out": (batch.images, batch.labels)}
 
 
 def spread(rows: Tensor, limit: int) -> Tensor:

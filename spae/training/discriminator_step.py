@@ -1,9 +1,9 @@
-"""The discriminator's side of a step: real pictures against redrawn ones, R1 and LeCAM.
+"""The discriminator's side of a step: real images against redrawn ones, R1 and LeCAM.
 
     total = gan + r1_weight R1 + phi LeCAM
 
 R1 may come every few steps only, and then counts so many times as much (arXiv 1912.04958, "lazy regularisation").
-B rows of a part. Pictures [B, 3, H, W], clips [B, 3, T, H, W].
+B rows of a part. Images [B, 3, H, W], clips [B, 3, T, H, W].
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from spae.losses.adversarial import GanLoss, discriminator_terms
 from spae.losses.lecam import LeCam
 from spae.networks.autoencoder import NETWORKS
 from spae.networks.discriminators import PatchDiscriminator, StyleGanDiscriminator
-from spae.training.objective import Terms, as_pictures
+from spae.training.objective import Terms, as_images
 from spae.training.recipe import Recipe
 
 GAMES: dict[str, GanLoss] = {"stylegan": "logistic", "patchgan": "hinge"}
 """The loss that each kind of discriminator is trained with, and its generator."""
 
 FILTERS = 128  # of a discriminator whose autoencoder, a transformer, has none to go by
-LAST_SIDE = 4  # blocks halve the picture until this is left, as MAGVIT's do
+LAST_SIDE = 4  # blocks halve the image until this is left, as MAGVIT's do
 
 
 def build_judge(recipe: Recipe) -> nn.Module | None:
     """The discriminator of a recipe with random weights; None without one.
 
-    "stylegan" has the filters of the recipe's autoencoder and halves pictures down to 4x4, which gives
+    "stylegan" has the filters of the recipe's autoencoder and halves images down to 4x4, which gives
     `spae.networks.discriminators` its presets. "patchgan" judges the frames of clips one by one.
 
     Raises:
-        InputError: pictures that cannot be halved so.
+        InputError: images that cannot be halved so.
     """
     if recipe.gan == "none":
         return None
@@ -45,14 +45,14 @@ def build_judge(recipe: Recipe) -> nn.Module | None:
         return FrameWise(PatchDiscriminator(filters // 2, halvings))
     blocks = (recipe.size // LAST_SIDE).bit_length() - 1
     if blocks < 1 or LAST_SIDE << blocks != recipe.size:
-        raise InputError(f"gan=stylegan halves pictures to {LAST_SIDE} pixels: size must be {LAST_SIDE} times a power "
+        raise InputError(f"gan=stylegan halves images to {LAST_SIDE} pixels: size must be {LAST_SIDE} times a power "
                          f"of 2, got {recipe.size}")  # fmt: skip
     shape = (recipe.frames, recipe.size, recipe.size) if recipe.frames else (recipe.size, recipe.size)
     return StyleGanDiscriminator(shape, filters, (2, *(4,) * (blocks - 1)))
 
 
 class FrameWise(nn.Module):
-    """A discriminator of pictures that judges each frame of a clip.
+    """A discriminator of images that judges each frame of a clip.
 
     Args:
         network: [B, 3, H, W] to logits.
@@ -62,9 +62,9 @@ class FrameWise(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """[B, 3, (T,) H, W] -> logits, the frames of a picture in its row."""
-        return self.network(as_pictures(pictures)).unflatten(0, (len(pictures), -1))
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, (T,) H, W] -> logits, the frames of an image in its row."""
+        return self.network(as_images(images)).unflatten(0, (len(images), -1))
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Verdict:
     fake: Tensor
 
 
-class JudgeLearner(nn.Module):
+class DiscriminatorLoss(nn.Module):
     """A discriminator and its loss as one module.
 
     Args:
@@ -100,12 +100,12 @@ class JudgeLearner(nn.Module):
         self._lecam = (lecam,)
 
     def forward(self, real: Tensor, fake: Tensor, step: int) -> Verdict:
-        """Args: pictures and what was redrawn of them, [B, 3, ...] in [-1, 1]; the step decides on R1."""
+        """Args: images and what was redrawn of them, [B, 3, ...] in [-1, 1]; the step decides on R1."""
         recipe = self._recipe
         logits: list[Tensor] = []
 
-        def judged(pictures: Tensor) -> Tensor:
-            logits.append(self.judge(pictures))
+        def judged(images: Tensor) -> Tensor:
+            logits.append(self.judge(images))
             return logits[-1]
 
         r1 = recipe.gan == "stylegan" and recipe.r1_weight > 0 and step % recipe.r1_every == 0

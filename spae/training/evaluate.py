@@ -1,7 +1,7 @@
-"""How good a model is on pictures it never saw: redrawing error by layer, and how apt its words are.
+"""How good a model is on images it never saw: redrawing error by layer, and how apt its words are.
 
-P pictures, H W pixels, K classes or pictures with scores of their own, V words, D layers. Clips [P, 3, T, H, W] are
-looked at as pictures are.
+P images, H W pixels, K classes or images with scores of their own, V words, D layers. Clips [P, 3, T, H, W] are
+looked at as images are.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from spae.data.embedded.pictograms import Pictograms
 from spae.tokenizers.model import TokenizerModel
-from spae.training.images import held_out_pictures
-from spae.training.objective import as_pictures
+from spae.training.images import held_out_images
+from spae.training.objective import as_images
 from spae.training.word_scores import LabelScores, WordScores, label_table
 
 BATCH = 64
@@ -22,47 +22,47 @@ APT = 0.9
 
 
 @torch.no_grad()
-def redrawing_error(
+def reconstruction_error(
     model: TokenizerModel,
-    pictures: Tensor,
+    images: Tensor,
     batch: int = BATCH,
     perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> dict[str, float]:
-    """Mean squared error on [-1, 1] from the first l layers, l = 1..D, and of the mean picture.
+    """Mean squared error on [-1, 1] from the first l layers, l = 1..D, and of the mean image.
 
     Args:
-        pictures: [P, 3, H, W] or [P, 3, T, H, W] in [-1, 1].
+        images: [P, 3, H, W] or [P, 3, T, H, W] in [-1, 1].
         perceptual: mean distance of two batches, taken of what all layers draw.
 
-    Returns: {"mse/layers_1-l": value, ..., "mse/mean_picture": value}, and "perceptual/layers_1-D" where asked.
+    Returns: {"mse/layers_1-l": value, ..., "mse/mean_image": value}, and "perceptual/layers_1-D" where asked.
     """
     depth = model.quantizer.pyramid.depth
     sums, distance = torch.zeros(depth), 0.0
-    for part in pictures.split(batch):
+    for part in images.split(batch):
         part = part.to(model.quantizer.codebook.device)
         drawn = part
         for layer, value in enumerate(model.encode(part).embeddings):
             drawn = model.decode(value).clamp(-1, 1)
             sums[layer] += (drawn - part).square().flatten(1).mean(1).sum().cpu()
         if perceptual is not None:
-            distance += perceptual(as_pictures(part), as_pictures(drawn)).item() * len(part)
-    scores = {f"mse/layers_1-{layer + 1}": (sums[layer] / len(pictures)).item() for layer in range(depth)}
-    scores["mse/mean_picture"] = (pictures - pictures.mean(0)).square().mean().item()
+            distance += perceptual(as_images(part), as_images(drawn)).item() * len(part)
+    scores = {f"mse/layers_1-{layer + 1}": (sums[layer] / len(images)).item() for layer in range(depth)}
+    scores["mse/mean_image"] = (images - images.mean(0)).square().mean().item()
     if perceptual is not None:
-        scores[f"perceptual/layers_1-{depth}"] = distance / len(pictures)
+        scores[f"perceptual/layers_1-{depth}"] = distance / len(images)
     return scores
 
 
 @torch.no_grad()
-def layer_words(model: TokenizerModel, pictures: Tensor, batch: int = BATCH) -> list[Tensor]:
-    """The ids of each layer, D tensors [P, N_l] on the CPU. Pictures as for `redrawing_error`."""
+def layer_words(model: TokenizerModel, images: Tensor, batch: int = BATCH) -> list[Tensor]:
+    """The ids of each layer, D tensors [P, N_l] on the CPU. Images as for `reconstruction_error`."""
     device = model.quantizer.codebook.device
-    parts = [model.encode(part.to(device)).ids for part in pictures.split(batch)]
+    parts = [model.encode(part.to(device)).ids for part in images.split(batch)]
     return [torch.cat(layer).cpu() for layer in zip(*parts, strict=True)]
 
 
 def aptness(ids: Sequence[Tensor], rows: Tensor, scores: Tensor) -> dict[str, float]:
-    """How close each layer's words are to what the picture shows.
+    """How close each layer's words are to what the image shows.
 
     Args:
         ids: as `layer_words` gives.
@@ -80,7 +80,7 @@ def aptness(ids: Sequence[Tensor], rows: Tensor, scores: Tensor) -> dict[str, fl
 
 
 def word_accuracy(ids: Sequence[Tensor], labels: Tensor, scores: Tensor) -> dict[str, float]:
-    """Per layer the share of words that are closer to their picture's class than to any other.
+    """Per layer the share of words that are closer to their image's class than to any other.
 
     Args:
         ids: as `layer_words` gives.
@@ -97,21 +97,21 @@ def word_accuracy(ids: Sequence[Tensor], labels: Tensor, scores: Tensor) -> dict
 
 
 def word_aptness(
-    model: TokenizerModel, pictures: Tensor, labels: Tensor, scores: Tensor, batch: int = BATCH
+    model: TokenizerModel, images: Tensor, labels: Tensor, scores: Tensor, batch: int = BATCH
 ) -> dict[str, float]:
     """`aptness` of a model; empty for a learned codebook, whose entries are no words."""
     if model.quantizer.table is None:
         return {}
-    return aptness(layer_words(model, pictures, batch), labels, scores)
+    return aptness(layer_words(model, images, batch), labels, scores)
 
 
 class Evaluator:
     """What a trainer looks at every so many steps.
 
     Args:
-        parts: pictures and labels by the name that their figures begin with.
+        parts: images and labels by the name that their figures begin with.
         words: what words are scored by; None leaves them out.
-        perceptual: as for `redrawing_error`.
+        perceptual: as for `reconstruction_error`.
     """
 
     def __init__(
@@ -123,16 +123,16 @@ class Evaluator:
         self.parts = parts
         self._perceptual = perceptual
         self._named = isinstance(words, LabelScores)
-        # The pictures stay the same, so their scores do.
+        # The images stay the same, so their scores do.
         self._tables = {} if words is None else {name: words.scores(*part) for name, part in parts.items()}
 
     def __call__(self, model: TokenizerModel) -> dict[str, float]:
         """Args: a model in evaluation mode, float32. Returns {"PART/FIGURE": value, ...}."""
         results: dict[str, float] = {}
-        for name, (pictures, labels) in self.parts.items():
-            found = redrawing_error(model, pictures, perceptual=self._perceptual)
+        for name, (images, labels) in self.parts.items():
+            found = reconstruction_error(model, images, perceptual=self._perceptual)
             if name in self._tables and model.quantizer.table is not None:
-                ids, (table, rows) = layer_words(model, pictures), self._tables[name]
+                ids, (table, rows) = layer_words(model, images), self._tables[name]
                 found |= aptness(ids, rows, table)
                 if self._named:
                     found |= word_accuracy(ids, labels, table)
@@ -146,12 +146,12 @@ def label_scores(pictograms: Pictograms, words: Sequence[str]) -> Tensor:
 
 
 def held_out_pictograms(pictograms: Pictograms, size: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """Both kinds of pictures that training never sees, [P, 3, size, size], and their concepts [P].
+    """Both kinds of images that training never sees, [P, 3, size, size], and their concepts [P].
 
     Returns: "held_out_style", the concepts trained on in the style that is not, and "held_out_concept", the others.
     """
     return {
-        f"held_out_{name}": held_out_pictures(pictograms, size, new)
+        f"held_out_{name}": held_out_images(pictograms, size, new)
         for name, new in (("style", False), ("concept", True))
     }
 
@@ -160,7 +160,7 @@ def held_out_scores(model: TokenizerModel, pictograms: Pictograms, size: int, sc
     """Both figures on both kinds of pictograms that training never sees.
 
     Args:
-        size: side of the model's pictures.
+        size: side of the model's images.
         scores: [K, V], as `label_scores` gives; unused for a learned codebook.
 
     Returns: "held_out_style/..." for the concepts trained on in other styles, "held_out_concept/..." for the others.

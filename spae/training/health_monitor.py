@@ -71,7 +71,7 @@ class Watch:
             raise TrainingError(
                 f"the discriminator has stalled: for {self._recipe.stall_steps} steps its GAN loss was below "
                 f"{self._recipe.stall_loss:g} and every logit right, so that it teaches nothing: "
-                f"{_advice('discriminator_rate', last_good())}"
+                f"{_advice('discriminator_lr', last_good())}"
             )
 
 

@@ -17,9 +17,9 @@ from spae.tokenizers.model import to_tensor
 from spae.training.augment import augment
 
 
-def shrink(pictures: Tensor, size: int) -> Tensor:
+def shrink(images: Tensor, size: int) -> Tensor:
     """[B, 3, S, S] -> [B, 3, R, R], each pixel the mean of those it covers."""
-    return F.interpolate(pictures, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PictogramBatches:
         size: R.
         seed: of the run.
         strength: of the random changes.
-        last: [N] bool, pictures that come last in their batch, where a recipe that draws a part of it leaves them out;
+        last: [N] bool, images that come last in their batch, where a recipe that draws a part of it leaves them out;
             None leaves every batch as it was drawn.
     """
 
@@ -44,22 +44,22 @@ class PictogramBatches:
     last: np.ndarray | None = None
 
     def at(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Pictures [B, 3, R, R] in [-1, 1] and concepts [B] of `step`: epochs of all training rows, shuffled anew."""
+        """Images [B, 3, R, R] in [-1, 1] and concepts [B] of `step`: epochs of all training rows, shuffled anew."""
         rows = self.pictograms.train_rows()
         epoch, place = divmod(step * self.batch, len(rows))
         order = np.concatenate([self._order(epoch, rows), self._order(epoch + 1, rows)])
         chosen = order[place : place + self.batch]
         if self.last is not None:
             chosen = chosen[np.argsort(self.last[chosen], kind="stable")]
-        pictures = augment(to_tensor(self.pictograms.pixels[chosen]), self.size, generator, self.strength)
-        return pictures, torch.from_numpy(self.pictograms.concept[chosen])
+        images = augment(to_tensor(self.pictograms.pixels[chosen]), self.size, generator, self.strength)
+        return images, torch.from_numpy(self.pictograms.concept[chosen])
 
     def _order(self, epoch: int, rows: np.ndarray) -> np.ndarray:
         return np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(rows)
 
 
-def held_out_pictures(pictograms: Pictograms, size: int, new_concepts: bool) -> tuple[Tensor, Tensor]:
-    """Every picture of the held-out style, [P, 3, R, R] in [-1, 1], and its concept [P].
+def held_out_images(pictograms: Pictograms, size: int, new_concepts: bool) -> tuple[Tensor, Tensor]:
+    """Every image of the held-out style, [P, 3, R, R] in [-1, 1], and its concept [P].
 
     Args:
         new_concepts: the concepts that training never sees, or those it sees in other styles.

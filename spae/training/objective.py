@@ -4,7 +4,7 @@
     total = appearance + alpha w semantic
 
 LeCAM, the last term of Eq. 8, is the discriminator's (`discriminator_step`). B rows of a part, N positions, C width,
-D layers. Pictures [B, 3, H, W] and clips [B, 3, T, H, W] are treated alike.
+D layers. Images [B, 3, H, W] and clips [B, 3, T, H, W] are treated alike.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Part:
 
     Attributes:
         step: of the run, from 0.
-        pictures: [B, 3, ...] in [-1, 1].
+        images: [B, 3, ...] in [-1, 1].
         labels: [B] classes.
         draws: the chance of these rows.
         detail: whether figures that cost something and only the log shows are wanted.
     """
 
     step: int
-    pictures: Tensor
+    images: Tensor
     labels: Tensor
     draws: Draws
     detail: bool = False
@@ -86,8 +86,8 @@ class Objective:
     Args:
         recipe: weights and shares of the terms.
         words: what the semantic loss goes by; None where there is none.
-        perceptual: a distance of two batches of pictures; None where there is none.
-        judge: the discriminator, pictures to logits; None where there is none.
+        perceptual: a distance of two batches of images; None where there is none.
+        judge: the discriminator, images to logits; None where there is none.
         gan: the game that is played with it.
     """
 
@@ -100,16 +100,16 @@ class Objective:
     def __call__(self, model: TokenizerModel, part: Part) -> Outcome:
         """Args: a model in training, and its part of a step's batch. The mean over parts is the batch's loss."""
         recipe = self.recipe
-        z = model.latents(part.pictures)
-        if part.step < recipe.words_first:
+        z = model.latents(part.images)
+        if part.step < recipe.semantic_warmup_steps:
             terms = Terms()
             terms.add("semantic", self._semantic(model, z, None, part))
             return _outcome(terms, {"z_norm": z.detach().norm(dim=-1).mean()}, None)
         if part.draws.depths is None:
-            raise InputError(f"step {part.step} draws pictures, and no depths were drawn for it")
+            raise InputError(f"step {part.step} draws images, and no depths were drawn for it")
         # The first rows are drawn again; all are read for their words.
         depths = part.draws.depths
-        wanted, drawn_part = part.pictures[: len(depths)], z[: len(depths)]
+        wanted, drawn_part = part.images[: len(depths)], z[: len(depths)]
         quantized = model.quantizer(drawn_part)
         inputs = decoder_input(quantized, depths.to(z.device))
         redrawn, own = model.redraw(inputs, quantized, part.draws.uniform)
@@ -122,9 +122,7 @@ class Objective:
         if self.judge is not None:
             terms.add("gan", generator_loss(self.judge(redrawn), self.gan), recipe.gan_weight)
         if self.perceptual is not None:
-            terms.add(
-                "perceptual", self.perceptual(as_pictures(wanted), as_pictures(redrawn)), recipe.perceptual_weight
-            )
+            terms.add("perceptual", self.perceptual(as_images(wanted), as_images(redrawn)), recipe.perceptual_weight)
         for name, value in own.items():
             terms.add(name, value, float(getattr(recipe, f"{name}_weight")))
         notes: dict[str, Tensor] = {}
@@ -142,10 +140,10 @@ class Objective:
         if recipe.dynamic_weight:
             # The ratio of the whole batch. Of the first term of Eq. 8, where commitment, which grows with z, is to
             # stay out of the weight that makes z grow.
-            appearance = terms.named["loss/mse"] if recipe.weight_of == "mse" else terms.total
+            appearance = terms.named["loss/mse"] if recipe.semantic_weight_reference == "mse" else terms.total
             assert appearance is not None
             whole = mean_of_processes(torch.stack([appearance.detach(), semantic.detach()]))
-            weight = dynamic_weight(whole[0], whole[1], recipe.weight_low, recipe.weight_high)
+            weight = dynamic_weight(whole[0], whole[1], recipe.semantic_weight_min, recipe.semantic_weight_max)
         terms.add("semantic", semantic, recipe.alpha * weight)
         return weight
 
@@ -156,7 +154,7 @@ class Objective:
             raise InputError(
                 "a semantic loss needs words, which a learned codebook has none of: leave thresholds empty"
             )
-        pools, rows = self.words.pools(part.pictures, part.labels)
+        pools, rows = self.words.pools(part.images, part.labels)
         targets: tuple[Tensor, ...] = ()
         done = 0
         if drawn is not None:
@@ -178,8 +176,8 @@ class StepDraws:
     """
 
     def __init__(self, recipe: Recipe, pyramid: Pyramid, step: int, generator: torch.Generator) -> None:
-        drawn = 0 if step < recipe.words_first else recipe.pictures_drawn
-        self.depths = prefix_depths(drawn, pyramid.depth, recipe.prefix_share, generator) if drawn else None
+        drawn = 0 if step < recipe.semantic_warmup_steps else recipe.images_drawn
+        self.depths = prefix_depths(drawn, pyramid.depth, recipe.layer_dropout, generator) if drawn else None
         self.semantic: SemanticDraws | None = None
         if recipe.thresholds:
             sizes = [math.prod(grid) for grid in pyramid.layers[: len(recipe.thresholds)]]
@@ -213,18 +211,18 @@ class Learner(nn.Module):
         return self.objective(self.model, part)
 
 
-def prefix_depths(pictures: int, depth: int, share: float, generator: torch.Generator) -> Tensor:
-    """[pictures] layers to draw each from: all of them, for a share of the pictures fewer."""
-    depths = torch.full((pictures,), depth)
+def prefix_depths(images: int, depth: int, share: float, generator: torch.Generator) -> Tensor:
+    """[images] layers to draw each from: all of them, for a share of the images fewer."""
+    depths = torch.full((images,), depth)
     if depth == 1:
         return depths
-    partial = torch.rand(pictures, generator=generator) < share
-    return torch.where(partial, torch.randint(1, depth, (pictures,), generator=generator), depths)
+    partial = torch.rand(images, generator=generator) < share
+    return torch.where(partial, torch.randint(1, depth, (images,), generator=generator), depths)
 
 
-def as_pictures(pictures: Tensor) -> Tensor:
-    """Clips [B, 3, T, H, W] as their frames [B T, 3, H, W]; pictures as they are."""
-    return pictures.transpose(1, 2).flatten(0, 1) if pictures.ndim == 5 else pictures
+def as_images(images: Tensor) -> Tensor:
+    """Clips [B, 3, T, H, W] as their frames [B T, 3, H, W]; images as they are."""
+    return images.transpose(1, 2).flatten(0, 1) if images.ndim == 5 else images
 
 
 def _outcome(terms: Terms, notes: dict[str, Tensor], redrawn: Tensor | None) -> Outcome:

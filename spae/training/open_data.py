@@ -12,13 +12,13 @@ SCHEMES: dict[str, str] = {
     "pictograms": "the embedded pictograms; with frames, clips of them moving",
     "pictograms-more": "the same with drawings in 15 further styles to train on; what is held out stays the same",
     "mnist": "the embedded sample of MNIST; mnist:FOLDER, the four IDX files of all of it",
-    "folder": "folder:PATH, class folders of pictures, or train/ and val/ of them (ImageNet, ImageNet-21k)",
+    "folder": "folder:PATH, class folders of images, or train/ and val/ of them (ImageNet, ImageNet-21k)",
     "webdataset": "webdataset:PATTERN, local tar shards ({000..146} and * are filled in)",
     "hf": "hf:NAME[:CONFIG] or hf:PATH, a Hugging Face data set, a saved one, or parquet files (extra: data)",
     "video": "video:PATH, class folders of clips, or a Kinetics csv beside them (extra: data)",
 }
 EMBEDDED = ("pictograms", "pictograms-more", "mnist")
-FOR_PICTURES = ("mnist", "folder", "hf")
+FOR_IMAGES = ("mnist", "folder", "hf")
 
 
 def open_training_data(
@@ -37,8 +37,8 @@ def open_training_data(
 
     Args:
         spec: a name or `SCHEME:LOCATION?option=value`, as SCHEMES and `data_spec` tell.
-        size: side of the model's pictures.
-        frames: of a clip; 0 for pictures.
+        size: side of the model's images.
+        frames: of a clip; 0 for images.
         batch: global batch.
         seed: of the run.
         exclude: file of class names to leave out, one a line.
@@ -106,11 +106,9 @@ def _embedded(
 
 
 def _fits(spec: DataSpec, frames: int) -> None:
-    if frames and spec.scheme in FOR_PICTURES:
-        raise InputError(
-            f"data {spec.scheme} holds pictures, the recipe asks for clips of {frames} frames: set frames=0"
-        )
+    if frames and spec.scheme in FOR_IMAGES:
+        raise InputError(f"data {spec.scheme} holds images, the recipe asks for clips of {frames} frames: set frames=0")
     if not frames and spec.scheme == "video":
         raise InputError(
-            "data video holds clips, the recipe asks for pictures (frames=0): set frames, the paper takes 16"
+            "data video holds clips, the recipe asks for images (frames=0): set frames, the paper takes 16"
         )

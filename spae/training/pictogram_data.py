@@ -1,4 +1,4 @@
-"""The embedded pictograms as `TrainingData`: pictures, or clips of a picture that moves.
+"""The embedded pictograms as `TrainingData`: images, or clips of an image that moves.
 
 B global batch, S stored side, R side of the model, T frames.
 """
@@ -13,23 +13,23 @@ from spae.data.datasets.corrupt_files import Problems
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
 from spae.data.embedded.pictograms import Pictograms, load_pictograms
 from spae.data.embedded.training_pictograms import without_colour
-from spae.training.images import PictogramBatches, held_out_pictures
+from spae.training.images import PictogramBatches, held_out_images
 
 MORE = "pictograms-more"
 STEP_SEED = 1_000_003
 TRAVEL = 0.35
-"""Greatest shift over a clip, in halves of a picture's side."""
+"""Greatest shift over a clip, in halves of an image's side."""
 GROWTH = 0.3
 TURN = 0.35
 
 
 class PictogramData:
-    """Batches of the embedded pictograms; held out: every picture of the style that is never trained on.
+    """Batches of the embedded pictograms; held out: every image of the style that is never trained on.
 
     Args:
         batch: B.
         size: R.
-        frames: T; 0 gives pictures.
+        frames: T; 0 gives images.
         seed: of the run.
         strength: of the random changes.
         pictograms: the set; None loads the embedded one.
@@ -60,7 +60,7 @@ class PictogramData:
         self.problems = Problems(total=rows)
         self.fingerprint = self.pictograms.fingerprint
         kind = f"embedded {name}{', moving' if frames else ''}"
-        self.title = f"{kind}: {len(self.classes)} concepts, {rows} pictures"
+        self.title = f"{kind}: {len(self.classes)} concepts, {rows} images"
 
     def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
         """See `TrainingData.at`. The whole batch is made and cut: its chance is drawn for all rows at once."""
@@ -68,22 +68,22 @@ class PictogramData:
 
     def drawn(self, step: int, generator: torch.Generator, rows: slice | None = None) -> TrainingBatch:
         """The same from a generator that the caller goes on with: nothing else is drawn from than what `at` draws."""
-        pictures, labels = self.batches.at(step, generator)
+        images, labels = self.batches.at(step, generator)
         if self.frames:
-            pictures = moving(pictures, self.frames, generator)
+            images = moving(images, self.frames, generator)
         part = rows if rows is not None else slice(None)
-        return TrainingBatch(pictures[part], labels[part], self._names(labels[part]))
+        return TrainingBatch(images[part], labels[part], self._names(labels[part]))
 
     def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
         """The concepts trained on in other styles, then those never seen; see `TrainingData.held_out`."""
-        parts = [held_out_pictures(self.pictograms, self.size, new) for new in (False, True)]
-        pictures, labels = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        parts = [held_out_images(self.pictograms, self.size, new) for new in (False, True)]
+        images, labels = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         if limit is not None and limit < len(labels):
             chosen = torch.linspace(0, len(labels) - 1, limit).round().long()
-            pictures, labels = pictures[chosen], labels[chosen]
+            images, labels = images[chosen], labels[chosen]
         if self.frames:
-            pictures = moving(pictures, self.frames, torch.Generator().manual_seed(0))
-        return TrainingBatch(pictures, labels, self._names(labels))
+            images = moving(images, self.frames, torch.Generator().manual_seed(0))
+        return TrainingBatch(images, labels, self._names(labels))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -92,17 +92,17 @@ class PictogramData:
         return tuple(self.pictograms.concepts[label].id for label in labels.tolist())
 
 
-def moving(pictures: Tensor, frames: int, generator: torch.Generator) -> Tensor:
-    """Clips in which each picture shifts, grows or shrinks, and turns at a steady pace.
+def moving(images: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+    """Clips in which each image shifts, grows or shrinks, and turns at a steady pace.
 
     Args:
-        pictures: [B, 3, R, R] in [-1, 1], white where nothing is drawn.
-        frames: T; the picture as it is stands in the middle of the clip.
-        generator: draws each picture's movement.
+        images: [B, 3, R, R] in [-1, 1], white where nothing is drawn.
+        frames: T; the image as it is stands in the middle of the clip.
+        generator: draws each image's movement.
 
     Returns: [B, 3, T, R, R].
     """
-    batch = len(pictures)
+    batch = len(images)
     drawn = torch.rand(batch, 4, generator=generator) * 2 - 1
     time = torch.linspace(-0.5, 0.5, frames) if frames > 1 else torch.zeros(1)
     shift = drawn[:, None, :2] * TRAVEL * time[None, :, None]
@@ -110,7 +110,7 @@ def moving(pictures: Tensor, frames: int, generator: torch.Generator) -> Tensor:
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
     rows = [torch.stack([cos, -sin, shift[..., 0]], -1), torch.stack([sin, cos, shift[..., 1]], -1)]
     theta = torch.stack(rows, 2).flatten(0, 1)
-    still = pictures[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
+    still = images[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
     grid = F.affine_grid(theta, list(still.shape), align_corners=False)
     # White is 1: what comes in from outside is white.
     moved = F.grid_sample(still - 1, grid, align_corners=False) + 1

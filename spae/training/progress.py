@@ -1,4 +1,4 @@
-"""The progress bar of a run: steps, pictures a second, time left, and the terms worth watching."""
+"""The progress bar of a run: steps, images a second, time left, and the terms worth watching."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rich.text import Text
 WATCHED = ("mse", "semantic", "gan", "total")
 
 
-class PictureRate(ProgressColumn):
-    """Pictures a second, over the last steps.
+class ImageRate(ProgressColumn):
+    """Images a second, over the last steps.
 
     Args:
-        batch: pictures of one step.
+        batch: images of one step.
     """
 
     def __init__(self, batch: int) -> None:
@@ -37,7 +37,7 @@ class StepBar(AbstractContextManager["StepBar"]):
         name: of the recipe.
         steps: of the whole run.
         done: steps that were done before.
-        batch: pictures of one step.
+        batch: images of one step.
         console: where it is drawn.
         shown: False on all processes but the first.
     """
@@ -47,7 +47,7 @@ class StepBar(AbstractContextManager["StepBar"]):
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
-            PictureRate(batch),
+            ImageRate(batch),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),

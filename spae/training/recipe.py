@@ -28,31 +28,31 @@ class Recipe(BaseModel):
     codebook: Literal["frozen", "learned"] = Field(
         default="frozen", description="words of the vocabulary, or entries that training moves; vq learns by default"
     )
-    by_angle: bool = Field(default=False, description="compare latents and words at length 1 (LQAE)")
+    l2_normalize: bool = Field(default=False, description="compare latents and words at length 1 (LQAE)")
     pyramid: str | tuple[int | tuple[int, ...], ...] = Field(
         default="picto", description="preset of the token pyramid or its layers; the last one is the latent grid"
     )
     network: str = Field(default="picto", description="preset of encoder and decoder")
-    size: int = Field(default=32, gt=0, description="side of the pictures in pixels")
-    frames: int = Field(default=0, ge=0, description="frames of a clip; 0: pictures")
+    size: int = Field(default=32, gt=0, description="side of the images in pixels")
+    frames: int = Field(default=0, ge=0, description="frames of a clip; 0: images")
     vocabulary: str = Field(default="smollm2", description="whose words the LLM is shown")
     entries: int = Field(default=1024, gt=0, description="entries of a learned codebook")
     width: int = Field(default=256, gt=0, description="width of a learned codebook")
-    latent_spread: float = Field(
+    latent_scale: float = Field(
         default=0.0,
         ge=0,
         description="hold latents to so many times the frozen codebook's spread (LatentNorm); 0: free",
     )
 
-    draw_layers: int = Field(
-        default=0, ge=0, description="so many last layers look words up by drawing coordinates (DrawingSaq); 0: none"
+    projected_layers: int = Field(
+        default=0, ge=0, description="so many last layers look words up by drawing coordinates (ProjectedSAQ); 0: none"
     )
-    draw_width: int = Field(default=8, gt=0, description="drawing coordinates of a word")
-    draw_spread: float = Field(default=1.0, gt=0, description="spread of the latents in them; words have 1")
+    projected_dim: int = Field(default=8, gt=0, description="drawing coordinates of a word")
+    projected_scale: float = Field(default=1.0, gt=0, description="spread of the latents in them; words have 1")
 
     # The semantic loss (Eq. 4 to 7).
     semantics: Literal["none", "label_text", "open_clip"] = Field(
-        default="none", description="what scores words against pictures; label_text by default where thresholds are set"
+        default="none", description="what scores words against images; label_text by default where thresholds are set"
     )
     clip_model: str = Field(default="ViT-L-14", description="model of open_clip, hf-hub:OWNER/NAME or local-dir:FOLDER")
     clip_pretrained: str = Field(default="openai", description="tag of its weights, or a local file")
@@ -63,13 +63,13 @@ class Recipe(BaseModel):
     semantic_positions: int = Field(default=4, gt=0, description="positions of a layer scored in one step")
     alpha: float = Field(default=1.0, ge=0, description="factor of the semantic term in Eq. 9")
     dynamic_weight: bool = Field(default=True, description="w of Eq. 9; without it w is 1")
-    weight_of: Literal["mse", "appearance"] = Field(
+    semantic_weight_reference: Literal["mse", "appearance"] = Field(
         default="mse",
         description="what the semantic loss is weighed against: the first term of Eq. 8 or all (the paper)",
     )
-    weight_low: float = Field(default=0.0, ge=0, description="least dynamic weight w")
-    weight_high: float = Field(default=1.0, ge=0, description="greatest dynamic weight w")
-    words_first: int = Field(
+    semantic_weight_min: float = Field(default=0.0, ge=0, description="least dynamic weight w")
+    semantic_weight_max: float = Field(default=1.0, ge=0, description="greatest dynamic weight w")
+    semantic_warmup_steps: int = Field(
         default=0, ge=0, description="steps at the start that train words alone: nothing is drawn, and w is 1"
     )
 
@@ -94,31 +94,31 @@ class Recipe(BaseModel):
     perceptual: str = Field(default="none", description="a network of spae.losses.perceptual")
     perceptual_weight: float = Field(default=0.1, ge=0, description="eta, factor of the perceptual term")
     perceptual_file: str = Field(default="", description="local file of its weights")
-    perceptual_side: int = Field(default=0, ge=0, description="side that pictures reach it at; 0: its own")
+    perceptual_side: int = Field(default=0, ge=0, description="side that images reach it at; 0: its own")
     masked_lm: Literal["none", "roberta"] = Field(default="none", description="LQAE's masked language model")
     masked_lm_source: str = Field(default="FacebookAI/roberta-base", description="its Hugging Face name or folder")
     masked_lm_weight: float = Field(default=1e-4, ge=0, description="factor of its cross entropy")
-    mask_share: float = Field(default=0.5, gt=0, le=1, description="part of the tokens masked in training")
-    prefix_share: float = Field(
+    mask_ratio: float = Field(default=0.5, gt=0, le=1, description="part of the tokens masked in training")
+    layer_dropout: float = Field(
         default=0.2, ge=0, lt=1, description="part of a batch decoded from its first layers only"
     )
 
     # Data.
     data: str = Field(default="pictograms", description="pictograms, pictograms-more, mnist, or SCHEME:LOCATION")
     exclude: str = Field(default="", description="file of class names to leave out, one a line")
-    augment: float = Field(default=1.0, ge=0, description="strength of the random changes of the pictures")
+    augment: float = Field(default=1.0, ge=0, description="strength of the random changes of the images")
     initial: str = Field(default="", description="folder or checkpoint whose weights the run begins with")
     inflation: Literal["", "central", "average"] = Field(
-        default="", description="make a clip's weights of those of pictures in `initial`"
+        default="", description="make a clip's weights of those of images in `initial`"
     )
 
     # The optimizer.
     steps: int = Field(gt=0)
-    batch: int = Field(default=64, gt=0, description="pictures of one step, over all processes")
-    drawn: int = Field(default=64, gt=0, description="pictures of a batch that are decoded; the rest train words alone")
+    batch: int = Field(default=64, gt=0, description="images of one step, over all processes")
+    drawn: int = Field(default=64, gt=0, description="images of a batch that are decoded; the rest train words alone")
     accumulation: int = Field(default=1, gt=0, description="parts that a process takes its share of a batch in")
     learning_rate: float = Field(default=1e-3, gt=0)
-    discriminator_rate: float = Field(default=1e-4, gt=0, description="learning rate of the discriminator")
+    discriminator_lr: float = Field(default=1e-4, gt=0, description="learning rate of the discriminator")
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=1.0, gt=0, description="greatest norm of the gradient")
@@ -135,7 +135,7 @@ class Recipe(BaseModel):
 
     # Looking at it.
     evaluate_every: int = Field(default=250, gt=0)
-    evaluate_pictures: int = Field(default=1000, gt=0, description="held-out pictures that are looked at, at most")
+    evaluate_images: int = Field(default=1000, gt=0, description="held-out images that are looked at, at most")
     checkpoint_every: int = Field(default=100, gt=0)
     keep: int = Field(default=2, gt=0, description="newest checkpoints that are kept")
     samples_every: int = Field(default=500, gt=0, description="steps between sample grids")
@@ -157,8 +157,8 @@ class Recipe(BaseModel):
         learned = self.codebook == "learned"
         if learned and self.thresholds:
             raise ValueError("a learned codebook has no words to be semantic about: leave thresholds empty")
-        if learned and self.latent_spread:
-            raise ValueError("a learned codebook follows the latents: leave latent_spread at 0")
+        if learned and self.latent_scale:
+            raise ValueError("a learned codebook follows the latents: leave latent_scale at 0")
         if learned and self.quantizer == "saq":
             raise ValueError("saq averages words of a frozen codebook: use rq or vq with codebook=learned")
         if (self.semantics == "none") != (not self.thresholds):
@@ -175,33 +175,38 @@ class Recipe(BaseModel):
                 f"thresholds are for the first layers of {layers.depth}, got {len(self.thresholds)} of them"
             )
         if (self.frames > 0) != (len(layers.grid) == 3):
-            raise ValueError(f"clips need a pyramid over time and pictures one without, got frames {self.frames} and "
+            raise ValueError(f"clips need a pyramid over time and images one without, got frames {self.frames} and "
                              f"a grid of {layers.grid}")  # fmt: skip
-        if self.draw_layers and (self.quantizer != "saq" or not self.latent_spread):
+        if self.projected_layers and (self.quantizer != "saq" or not self.latent_scale):
             raise ValueError(
-                f"drawing coordinates are of saq with a latent_spread, got {self.quantizer} and {self.latent_spread}: "
-                "leave draw_layers at 0"
+                f"drawing coordinates are of saq with a latent_scale, got {self.quantizer} and {self.latent_scale}: "
+                "leave projected_layers at 0"
             )
-        if self.draw_layers + len(self.thresholds) > layers.depth:
+        if self.projected_layers + len(self.thresholds) > layers.depth:
             raise ValueError(
                 f"a layer with a threshold is looked up by whole embeddings: of {layers.depth} layers, thresholds "
-                f"({len(self.thresholds)}) and draw_layers ({self.draw_layers}) take more"
+                f"({len(self.thresholds)}) and projected_layers ({self.projected_layers}) take more"
             )
-        if self.weight_low > self.weight_high:
-            raise ValueError(f"weight_low must not exceed weight_high, got {self.weight_low} > {self.weight_high}")
-        if self.words_first >= self.steps:
-            raise ValueError(f"words_first must leave steps to draw in, got {self.words_first} of {self.steps}")
-        if self.words_first and not self.thresholds:
-            raise ValueError("without thresholds there are no words to train first: leave words_first at 0")
-        if self.words_first and self.gan != "none":
+        if self.semantic_weight_min > self.semantic_weight_max:
             raise ValueError(
-                "a discriminator needs drawn pictures from the first step: leave words_first at 0 with gan"
+                "semantic_weight_min must not exceed semantic_weight_max, "
+                f"got {self.semantic_weight_min} > {self.semantic_weight_max}"
+            )
+        if self.semantic_warmup_steps >= self.steps:
+            raise ValueError(
+                f"semantic_warmup_steps must leave steps to draw in, got {self.semantic_warmup_steps} of {self.steps}"
+            )
+        if self.semantic_warmup_steps and not self.thresholds:
+            raise ValueError("without thresholds there are no words to train first: leave semantic_warmup_steps at 0")
+        if self.semantic_warmup_steps and self.gan != "none":
+            raise ValueError(
+                "a discriminator needs drawn images from the first step: leave semantic_warmup_steps at 0 with gan"
             )
         if self.inflation and not (self.initial and self.frames):
-            raise ValueError("inflation makes clips' weights of pictures': set initial and frames, or leave it empty")
-        if self.batch % self.accumulation or self.pictures_drawn % self.accumulation:
+            raise ValueError("inflation makes clips' weights of images': set initial and frames, or leave it empty")
+        if self.batch % self.accumulation or self.images_drawn % self.accumulation:
             raise ValueError(
-                f"every part of a batch has as many pictures: batch {self.batch} and drawn {self.pictures_drawn} must "
+                f"every part of a batch has as many images: batch {self.batch} and drawn {self.images_drawn} must "
                 f"be divisible by accumulation {self.accumulation}"
             )
         return self
@@ -212,8 +217,8 @@ class Recipe(BaseModel):
         return Pyramid.preset(self.pyramid) if isinstance(self.pyramid, str) else Pyramid(self.pyramid)
 
     @property
-    def pictures_drawn(self) -> int:
-        """Pictures of a batch that are decoded: `drawn`, or all of a smaller batch."""
+    def images_drawn(self) -> int:
+        """Images of a batch that are decoded: `drawn`, or all of a smaller batch."""
         return min(self.drawn, self.batch)
 
     @property

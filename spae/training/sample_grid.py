@@ -1,6 +1,6 @@
-"""Pictures to look at: originals over what is drawn of them from the first layer, the first two, and so on.
+"""Images to look at: originals over what is drawn of them from the first layer, the first two, and so on.
 
-P pictures, D layers, H W pixels. Of clips, the middle frame.
+P images, D layers, H W pixels. Of clips, the middle frame.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from torch import Tensor
 from spae.cache_folder import atomic_path
 from spae.tokenizers.model import TokenizerModel
 
-PICTURES = 12
+IMAGES = 12
 GAP = 2
-LEAST_SIDE = 64  # smaller pictures are drawn with larger pixels
+LEAST_SIDE = 64  # smaller images are drawn with larger pixels
 
 
 @torch.no_grad()
-def sample_rows(model: TokenizerModel, pictures: Tensor) -> list[Tensor]:
-    """D + 1 rows [P, 3, H, W] in [-1, 1]: the pictures, then their redrawings from layers 1..l.
+def sample_rows(model: TokenizerModel, images: Tensor) -> list[Tensor]:
+    """D + 1 rows [P, 3, H, W] in [-1, 1]: the images, then their redrawings from layers 1..l.
 
     Args:
         model: in evaluation mode.
-        pictures: [P, 3, H, W] or [P, 3, T, H, W] in [-1, 1], on the model's device.
+        images: [P, 3, H, W] or [P, 3, T, H, W] in [-1, 1], on the model's device.
     """
-    quantized = model.encode(pictures)
-    return [still(pictures), *(still(model.decode(value).clamp(-1, 1)) for value in quantized.embeddings)]
+    quantized = model.encode(images)
+    return [still(images), *(still(model.decode(value).clamp(-1, 1)) for value in quantized.embeddings)]
 
 
-def still(pictures: Tensor) -> Tensor:
-    """The middle frame of clips [P, 3, T, H, W]; pictures as they are."""
-    return pictures[:, :, pictures.shape[2] // 2] if pictures.ndim == 5 else pictures
+def still(images: Tensor) -> Tensor:
+    """The middle frame of clips [P, 3, T, H, W]; images as they are."""
+    return images[:, :, images.shape[2] // 2] if images.ndim == 5 else images
 
 
 def write_grid(rows: list[Tensor], path: Path) -> None:
-    """Rows of pictures [P, 3, H, W] in [-1, 1] as one PNG with white lines between them."""
+    """Rows of images [P, 3, H, W] in [-1, 1] as one PNG with white lines between them."""
     scale = max(1, LEAST_SIDE // rows[0].shape[-1])
     rows = [row.repeat_interleave(scale, 2).repeat_interleave(scale, 3) for row in rows]
     _, _, height, width = rows[0].shape

@@ -21,7 +21,7 @@ from spae.data.datasets.protocol import TrainingData
 from spae.distributed import every_row, mean_of_processes, own_rows, shared
 from spae.errors import InputError
 from spae.training.data_source import draw_step
-from spae.training.discriminator_step import JudgeLearner
+from spae.training.discriminator_step import DiscriminatorLoss
 from spae.training.objective import Learner, Objective, Outcome, Part, StepDraws
 from spae.training.precision import Precision
 from spae.training.recipe import Recipe
@@ -57,13 +57,13 @@ class Stepper:
         self._precision = precision
         self._processes, self._rank = accelerator.num_processes, accelerator.process_index
         parts = self._processes * recipe.accumulation
-        if recipe.batch % parts or recipe.pictures_drawn % parts:
+        if recipe.batch % parts or recipe.images_drawn % parts:
             raise InputError(
-                f"batch {recipe.batch} and drawn {recipe.pictures_drawn} must be divisible by processes times "
+                f"batch {recipe.batch} and drawn {recipe.images_drawn} must be divisible by processes times "
                 f"accumulation, {self._processes} x {recipe.accumulation}: set batch, drawn or accumulation"
             )
         self._shares = [
-            Share.of(self._rank * recipe.accumulation + part, parts, recipe.pictures_drawn, recipe.batch)
+            Share.of(self._rank * recipe.accumulation + part, parts, recipe.images_drawn, recipe.batch)
             for part in range(recipe.accumulation)
         ]
         if self._processes > 1 and state.model.latent_norm is not None:
@@ -71,7 +71,7 @@ class Stepper:
         self._learner = self._shared(Learner(state.model, objective))
         self._judge: nn.Module | None = None
         if state.judging is not None:
-            self._judge = self._shared(JudgeLearner(state.judging.network, recipe, state.judging.lecam))
+            self._judge = self._shared(DiscriminatorLoss(state.judging.network, recipe, state.judging.lecam))
 
     def __call__(self, detail: bool) -> dict[str, Tensor]:
         """One step.
@@ -87,7 +87,7 @@ class Stepper:
         rates(state.optimizer, rate)
         state.optimizer.zero_grad(set_to_none=True)
         if state.judging is not None:
-            rates(state.judging.optimizer, rate * recipe.discriminator_rate / recipe.learning_rate)
+            rates(state.judging.optimizer, rate * recipe.discriminator_lr / recipe.learning_rate)
             state.judging.optimizer.zero_grad(set_to_none=True)
         terms: list[dict[str, Tensor]] = []
         totals = torch.zeros((), device=self._accelerator.device)
@@ -119,7 +119,7 @@ class Stepper:
         if self._judge is None or state.judging is None or outcome.redrawn is None:
             return outcome.terms
         state.judging.network.requires_grad_(True)
-        real = part.pictures[: len(outcome.redrawn)]
+        real = part.images[: len(outcome.redrawn)]
         with self._quiet(self._judge, last):
             # R1 is the gradient of a sum of logits, which leaves fp16's range.
             half = state.scaler is None
@@ -161,16 +161,16 @@ class Stepper:
     def _parts(self, step: int, detail: bool) -> list[Part]:
         """This process's parts of the batch, with their draws."""
         recipe, device = self._recipe, self._accelerator.device
-        whole = recipe.pictures_drawn == recipe.batch
+        whole = recipe.images_drawn == recipe.batch
         start = self._shares[0].drawn.start if whole and self._processes > 1 else 0
         rows = slice(start, self._shares[-1].drawn.stop) if whole and self._processes > 1 else None
         batch, generator = draw_step(self._data, recipe.seed, step, rows)
         draws = StepDraws(recipe, self._state.model.quantizer.pyramid, step, generator)
-        pictures, labels = batch.pictures.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True)
+        images, labels = batch.images.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True)
         parts = []
         for share in self._shares:
             here = share.shifted(start)
-            parts.append(Part(step, here.take(pictures), here.take(labels), draws.of(share), detail))
+            parts.append(Part(step, here.take(images), here.take(labels), draws.of(share), detail))
         return parts
 
     def _shared(self, module: nn.Module) -> nn.Module:
@@ -184,7 +184,7 @@ class Stepper:
             # Buffers are alike everywhere by themselves, and a frozen codebook is too large to send every step.
             forward_sync_buffers=False,
             # Steps that train words alone leave the decoder out.
-            find_unused_parameters=self._recipe.words_first > 0,
+            find_unused_parameters=self._recipe.semantic_warmup_steps > 0,
         )
 
     def _quiet(self, module: nn.Module, last: bool) -> AbstractContextManager[object]:

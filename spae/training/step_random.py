@@ -61,7 +61,7 @@ class Draws:
     """The chance of a step, or of a part of its batch.
 
     Attributes:
-        depths: [drawn] layers that each picture is drawn from; None where nothing is drawn.
+        depths: [drawn] layers that each image is drawn from; None where nothing is drawn.
         semantic: of the semantic loss, for all rows, the drawn ones first; None without one.
         uniform: for what a model draws itself.
     """

@@ -40,7 +40,7 @@ from spae.training.precision import Precision
 from spae.training.progress import StepBar
 from spae.training.recipe import Recipe
 from spae.training.run_folder import LOG, check_unused, held, read_log
-from spae.training.sample_grid import PICTURES, sample_rows, write_grid
+from spae.training.sample_grid import IMAGES, sample_rows, write_grid
 from spae.training.state import Judging, State
 from spae.training.step import Stepper
 from spae.training.word_scores import open_scores
@@ -72,7 +72,7 @@ class Trainer:
     wandb: bool = False
 
     def run(self, resume: bool = False) -> dict[str, float]:
-        """Train to the end and write the model; the figures of the averaged weights on held-out pictures.
+        """Train to the end and write the model; the figures of the averaged weights on held-out images.
 
         Raises:
             TrainingError: the folder is in use, or holds a run and `resume` is not asked, or holds none to resume or
@@ -112,7 +112,7 @@ class _Run:
         judge = None if self.state.judging is None else self.state.judging.network
         objective = Objective(recipe, words, perceptual, judge, GAMES.get(recipe.gan, "logistic"))
         self.take_step = Stepper(recipe, accelerator, precision, self.state, objective, self.data)
-        self._evaluator = lambda: Evaluator(held_out_parts(self.data, recipe.evaluate_pictures), words, perceptual)
+        self._evaluator = lambda: Evaluator(held_out_parts(self.data, recipe.evaluate_images), words, perceptual)
         self._looked_at: Evaluator | None = None
         self._trained: TokenizerModel | None = None
         self._stack, self._wandb = stack, trainer.wandb
@@ -187,10 +187,10 @@ class _Run:
         return figures
 
     def _draw_samples(self) -> None:
-        """A grid of held-out pictures and their redrawings."""
+        """A grid of held-out images and their redrawings."""
         if self.main:
-            pictures, _ = next(iter(self._look().parts.values()))
-            rows = sample_rows(self._averaged(), pictures[:PICTURES].to(self.accelerator.device))
+            images, _ = next(iter(self._look().parts.values()))
+            rows = sample_rows(self._averaged(), images[:IMAGES].to(self.accelerator.device))
             write_grid(rows, self.folder / "samples" / f"step-{self.state.step:06d}.png")
         self.accelerator.wait_for_everyone()
 
@@ -211,7 +211,7 @@ class _Run:
 
     def _say_problems(self) -> None:
         if self.data.problems.count:
-            self._say(f"pictures that could not be used: {self.data.problems.summary()}")
+            self._say(f"images that could not be used: {self.data.problems.summary()}")
 
 
 def _begin(
@@ -229,7 +229,7 @@ def _begin(
     judging = None
     if judge is not None:
         judge = judge.to(device).train()
-        rate = recipe.discriminator_rate
+        rate = recipe.discriminator_lr
         judging = Judging(judge, _optimizer(judge, recipe, rate), LeCam(recipe.lecam_decay).to(device))
     average = AveragedWeights(model, recipe.ema)
     return State(model, optimizer, average, judging, Watch(recipe, device), scaler)

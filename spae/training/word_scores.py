@@ -1,4 +1,4 @@
-"""How close every word is to what a picture shows, for the semantic loss and for evaluation.
+"""How close every word is to what an image shows, for the semantic loss and for evaluation.
 
 B batch, K classes, V words, E width of the features, H W pixels, T frames.
 """
@@ -19,24 +19,24 @@ from spae.training.recipe import Recipe
 
 
 class WordScores(Protocol):
-    """One way to score words against pictures."""
+    """One way to score words against images."""
 
-    def pools(self, pictures: Tensor, labels: Tensor) -> tuple[tuple[Pool, ...], Tensor]:
-        """C_l of Eq. 4 for layers 1..D', and the row [B] of each picture in them.
+    def pools(self, images: Tensor, labels: Tensor) -> tuple[tuple[Pool, ...], Tensor]:
+        """C_l of Eq. 4 for layers 1..D', and the row [B] of each image in them.
 
         Args:
-            pictures: [B, 3, H, W] or [B, 3, T, H, W] in [-1, 1].
+            images: [B, 3, H, W] or [B, 3, T, H, W] in [-1, 1].
             labels: [B] classes.
         """
         ...
 
-    def scores(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """s of Eq. 6 as a table on the CPU, and the row [B] of each picture in it."""
+    def scores(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """s of Eq. 6 as a table on the CPU, and the row [B] of each image in it."""
         ...
 
 
 class LabelScores:
-    """By the text of a picture's label: one row a class.
+    """By the text of an image's label: one row a class.
 
     Args:
         table: [K, V], s of Eq. 6.
@@ -48,23 +48,23 @@ class LabelScores:
         self.table = table
         self._pools = semantic_pools(table.to(device), thresholds)
 
-    def pools(self, pictures: Tensor, labels: Tensor) -> tuple[tuple[Pool, ...], Tensor]:
+    def pools(self, images: Tensor, labels: Tensor) -> tuple[tuple[Pool, ...], Tensor]:
         return self._pools, labels
 
-    def scores(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def scores(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return self.table, labels
 
 
-class PictureFeatures(Protocol):
+class ImageFeatures(Protocol):
     """What of a `Clip` is used here."""
 
-    def image_features(self, pictures: Tensor) -> Tensor: ...
+    def image_features(self, images: Tensor) -> Tensor: ...
 
     def clip_features(self, frames: Tensor) -> Tensor: ...
 
 
 class ClipScores:
-    """By a CLIP model, from the pixels that the tokenizer sees: one row a picture.
+    """By a CLIP model, from the pixels that the tokenizer sees: one row an image.
 
     Args:
         clip: of `spae.semantics.clip`.
@@ -72,24 +72,24 @@ class ClipScores:
         thresholds: rho_1 ... rho_D'.
     """
 
-    def __init__(self, clip: PictureFeatures, words: Tensor, thresholds: Sequence[float]) -> None:
+    def __init__(self, clip: ImageFeatures, words: Tensor, thresholds: Sequence[float]) -> None:
         self._clip = clip
         self._words = words
         self._thresholds = thresholds
 
-    def pools(self, pictures: Tensor, labels: Tensor) -> tuple[tuple[Pool, ...], Tensor]:
-        return semantic_pools(self._score(pictures), self._thresholds), torch.arange(len(pictures)).to(labels.device)
+    def pools(self, images: Tensor, labels: Tensor) -> tuple[tuple[Pool, ...], Tensor]:
+        return semantic_pools(self._score(images), self._thresholds), torch.arange(len(images)).to(labels.device)
 
-    def scores(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        parts = [self._score(part.to(self._words.device)).cpu() for part in pictures.split(64)]
-        return torch.cat(parts), torch.arange(len(pictures))
+    def scores(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        parts = [self._score(part.to(self._words.device)).cpu() for part in images.split(64)]
+        return torch.cat(parts), torch.arange(len(images))
 
     @torch.no_grad()
-    def _score(self, pictures: Tensor) -> Tensor:
-        clips = pictures.ndim == 5
-        # A CLIP model reads frames as pictures; ours come with colours before time.
+    def _score(self, images: Tensor) -> Tensor:
+        clips = images.ndim == 5
+        # A CLIP model reads frames as images; ours come with colours before time.
         features = (
-            self._clip.clip_features(pictures.transpose(1, 2)) if clips else self._clip.image_features(pictures)
+            self._clip.clip_features(images.transpose(1, 2)) if clips else self._clip.image_features(images)
         )  # fmt: skip
         with torch.autocast(features.device.type, enabled=False):
             return similarity(features.float().to(self._words.device), self._words)

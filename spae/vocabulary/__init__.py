@@ -1,4 +1,4 @@
-"""The words a picture can become: subsets T of language models' vocabularies, with their embeddings."""
+"""The words an image can become: subsets T of language models' vocabularies, with their embeddings."""
 
 from spae.vocabulary.filters import WordFilter, blocked_words, read_block_list
 from spae.vocabulary.lexical import LexicalVocabulary

@@ -63,7 +63,7 @@ class LexicalVocabulary:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over words, join and embedding bytes: equal where the same picture gives the same words."""
+        """sha256 over words, join and embedding bytes: equal where the same image gives the same words."""
         digest = hashlib.sha256(json.dumps([self.words, self.join]).encode())
         digest.update(np.ascontiguousarray(self.embeddings.numpy()).tobytes())
         return digest.hexdigest()

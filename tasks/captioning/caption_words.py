@@ -2,8 +2,7 @@
 
 The official package starts a Java machine for this (PTBTokenizer of CoreNLP 3.4.1: -preserveLines -lowerCase). These
 are its rules for English prose, written down anew: at each place the longest of the patterns below is the next word.
-Where a string is no prose (smileys, mark-up, e-mail) words may differ; `tests/tasks/captioning/test_caption_words.py` holds both
-against each other.
+Where a string is no prose (smileys, mark-up, e-mail) words may differ; its test compares both.
 
     A man's dog isn't on the T-shirt, it's asleep (again).
     a man 's dog is n't on the t-shirt it 's asleep -lrb- again -rrb-

@@ -1,10 +1,11 @@
 """The metrics of COCO captions: BLEU-1 to BLEU-4, METEOR, ROUGE-L, CIDEr-D and SPICE (arXiv 1504.00325).
 
-Computed by the official package, `pycocoevalcap`, on words of `tasks.captioning.caption_words` instead of its Java tokenizer's.
+Computed by the official package, `pycocoevalcap`, on words of `tasks.captioning.caption_words` instead of its Java
+tokenizer's.
 METEOR and SPICE are Java programs: where they cannot run they are unavailable, with the reason, and the others stand.
 
-Each is a fraction of 1, but CIDEr-D of 10. CIDEr-D weighs words by how many of the corpus's pictures have them in their
-references, so that of one picture alone is 0.
+Each is a fraction of 1, but CIDEr-D of 10. CIDEr-D weighs words by how many of the corpus's images have them in their
+references, so that of one image alone is 0.
 """
 
 from __future__ import annotations

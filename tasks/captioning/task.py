@@ -1,7 +1,7 @@
-"""Captions of pictures by a frozen language model, Figure 5 of arXiv 2306.17842: ten examples, then one to caption.
+"""Captions of images by a frozen language model, Figure 5 of arXiv 2306.17842: ten examples, then one to caption.
 
 After COCO captioning (Chen et al., arXiv 1504.00325). The form of a sample, with two examples instead of ten and five
-words a picture (layers 1 and 2); the model should go on with ` a lion in the grass`:
+words an image (layers 1 and 2); the model should go on with ` a lion in the grass`:
 
     Generate a caption sentence based on words describing an image.
     Q: moped motorcycle rider road dirt
@@ -11,13 +11,13 @@ words a picture (layers 1 and 2); the model should go on with ` a lion in the gr
     Q: lion mane cat tiger fur
     A:
 
-The paper has one prompt for this task, whatever the model. Pictures that are asked about take turns, each once; the
-examples are drawn anew for each, from the other pictures, with one caption of theirs. Each draw has its own stream
-(`tasks.rng`), keyed `spae-captioning-1/<seed>/...`, over picture ids in code point order:
+The paper has one prompt for this task, whatever the model. Images that are asked about take turns, each once; the
+examples are drawn anew for each, from the other images, with one caption of theirs. Each draw has its own stream
+(`tasks.rng`), keyed `spae-captioning-1/<seed>/...`, over image ids in code point order:
 
-    queries                     the order in which pictures are asked about
+    queries                     the order in which images are asked about
     examples  <k>               the examples' order, the query left out; the first S of it are shown
-    caption   <k>/<picture>     which caption of an example is shown
+    caption   <k>/<image>     which caption of an example is shown
 
 Sample k is the same in every setting but for its number of examples, and 20 samples are the first 20 of 200.
 """
@@ -31,10 +31,10 @@ from pydantic import Field, model_validator
 
 from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Reply
 from spae.data.annotations.annotated import AnnotatedSet
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 from tasks.captioning.metrics import CaptionPair, caption_scores, rouge_l
 from tasks.errors import EpisodeError, TaskInputError
-from tasks.fewshot.prompts import picture_line
+from tasks.fewshot.prompts import image_line
 from tasks.manifest_file import sample_digest
 from tasks.protocol import Answered, CorpusScore, Outcome, Sample, Style
 from tasks.registry import BUILT_IN
@@ -49,20 +49,20 @@ _SETTING = re.compile(r"shots=([1-9]\d?)", re.ASCII)
 
 
 class CaptionSample(Sample):
-    """Captioned pictures, then one to caption. `pictures` is the examples' in order, then the query's."""
+    """Captioned images, then one to caption. `images` is the examples' in order, then the query's."""
 
     index: int = Field(ge=0, description="k: samples of one k are paired across settings")
-    support: tuple[tuple[str, str], ...] = Field(min_length=1, description="(picture id, caption) of each example")
+    support: tuple[tuple[str, str], ...] = Field(min_length=1, description="(image id, caption) of each example")
     references: tuple[str, ...] = Field(min_length=1, description="captions of the query; `answer` is the first")
-    digests: tuple[str, ...] = Field(description="sha256 of each of `pictures` as it is stored")
+    digests: tuple[str, ...] = Field(description="sha256 of each of `images` as it is stored")
 
     @model_validator(mode="after")
     def _is_whole(self) -> CaptionSample:
-        shown = tuple(picture for picture, _ in self.support)
-        if self.pictures[:-1] != shown or len(set(self.pictures)) != len(self.pictures):
-            raise ValueError("pictures must be the examples' then the query's, no picture twice")
-        if self.answer != self.references[0] or len(self.digests) != len(self.pictures):
-            raise ValueError("answer must be the first reference, and digests one for each picture")
+        shown = tuple(image for image, _ in self.support)
+        if self.images[:-1] != shown or len(set(self.images)) != len(self.images):
+            raise ValueError("images must be the examples' then the query's, no image twice")
+        if self.answer != self.references[0] or len(self.digests) != len(self.images):
+            raise ValueError("answer must be the first reference, and digests one for each image")
         for text in [*self.references, *(caption for _, caption in self.support)]:
             if not text.strip() or text.splitlines() != [text]:
                 raise ValueError(f"a caption must be one line, not empty, got {text!r}")
@@ -84,24 +84,24 @@ def shots_of(setting: str) -> int:
 def draw_captions(
     task: str, data: AnnotatedSet, settings: Sequence[str], seed: int, limit: int
 ) -> SampleManifest[CaptionSample]:
-    """The first `limit` samples of each setting; all there are, where there are fewer pictures to ask about.
+    """The first `limit` samples of each setting; all there are, where there are fewer images to ask about.
 
     Raises:
         TaskInputError: a setting is unknown or named twice, or limit is below 1.
-        EpisodeError: no picture to ask about, or fewer others than a setting shows.
+        EpisodeError: no image to ask about, or fewer others than a setting shows.
     """
     if isinstance(settings, str) or not settings or len(set(settings)) != len(settings):
         raise TaskInputError(f"settings must be different ids, one at least, got {settings!r}: pass --setting shots=10")
     if limit < 1:
-        raise TaskInputError(f"limit must be at least 1 picture per setting, got {limit}: pass --limit 200 or so")
+        raise TaskInputError(f"limit must be at least 1 image per setting, got {limit}: pass --limit 200 or so")
     shots = {setting: shots_of(setting) for setting in settings}
-    asked = sorted(picture for picture in data.query if data.annotations[picture].captions)
-    shown = sorted(picture for picture in data.support if data.annotations[picture].captions)
+    asked = sorted(image for image in data.query if data.annotations[image].captions)
+    shown = sorted(image for image in data.support if data.annotations[image].captions)
     room = len(shown) - bool(set(shown) & set(asked))
     if not asked or room < max(shots.values()):
         raise EpisodeError(
-            f"shots={max(shots.values())} needs a picture to caption and {max(shots.values())} others with captions, "
-            f"{data.name!r} has {len(asked)} and {max(room, 0)}: add pictures or pass --setting shots={max(room, 1)}"
+            f"shots={max(shots.values())} needs an image to caption and {max(shots.values())} others with captions, "
+            f"{data.name!r} has {len(asked)} and {max(room, 0)}: add images or pass --setting shots={max(room, 1)}"
         )
     key = f"spae-captioning-1/{seed}"
     queries = Stream(f"{key}/queries").sample(asked, min(limit, len(asked)))
@@ -129,16 +129,16 @@ def _sample(
         "pictures": [*examples, query],
         "answer": references[0],
         "index": k,
-        "support": [[picture, _one_of(data, key, picture)] for picture in examples],
+        "support": [[image, _one_of(data, key, image)] for image in examples],
         "references": list(references),
-        "digests": [data.picture_digest(picture) for picture in (*examples, query)],
+        "digests": [data.image_digest(image) for image in (*examples, query)],
     }
     return CaptionSample.model_validate({**content, "fingerprint": sample_digest(content, data.fingerprint)})
 
 
-def _one_of(data: AnnotatedSet, key: str, picture: str) -> str:
-    captions = data.annotations[picture].captions
-    return captions[Stream(f"{key}/{picture}").below(len(captions))]
+def _one_of(data: AnnotatedSet, key: str, image: str) -> str:
+    captions = data.annotations[image].captions
+    return captions[Stream(f"{key}/{image}").below(len(captions))]
 
 
 def caption_prompt(sample: CaptionSample, texts: Mapping[str, str]) -> str:
@@ -146,20 +146,20 @@ def caption_prompt(sample: CaptionSample, texts: Mapping[str, str]) -> str:
 
     Args:
         sample: what is shown and asked.
-        texts: the SPAE string of each of its pictures, by picture id; one line each, not empty.
+        texts: the SPAE string of each of its images, by image id; one line each, not empty.
 
     Raises:
-        TaskInputError: a picture has no text; a text is empty or has a line break.
+        TaskInputError: an image has no text; a text is empty or has a line break.
     """
     lines = [INSTRUCTION]
-    for picture, caption in sample.support:
-        lines += [f"Q: {picture_line(texts, picture)}", f"A: {caption}"]
-    lines += [f"Q: {picture_line(texts, sample.pictures[-1])}", "A:"]
+    for image, caption in sample.support:
+        lines += [f"Q: {image_line(texts, image)}", f"A: {caption}"]
+    lines += [f"Q: {image_line(texts, sample.images[-1])}", "A:"]
     return "\n".join(lines)
 
 
 class CaptioningTask:
-    """Captions of a set's pictures, each scored by ROUGE-L, and all of them by the metrics of COCO."""
+    """Captions of a set's images, each scored by ROUGE-L, and all of them by the metrics of COCO."""
 
     metric = "ROUGE-L"
 
@@ -167,12 +167,10 @@ class CaptioningTask:
         facts = BUILT_IN["coco-captioning"]
         self.name, self.title, self.settings = facts.name, facts.title, facts.settings
 
-    def samples(
-        self, data: PictureSet, settings: Sequence[str], seed: int, limit: int
-    ) -> SampleManifest[CaptionSample]:
-        """See `draw_captions`; a limit above the number of pictures gives all of them."""
+    def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[CaptionSample]:
+        """See `draw_captions`; a limit above the number of images gives all of them."""
         if not isinstance(data, AnnotatedSet):
-            raise TaskInputError(f"{self.name} needs pictures with captions, {data.name!r} has none: --data scenes")
+            raise TaskInputError(f"{self.name} needs images with captions, {data.name!r} has none: --data scenes")
         return draw_captions(self.name, data, settings, seed, limit)
 
     def request(self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str) -> CompletionRequest:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from spae.data.protocol import FixedEpisode, HoldsEpisodes, PictureSet
+from spae.data.protocol import FixedEpisode, HoldsEpisodes, ImageSet
 from tasks.errors import EpisodeError, TaskInputError
 from tasks.fewshot.episodes import Episode, Manifest, made_episode, made_manifest
 from tasks.fewshot.settings import SETTING_IDS, Setting, parse_settings
 
 
 def published(
-    task: str, data: PictureSet, held: HoldsEpisodes, ways: int, settings: Sequence[str], seed: int, limit: int
+    task: str, data: ImageSet, held: HoldsEpisodes, ways: int, settings: Sequence[str], seed: int, limit: int
 ) -> Manifest:
     """The first `limit` questions of each setting; where a setting has fewer, as many as every setting has.
 
@@ -57,11 +57,11 @@ def _fix(held: HoldsEpisodes, ways: int) -> str:
     return f"it has {kinds}: pass --setting {','.join(able)}" if able else f"it has {kinds}: run the task of these ways"
 
 
-def _episode(data: PictureSet, one: FixedEpisode, setting: Setting, k: int) -> Episode:
+def _episode(data: ImageSet, one: FixedEpisode, setting: Setting, k: int) -> Episode:
     content: dict[str, Any] = {
         "id": f"{len(one.classes)}way-published-{setting.id}-{one.id.replace('_', '-').replace('.', '-')}-{k:04d}",
         "setting": setting.id,
-        "pictures": [*(picture for picture, _ in one.support), one.query],
+        "pictures": [*(image for image, _ in one.support), one.query],
         "answer": one.answer,
         "index": k,
         "classes": list(one.classes),

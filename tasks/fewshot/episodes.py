@@ -3,11 +3,11 @@
 K classes (the ways), S examples of each (the shots). Episode k of (ways, seed) has the same classes in the same order,
 the same query and the same examples in the same order in every setting, S of each class: settings are nested and
 paired, and 20 episodes are the first 20 of 200. Each draw has its own stream (`tasks.rng`), keyed
-`spae-fewshot-1/<ways>/<seed>/...`, over names and picture ids in code point order:
+`spae-fewshot-1/<ways>/<seed>/...`, over names and image ids in code point order:
 
     place     <k // ways>         the answer's places of `ways` episodes in a row: each place once
     classes   <k>                 the K classes, in the order of the prompt
-    query     <k>                 one of the answer's query pictures
+    query     <k>                 one of the answer's query images
     support   <k>/<class name>    the order of a class's examples, the query left out
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from spae.data.protocol import ClassPictures, PictureSet
+from spae.data.protocol import ClassImages, ImageSet
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
 from tasks.fewshot.settings import SETTING_IDS, Setting, parse_settings
 from tasks.manifest_file import ManifestFile, content_digest, sample_digest
@@ -30,28 +30,28 @@ SHOTS = (5, 3, 1)
 
 
 class Episode(Sample):
-    """A few-shot question: labelled examples, then a picture to name.
+    """A few-shot question: labelled examples, then an image to name.
 
-    `pictures` is the support in order, then the query; `fingerprint` also covers the data's.
+    `images` is the support in order, then the query; `fingerprint` also covers the data's.
     """
 
     index: int = Field(ge=0, description="k: episodes of one k are paired across settings")
     classes: tuple[str, ...] = Field(min_length=2, description="the K names, in the order of the prompt")
     support: tuple[tuple[str, str], ...] = Field(
-        description="(picture id, class) of one block of examples, c1,c2,..,c1,c2,..: K*S pairs, shown R+1 times"
+        description="(image id, class) of one block of examples, c1,c2,..,c1,c2,..: K*S pairs, shown R+1 times"
     )
-    query: str = Field(description="id of the picture that is asked about")
+    query: str = Field(description="id of the image that is asked about")
 
     @model_validator(mode="after")
     def _is_an_episode(self) -> Episode:
-        ids = tuple(picture for picture, _ in self.support)
+        ids = tuple(image for image, _ in self.support)
         shots = len(self.support) // len(self.classes)
         if len(set(self.classes)) != len(self.classes) or self.answer not in self.classes:
             raise ValueError(f"classes must differ and hold the answer, got {self.classes} and {self.answer!r}")
         if shots < 1 or tuple(label for _, label in self.support) != self.classes * shots:
             raise ValueError("support must run through the classes in order, the same number of times each")
-        if len(set(ids)) != len(ids) or self.query in ids or self.pictures != (*ids, self.query):
-            raise ValueError("pictures must be the support's then the query, no picture twice")
+        if len(set(ids)) != len(ids) or self.query in ids or self.images != (*ids, self.query):
+            raise ValueError("images must be the support's then the query, no image twice")
         return self
 
 
@@ -61,7 +61,7 @@ class Manifest(ManifestFile):
     ways: int = Field(ge=2)
     limit: int = Field(ge=1, description="episodes per setting")
     settings: tuple[str, ...] = Field(min_length=1, description="in the order asked for")
-    eligible: int = Field(ge=2, description="classes with enough pictures, from which the episodes' classes were drawn")
+    eligible: int = Field(ge=2, description="classes with enough images, from which the episodes' classes were drawn")
     episodes: tuple[Episode, ...] = Field(description="setting after setting, `limit` of each, in order")
     fingerprint: str = Field(description="sha256 over all of the above")
 
@@ -112,27 +112,27 @@ class Manifest(ManifestFile):
         }
         return Manifest.model_validate({**content, "fingerprint": content_digest(content)})
 
-    def check(self, data: PictureSet) -> None:
-        """Raises ManifestError where the episodes were drawn from other pictures than `data`."""
-        there = {picture for one in data.classes for picture in (*one.support, *one.query)}
-        lacking = {picture for episode in self.episodes for picture in episode.pictures if picture not in there}
+    def check(self, data: ImageSet) -> None:
+        """Raises ManifestError where the episodes were drawn from other images than `data`."""
+        there = {image for one in data.classes for image in (*one.support, *one.query)}
+        lacking = {image for episode in self.episodes for image in episode.images if image not in there}
         if lacking:
             raise ManifestError(
-                f"every picture of a manifest must be in the data, {data.name!r} lacks {len(lacking)}, "
+                f"every image of a manifest must be in the data, {data.name!r} lacks {len(lacking)}, "
                 f"{min(lacking)!r} first: pass the data it was drawn from ({self.data!r}), or draw it anew"
             )
         self.check_drawn_from(data.name, data.fingerprint)
 
 
-def draw(task: str, data: PictureSet, ways: int, settings: Sequence[str], seed: int, limit: int) -> Manifest:
+def draw(task: str, data: ImageSet, ways: int, settings: Sequence[str], seed: int, limit: int) -> Manifest:
     """Draws the first `limit` episodes of each setting.
 
-    A class can take part where it has a query picture and `need` pictures to show beside it; need is the largest of
+    A class can take part where it has a query image and `need` images to show beside it; need is the largest of
     5, 3 and 1 that at least `ways` classes reach, whichever settings are asked for (else they would not be paired).
 
     Args:
         task: name of the task, kept in the manifest.
-        data: labelled pictures.
+        data: labelled images.
         ways: K, at least 2.
         settings: ids, each once.
         seed: any integer.
@@ -140,7 +140,7 @@ def draw(task: str, data: PictureSet, ways: int, settings: Sequence[str], seed: 
 
     Raises:
         TaskInputError: a setting is unknown or named twice, or limit is below 1.
-        EpisodeError: two classes share a name, a picture has two classes, or there are too few classes or pictures.
+        EpisodeError: two classes share a name, an image has two classes, or there are too few classes or images.
     """
     if limit < 1:
         raise TaskInputError(f"limit must be at least 1 episode per setting, got {limit}: pass --limit 200 or so")
@@ -150,8 +150,8 @@ def draw(task: str, data: PictureSet, ways: int, settings: Sequence[str], seed: 
         if setting.shots > need:
             feasible = ",".join(text for text in SETTING_IDS if Setting.parse(text).shots <= need)
             raise EpisodeError(
-                f"setting {setting.id} needs {ways} classes with {setting.shots} pictures beside the query, "
-                f"{data.name!r} has {ways} or more only with {need}: add pictures or pass --setting {feasible}"
+                f"setting {setting.id} needs {ways} classes with {setting.shots} images beside the query, "
+                f"{data.name!r} has {ways} or more only with {need}: add images or pass --setting {feasible}"
             )
     episodes = [_episode(data, eligible, ways, setting, seed, k) for setting in wanted for k in range(limit)]
     return made_manifest(task, data, seed, ways, limit, [setting.id for setting in wanted], len(eligible), episodes)
@@ -159,7 +159,7 @@ def draw(task: str, data: PictureSet, ways: int, settings: Sequence[str], seed: 
 
 def made_manifest(
     task: str,
-    data: PictureSet,
+    data: ImageSet,
     seed: int,
     ways: int,
     limit: int,
@@ -188,7 +188,7 @@ def made_episode(content: dict[str, Any], data_fingerprint: str) -> Episode:
     return Episode.model_validate({**content, "fingerprint": sample_digest(content, data_fingerprint)})
 
 
-def _eligible(data: PictureSet, ways: int) -> tuple[list[ClassPictures], int]:
+def _eligible(data: ImageSet, ways: int) -> tuple[list[ClassImages], int]:
     """The classes that can take part, by name, and how many examples each can give beside its query."""
     owners: dict[str, str] = {}
     names: dict[str, str] = {}
@@ -201,10 +201,10 @@ def _eligible(data: PictureSet, ways: int) -> tuple[list[ClassPictures], int]:
                 f"class names must differ, case aside, {data.name!r} has {names[spoken]!r} and {one.name!r}: rename one"
             )
         names[spoken] = one.name
-        for picture in {*one.support, *one.query}:
-            if owners.setdefault(picture, one.name) != one.name:
+        for image in {*one.support, *one.query}:
+            if owners.setdefault(image, one.name) != one.name:
                 raise EpisodeError(
-                    f"a picture must be of one class, {data.name!r} has {picture!r} in {owners[picture]!r} and "
+                    f"an image must be of one class, {data.name!r} has {image!r} in {owners[image]!r} and "
                     f"{one.name!r}: remove one"
                 )
     able = {one.name: _room(one) for one in data.classes}
@@ -214,19 +214,19 @@ def _eligible(data: PictureSet, ways: int) -> tuple[list[ClassPictures], int]:
             return fit, need
     fix = "or pass --task miniimagenet-2way" if ways > 2 and len(fit) >= 2 else "or other data by --data"
     raise EpisodeError(
-        f"{ways}-way episodes need {ways} classes with a query picture and another to show, "
-        f"{data.name!r} has {len(fit)} (of {len(data.classes)} classes): add pictures {fix}"
+        f"{ways}-way episodes need {ways} classes with a query image and another to show, "
+        f"{data.name!r} has {len(fit)} (of {len(data.classes)} classes): add images {fix}"
     )
 
 
-def _room(one: ClassPictures) -> int:
-    """How many examples a class can give whichever of its query pictures is asked about; 0 where it has no query."""
+def _room(one: ClassImages) -> int:
+    """How many examples a class can give whichever of its query images is asked about; 0 where it has no query."""
     support = set(one.support)
     return len(support) - bool(support.intersection(one.query)) if one.query else 0
 
 
 def _episode(
-    data: PictureSet, eligible: Sequence[ClassPictures], ways: int, setting: Setting, seed: int, k: int
+    data: ImageSet, eligible: Sequence[ClassImages], ways: int, setting: Setting, seed: int, k: int
 ) -> Episode:
     key = f"spae-fewshot-1/{ways}/{seed}"
     place = Stream(f"{key}/place/{k // ways}").sample(range(ways), ways)[k % ways]
@@ -241,7 +241,7 @@ def _episode(
     content: dict[str, Any] = {
         "id": f"{ways}way-seed{seed}-{setting.id}-{k:04d}",
         "setting": setting.id,
-        "pictures": [*(picture for picture, _ in support), query],
+        "pictures": [*(image for image, _ in support), query],
         "answer": answer.name,
         "index": k,
         "classes": [one.name for one in chosen],

@@ -21,19 +21,19 @@ def classification(episode: Episode, texts: Mapping[str, str], style: Style) -> 
 
     Args:
         episode: what is shown and asked; its setting gives induction and repeats.
-        texts: the SPAE string of each of its pictures, by picture id; one line each, not empty.
+        texts: the SPAE string of each of its images, by image id; one line each, not empty.
         style: "gpt" or "palm".
 
     Raises:
-        TaskInputError: the style is unknown; a picture has no text; a text is empty or has a line break.
+        TaskInputError: the style is unknown; an image has no text; a text is empty or has a line break.
     """
     if style not in MAX_NEW_TOKENS:
         raise TaskInputError(
             f"prompt style must be one of {', '.join(MAX_NEW_TOKENS)}, got {style!r}: pass --prompt gpt"
         )
     setting = Setting.parse(episode.setting)
-    shown = [(picture_line(texts, picture), label) for picture, label in episode.support] * (setting.repeats + 1)
-    query = picture_line(texts, episode.query)
+    shown = [(image_line(texts, image), label) for image, label in episode.support] * (setting.repeats + 1)
+    query = image_line(texts, episode.query)
     write = _gpt if style == "gpt" else _palm
     return write(episode.classes, shown, query, setting)
 
@@ -73,15 +73,15 @@ def _either(classes: tuple[str, ...]) -> str:
     return f"{', '.join(quoted[:-1])}, or {quoted[-1]}"
 
 
-def picture_line(texts: Mapping[str, str], picture: str) -> str:
-    """The SPAE string of a picture, fit to stand in a line of a prompt. Raises TaskInputError as `classification`."""
-    if picture not in texts:
-        raise TaskInputError(f"each picture of a sample needs its SPAE string, {picture!r} has none: encode it first")
-    text = texts[picture]
+def image_line(texts: Mapping[str, str], image: str) -> str:
+    """The SPAE string of an image, fit to stand in a line of a prompt. Raises TaskInputError as `classification`."""
+    if image not in texts:
+        raise TaskInputError(f"each image of a sample needs its SPAE string, {image!r} has none: encode it first")
+    text = texts[image]
     if not text.strip():
-        raise TaskInputError(f"a SPAE string must not be empty, {picture!r} has {text!r}: choose other --layers")
+        raise TaskInputError(f"a SPAE string must not be empty, {image!r} has {text!r}: choose other --layers")
     if text.splitlines() != [text]:
         raise TaskInputError(
-            f"a SPAE string must not contain line breaks, {picture!r} has {text!r}: drop such words from the vocabulary"
+            f"a SPAE string must not contain line breaks, {image!r} has {text!r}: drop such words from the vocabulary"
         )
     return text

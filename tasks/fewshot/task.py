@@ -1,7 +1,7 @@
-"""Few-shot classification of pictures by a frozen language model, Table 1 of arXiv 2306.17842.
+"""Few-shot classification of images by a frozen language model, Table 1 of arXiv 2306.17842.
 
 After the open-ended mini-ImageNet task of Tsimpoukelli et al. (arXiv 2106.13884). The form of a 2-way, 1-shot episode
-with task induction, five words a picture (layers 1 and 2), GPT style; the model should go on with ` lion`:
+with task induction, five words an image (layers 1 and 2), GPT style; the model should go on with ` lion`:
 
     For each of the following input output pairs, output is one of ['lion', 'teapot']
     ###
@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Likelihoods, Reply
-from spae.data.protocol import HoldsEpisodes, PictureSet
+from spae.data.protocol import HoldsEpisodes, ImageSet
 from tasks.errors import ManifestError, TaskInputError
 from tasks.fewshot.archive_episodes import published
 from tasks.fewshot.episodes import Episode, Manifest, draw
@@ -51,14 +51,14 @@ class FewShotTask:
         self.title = title
         self.ways = ways
 
-    def samples(self, data: PictureSet, settings: Sequence[str], seed: int, limit: int) -> Manifest:
+    def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> Manifest:
         """The first `limit` episodes of each setting: see `tasks.fewshot.episodes` for how they are drawn, and
         `tasks.fewshot.archive_episodes` for data that bring theirs with them."""
         if isinstance(data, HoldsEpisodes):
             return published(self.name, data, data, self.ways, settings, seed, limit)
         return draw(self.name, data, self.ways, settings, seed, limit)
 
-    def saved(self, path: Path, data: PictureSet, settings: Sequence[str] | None, limit: int | None) -> Manifest:
+    def saved(self, path: Path, data: ImageSet, settings: Sequence[str] | None, limit: int | None) -> Manifest:
         """See `tasks.protocol.ReadsSamples`."""
         manifest = Manifest.load(path)
         if manifest.task != self.name:

@@ -1,7 +1,7 @@
 """COCO-QA by a frozen language model: ten examples with ten different answers, then a question with one of them.
 
 Ren et al., arXiv 1505.02074, asked as in section 4.1 and Figure 5 of arXiv 2306.17842 (10-way 1-shot). The form of a
-sample, with two examples instead of ten and five words a picture (layers 1 and 2); the model should go on with ` two`:
+sample, with two examples instead of ten and five words an image (layers 1 and 2); the model should go on with ` two`:
 
     Answer with a single word.
     C: moped motorcycle rider road dirt
@@ -21,7 +21,7 @@ answers in code point order:
     queries             the order in which questions are asked
     answers  <k>        the order of the other answers, of which nine are shown
     place    <k>        the order of the ten in the prompt
-    example  <k>/<a>    which question of answer a is shown, of another picture than those before it
+    example  <k>/<a>    which question of answer a is shown, of another image than those before it
 
 20 samples are the first 20 of 200.
 """
@@ -35,7 +35,7 @@ from pydantic import Field
 
 from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Reply
 from spae.data.annotations.annotated import AnnotatedSet, Question
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 from tasks.errors import EpisodeError, TaskInputError
 from tasks.manifest_file import sample_digest
 from tasks.protocol import Answered, CorpusScore, Outcome, Sample, Style
@@ -52,7 +52,7 @@ SETTING = "ways=10"
 class CocoQaSample(VqaSample):
     """Ten examples with ten answers, then a question with one of them."""
 
-    digests: tuple[str, ...] = Field(description="sha256 of each of `pictures` as it is stored")
+    digests: tuple[str, ...] = Field(description="sha256 of each of `images` as it is stored")
 
 
 Asked = tuple[str, Question]
@@ -77,13 +77,13 @@ def draw_coco_qa(
             f"{SETTING} needs {WAYS} different answers, {data.name!r} has {len(shown)}: pass other --data"
         )
     asked = sorted(
-        (question.id, picture, question)
-        for picture in data.query
-        for question in data.annotations[picture].questions
-        if any(other != picture for other, _ in shown.get(_key(question), ()))
+        (question.id, image, question)
+        for image in data.query
+        for question in data.annotations[image].questions
+        if any(other != image for other, _ in shown.get(_key(question), ()))
     )
     if not asked:
-        raise EpisodeError(f"no question of {data.name!r} has an answer that another picture shows: pass other --data")
+        raise EpisodeError(f"no question of {data.name!r} has an answer that another image shows: pass other --data")
     key = f"spae-cocoqa-1/{seed}"
     queries = Stream(f"{key}/queries").sample(asked, min(limit, len(asked)))
     samples = [_sample(data, shown, key, seed, k, (one[1], one[2])) for k, one in enumerate(queries)]
@@ -95,9 +95,9 @@ def draw_coco_qa(
 def _by_answer(data: AnnotatedSet) -> dict[str, list[Asked]]:
     """Answer, case aside -> its questions among the examples, by id; answers sorted."""
     found: dict[str, list[Asked]] = defaultdict(list)
-    for picture in data.support:
-        for question in data.annotations[picture].questions:
-            found[_key(question)].append((picture, question))
+    for image in data.support:
+        for question in data.annotations[image].questions:
+            found[_key(question)].append((image, question))
     return {answer: sorted(found[answer], key=lambda one: (one[1].id, one[0])) for answer in sorted(found)}
 
 
@@ -108,13 +108,13 @@ def _key(question: Question) -> str:
 def _sample(
     data: AnnotatedSet, shown: Mapping[str, list[Asked]], key: str, seed: int, k: int, query: Asked
 ) -> CocoQaSample:
-    picture, question = query
+    image, question = query
     others = [answer for answer in shown if answer not in {one.casefold() for one in question.answers}]
     order = [_key(question), *Stream(f"{key}/answers/{k}").sample(others, len(others))]
-    used = {picture}
+    used = {image}
     examples: list[Asked] = []
     for answer in order:
-        # An answer whose every picture is used up is passed over: ten pictures stand in a prompt, each once.
+        # An answer whose every image is used up is passed over: ten images stand in a prompt, each once.
         free = [one for one in shown[answer] if one[0] not in used]
         if free:
             example = free[Stream(f"{key}/example/{k}/{answer}").below(len(free))]
@@ -124,26 +124,26 @@ def _sample(
             break
     else:
         raise EpisodeError(
-            f"{SETTING} needs {WAYS} pictures with different answers beside the query's, question {question.id} of "
+            f"{SETTING} needs {WAYS} images with different answers beside the query's, question {question.id} of "
             f"{data.name!r} has {len(examples)}: pass other --data"
         )
     examples = Stream(f"{key}/place/{k}").sample(examples, WAYS)
-    pictures = [*(one for one, _ in examples), picture]
+    images = [*(one for one, _ in examples), image]
     # The right answer as its example spells it: `classes` holds the ten as they stand in the prompt.
     right = next(one.answers[0] for _, one in examples if _key(one) == _key(question))
     content = {
         "id": f"cocoqa-seed{seed}-{k:04d}",
         "setting": SETTING,
-        "pictures": pictures,
+        "pictures": images,
         "answer": right,
         "index": k,
         "kind": question.kind,
         "support": [{"picture": one, "question": q.text, "answer": q.answers[0]} for one, q in examples],
-        "query": picture,
+        "query": image,
         "question": question.text,
         "accepted": [right, *question.answers[1:]],
         "classes": [q.answers[0] for _, q in examples],
-        "digests": [data.picture_digest(one) for one in pictures],
+        "digests": [data.image_digest(one) for one in images],
     }
     return CocoQaSample.model_validate({**content, "fingerprint": sample_digest(content, data.fingerprint)})
 
@@ -157,10 +157,10 @@ class CocoQaTask:
         facts = BUILT_IN["coco-qa"]
         self.name, self.title, self.settings = facts.name, facts.title, facts.settings
 
-    def samples(self, data: PictureSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[CocoQaSample]:
+    def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[CocoQaSample]:
         """See `draw_coco_qa`; a limit above the number of questions gives all of them."""
         if not isinstance(data, AnnotatedSet):
-            raise TaskInputError(f"{self.name} needs pictures with questions, {data.name!r} has none: --data scenes")
+            raise TaskInputError(f"{self.name} needs images with questions, {data.name!r} has none: --data scenes")
         return draw_coco_qa(self.name, data, settings, seed, limit)
 
     def request(

@@ -1,8 +1,8 @@
-"""Questions about pictures, answered by a frozen language model: Real-Fast-VQA, Table 3 of arXiv 2306.17842.
+"""Questions about images, answered by a frozen language model: Real-Fast-VQA, Table 3 of arXiv 2306.17842.
 
 After Tsimpoukelli et al. (arXiv 2106.13884), whose published questions (`spae.data.archives.vqa`) are taken in their
-files' order; of other pictures with questions, such as the embedded scenes, samples are drawn (`tasks.vqa.vqa_draw`). The
-form of a question with two classes and one example of each, five words a picture (layers 1 and 2); the model should
+files' order; of other images with questions, such as the embedded scenes, samples are drawn (`tasks.vqa.vqa_draw`). The
+form of a question with two classes and one example of each, five words an image (layers 1 and 2); the model should
 go on with ` table`:
 
     Answer with a single word.
@@ -27,7 +27,7 @@ from pathlib import Path
 from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Reply
 from spae.data.annotations.annotated import AnnotatedSet
 from spae.data.archives.vqa import VqaArchive
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 from tasks.errors import EpisodeError, TaskInputError
 from tasks.protocol import Outcome, Sample, Style
 from tasks.registry import BUILT_IN
@@ -45,20 +45,20 @@ class VqaTask:
         facts = BUILT_IN["real-fast-vqa"]
         self.name, self.title, self.settings = facts.name, facts.title, facts.settings
 
-    def samples(self, data: PictureSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[VqaSample]:
+    def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[VqaSample]:
         """The first `limit` questions of each setting; of an archive with fewer, all that every setting has."""
         if isinstance(data, VqaArchive):
             return published_questions(self.name, data, settings, seed, limit)
         if not isinstance(data, AnnotatedSet):
-            raise TaskInputError(f"{self.name} needs pictures with questions, {data.name!r} has none: --data scenes")
+            raise TaskInputError(f"{self.name} needs images with questions, {data.name!r} has none: --data scenes")
         return draw_questions(self.name, data, settings, seed, limit)
 
     def saved(
-        self, path: Path, data: PictureSet, settings: Sequence[str] | None, limit: int | None
+        self, path: Path, data: ImageSet, settings: Sequence[str] | None, limit: int | None
     ) -> SampleManifest[VqaSample]:
         """See `tasks.protocol.ReadsSamples`."""
         if not isinstance(data, AnnotatedSet):
-            raise TaskInputError(f"{self.name} needs pictures with questions, {data.name!r} has none: --data scenes")
+            raise TaskInputError(f"{self.name} needs images with questions, {data.name!r} has none: --data scenes")
         return SampleManifest[VqaSample].load(path).taken_up(self.name, data, settings, limit)
 
     def request(
@@ -104,7 +104,7 @@ def published_questions(
             index=k,
             kind="",
             support=[
-                ShownAnswer(picture=one.picture, question=one.question, answer=one.answer) for one in question.support
+                ShownAnswer(picture=one.image, question=one.question, answer=one.answer) for one in question.support
             ],
             query=question.query,
             question=question.question,

@@ -1,8 +1,8 @@
-"""Questions with examples, drawn from annotated pictures: two answers to choose from, and S examples of each.
+"""Questions with examples, drawn from annotated images: two answers to choose from, and S examples of each.
 
 All examples of a sample answer the query's question in the query's words, each answer as often as the other, c1,c2,..:
-what the prompt without its pictures gives away is one in two. Questions take turns, the right answers to a question do,
-and so do their places. A question takes part where two answers or more have enough pictures. Sample k is the same in
+what the prompt without its images gives away is one in two. Questions take turns, the right answers to a question do,
+and so do their places. A question takes part where two answers or more have enough images. Sample k is the same in
 every setting but for its number of examples: settings are nested and paired, and 20 samples are the first 20 of 200.
 
 Each draw has its own stream (`tasks.rng`), keyed `spae-vqa-1/<seed>/...`, over texts and ids in code point order:
@@ -11,7 +11,7 @@ Each draw has its own stream (`tasks.rng`), keyed `spae-vqa-1/<seed>/...`, over 
     right     <t // answers>/<question>  the order in which its answers are right, each once; t is k // questions
     other     <k>                        the wrong answer, of the question's others
     place     <k // 2>                   the right answer's place in two samples in a row: each once
-    query     <k>                        one of the right answer's query pictures
+    query     <k>                        one of the right answer's query images
     support   <k>/<answer>               the order of an answer's examples, the query left out
 """
 
@@ -35,13 +35,13 @@ WAYS = 2
 
 @dataclass
 class _Answer:
-    """The pictures that give one answer to one question: id -> the question as asked of it."""
+    """The images that give one answer to one question: id -> the question as asked of it."""
 
     support: dict[str, Question] = field(default_factory=dict)
     query: dict[str, Question] = field(default_factory=dict)
 
     def room(self) -> int:
-        """Examples there are whichever picture is asked about; 0 where none can be."""
+        """Examples there are whichever image is asked about; 0 where none can be."""
         return len(self.support) - bool(self.support.keys() & self.query.keys()) if self.query else 0
 
 
@@ -75,8 +75,8 @@ def draw_questions(
     if max(shots) > need:
         feasible = ",".join(f"shots={count}" for count in SHOTS if count <= need)
         raise EpisodeError(
-            f"setting shots={max(shots)} needs two answers to one question with {max(shots)} pictures each beside the "
-            f"query's, {data.name!r} has at most {need}: add pictures or pass --setting {feasible}"
+            f"setting shots={max(shots)} needs two answers to one question with {max(shots)} images each beside the "
+            f"query's, {data.name!r} has at most {need}: add images or pass --setting {feasible}"
         )
     samples = [_sample(data, asked, count, seed, k) for count in shots for k in range(limit)]
     return SampleManifest[VqaSample].made(
@@ -85,12 +85,12 @@ def draw_questions(
 
 
 def _eligible(data: AnnotatedSet) -> tuple[dict[str, dict[str, _Answer]], int]:
-    """Question text -> answer -> pictures, of those with enough of them; and how many examples that is."""
+    """Question text -> answer -> images, of those with enough of them; and how many examples that is."""
     found: dict[str, dict[str, _Answer]] = defaultdict(lambda: defaultdict(_Answer))
-    for picture, question in _questions(data, data.support):
-        found[question.text][question.answers[0]].support[picture] = question
-    for picture, question in _questions(data, data.query):
-        found[question.text][question.answers[0]].query[picture] = question
+    for image, question in _questions(data, data.support):
+        found[question.text][question.answers[0]].support[image] = question
+    for image, question in _questions(data, data.query):
+        found[question.text][question.answers[0]].query[image] = question
     for need in sorted(SHOTS, reverse=True):
         fit = {
             text: {answer: one for answer, one in sorted(answers.items()) if one.room() >= need}
@@ -100,13 +100,13 @@ def _eligible(data: AnnotatedSet) -> tuple[dict[str, dict[str, _Answer]], int]:
         if fit:
             return fit, need
     raise EpisodeError(
-        f"questions need two answers or more to the same words, each with a picture to ask about and another to show, "
+        f"questions need two answers or more to the same words, each with an image to ask about and another to show, "
         f"{data.name!r} has none among {len(found)} questions: pass other --data"
     )
 
 
-def _questions(data: AnnotatedSet, pictures: Sequence[str]) -> Iterable[tuple[str, Question]]:
-    return ((picture, question) for picture in pictures for question in data.annotations[picture].questions)
+def _questions(data: AnnotatedSet, images: Sequence[str]) -> Iterable[tuple[str, Question]]:
+    return ((image, question) for image in images for question in data.annotations[image].questions)
 
 
 def _sample(data: AnnotatedSet, asked: dict[str, dict[str, _Answer]], shots: int, seed: int, k: int) -> VqaSample:

@@ -1,4 +1,4 @@
-"""Questions about pictures: what one sample holds, its prompt to the character, and the score of its reply.
+"""Questions about images: what one sample holds, its prompt to the character, and the score of its reply.
 
 Shared by every task that asks questions. The prompt is that of the appendix of arXiv 2306.17842, one for both styles;
 the model answers greedily, at most 4 tokens, until the first newline.
@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 
 from llm_backends.protocol import Completion, CompletionRequest, Frozen, LikelihoodRequest, Likelihoods, Reply
 from tasks.errors import TaskInputError
-from tasks.fewshot.prompts import picture_line
+from tasks.fewshot.prompts import image_line
 from tasks.manifest_file import sample_digest
-from tasks.protocol import Outcome, Sample
+from tasks.protocol import WIRE, Outcome, Sample
 from tasks.scoring import rule, score_ranked, score_text
 
 INSTRUCTION = "Answer with a single word."
@@ -23,9 +23,11 @@ MAX_NEW_TOKENS = 4
 
 
 class ShownAnswer(Frozen):
-    """One example in a prompt: a picture, a question about it, and its answer; each one line, not empty."""
+    """One example in a prompt: an image, a question about it, and its answer; each one line, not empty."""
 
-    picture: str
+    model_config = WIRE
+
+    image: str = Field(alias="picture")
     question: str
     answer: str
 
@@ -36,9 +38,9 @@ class ShownAnswer(Frozen):
 
 
 class VqaSample(Sample):
-    """Examples, then a question about another picture.
+    """Examples, then a question about another image.
 
-    `pictures` is the examples' in order, then the query's; `fingerprint` also covers the data's.
+    `images` is the examples' in order, then the query's; `fingerprint` also covers the data's.
     """
 
     index: int = Field(ge=0, description="k: samples of one k are paired across settings")
@@ -53,23 +55,23 @@ class VqaSample(Sample):
 
     @property
     def labels(self) -> dict[str, str]:
-        """What a reader is told of each picture, by id: its questions and answers."""
+        """What a reader is told of each image, by id: its questions and answers."""
         said: dict[str, list[str]] = defaultdict(list)
-        for picture, question, answer in (
-            *((one.picture, one.question, one.answer) for one in self.support),
+        for image, question, answer in (
+            *((one.image, one.question, one.answer) for one in self.support),
             (self.query, self.question, self.answer),
         ):
-            said[picture].append(f"{question} {answer}")
-        return {picture: "; ".join(texts) for picture, texts in said.items()}
+            said[image].append(f"{question} {answer}")
+        return {image: "; ".join(texts) for image, texts in said.items()}
 
     @model_validator(mode="after")
     def _is_a_question(self) -> VqaSample:
         _check_lines(self.question, *self.accepted, *self.classes)
-        shown = tuple(one.picture for one in self.support)
+        shown = tuple(one.image for one in self.support)
         if self.answer != self.accepted[0]:
             raise ValueError(f"answer must be the first accepted, got {self.answer!r} and {self.accepted}")
-        if self.query in shown or self.pictures != (*dict.fromkeys(shown), self.query):
-            raise ValueError("pictures must be the examples' then the query's, which may not be among them")
+        if self.query in shown or self.images != (*dict.fromkeys(shown), self.query):
+            raise ValueError("images must be the examples' then the query's, which may not be among them")
         if self.classes and (len(set(self.classes)) != len(self.classes) or self.answer not in self.classes):
             raise ValueError(f"classes must differ and hold the answer, got {self.classes} and {self.answer!r}")
         return self
@@ -94,11 +96,11 @@ def make_sample(
     accepted: Sequence[str],
     classes: Sequence[str],
 ) -> VqaSample:
-    """A sample with its pictures listed and its fingerprint worked out; fields as in `VqaSample`."""
+    """A sample with its images listed and its fingerprint worked out; fields as in `VqaSample`."""
     content = {
         "id": id,
         "setting": setting,
-        "pictures": [*dict.fromkeys(one.picture for one in support), query],
+        "pictures": [*dict.fromkeys(one.image for one in support), query],
         "answer": accepted[0],
         "index": index,
         "kind": kind,
@@ -116,15 +118,15 @@ def vqa_prompt(sample: VqaSample, texts: Mapping[str, str]) -> str:
 
     Args:
         sample: what is shown and asked.
-        texts: the SPAE string of each of its pictures, by picture id; one line each, not empty.
+        texts: the SPAE string of each of its images, by image id; one line each, not empty.
 
     Raises:
-        TaskInputError: a picture has no text; a text is empty or has a line break.
+        TaskInputError: an image has no text; a text is empty or has a line break.
     """
     lines = [INSTRUCTION]
     for one in sample.support:
-        lines += [f"C: {picture_line(texts, one.picture)}", f"Q: {one.question}", f"A: {one.answer}"]
-    lines += [f"C: {picture_line(texts, sample.query)}", f"Q: {sample.question}", "A:"]
+        lines += [f"C: {image_line(texts, one.image)}", f"Q: {one.question}", f"A: {one.answer}"]
+    lines += [f"C: {image_line(texts, sample.query)}", f"Q: {sample.question}", "A:"]
     return "\n".join(lines)
 
 
@@ -170,7 +172,7 @@ def kind_of(sample: VqaSample) -> str:
 
 
 def blind_share(samples: Sequence[VqaSample]) -> float:
-    """How often one is right who sees neither pictures nor examples, and says the commonest answer to each kind.
+    """How often one is right who sees neither images nor examples, and says the commonest answer to each kind.
 
     The commonest answers are those of these very samples, so nobody who sees only the kind of a question does better:
     a bound, as a fraction of 1.

@@ -1,4 +1,4 @@
-"""A run without weights: a tokenizer that reads words off a picture's colours, and a scripted model."""
+"""A run without weights: a tokenizer that reads words off an image's colours, and a scripted model."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import benchmarks.plan
 import benchmarks.replies
 from benchmarks.cli import run_command_line
 from spae.errors import UnknownName
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 
 Command = Callable[..., tuple[int, str, str]]
 NAMES = ("ant", "lion", "vase", "crate", "school bus", "trifle")
 
 
 class ColourTokenizer:
-    """Five words in layers of 1 and 4, from the picture's bytes alone."""
+    """Five words in layers of 1 and 4, from the image's bytes alone."""
 
     depth = 2
     size = 8
@@ -34,26 +34,26 @@ class ColourTokenizer:
         self.fingerprint = hashlib.sha256(name.encode()).hexdigest()
         self.encoded = 0
 
-    def prepare(self, picture: np.ndarray) -> np.ndarray:
-        return np.asarray(Image.fromarray(picture).resize((8, 8)))
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(image).resize((8, 8)))
 
-    def encode(self, pictures: Sequence[np.ndarray], depth: int | None = None) -> list[PictureTokens]:
-        self.encoded += len(pictures)
-        return [self._tokens(picture, depth or self.depth) for picture in pictures]
+    def encode(self, images: Sequence[np.ndarray], depth: int | None = None) -> list[ImageTokens]:
+        self.encoded += len(images)
+        return [self._tokens(image, depth or self.depth) for image in images]
 
-    def _tokens(self, picture: np.ndarray, depth: int) -> PictureTokens:
-        value = int(self.prepare(picture).astype(int).sum()) % 977
+    def _tokens(self, image: np.ndarray, depth: int) -> ImageTokens:
+        value = int(self.prepare(image).astype(int).sum()) % 977
         layers = [(value,), (value + 1, value + 2, value + 3, value + 4)][:depth]
         words = tuple(tuple(f"word{i}" for i in layer) for layer in layers)
-        return PictureTokens(tuple(layers), words, ((1, 1), (2, 2))[:depth])
+        return ImageTokens(tuple(layers), words, ((1, 1), (2, 2))[:depth])
 
-    def decode(self, tokens: Sequence[PictureTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
+    def decode(self, tokens: Sequence[ImageTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
         shade = 60 * len(layers or range(self.depth))
         return [np.full((8, 8, 3), shade, np.uint8) for _ in tokens]
 
 
 def make_photos(where: Path) -> Path:
-    """The folder `photos` in `where`: six classes of seven pictures, ever the same."""
+    """The folder `photos` in `where`: six classes of seven images, ever the same."""
     random = np.random.default_rng(0)
     for name in NAMES:
         folder = where / "photos" / name.replace(" ", "_")
@@ -70,7 +70,7 @@ def tokenizers_by_name() -> dict[str, ColourTokenizer]:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Six classes of seven pictures."""
+    """Six classes of seven images."""
     return make_photos(tmp_path)
 
 

@@ -13,26 +13,26 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("ant", "crate", "lion", "vase", "trifle", "cuirass")
-PICTURES = 12
+IMAGES = 12
 PACKAGE = '''
 import hashlib
 
 import numpy as np
 
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 
 
 class TinyWords:
-    """One word a picture, from its bytes."""
+    """One word an image, from its bytes."""
 
     name, depth, size, fingerprint = "tiny", 1, 8, "0" * 64
 
-    def prepare(self, picture):
-        return np.asarray(picture)[:8, :8]
+    def prepare(self, image):
+        return np.asarray(image)[:8, :8]
 
-    def encode(self, pictures, depth=None):
-        words = [hashlib.sha256(picture.tobytes()).hexdigest()[:8] for picture in pictures]
-        return [PictureTokens(((1,),), ((word,),), ((1, 1),)) for word in words]
+    def encode(self, images, depth=None):
+        words = [hashlib.sha256(image.tobytes()).hexdigest()[:8] for image in images]
+        return [ImageTokens(((1,),), ((word,),), ((1, 1),)) for word in words]
 
     def decode(self, tokens, layers=None):
         return [np.zeros((8, 8, 3), np.uint8) for _ in tokens]
@@ -43,7 +43,7 @@ class Program:
     """`python -m benchmarks` in a folder, with `--tokenizer tiny` and `--data photos` to hand.
 
     Args:
-        home: working folder; gets the package and the pictures.
+        home: working folder; gets the package and the images.
     """
 
     def __init__(self, home: Path) -> None:
@@ -60,7 +60,7 @@ class Program:
         for name in CLASSES:
             folder = home / "photos" / name
             folder.mkdir(parents=True)
-            for i in range(PICTURES):
+            for i in range(IMAGES):
                 Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / f"{i}.png")
 
     def start(self, *arguments: object, cache: str = "cache", **variables: str) -> subprocess.Popen[str]:

@@ -28,7 +28,7 @@ LIMIT = 4
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of two tokenizers and all four rules, with the store and the pictures beside it.
+    """A finished run of two tokenizers and all four rules, with the store and the images beside it.
 
     Its replies hold characters meant to do harm.
     """
@@ -55,7 +55,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(finished: Path, home: Path, tokenizers: dict[str, ColourTokenizer]) -> Path:
-    """A copy of that run, its store and its pictures, in the working folder."""
+    """A copy of that run, its store and its images, in the working folder."""
     shutil.copytree(finished, home, dirs_exist_ok=True)
     shutil.rmtree("baselines")
     return Path("run")
@@ -63,7 +63,7 @@ def run(finished: Path, home: Path, tokenizers: dict[str, ColourTokenizer]) -> P
 
 @pytest.fixture
 def made(finished: Path, home: Path, tokenizers: dict[str, ColourTokenizer]) -> Path:
-    """A copy of its baseline and its pictures; every store that it could be answered from instead is missing."""
+    """A copy of its baseline and its images; every store that it could be answered from instead is missing."""
     for name in ("baselines", "photos"):
         shutil.copytree(finished / name, home / name)
     return Path("baselines/small")
@@ -268,7 +268,7 @@ def test_another_tokenizer_is_named(command: Command, made: Path, tokenizers: di
     assert command("check", made)[0] == 1
 
 
-def test_other_pictures_are_named(made: Path) -> None:
+def test_other_images_are_named(made: Path) -> None:
     Path("photos/ant/0.png").write_bytes(Path("photos/lion/1.png").read_bytes())
     assert len(drifts(made, "data")) == 1
 
@@ -345,7 +345,7 @@ def test_a_baseline_replaces_nothing_but_a_baseline(command: Command, run: Path)
     assert code == 2 and "something else" in err and Path("mine/notes.txt").read_text() == "precious"
 
 
-def test_a_baseline_of_other_pictures_than_the_runs_is_refused(command: Command, run: Path) -> None:
+def test_a_baseline_of_other_images_than_the_runs_is_refused(command: Command, run: Path) -> None:
     Path("photos/ant/0.png").write_bytes(Path("photos/lion/1.png").read_bytes())
     code, _, err = command("baseline", run, "--out", "b")
     assert code == 2 and "samples_sha256" in err and not Path("b").exists()

@@ -139,7 +139,7 @@ def test_one_class_and_an_empty_folder_are_refused(
         assert code == 2 and err.count("\n") == 1 and folder in err
 
 
-def test_a_corrupt_picture_is_named_before_the_model_is_asked(
+def test_a_corrupt_image_is_named_before_the_model_is_asked(
     command: Command, photos: Path, script: Callable[..., str]
 ) -> None:
     for path in photos.rglob("*.png"):

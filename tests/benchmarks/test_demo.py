@@ -1,4 +1,4 @@
-"""The main job from what is committed: weights, replies and pictures, with no model asked."""
+"""The main job from what is committed: weights, replies and images, with no model asked."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_archive_without_the_setting(
 
 
 def miniimagenet(where: Path) -> Path:
-    """The csv form: three test classes of seven pictures, as WordNet ids."""
+    """The csv form: three test classes of seven images, as WordNet ids."""
     (where / "images").mkdir(parents=True)
     with (where / "test.csv").open("w", newline="") as stream:
         table = csv.writer(stream)
@@ -90,22 +90,22 @@ def test_hugging_face_from_disk_and_parquet(
     home: Path, tokenizers: dict[str, ColourTokenizer], command: Command, script: Callable[..., str]
 ) -> None:
     datasets = pytest.importorskip("datasets", reason="pip install 'spae-bench[data]'")
-    features = datasets.Features({"picture": datasets.Image(), "kind": datasets.ClassLabel(names=["ant", "sea_lion"])})
-    rows = {"picture": [{"bytes": jpeg(i), "path": None} for i in range(14)], "kind": [i % 2 for i in range(14)]}
+    features = datasets.Features({"image": datasets.Image(), "kind": datasets.ClassLabel(names=["ant", "sea_lion"])})
+    rows = {"image": [{"bytes": jpeg(i), "path": None} for i in range(14)], "kind": [i % 2 for i in range(14)]}
     made = datasets.Dataset.from_dict(rows, features=features)
     datasets.DatasetDict({"train": made.select([0, 1]), "test": made}).save_to_disk(str(home / "saved"))
     (home / "files").mkdir()
     made.to_parquet(str(home / "files" / "test-00000-of-00001.parquet"))
     manifests = []
-    for number, spec in enumerate(("saved", "files", "hf:saved?split=test&image=picture&label=kind")):
+    for number, spec in enumerate(("saved", "files", "hf:saved?split=test&image=image&label=kind")):
         run = ("run", "--task", "miniimagenet-2way", "--data", spec, "--llm", script(), "--setting", "i1-s5-r0")
         code, _, err = command(*run, *COMMON[:-1], f"out{number}")
         assert code == 0, err
         manifests.append(json.loads((home / f"out{number}" / "episodes-miniimagenet-2way.json").read_text()))
         assert set(records(home / f"out{number}")[0]["choices"]) == {"ant", "sea lion"}  # type: ignore[call-overload]
-    # Where the pictures lie does not matter; how the user calls them is written down.
+    # Where the images lie does not matter; how the user calls them is written down.
     assert len({one["data_fingerprint"] for one in manifests}) == 1
-    assert [one["data"] for one in manifests] == ["saved", "files", "hf:saved?split=test&image=picture&label=kind"]
+    assert [one["data"] for one in manifests] == ["saved", "files", "hf:saved?split=test&image=image&label=kind"]
     for spec, message in (
         ("hf:saved?split=val", "has no split 'val'"),
         ("hf:saved?label=nothing", "no column 'nothing'"),
@@ -137,7 +137,7 @@ def test_saved_episodes(
     for more, message in (
         (("--seed", 6), "is of seed 5, got --seed 6"),
         (("--limit", 7), "has 6 episodes of each setting, got --limit 7"),
-        (("--data", "pictograms"), "every picture of a manifest must be in the data"),
+        (("--data", "pictograms"), "every image of a manifest must be in the data"),
         (("--task", "miniimagenet-5way"), "is of 'miniimagenet-2way', the run is of miniimagenet-5way"),
         (("--episodes", file), "takes one file a task"),
         (
@@ -172,7 +172,7 @@ def test_sweep(
 def test_a_prompt_that_does_not_fit_is_a_dash(
     home: Path, photos: Path, tokenizers: dict[str, ColourTokenizer], command: Command, script: Callable[..., str]
 ) -> None:
-    """Five ways and five shots are 26 pictures of five words, and as many labels: over 200 words; one shot is under."""
+    """Five ways and five shots are 26 images of five words, and as many labels: over 200 words; one shot is under."""
     code, _, _ = command(
         "run", "--task", "miniimagenet-5way", "--data", "photos", "--llm", script(), "--layers", "1-2", "--limit", 3,
         "--setting", "i1-s1-r0,i1-s5-r0", "--scoring", "exact", "--tokenizer", "colours", "--context-length", 200,

@@ -43,7 +43,7 @@ def test_prompts_of_an_episode_follow_each_other(photos: Path, tokenizers: dict[
     assert [record.prompt for record in store.records] == [request.prompt for request in backend.asked]  # type: ignore[union-attr]
 
 
-def test_each_picture_is_encoded_once(photos: Path, tokenizers: dict[str, ColourTokenizer]) -> None:
+def test_each_image_is_encoded_once(photos: Path, tokenizers: dict[str, ColourTokenizer]) -> None:
     run(photos, ScriptedBackend(Script(default=" ant")), limit=30)
     assert tokenizers["colours"].encoded <= 6 * 7
 
@@ -97,11 +97,11 @@ def test_exhibits_show_the_first_episodes_and_every_layer(photos: Path, tokenize
     book = make_exhibits(plan, store.records)
     assert [episode.sample for episode in book.episodes] == [s.id for s in plan.jobs[0].samples.of("i1-s1-r0")[:2]]
     for episode in book.episodes:
-        assert [picture.role for picture in episode.pictures] == ["support", "support", "query"]
-        assert all(len(picture.pyramid) == 2 for picture in episode.pictures)
-        assert episode.pictures[-1].label == episode.answer
-        assert {p.label for p in episode.pictures} <= set(store.records[0].choices) | {episode.answer} | {
-            p.label for p in episode.pictures
+        assert [image.role for image in episode.images] == ["support", "support", "query"]
+        assert all(len(image.pyramid) == 2 for image in episode.images)
+        assert episode.images[-1].label == episode.answer
+        assert {p.label for p in episode.images} <= set(store.records[0].choices) | {episode.answer} | {
+            p.label for p in episode.images
         }
     (data,) = book.data
     assert data.embedded is False
@@ -119,7 +119,7 @@ def test_reconstruction_error_is_the_mean_square_on_minus_one_to_one(
     chosen = names[:: len(names) // 5][:5]
     for layer, value in enumerate(found.mse, start=1):
         errors = [
-            np.mean((60 * layer / 127.5 - 1 - (tokenizer.prepare(data.picture(name)) / 127.5 - 1)) ** 2)
+            np.mean((60 * layer / 127.5 - 1 - (tokenizer.prepare(data.image(name)) / 127.5 - 1)) ** 2)
             for name in chosen
         ]
         assert value == pytest.approx(np.mean(errors), rel=1e-9)

@@ -12,7 +12,7 @@ from tasks.fewshot.episodes import Episode
 from tasks.registry import open_task
 
 EPISODE = Episode(
-    id="e-0", setting="i1-s1-r0", pictures=("a", "b", "q"), answer="lion", fingerprint="0" * 64, index=0,
+    id="e-0", setting="i1-s1-r0", images=("a", "b", "q"), answer="lion", fingerprint="0" * 64, index=0,
     classes=("vase", "lion"), support=(("a", "vase"), ("b", "lion")), query="q",
 )  # fmt: skip
 # Cases in which each rule says right; white space alone is empty, all others are wrong.

@@ -1,4 +1,4 @@
-"""Shuffled pictures: who stands in for whom, and what a run makes of it."""
+"""Shuffled images: who stands in for whom, and what a run makes of it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
 from benchmarks.shuffled_images import stand_ins
 from spae.data.datasets.image_folder import FolderSet
-from spae.data.protocol import ClassPictures
+from spae.data.protocol import ClassImages
 
 
 class TwoPools:
-    """Three classes; examples and queries are different pictures, as of the pictograms."""
+    """Three classes; examples and queries are different images, as of the pictograms."""
 
     name, title, embedded, fingerprint = "two pools", "", True, "0" * 64
-    classes = tuple(ClassPictures(c, tuple(f"s/{c}{i}" for i in range(4)), (f"q/{c}",)) for c in "abc")
+    classes = tuple(ClassImages(c, tuple(f"s/{c}{i}" for i in range(4)), (f"q/{c}",)) for c in "abc")
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        raise AssertionError(picture_id)
+    def image(self, image_id: str) -> np.ndarray:
+        raise AssertionError(image_id)
 
 
-def test_each_picture_stands_in_for_one_other_of_its_pool() -> None:
+def test_each_image_stands_in_for_one_other_of_its_pool() -> None:
     found = stand_ins(TwoPools(), 0)
     assert sorted(found) == sorted(found.values()) and len(found) == 15
     assert all(name != other and name[0] == other[0] for name, other in found.items())
@@ -48,17 +48,17 @@ def test_the_exchange_is_fixed_by_the_seed() -> None:
     assert found != stand_ins(TwoPools(), 1)
 
 
-def test_pictures_of_a_folder_are_one_pool(photos: Path) -> None:
+def test_images_of_a_folder_are_one_pool(photos: Path) -> None:
     data = FolderSet(photos)
     found = stand_ins(data, 3)
     assert len(found) == 42 and sorted(found.values()) == sorted(found)
 
 
-def test_one_picture_alone_cannot_change_places() -> None:
+def test_one_image_alone_cannot_change_places() -> None:
     class One(TwoPools):
-        classes = (ClassPictures("a", ("s/1", "s/2"), ("q/1",)),)
+        classes = (ClassImages("a", ("s/1", "s/2"), ("q/1",)),)
 
-    with pytest.raises(UsageError, match="two pictures that change places, two pools has one query picture"):
+    with pytest.raises(UsageError, match="two images that change places, two pools has one query image"):
         stand_ins(One(), 0)
 
 
@@ -86,7 +86,7 @@ def test_a_run_asks_with_and_without(
     manifest = json.loads((out / "episodes-miniimagenet-2way.json").read_text())
     for episode in manifest["episodes"]:
         lines = [line for line in by["colours", episode["id"]]["prompt"].splitlines() if line.startswith("Input: ")]
-        words |= dict(zip(episode["pictures"], lines, strict=True))
+        words |= dict(zip(episode["images"], lines, strict=True))
     checked = 0
     for episode in manifest["episodes"]:
         twin = by["colours (shuffled)", episode["id"]]
@@ -95,9 +95,9 @@ def test_a_run_asks_with_and_without(
             line for line in seen["prompt"].splitlines() if not line.startswith("Input: ")
         ]
         shown = [line for line in blind if line.startswith("Input: ")]
-        for picture, line in zip(episode["pictures"], shown, strict=True):
-            if exchange[picture] in words:  # the words of that one are known from another episode
-                assert line == words[exchange[picture]]
+        for image, line in zip(episode["images"], shown, strict=True):
+            if exchange[image] in words:  # the words of that one are known from another episode
+                assert line == words[exchange[image]]
                 checked += 1
         assert twin["tokenizer_fingerprint"] != seen["tokenizer_fingerprint"]
         assert twin["sample_fingerprint"] == seen["sample_fingerprint"]

@@ -28,7 +28,7 @@ def test_sound_data_of_every_kind(home: Path, photos: Path, command: Command) ->
     code, out, err = command(*TASK, "photos")
     assert (code, err) == (0, "")
     assert out == (
-        "photos: folder of class folders\n  classes: 6\n  pictures: 42\n"
+        "photos: folder of class folders\n  classes: 6\n  images: 42\n"
         "  settings that it can give: i0-s1-r0, i1-s1-r0, i1-s3-r0, i1-s5-r0, i1-s1-r1, i1-s1-r3, i1-s1-r5\n"
         "no problem found\n"
     )
@@ -36,8 +36,8 @@ def test_sound_data_of_every_kind(home: Path, photos: Path, command: Command) ->
         code, out, err = command(*TASK, path, "--json")
         found = json.loads(out)
         assert (code, err, found["faults"]) == (0, "", [])
-        # 5 questions of 2 + 1 pictures, 5 of 6 + 1.
-        assert found["counts"] == {"files of questions": 2, "questions": 10, "pictures": 50, "classes": 6}
+        # 5 questions of 2 + 1 images, 5 of 6 + 1.
+        assert found["counts"] == {"files of questions": 2, "questions": 10, "images": 50, "classes": 6}
         assert "i1-s5-r0" not in found["settings"] and list(found["lacking"]) == ["i1-s5-r0"]
     assert everything(home) == before
 
@@ -71,7 +71,7 @@ def test_every_fault_of_an_archive_is_named(home: Path, command: Command) -> Non
 
 
 def test_every_fault_of_folders_and_csv(home: Path, photos: Path, command: Command) -> None:
-    (photos / "ant" / "7.png").write_bytes(b"no picture")
+    (photos / "ant" / "7.png").write_bytes(b"no image")
     (photos / "vase" / "8.png").write_bytes(huge_png())
     (photos / "empty").mkdir()
     (photos / "Lion").mkdir()
@@ -96,7 +96,7 @@ def test_every_fault_of_folders_and_csv(home: Path, photos: Path, command: Comma
 
 def test_the_screen_shows_the_first_twenty(home: Path, photos: Path, command: Command) -> None:
     for i in range(30):
-        (photos / "ant" / f"bad{i}.png").write_bytes(b"\x1b[31mno picture")
+        (photos / "ant" / f"bad{i}.png").write_bytes(b"\x1b[31mno image")
     code, _, err = command(*TASK, "photos")
     assert code == 2 and len(err.splitlines()) == 21
     assert err.splitlines()[-1] == "error: problems: 30, in files: 30, 10 of them not shown: --json lists all"
@@ -128,12 +128,12 @@ def test_nothing_to_read(home: Path, command: Command, arguments: tuple[str, ...
 def test_every_fault_of_a_hugging_face_set(home: Path, command: Command) -> None:
     datasets = pytest.importorskip("datasets", reason="pip install 'spae-bench[data]'")
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
-    pictures = [jpeg(0), jpeg(1), huge_png(), b"no picture", jpeg(2)]
-    rows = {"image": [{"bytes": one, "path": None} for one in pictures], "label": ["ant", "lion", "ant", "lion", None]}
+    images = [jpeg(0), jpeg(1), huge_png(), b"no image", jpeg(2)]
+    rows = {"image": [{"bytes": one, "path": None} for one in images], "label": ["ant", "lion", "ant", "lion", None]}
     datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(home / "saved"))
     code, out, _ = command(*TASK, "saved", "--json")
     found = json.loads(out[out.index("{") :])
-    assert code == 2 and found["counts"] == {"classes": 2, "pictures": 5}
+    assert code == 2 and found["counts"] == {"classes": 2, "images": 5}
     assert [(f["file"], f["field"]) for f in found["faults"]] == [
         ("train/4", "label"),
         ("train/2", ""),

@@ -50,7 +50,7 @@ def records(folder: Path) -> list[dict[str, object]]:
 def test_ls_shows_what_it_adds(installed: Path, tmp_path: Path) -> None:
     listed = json.loads(program(installed, tmp_path, "ls", "--json").stdout)
     names = {kind: {one["name"]: one["title"] for one in found} for kind, found in listed.items()}
-    assert names["tasks"]["same-or-not"] == "Are two pictures of one class?"
+    assert names["tasks"]["same-or-not"] == "Are two images of one class?"
     assert names["tokenizers"]["average-colour"] == "added by spae-example-plugin"
     assert names["backends"]["parrot:ARGUMENT"] == "added by spae-example-plugin"
 

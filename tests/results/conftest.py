@@ -1,4 +1,4 @@
-"""A made-up run with the shape of a real one: two tokenizers, seven settings, pictures, words, prompts."""
+"""A made-up run with the shape of a real one: two tokenizers, seven settings, images, words, prompts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from results.analysis.settings import FEW_SHOT
 from results.record import Call, CellKey, Record
 from results.report.example import (
     DataNote,
+    Examples,
     Exhibit,
-    ExhibitBook,
     Reconstruction,
-    RedrawnPicture,
-    ShownPicture,
+    RedrawnImage,
+    ShownImage,
     WordLayer,
     png_text,
     save_exhibits,
@@ -70,9 +70,9 @@ def scored(key: CellKey, values: list[float | None]) -> list[Record]:
 
 
 def png(kind: int, blur: float = 0.0, size: int = 64) -> str:
-    """A picture of class `kind`, more washed out the larger `blur`."""
-    picture = Image.new("RGB", (size, size), "white")
-    draw = ImageDraw.Draw(picture)
+    """An image of class `kind`, more washed out the larger `blur`."""
+    image = Image.new("RGB", (size, size), "white")
+    draw = ImageDraw.Draw(image)
     shapes = (draw.ellipse, draw.rectangle, draw.pieslice, draw.rounded_rectangle, draw.polygon)
     if kind == 4:
         draw.polygon([(14, 6), (50, 6), (32, 32), (50, 58), (14, 58), (32, 32)], fill=COLOURS[4])
@@ -83,7 +83,7 @@ def png(kind: int, blur: float = 0.0, size: int = 64) -> str:
         draw.ellipse((22, 24, 30, 32), fill="#223")
         draw.ellipse((36, 24, 44, 32), fill="#223")
     out = io.BytesIO()
-    picture.filter(ImageFilter.GaussianBlur(blur)).resize((32, 32)).save(out, "PNG")
+    image.filter(ImageFilter.GaussianBlur(blur)).resize((32, 32)).save(out, "PNG")
     return png_text(out.getvalue())
 
 
@@ -102,19 +102,19 @@ def exhibit(tokenizer: str, setting: str = "i1-s1-r0", value: float | None = 1.0
     """An example episode of five classes, one shot, asking about the first class."""
     layers = "1-2" if tokenizer == "spae" else "1"
     asked = [*range(5), 0]
-    pictures = tuple(
-        ShownPicture(
+    images = tuple(
+        ShownImage(
             role="query" if i == 5 else "support", label=CLASSES[k], png=png(k), pyramid=pyramid(k, tokenizer, i)
         )
         for i, k in enumerate(asked)
     )
     lines = [f"For each of the following input output pairs, output is one of {list(CLASSES)}"]
-    for shown in pictures:
+    for shown in images:
         text = " ".join(word for layer in shown.pyramid[:2] for word in layer.words)
         lines += ["###", f"Input: {text}", "Output:" + (f" {shown.label}" if shown.role == "support" else "")]
     fields: dict[str, Any] = {
         "task": "miniimagenet-5way", "setting": setting, "sample": f"{setting}/3", "tokenizer": tokenizer,
-        "layers": layers, "llm": "SmolLM2-135M-Instruct", "scoring": "ranked", "pictures": pictures,
+        "layers": layers, "llm": "SmolLM2-135M-Instruct", "scoring": "ranked", "images": images,
         "prompt": "\n".join(lines), "reply": " lion" if value else " hourglass",
         "prediction": "lion" if value else "hourglass", "answer": "lion",
         "status": "scored" if value is not None else "empty", "value": value,
@@ -122,19 +122,19 @@ def exhibit(tokenizer: str, setting: str = "i1-s1-r0", value: float | None = 1.0
     return Exhibit(**{**fields, **changes})
 
 
-def book() -> ExhibitBook:
-    """Exhibits of two episodes and the redrawn pictures of both tokenizers."""
+def book() -> Examples:
+    """Exhibits of two episodes and the redrawn images of both tokenizers."""
 
     def redrawn(tokenizer: str, mse: tuple[float, ...], grids: tuple[tuple[int, int], ...]) -> Reconstruction:
         blurs = [18.0 * error for error in mse]
-        pictures = tuple(
-            RedrawnPicture(label=CLASSES[k], original=png(k), by_layer=tuple(png(k, 40 * b / 18) for b in blurs))
+        images = tuple(
+            RedrawnImage(label=CLASSES[k], original=png(k), by_layer=tuple(png(k, 40 * b / 18) for b in blurs))
             for k in range(4)
         )
         return Reconstruction(tokenizer=tokenizer, data="pictograms", grids=grids, count=300, mse=mse,
-                              mean_picture_mse=0.2504, pictures=pictures)  # fmt: skip
+                              mean_image_mse=0.2504, images=images)  # fmt: skip
 
-    return ExhibitBook(
+    return Examples(
         data=(DataNote(name="pictograms", title="650 everyday concepts drawn in 7 styles, style emojione held out",
                        embedded=True),),
         episodes=(exhibit("spae"), exhibit("vqgan", value=0.0), exhibit("spae", "i1-s3-r0", 0.0),

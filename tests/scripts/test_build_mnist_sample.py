@@ -25,7 +25,7 @@ def builder() -> ModuleType:
 
 
 def write_idx(folder: Path, stem: str, labels: np.ndarray) -> None:
-    """Picture i of a file is filled with i modulo 256."""
+    """Image i of a file is filled with i modulo 256."""
     images = np.broadcast_to((np.arange(len(labels)) % 256).astype(np.uint8)[:, None, None], (len(labels), 28, 28))
     count = len(labels)
     (folder / f"{stem}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x0803, count, 28, 28) + images.tobytes())

@@ -72,7 +72,7 @@ def drawn_rows(builder, packages, known, **styles) -> dict[str, np.ndarray]:
     builder.STYLES.clear()
     builder.STYLES.update(styles)
     return {
-        f"{row['name']}/{row['style']}": np.asarray(Image.open(io.BytesIO(row["picture"])).convert("RGB"))
+        f"{row['name']}/{row['style']}": np.asarray(Image.open(io.BytesIO(row["image"])).convert("RGB"))
         for row in builder.rows(packages, known)
     }
 
@@ -134,8 +134,8 @@ def test_png_is_laid_on_white(builder, tmp_path):
     clear = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
     clear.paste((255, 0, 0, 128), (0, 0, 64, 10))
     clear.save(tmp_path / "a.png")
-    picture = builder.png_file(tmp_path / "a.png")
-    assert picture[0, 0].tolist() == [255, 127, 127] and (picture[10:] == 255).all()
+    image = builder.png_file(tmp_path / "a.png")
+    assert image[0, 0].tolist() == [255, 127, 127] and (image[10:] == 255).all()
     clear.resize((32, 32)).save(tmp_path / "b.png")
     with pytest.raises(SystemExit, match=r"b\.png: is \(32, 32\)"):
         builder.png_file(tmp_path / "b.png")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spae.networks.projected_norm import DrawingNorm
+from spae.networks.projected_norm import ProjectedNorm
 from spae.tokenizers.build import build_model, model_config
 from spae.tokenizers.model import TokenizerModel
 from spae.training.checkpoint import write_json
@@ -37,8 +37,8 @@ def tiny(tiny_words: LexicalVocabulary, monkeypatch: pytest.MonkeyPatch) -> Lexi
 
 
 @pytest.fixture(scope="session")
-def picture_batch() -> np.ndarray:
-    """[6, 32, 32, 3] uint8: smooth blobs, so that pictures differ in more than noise."""
+def image_batch() -> np.ndarray:
+    """[6, 32, 32, 3] uint8: smooth blobs, so that images differ in more than noise."""
     random = np.random.default_rng(11)
     coarse = random.integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
     return np.repeat(np.repeat(coarse, 8, axis=1), 8, axis=2)
@@ -61,7 +61,7 @@ def recipe_of() -> Callable[..., Recipe]:
 
 @pytest.fixture(scope="session")
 def save_model(
-    tiny_words: LexicalVocabulary, picture_batch: np.ndarray
+    tiny_words: LexicalVocabulary, image_batch: np.ndarray
 ) -> Callable[..., tuple[TokenizerModel, dict[str, Any]]]:
     """Writes a random model as a finished run does; its latents are spread over the words by the norm."""
 
@@ -75,11 +75,11 @@ def save_model(
         # Half precision is what is stored, so the model held in memory has it too.
         model.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
         if model.latent_norm is not None:
-            pictures = torch.from_numpy(picture_batch).permute(0, 3, 1, 2).float() / 127.5 - 1
+            images = torch.from_numpy(image_batch).permute(0, 3, 1, 2).float() / 127.5 - 1
             with torch.no_grad():
-                latents = model.autoencoder.encode(pictures).flatten(0, 1)
+                latents = model.autoencoder.encode(images).flatten(0, 1)
             norm = model.latent_norm
-            if isinstance(norm, DrawingNorm):
+            if isinstance(norm, ProjectedNorm):
                 latents, drawing, norm = latents[:, : -norm.width], latents[:, -norm.width :], norm.naming
                 model.latent_norm.get_buffer("drawing.running_mean").copy_(drawing.mean(0).half())
                 model.latent_norm.get_buffer("drawing.running_covariance").copy_(drawing.T.cov().half())
@@ -99,5 +99,5 @@ def tiny_folder(
     tmp_path: Path, tiny: LexicalVocabulary, save_model: Callable[..., tuple[TokenizerModel, dict[str, Any]]]
 ) -> Path:
     """The folder of a random SPAE on the tiny vocabulary."""
-    save_model(tmp_path / "model", latent_spread=1.0)
+    save_model(tmp_path / "model", latent_scale=1.0)
     return tmp_path / "model"

@@ -44,7 +44,7 @@ def test_the_command_of_accelerate_trains_in_two_processes(tmp_path: Path):
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "spae", "train",
         "--recipe", "picto_vqgan", "--out", str(tmp_path / "run"), "--set", "data=mnist", "--set", "steps=2",
-        "--set", "batch=4", "--set", "drawn=4", "--set", "evaluate_pictures=4", "--set", "samples_every=99",
+        "--set", "batch=4", "--set", "drawn=4", "--set", "evaluate_images=4", "--set", "samples_every=99",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr

@@ -53,7 +53,7 @@ def test_presets_have_the_stated_sizes(preset, tokens, cells, depth):
     assert preset in PRESETS
 
 
-def test_picture_layers_are_in_raster_order():
+def test_image_layers_are_in_raster_order():
     pyramid = Pyramid.preset("mnist")
     assert pyramid.positions(1) == (10,)
     assert pyramid.positions(2) == (5, 7, 13, 15)

@@ -1,13 +1,13 @@
-"""A picture's words as text."""
+"""An image's words as text."""
 
 from __future__ import annotations
 
 import pytest
 
 from spae.errors import InputError
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 
-TOKENS = PictureTokens(((7,), (1, 2, 3, 4)), (("lion",), ("sand", "sun", "fur", "tail")), ((1, 1), (2, 2)))
+TOKENS = ImageTokens(((7,), (1, 2, 3, 4)), (("lion",), ("sand", "sun", "fur", "tail")), ((1, 1), (2, 2)))
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_text_goes_layer_by_layer_in_the_order_asked(layers, text):
 
 
 def test_the_join_is_the_vocabularys():
-    assert PictureTokens(((1, 2),), (("a", "b"),), ((1, 2),), join="|").text([1]) == "a|b"
+    assert ImageTokens(((1, 2),), (("a", "b"),), ((1, 2),), join="|").text([1]) == "a|b"
 
 
 @pytest.mark.parametrize("layer", [0, 3, -1])
@@ -44,4 +44,4 @@ def test_layers_that_do_not_exist_are_refused(layer):
 )
 def test_layers_that_do_not_fill_their_grids_are_refused(ids, words, grids):
     with pytest.raises(InputError, match="per layer must be"):
-        PictureTokens(ids, words, grids)
+        ImageTokens(ids, words, grids)

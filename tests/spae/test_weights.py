@@ -10,8 +10,8 @@ import pytest
 from spae.data.embedded.pictograms import load_pictograms
 from spae.tokenizers.build import load_config, load_model
 from spae.tokenizers.lexical import EMBEDDED
-from spae.training.evaluate import label_scores, redrawing_error, word_aptness
-from spae.training.images import held_out_pictures
+from spae.training.evaluate import label_scores, reconstruction_error, word_aptness
+from spae.training.images import held_out_images
 from spae.training.recipe import parse_recipe
 from spae.training.recipes import get_recipe
 from spae.vocabulary import open_vocabulary
@@ -21,7 +21,7 @@ NAMES = ("picto_spae", "picto_spae_plain", "picto_vqgan")
 
 def last_scores(folder: Path) -> dict[str, float]:
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
-    return next(line for line in reversed(lines) if "held_out_style/mse/mean_picture" in line)
+    return next(line for line in reversed(lines) if "held_out_style/mse/mean_image" in line)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,14 +40,14 @@ def test_weights_score_what_their_log_says(name: str) -> None:
     folder = EMBEDDED / name
     model, config, logged = load_model(folder), load_config(folder), last_scores(folder)
     pictograms = load_pictograms()
-    pictures, labels = held_out_pictures(pictograms, config["size"], new_concepts=False)
-    errors = redrawing_error(model, pictures)
+    images, labels = held_out_images(pictograms, config["size"], new_concepts=False)
+    errors = reconstruction_error(model, images)
     for key, value in errors.items():
         assert value == pytest.approx(logged[f"held_out_style/{key}"], rel=0.02), key
     by_layer = [errors[f"mse/layers_1-{layer}"] for layer in range(1, model.quantizer.pyramid.depth + 1)]
     assert by_layer == sorted(by_layer, reverse=True)
-    assert by_layer[-1] <= errors["mse/mean_picture"] / 2
+    assert by_layer[-1] <= errors["mse/mean_image"] / 2
     if get_recipe(name).thresholds:
         scores = label_scores(pictograms, open_vocabulary(config["vocabulary"]).words)
-        for key, value in word_aptness(model, pictures, labels, scores).items():
+        for key, value in word_aptness(model, images, labels, scores).items():
             assert value == pytest.approx(logged[f"held_out_style/{key}"], abs=0.02), key

@@ -24,13 +24,13 @@ def run(*arguments, text=None):
 
 
 @pytest.fixture
-def photos(tmp_path, picture_batch, monkeypatch):
-    """Six pictures, 32x32; the working folder is beside them."""
+def photos(tmp_path, image_batch, monkeypatch):
+    """Six images, 32x32; the working folder is beside them."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "photos"
     folder.mkdir()
-    for i, picture in enumerate(picture_batch):
-        Image.fromarray(picture).save(folder / f"{i}.png")
+    for i, image in enumerate(image_batch):
+        Image.fromarray(image).save(folder / f"{i}.png")
     return folder
 
 
@@ -38,46 +38,46 @@ def pixels(path):
     return np.asarray(Image.open(path))
 
 
-def own_reconstruction(folder, pictures, layers):
-    """What the model itself makes of pictures, without any words between."""
+def own_reconstruction(folder, images, layers):
+    """What the model itself makes of images, without any words between."""
     model = load_model(folder)
     with torch.no_grad():
-        quantized = model.encode(to_tensor(np.stack(pictures)))
+        quantized = model.encode(to_tensor(np.stack(images)))
         drawn = model.decode(model.quantizer.decode_ids(quantized.ids[:layers]))
     return ((drawn.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 @pytest.mark.parametrize("layers", [1, 3, 4])
-def test_words_bring_back_the_models_own_reconstruction(photos, tiny_folder, picture_batch, layers):
+def test_words_bring_back_the_models_own_reconstruction(photos, tiny_folder, image_batch, layers):
     done = run("tokenize", photos, "--tokenizer", tiny_folder, "--out", "words.json")
     assert done.exit_code == 0 and "written: words.json" in done.stderr
     done = run("decode", "words.json", "--tokenizer", tiny_folder, "--layers", f"1-{layers}", "--out", "back.png")
     assert done.exit_code == 0, done.output
-    sheet, expected = pixels("back.png"), own_reconstruction(tiny_folder, picture_batch, layers)
+    sheet, expected = pixels("back.png"), own_reconstruction(tiny_folder, image_batch, layers)
     assert sheet.shape == (2 * 34 - 2, 3 * 34 - 2, 3)
-    for i, picture in enumerate(expected):
+    for i, image in enumerate(expected):
         top, left = i // 3 * 34, i % 3 * 34
-        assert sheet[top : top + 32, left : left + 32].tobytes() == picture.tobytes()
+        assert sheet[top : top + 32, left : left + 32].tobytes() == image.tobytes()
 
 
-def test_one_picture_through_a_pipe(photos, tiny_folder, picture_batch):
+def test_one_image_through_a_pipe(photos, tiny_folder, image_batch):
     words = run("tokenize", photos / "2.png", "--tokenizer", tiny_folder, "--json")
     assert words.exit_code == 0
     done = run("decode", "-", "--tokenizer", tiny_folder, "--out", "deep/back.png", text=words.stdout)
     assert done.exit_code == 0 and "written: deep/back.png (1 of 32x32, layers 1,2,3,4)" in done.output
-    assert pixels("deep/back.png").tobytes() == own_reconstruction(tiny_folder, picture_batch[2:3], 4)[0].tobytes()
+    assert pixels("deep/back.png").tobytes() == own_reconstruction(tiny_folder, image_batch[2:3], 4)[0].tobytes()
 
 
-def test_words_are_those_of_an_evaluation(photos, tiny_folder, picture_batch):
+def test_words_are_those_of_an_evaluation(photos, tiny_folder, image_batch):
     """Any size, brought to the tokenizer's as benchmarks do."""
-    large = np.asarray(Image.fromarray(picture_batch[0]).resize((301, 200)))
+    large = np.asarray(Image.fromarray(image_batch[0]).resize((301, 200)))
     Image.fromarray(large).save("large.png")
     (expected,) = LexicalTokenizer.from_pretrained(tiny_folder).encode([large])
     found = json.loads(run("tokenize", "large.png", "--tokenizer", tiny_folder, "--json").stdout)
-    (picture,) = found["pictures"]
-    assert picture["picture"] == "large.png" and found["grids"] == [[1, 1], [2, 2], [4, 4], [4, 4]]
-    assert [tuple(layer["ids"]) for layer in picture["tokens"]] == list(expected.ids)
-    assert [tuple(layer["words"]) for layer in picture["tokens"]] == list(expected.words)
+    (image,) = found["images"]
+    assert image["image"] == "large.png" and found["grids"] == [[1, 1], [2, 2], [4, 4], [4, 4]]
+    assert [tuple(layer["ids"]) for layer in image["tokens"]] == list(expected.ids)
+    assert [tuple(layer["words"]) for layer in image["tokens"]] == list(expected.words)
 
 
 def test_plain_text_where_there_is_no_terminal(photos, tiny_folder):
@@ -100,21 +100,21 @@ def test_show_draws_a_pyramid_for_each(photos, tiny_folder):
 
 
 def test_broken_ones_are_named_and_the_others_done(photos, tiny_folder):
-    (photos / "1.png").write_bytes(b"not a picture")
+    (photos / "1.png").write_bytes(b"not an image")
     (photos / "3.png").write_bytes((photos / "3.png").read_bytes()[:60])
     done = run("tokenize", photos, "gone.png", "--tokenizer", tiny_folder, "--json", "--show")
     assert done.exit_code == 2
-    assert "there is no picture or folder gone.png" in done.stderr
+    assert "there is no image or folder gone.png" in done.stderr
     for name in ("1.png", "3.png"):
-        assert f"picture {photos / name} does not decode" in done.stderr
+        assert f"image {photos / name} does not decode" in done.stderr
     assert "error: 3 could not be used, 4 done" in done.stderr
-    assert [one["picture"][-5:] for one in json.loads(done.stdout)["pictures"]] == ["0.png", "2.png", "4.png", "5.png"]
+    assert [one["image"][-5:] for one in json.loads(done.stdout)["images"]] == ["0.png", "2.png", "4.png", "5.png"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
-        (["tokenize", "gone.png"], "there is no picture or folder gone.png"),
+        (["tokenize", "gone.png"], "there is no image or folder gone.png"),
         (["tokenize", "photos", "--layers", "1-9"], "there is no layer 5, only 1,2,3,4"),
         (["tokenize", "photos", "--layers", "x"], "--layers takes layers from 1"),
         (["decode", "gone.json", "--out", "x.png"], "gone.json cannot be read"),
@@ -146,7 +146,7 @@ def test_a_grid_has_a_bound(photos, tiny_folder, monkeypatch):
     monkeypatch.setattr("spae.word_commands.MOST_IN_A_GRID", 5)
     run("tokenize", photos, "--tokenizer", tiny_folder, "--out", "words.json")
     done = run("decode", "words.json", "--tokenizer", tiny_folder, "--out", "back.png")
-    assert done.exit_code == 2 and "one PNG holds 5 pictures, got 6" in done.stderr
+    assert done.exit_code == 2 and "one PNG holds 5 images, got 6" in done.stderr
 
 
 def test_words_do_not_depend_on_how_many_there_are(photos, tiny_folder, monkeypatch):

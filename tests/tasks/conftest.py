@@ -1,4 +1,4 @@
-"""Toy picture sets and episodes for the tests of the tasks."""
+"""Toy image sets and episodes for the tests of the tasks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from spae.data.protocol import ClassPictures
+from spae.data.protocol import ClassImages
 from tasks.fewshot.episodes import Episode
 
 
 @dataclass
 class ToySet:
-    """A picture set of names only: drawing episodes opens no picture."""
+    """An image set of names only: drawing episodes opens no image."""
 
-    classes: tuple[ClassPictures, ...]
+    classes: tuple[ClassImages, ...]
     name: str = "toys"
     title: str = "toys"
     embedded: bool = True
     fingerprint: str = "0" * 64
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        raise AssertionError(f"episodes must be drawn without opening {picture_id}")
+    def image(self, image_id: str) -> np.ndarray:
+        raise AssertionError(f"episodes must be drawn without opening {image_id}")
 
 
 MakeSet = Callable[..., ToySet]
@@ -32,13 +32,13 @@ MakeEpisode = Callable[..., Episode]
 
 @pytest.fixture
 def make_set() -> MakeSet:
-    """make_set(classes=8, pictures=6, apart=True): support and query apart (styles), or the same ids (a folder)."""
+    """make_set(classes=8, images=6, apart=True): support and query apart (styles), or the same ids (a folder)."""
 
-    def make(classes: int = 8, pictures: int = 6, apart: bool = True) -> ToySet:
+    def make(classes: int = 8, images: int = 6, apart: bool = True) -> ToySet:
         made = []
         for c in range(classes):
-            support = tuple(f"style{p}/{c:02d}" for p in range(pictures))
-            made.append(ClassPictures(f"thing {c:02d}", support, (f"held-out/{c:02d}",) if apart else support))
+            support = tuple(f"style{p}/{c:02d}" for p in range(images))
+            made.append(ClassImages(f"thing {c:02d}", support, (f"held-out/{c:02d}",) if apart else support))
         return ToySet(tuple(made))
 
     return make
@@ -46,14 +46,14 @@ def make_set() -> MakeSet:
 
 @pytest.fixture
 def make_episode() -> MakeEpisode:
-    """make_episode(classes, setting, shots, answer): pictures are <first letter><number>, the query is `q`."""
+    """make_episode(classes, setting, shots, answer): images are <first letter><number>, the query is `q`."""
 
     def make(classes: tuple[str, ...], setting: str, shots: int, answer: str | None = None) -> Episode:
         support = tuple((f"{name[0]}{shot + 1}", name) for shot in range(shots) for name in classes)
         return Episode(
             id=f"toy-{setting}",
             setting=setting,
-            pictures=(*(picture for picture, _ in support), "q"),
+            images=(*(image for image, _ in support), "q"),
             answer=classes[0] if answer is None else answer,
             fingerprint="-",
             index=0,

@@ -1,4 +1,4 @@
-"""Pictures that come with text about them: captions, or questions and their answers.
+"""Images that come with text about them: captions, or questions and their answers.
 
 COCO_val2014_000000391895.jpg    captions   "A man with a red helmet on a small moped on a dirt road."
                                             "Man riding a motor bike on a dirt road on the countryside."
@@ -13,12 +13,12 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from spae.data.protocol import ClassPictures, PictureSet
+from spae.data.protocol import ClassImages, ImageSet
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question about one picture.
+    """One question about one image.
 
     Attributes:
         id: unique in its set.
@@ -35,7 +35,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is said of one picture.
+    """What is said of one image.
 
     Attributes:
         captions: sentences, each one line, not empty; () where the data has none.
@@ -48,37 +48,37 @@ class Annotations:
 
 @runtime_checkable
 class AnnotatedSet(Protocol):
-    """A `PictureSet` whose pictures are described rather than sorted.
+    """A `ImageSet` whose images are described rather than sorted.
 
     Attributes:
-        name, title, embedded, classes: as of a `PictureSet`; `classes` is () where pictures have none.
-        fingerprint: sha256 over ids, annotations and what names the pictures' content (their bytes, or where those are
-            gigabytes, their names and sizes: `picture_digest` then covers the bytes of those that are used).
-        support: ids of pictures that may stand in a prompt as examples, sorted.
-        query: ids of pictures that may be asked about, sorted. The two may share ids: no sample shows its own query.
-        annotations: by picture id, of every id in `support` and `query`.
+        name, title, embedded, classes: as of a `ImageSet`; `classes` is () where images have none.
+        fingerprint: sha256 over ids, annotations and what names the images' content (their bytes, or where those are
+            gigabytes, their names and sizes: `image_digest` then covers the bytes of those that are used).
+        support: ids of images that may stand in a prompt as examples, sorted.
+        query: ids of images that may be asked about, sorted. The two may share ids: no sample shows its own query.
+        annotations: by image id, of every id in `support` and `query`.
     """
 
     name: str
     title: str
     embedded: bool
     fingerprint: str
-    classes: tuple[ClassPictures, ...]
+    classes: tuple[ClassImages, ...]
     support: tuple[str, ...]
     query: tuple[str, ...]
     annotations: Mapping[str, Annotations]
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
+    def image(self, image_id: str) -> np.ndarray:
+        """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown id."""
         ...
 
-    def picture_digest(self, picture_id: str) -> str:
-        """sha256 of the picture as it is stored. Raises DataError for an unknown id or a file that cannot be read."""
+    def image_digest(self, image_id: str) -> str:
+        """sha256 of the image as it is stored. Raises DataError for an unknown id or a file that cannot be read."""
         ...
 
 
-def query_pictures(data: PictureSet) -> dict[str, str]:
-    """Every picture that may be asked about, in the set's order, and what a reader calls it: class or first caption."""
+def query_images(data: ImageSet) -> dict[str, str]:
+    """Every image that may be asked about, in the set's order, and what a reader calls it: class or first caption."""
     if isinstance(data, AnnotatedSet):
         said = {name: data.annotations[name] for name in data.query}
         return {name: next(iter(one.captions), name) for name, one in said.items()}

@@ -1,4 +1,4 @@
-"""A survey of pictures with captions or questions whose set is open already: only a picture can still be faulty."""
+"""A survey of images with captions or questions whose set is open already: only an image can still be faulty."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from spae.data.annotations.annotated import AnnotatedSet
 from spae.data.validation.protocol import Fault
-from spae.errors import CorruptPicture
+from spae.errors import CorruptImage
 
 
 class AnnotatedSurvey:
@@ -23,19 +23,19 @@ class AnnotatedSurvey:
         self.counts: dict[str, int] = {}
 
     def faults(self) -> Iterator[Fault | None]:
-        """Decodes every picture."""
+        """Decodes every image."""
         said = self._data.annotations
         counts = {
-            "pictures": len(said),
+            "images": len(said),
             "captions": sum(len(one.captions) for one in said.values()),
             "questions": sum(len(one.questions) for one in said.values()),
         }
         self.counts = {name: count for name, count in counts.items() if count}
-        for picture in sorted(said):
+        for image in sorted(said):
             try:
-                self._data.picture(picture)
-            except CorruptPicture as error:
-                yield Fault(picture, "", str(error))
+                self._data.image(image)
+            except CorruptImage as error:
+                yield Fault(image, "", str(error))
             else:
                 yield None
 

@@ -1,4 +1,4 @@
-"""COCO captions: `captions_*.json` in the official format, and the pictures it names.
+"""COCO captions: `captions_*.json` in the official format, and the images it names.
 
     coco/annotations/captions_val2014.json    coco/val2014/COCO_val2014_000000391895.jpg
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from spae.data.annotations.annotated import AnnotatedSet, Annotations, one_line
-from spae.data.annotations.annotated_files import AnnotatedFiles, picture_faults, refuse_faults
+from spae.data.annotations.annotated_files import AnnotatedFiles, image_faults, refuse_faults
 from spae.data.annotations.annotated_survey import AnnotatedSurvey
 from spae.data.annotations.image_places import file_inside, is_inside_name, usual_folders
 from spae.data.json_file import read_json
@@ -35,8 +35,8 @@ class CaptionFile:
 
     Attributes:
         path: of the JSON.
-        folder: the folder of its pictures; None until `faults` has found it.
-        files: picture's file name, as the JSON has it -> the file.
+        folder: the folder of its images; None until `faults` has found it.
+        files: image's file name, as the JSON has it -> the file.
         captions: file name -> captions, in the order of the JSON.
     """
 
@@ -46,7 +46,7 @@ class CaptionFile:
     captions: dict[str, list[str]] = field(default_factory=dict)
 
     def faults(self) -> Iterator[Fault | None]:
-        """Reads the file and looks for its pictures: every fault, and a None for each entry read."""
+        """Reads the file and looks for its images: every fault, and a None for each entry read."""
         shown = self.path.name
         try:
             held = read_json(self.path)
@@ -67,8 +67,8 @@ class CaptionFile:
             yield Fault(shown, f"annotations[{number}]", message) if message else None
         for name, said in self.captions.items():
             if not said:
-                yield Fault(shown, "annotations", f"picture {name!r} has no caption: add one or take it out of images")
-        yield from self._pictures()
+                yield Fault(shown, "annotations", f"image {name!r} has no caption: add one or take it out of images")
+        yield from self._images()
 
     def _image(self, image: Any, names: dict[str, str]) -> str:
         if not isinstance(image, dict):
@@ -77,7 +77,7 @@ class CaptionFile:
         if not _is_id(key):
             return f"an image's id is a number or text, got {_short(key)}: correct it"
         if not isinstance(name, str) or not is_inside_name(name):
-            return f"an image's file_name must stay inside the folder of pictures, got {_short(name)}: correct it"
+            return f"an image's file_name must stay inside the folder of images, got {_short(name)}: correct it"
         if str(key) in names:
             return f"image id {key} is there twice: take one out"
         names[str(key)] = name
@@ -101,7 +101,7 @@ class CaptionFile:
         self.captions[names[str(key)]].append(one_line(text))
         return ""
 
-    def _pictures(self) -> Iterator[Fault | None]:
+    def _images(self) -> Iterator[Fault | None]:
         split = self.path.stem.removeprefix("captions_")
         folders = usual_folders(self.path.parent, split)
         self.folder = next((folder for folder in folders if self._has_some(folder)), None)
@@ -109,7 +109,7 @@ class CaptionFile:
             looked = ", ".join(str(folder) for folder in folders)
             first = next(iter(self.captions), "none")
             yield Fault(
-                self.path.name, "images", f"no folder with the pictures ({first}, ...) beside {self.path}, looked "
+                self.path.name, "images", f"no folder with the images ({first}, ...) beside {self.path}, looked "
                 f"into {looked}: put them into {self.path.parent / split}",
             )  # fmt: skip
             return
@@ -120,40 +120,38 @@ class CaptionFile:
                 yield Fault(self.path.name, "images", str(error))
                 continue
             if file is None:
-                yield Fault(
-                    self.path.name, "images", f"picture {name!r} is not in {self.folder}: add it or take it out"
-                )
+                yield Fault(self.path.name, "images", f"image {name!r} is not in {self.folder}: add it or take it out")
                 continue
             self.files[name] = file
             yield None
 
     def _has_some(self, folder: Path) -> bool:
-        """Whether one of the first hundred pictures is there: a few may be missing, and are told one by one."""
+        """Whether one of the first hundred images is there: a few may be missing, and are told one by one."""
         return any((folder / name).is_file() for name in list(self.captions)[:100])
 
 
 class CocoCaptions(AnnotatedFiles):
-    """Captioned pictures as an `AnnotatedSet`; arguments and errors as of `AnnotatedFiles`, of caption files."""
+    """Captioned images as an `AnnotatedSet`; arguments and errors as of `AnnotatedFiles`, of caption files."""
 
     def __init__(self, queries: Path, examples: Path | None = None, *, name: str | None = None) -> None:
         super().__init__(queries, examples, name=name)
         count = sum(len(one.captions) for one in self.annotations.values())
-        self.title = f"{queries.stem}: {len(self.query):,} pictures, {count:,} captions, in COCO's format"
+        self.title = f"{queries.stem}: {len(self.query):,} images, {count:,} captions, in COCO's format"
 
     def _read(self, path: Path) -> tuple[str, ...]:
-        """Adds one file's pictures; returns their ids."""
+        """Adds one file's images; returns their ids."""
         source = CaptionFile(path)
         refuse_faults(source.faults())
         assert source.folder is not None
         ids = []
         for name, file in source.files.items():
-            # Pictures of two files may share their names, not their folders.
-            picture = f"{source.folder.name}/{name}"
-            if picture in self._files:
-                raise DataError(f"{path} has the picture {picture!r} of the other caption file: keep it in one")
-            self._files[picture] = file
-            self._said[picture] = Annotations(captions=tuple(source.captions[name]))
-            ids.append(picture)
+            # Images of two files may share their names, not their folders.
+            image = f"{source.folder.name}/{name}"
+            if image in self._files:
+                raise DataError(f"{path} has the image {image!r} of the other caption file: keep it in one")
+            self._files[image] = file
+            self._said[image] = Annotations(captions=tuple(source.captions[name]))
+            ids.append(image)
         return tuple(sorted(ids))
 
     def _hashed(self, one: Annotations) -> object:
@@ -161,7 +159,7 @@ class CocoCaptions(AnnotatedFiles):
 
 
 class CaptionSurvey:
-    """Everything of a user's caption files and pictures, faults and all; see `spae.data.validation.protocol.Survey`."""
+    """Everything of a user's caption files and images, faults and all; see `spae.data.validation.protocol.Survey`."""
 
     def __init__(self, files: list[Path], name: str) -> None:
         self.title = f"COCO captions: {', '.join(file.name for file in files)}"
@@ -174,13 +172,13 @@ class CaptionSurvey:
         return CocoCaptions(*self._files, name=self._name)
 
     def faults(self) -> Iterator[Fault | None]:
-        """See `Survey`. Every picture is decoded."""
+        """See `Survey`. Every image is decoded."""
         for path in self._files:
             source = CaptionFile(path)
             yield from source.faults()
-            self._add("pictures", len(source.captions))
+            self._add("images", len(source.captions))
             self._add("captions", sum(len(said) for said in source.captions.values()))
-            yield from picture_faults(source.files)
+            yield from image_faults(source.files)
 
     def _add(self, name: str, count: int) -> None:
         self.counts[name] = self.counts.get(name, 0) + count
@@ -212,7 +210,7 @@ def caption_files(path: Path) -> list[Path]:
 
 
 def open_captions(text: str) -> AnnotatedSet:
-    """Pictures with captions, by the name of an embedded set or by a path as `caption_files` takes it.
+    """Images with captions, by the name of an embedded set or by a path as `caption_files` takes it.
 
     Raises:
         DataError: as `CocoCaptions`; or the set has no captions.
@@ -223,7 +221,7 @@ def open_captions(text: str) -> AnnotatedSet:
         return CocoCaptions(*caption_files(path), name=text)
     data = open_set(text)
     if not isinstance(data, AnnotatedSet) or not any(one.captions for one in data.annotations.values()):
-        raise DataError(f"{text!r} has no captions: --data scenes, or the path of a {PATTERN} beside its pictures")
+        raise DataError(f"{text!r} has no captions: --data scenes, or the path of a {PATTERN} beside its images")
     return data
 
 

@@ -1,4 +1,4 @@
-"""COCO-QA: questions with one-word answers about COCO's pictures, made from their captions.
+"""COCO-QA: questions with one-word answers about COCO's images, made from their captions.
 
 Ren et al., arXiv 1505.02074. As published, four text files in each of train/ and test/, line i about question i:
 
@@ -9,7 +9,7 @@ Ren et al., arXiv 1505.02074. As published, four text files in each of train/ an
 
 Questions are asked of test/, and examples shown from train/. A folder with the four files in it, or a JSON (a list of
 objects, or one under "questions": question, answer, image_id or file_name; or else answers, type, id), gives both.
-Pictures are found by the number their names end in, in the folders that COCO comes in, beside the questions.
+Images are found by the number their names end in, in the folders that COCO comes in, beside the questions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from spae.data.annotations.annotated import AnnotatedSet, Annotations, Question, one_line
-from spae.data.annotations.annotated_files import AnnotatedFiles, picture_faults, refuse_faults
+from spae.data.annotations.annotated_files import AnnotatedFiles, image_faults, refuse_faults
 from spae.data.annotations.annotated_survey import AnnotatedSurvey
 from spae.data.annotations.image_places import by_number, file_inside, usual_folders
 from spae.data.json_file import read_json
@@ -41,8 +41,8 @@ class QuestionFile:
 
     Attributes:
         path: a folder with the published text files, or a JSON file.
-        questions: picture's id -> its questions.
-        files: picture's id -> its file.
+        questions: image's id -> its questions.
+        files: image's id -> its file.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class QuestionFile:
     files: dict[str, Path] = field(default_factory=dict)
 
     def faults(self) -> Iterator[Fault | None]:
-        """Reads the questions and looks for their pictures: every fault, and a None for each question read."""
+        """Reads the questions and looks for their images: every fault, and a None for each question read."""
         seen: set[str] = set()
         folders = usual_folders(self.path if self.path.is_dir() else self.path.parent)
         if self.path.is_dir():
@@ -80,8 +80,8 @@ class QuestionFile:
         if len(set(counts)) != 1:
             named = ", ".join(f"{name} {n}" for name, n in zip((*TEXTS, TYPES_FILE), counts, strict=False))
             raise DataError(f"the files of {self.path} must have one line for each question, got {named}: restore them")
-        for number, (question, answer, picture, *kind) in enumerate(zip(*columns, strict=True), start=1):
-            number_text = picture.strip()
+        for number, (question, answer, image, *kind) in enumerate(zip(*columns, strict=True), start=1):
+            number_text = image.strip()
             yield (
                 f"line {number}",
                 {
@@ -125,12 +125,12 @@ class QuestionFile:
             return f"{where} has half a character in it: correct it"
         seen.add(str(key))
         try:
-            picture, file = _picture(one, folders, numbered)
+            image, file = _image(one, folders, numbered)
         except DataError as error:
             return str(error)
         kind = str(one.get("type", ""))
-        self.files[picture] = file
-        self.questions[picture].append(
+        self.files[image] = file
+        self.questions[image].append(
             Question(
                 id=str(key),
                 text=one_line(one["question"]),
@@ -142,7 +142,7 @@ class QuestionFile:
 
 
 class CocoQaSet(AnnotatedFiles):
-    """Questions about pictures as an `AnnotatedSet`; arguments and errors as of `AnnotatedFiles`.
+    """Questions about images as an `AnnotatedSet`; arguments and errors as of `AnnotatedFiles`.
 
     A source is a folder of text files or a JSON.
     """
@@ -150,17 +150,15 @@ class CocoQaSet(AnnotatedFiles):
     def __init__(self, queries: Path, examples: Path | None = None, *, name: str | None = None) -> None:
         super().__init__(queries, examples, name=name)
         count = sum(len(one.questions) for one in self.annotations.values())
-        self.title = (
-            f"{queries.name}: {count:,} questions about {len(self.annotations):,} pictures, in COCO-QA's format"
-        )
+        self.title = f"{queries.name}: {count:,} questions about {len(self.annotations):,} images, in COCO-QA's format"
 
     def _read(self, path: Path) -> tuple[str, ...]:
         source = QuestionFile(path)
         refuse_faults(source.faults())
         self._files.update(source.files)
-        for picture, questions in source.questions.items():
-            had = self.annotations.get(picture, Annotations()).questions
-            self._said[picture] = Annotations(questions=(*had, *questions))
+        for image, questions in source.questions.items():
+            had = self.annotations.get(image, Annotations()).questions
+            self._said[image] = Annotations(questions=(*had, *questions))
         return tuple(sorted(source.questions))
 
     def _hashed(self, one: Annotations) -> object:
@@ -168,7 +166,7 @@ class CocoQaSet(AnnotatedFiles):
 
 
 class QuestionSurvey:
-    """Everything of a user's questions and pictures, faults and all; see `spae.data.validation.protocol.Survey`."""
+    """Everything of a user's questions and images, faults and all; see `spae.data.validation.protocol.Survey`."""
 
     def __init__(self, files: list[Path], name: str) -> None:
         self.title = f"COCO-QA questions: {', '.join(file.name for file in files)}"
@@ -181,14 +179,14 @@ class QuestionSurvey:
         return CocoQaSet(*self._files, name=self._name)
 
     def faults(self) -> Iterator[Fault | None]:
-        """See `Survey`. Every picture is decoded."""
+        """See `Survey`. Every image is decoded."""
         for path in self._files:
             source = QuestionFile(path)
             yield from source.faults()
-            found = {"questions": sum(map(len, source.questions.values())), "pictures": len(source.files)}
+            found = {"questions": sum(map(len, source.questions.values())), "images": len(source.files)}
             for name, count in found.items():
                 self.counts[name] = self.counts.get(name, 0) + count
-            yield from picture_faults(source.files)
+            yield from image_faults(source.files)
 
 
 def question_files(path: Path) -> list[Path]:
@@ -215,7 +213,7 @@ def question_files(path: Path) -> list[Path]:
 
 
 def open_questions(text: str) -> AnnotatedSet:
-    """Pictures with questions, by the name of an embedded set or by a path as `question_files` takes it.
+    """Images with questions, by the name of an embedded set or by a path as `question_files` takes it.
 
     Raises:
         DataError: as `CocoQaSet`; or the set has no questions.
@@ -250,22 +248,22 @@ def _lines(path: Path) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def _picture(one: dict[str, Any], folders: list[Path], numbered: dict[int, Path]) -> tuple[str, Path]:
-    """Id and file of a question's picture: by its name where the question has one, else by its number."""
+def _image(one: dict[str, Any], folders: list[Path], numbered: dict[int, Path]) -> tuple[str, Path]:
+    """Id and file of a question's image: by its name where the question has one, else by its number."""
     name = one.get("file_name", one.get("image"))
     if name is not None:
         if not isinstance(name, str):
-            raise DataError(f"a picture's name is text, got {ascii(name)[:60]}: correct it")
+            raise DataError(f"an image's name is text, got {ascii(name)[:60]}: correct it")
         for folder in folders:
             file = file_inside(folder, name)
             if file is not None:
                 return f"{folder.name}/{name}", file
-        raise DataError(f"picture {name!r} is in none of {', '.join(map(str, folders))}: add it")
+        raise DataError(f"image {name!r} is in none of {', '.join(map(str, folders))}: add it")
     number = one.get("image_id", one.get("img_id"))
     if isinstance(number, str) and number.isascii() and number.isdigit():
         number = int(number)
     if not isinstance(number, int) or isinstance(number, bool):
-        raise DataError(f"a picture is named by a number (image_id) or a file_name, got {ascii(number)[:60]}: add one")
+        raise DataError(f"an image is named by a number (image_id) or a file_name, got {ascii(number)[:60]}: add one")
     if number not in numbered:
-        raise DataError(f"no picture's name ends in {number}, in {', '.join(map(str, folders))}: add it")
+        raise DataError(f"no image's name ends in {number}, in {', '.join(map(str, folders))}: add it")
     return f"{numbered[number].parent.name}/{numbered[number].name}", numbered[number]

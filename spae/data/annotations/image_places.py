@@ -1,4 +1,4 @@
-"""Where the pictures lie that an annotation file names: beside it, in one of the usual folders, never outside it."""
+"""Where the images lie that an annotation file names: beside it, in one of the usual folders, never outside it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NUMBER = re.compile(r"(\d+)$", re.ASCII)
 
 
 def usual_folders(home: Path, split: str = "") -> list[Path]:
-    """Folders beside an annotation file that pictures are usually kept in, most likely first; those that exist.
+    """Folders beside an annotation file that images are usually kept in, most likely first; those that exist.
 
     Args:
         home: the annotation file's folder.
-        split: what the file's name says the pictures' folder is called ("val2014"); "" where it does not.
+        split: what the file's name says the images' folder is called ("val2014"); "" where it does not.
     """
     names = [split] if split else list(SPLITS)
     found: list[Path] = []
@@ -43,22 +43,22 @@ def file_inside(folder: Path, name: str) -> Path | None:
         DataError: the name, or a link behind it, leads out of the folder.
     """
     if not is_inside_name(name):
-        raise DataError(f"a picture's name must stay inside {folder}, got {name!a}: correct it")
+        raise DataError(f"an image's name must stay inside {folder}, got {name!a}: correct it")
     path = folder / name
     try:
         if not path.is_file():
             return None
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"{path} leads out of {folder}: copy the picture in, links must stay inside")
+            raise DataError(f"{path} leads out of {folder}: copy the image in, links must stay inside")
     except (OSError, RuntimeError) as error:
         raise DataError(f"{path} cannot be followed ({error}): mend the link or take it out") from error
     return path
 
 
 def by_number(folders: Iterable[Path]) -> dict[int, Path]:
-    """Picture files by the number their names end in (COCO_val2014_000000000042.jpg is 42), not looking into folders.
+    """Image files by the number their names end in (COCO_val2014_000000000042.jpg is 42), not looking into folders.
 
-    COCO numbers a picture once for all of its editions, so the first folder that has a number wins.
+    COCO numbers an image once for all of its editions, so the first folder that has a number wins.
     """
     found: dict[int, Path] = {}
     for folder in folders:

@@ -1,6 +1,6 @@
-"""A published few-shot archive as labelled pictures, with the episodes that it was published with.
+"""A published few-shot archive as labelled images, with the episodes that it was published with.
 
-Its episodes are not drawn: they are its questions, in their order. A picture's class is what its caption names:
+Its episodes are not drawn: they are its questions, in their order. An image's class is what its caption names:
 "This is a lion.", "a lion" and "lion" are one class.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive
 from spae.data.archives.file_tree import FileTree
 from spae.data.class_words import class_words, names_beside
-from spae.data.protocol import ClassPictures, FixedEpisode
+from spae.data.protocol import ClassImages, FixedEpisode
 from spae.data.validation.protocol import Fault, Report
 from spae.errors import DataError
 
@@ -69,9 +69,9 @@ class ArchiveSet:
         """The (shots, ways) that it has questions of."""
         return tuple(self._episodes)
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
-        return self._archive.picture(picture_id)
+    def image(self, image_id: str) -> np.ndarray:
+        """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown id."""
+        return self._archive.image(image_id)
 
 
 def named_class(caption: str) -> str:
@@ -93,9 +93,9 @@ def labelled(
     """
     for number, one in enumerate(questions):
         shown: dict[str, list[str]] = defaultdict(list)
-        for picture, caption in zip(one.pictures, one.captions, strict=True):
-            shown[named_class(caption)].append(picture)
-        counts = {label: len(pictures) for label, pictures in shown.items()}
+        for image, caption in zip(one.images, one.captions, strict=True):
+            shown[named_class(caption)].append(image)
+        counts = {label: len(images) for label, images in shown.items()}
         answer = named_class(one.answer)
         if len(shown) != ways or set(counts.values()) != {shots}:
             seen = ", ".join(f"{count} of {label!r}" for label, count in counts.items())
@@ -110,20 +110,20 @@ def labelled(
 
 
 def _renamed(one: FixedEpisode, words: dict[str, str]) -> FixedEpisode:
-    support = tuple((picture, words[label]) for picture, label in one.support)
+    support = tuple((image, words[label]) for image, label in one.support)
     return FixedEpisode(one.id, tuple(words[label] for label in one.classes), support, one.query, words[one.answer])
 
 
-def _classes(files: Iterable[tuple[FixedEpisode, ...]]) -> tuple[ClassPictures, ...]:
+def _classes(files: Iterable[tuple[FixedEpisode, ...]]) -> tuple[ClassImages, ...]:
     support: dict[str, set[str]] = defaultdict(set)
     query: dict[str, set[str]] = defaultdict(set)
     for episodes in files:
         for one in episodes:
             query[one.answer].add(one.query)
-            for picture, label in one.support:
-                support[label].add(picture)
+            for image, label in one.support:
+                support[label].add(image)
     if len(support) < 2:
         raise DataError("an archive must name two classes or more: get it anew")
     return tuple(
-        ClassPictures(name, tuple(sorted(support[name])), tuple(sorted(query[name]))) for name in sorted(support)
+        ClassImages(name, tuple(sorted(support[name])), tuple(sorted(query[name]))) for name in sorted(support)
     )

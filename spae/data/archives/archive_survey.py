@@ -9,7 +9,7 @@ from spae.data.archives.archive_set import ArchiveSet, labelled
 from spae.data.archives.few_shot import ArchiveQuestion, questions_files, read_questions
 from spae.data.archives.file_tree import tree_at
 from spae.data.class_words import class_words, names_beside
-from spae.data.protocol import FixedEpisode, PictureSet
+from spae.data.protocol import FixedEpisode, ImageSet
 from spae.data.validation.image_survey import decoded_files
 from spae.data.validation.protocol import Fault, Report, told
 
@@ -17,7 +17,7 @@ Labels = Callable[[tuple[ArchiveQuestion, ...], str, int, int, Report], Iterator
 
 
 class ArchiveSurvey:
-    """Names, questions files, questions and pictures of an archive. The index is not kept: `validate` writes nothing.
+    """Names, questions files, questions and images of an archive. The index is not kept: `validate` writes nothing.
 
     Args:
         path: the .tar.gz, or the folder it was unpacked to.
@@ -44,12 +44,12 @@ class ArchiveSurvey:
         with told(found.append, "."):
             _, files = questions_files(tree)
         names: set[str] = set()
-        pictures: set[str] = set()
+        images: set[str] = set()
         questions = 0
         for (shots, ways), file in files.items():
             read = tuple(one for one in read_questions(tree, file, found.append) if one is not None)
             questions += len(read)
-            pictures.update(name for one in read for name in (*one.pictures, one.query))
+            images.update(name for one in read for name in (*one.images, one.query))
             if self._classified:
                 for one in labelled(read, file, shots, ways, found.append):
                     names.update(one.classes)
@@ -59,16 +59,16 @@ class ArchiveSurvey:
             with told(found.append, str(self._names) if self._names else "."):
                 class_words(sorted(names), names_beside(self._names, home), home, found.append)
         yield from found
-        self.counts |= {"files of questions": len(files), "questions": questions, "pictures": len(pictures)}
+        self.counts |= {"files of questions": len(files), "questions": questions, "images": len(images)}
         if self._classified:
             self.counts["classes"] = len(names)
-        self.total = len(pictures)
-        yield from decoded_files(tree.read, sorted(pictures))
+        self.total = len(images)
+        yield from decoded_files(tree.read, sorted(images))
 
 
 class ClassArchiveSurvey(ArchiveSurvey):
     """Of an archive whose questions are of classes."""
 
-    def opened(self) -> PictureSet:
+    def opened(self) -> ImageSet:
         """The set, on the tree that was read. Raises DataError."""
         return ArchiveSet(self._path, classes=self._names, tree=self._tree)

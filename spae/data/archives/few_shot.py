@@ -1,4 +1,4 @@
-"""The few-shot archives of Tsimpoukelli et al. (arXiv 2106.13884): questions in JSON beside their pictures.
+"""The few-shot archives of Tsimpoukelli et al. (arXiv 2106.13884): questions in JSON beside their images.
 
     open_ended_mi.tar.gz    made-up names ("dax");          real_name_mi.tar.gz    ImageNet's names
     fast_vqa.tar.gz         made-up names, and questions;   guided_vqa.tar.gz      ImageNet's names, and questions
@@ -8,7 +8,7 @@ Each holds files `{task}_shots_{n}_ways_{m}_all_questions.json`, lists of object
     {"question_id": 0, "image_1": "..._id_0_image_1.jpg", "caption_1": "This is a lion", "image_2": ...,
      "caption_2": ..., "question_image": "..._id_0_question.jpg", "question": "This is a", "answer": "lion"}
 
-Pictures are found by the names in the JSON: beside it, in `images/` beside it, or as a path from the archive's root.
+Images are found by the names in the JSON: beside it, in `images/` beside it, or as a path from the archive's root.
 Read from the unpacked folder or from the .tar.gz itself (`spae.data.archives.file_tree`).
 """
 
@@ -40,16 +40,16 @@ class ArchiveQuestion:
 
     Attributes:
         id: `question_id` as text, unique in its file.
-        pictures: ids of image_1, image_2, ..: shots * ways of them.
-        captions: caption_1, caption_2, .., one a picture; "" where question_1 and answer_1 stand in its place.
+        images: ids of image_1, image_2, ..: shots * ways of them.
+        captions: caption_1, caption_2, .., one an image; "" where question_1 and answer_1 stand in its place.
         query: id of `question_image`.
         question: as it stands; "" where there is none.
         answer: as it stands.
-        texts: every field of text by its name but those that name pictures, for what a task reads beyond the above.
+        texts: every field of text by its name but those that name images, for what a task reads beyond the above.
     """
 
     id: str
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     captions: tuple[str, ...]
     query: str
     question: str
@@ -98,8 +98,7 @@ class FewShotArchive:
             if not found:
                 raise DataError(f"{self.name}: {self.files[shots, ways]} holds no question: get the archive anew")
             self._read[shots, ways] = tuple(
-                replace(one, pictures=tuple(map(self._inner, one.pictures)), query=self._inner(one.query))
-                for one in found
+                replace(one, images=tuple(map(self._inner, one.images)), query=self._inner(one.query)) for one in found
             )
         return self._read[shots, ways]
 
@@ -116,10 +115,10 @@ class FewShotArchive:
         """The `Report` of an opener. Raises DataError, which names the archive too."""
         raise DataError(f"{self.path}: {fault.line}")
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
-        inside = f"{self._home}{picture_id}"
-        return self.tree.picture(inside if inside in self.tree.entries else picture_id)
+    def image(self, image_id: str) -> np.ndarray:
+        """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown id."""
+        inside = f"{self._home}{image_id}"
+        return self.tree.image(inside if inside in self.tree.entries else image_id)
 
     def _inner(self, name: str) -> str:
         return name.removeprefix(self._home)
@@ -224,20 +223,20 @@ class _Reader:
         numbers = sorted(int(found[1]) for key in row if (found := IMAGE.fullmatch(key)))
         if numbers != list(range(1, wanted + 1)):
             self.fault("", f"must have image_1 to image_{wanted}, as its file's name says, got {len(numbers)} images")
-        pictures = tuple(self._picture(row, f"image_{number}") for number in numbers)
+        images = tuple(self._image(row, f"image_{number}") for number in numbers)
         captions = tuple(self._caption(row, number) for number in numbers)
-        query = self._picture(row, "question_image")
+        query = self._image(row, "question_image")
         answer = self._text(row, "answer")
         question = self._text(row, "question") if row.get("question") not in (None, "") else ""
-        named = [picture for picture in (*pictures, query) if picture]
+        named = [image for image in (*images, query) if image]
         if len(set(named)) != len(named):
-            twice = next(picture for picture in named if named.count(picture) > 1)
-            self.fault("", f"no picture may stand in a question twice, {shown_name(twice)} does: take the question out")
+            twice = next(image for image in named if named.count(image) > 1)
+            self.fault("", f"no image may stand in a question twice, {shown_name(twice)} does: take the question out")
         texts = {key: value for key, value in row.items() if isinstance(value, str) and "image" not in key}
         identity = self._identity(row)
         if self._broken:
             return None
-        return ArchiveQuestion(identity, pictures, captions, query, question, answer, texts)
+        return ArchiveQuestion(identity, images, captions, query, question, answer, texts)
 
     def _identity(self, row: Mapping[str, Any]) -> str:
         value = row.get("question_id")
@@ -258,15 +257,15 @@ class _Reader:
             self.fault(key, f"must be printable text, got {_shown(value)}: complete it")
         return text
 
-    def _picture(self, row: Mapping[str, Any], key: str) -> str:
+    def _image(self, row: Mapping[str, Any], key: str) -> str:
         """The name in the tree; "" where there is none."""
         value = row.get(key)
         if not isinstance(value, str) or not value:
-            self.fault(key, f"must name a picture, got {_shown(value)}: complete it")
+            self.fault(key, f"must name an image, got {_shown(value)}: complete it")
             return ""
         pure = PurePosixPath(value)
         if pure.is_absolute() or ".." in pure.parts or "\\" in value:
-            self.fault(key, f"a picture's name must not lead out of the archive, got {_shown(value)}: correct it")
+            self.fault(key, f"an image's name must not lead out of the archive, got {_shown(value)}: correct it")
             return ""
         home = PurePosixPath(self._file).parent
         for place in (home / pure, home / "images" / pure, pure):
@@ -276,7 +275,7 @@ class _Reader:
                     self.fault(key, entry.problem)
                     return ""
                 return str(place)
-        self.fault(key, f"names {_shown(value)}, which is not in the archive: add the picture or get the archive anew")
+        self.fault(key, f"names {_shown(value)}, which is not in the archive: add the image or get the archive anew")
         return ""
 
 

@@ -1,8 +1,8 @@
 """The files of a published set by name, from a folder or straight from its .tar or .tar.gz, which is not unpacked.
 
-A tree is indexed once: each picture's header is checked and each file's sha256 is taken. The index is kept in the cache
+A tree is indexed once: each image's header is checked and each file's sha256 is taken. The index is kept in the cache
 folder, so that the next opening reads nothing but it; a .tar.gz also keeps the points from which its stream can be
-entered, so that a picture in its middle costs one stretch of it and not all that stands before.
+entered, so that an image in its middle costs one stretch of it and not all that stands before.
 
 Names are data: none leaves the tree, links in an archive are refused, and nothing is written under a name of the data.
 """
@@ -25,13 +25,13 @@ import numpy as np
 
 from spae.cache_folder import atomic_path, cache_folder
 from spae.data.datasets.sample_source import shown_name
-from spae.data.image_file import SUFFIXES, check_header, read_picture
+from spae.data.image_file import SUFFIXES, check_header, read_image
 from spae.data.validation.protocol import Fault
-from spae.errors import CorruptPicture, DataError
+from spae.errors import CorruptImage, DataError
 
 FORMAT = 1
 TEXTS = frozenset({".json", ".txt", ".csv"})
-MOST_PICTURE = 64 * 2**20
+MOST_IMAGE = 64 * 2**20
 MOST_TEXT = 512 * 2**20
 
 
@@ -42,7 +42,7 @@ class FileEntry:
     Attributes:
         size: bytes.
         sha256: of them.
-        problem: why a picture cannot be used, by its header; "" for a sound one, and for text.
+        problem: why an image cannot be used, by its header; "" for a sound one, and for text.
         place: in an archive, where its bytes begin in the unpacked stream; in a folder, its time of change in ns.
     """
 
@@ -53,7 +53,7 @@ class FileEntry:
 
 
 class FileTree(ABC):
-    """Pictures and texts (.json, .txt, .csv) by their paths; hidden files and other kinds are passed over.
+    """Images and texts (.json, .txt, .csv) by their paths; hidden files and other kinds are passed over.
 
     Attributes:
         path: the folder or the archive.
@@ -81,9 +81,9 @@ class FileTree(ABC):
     def read(self, name: str) -> bytes:
         """The bytes of a file of `entries`. Raises DataError where it is none, or changed since."""
 
-    def picture(self, name: str) -> np.ndarray:
-        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown name."""
-        return read_picture(io.BytesIO(self.read(name)), f"{shown_name(name)} of {self.path}")
+    def image(self, name: str) -> np.ndarray:
+        """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown name."""
+        return read_image(io.BytesIO(self.read(name)), f"{shown_name(name)} of {self.path}")
 
     def entry(self, name: str) -> FileEntry:
         """Raises DataError for a name that is not in the tree."""
@@ -203,23 +203,23 @@ def tree_at(path: Path) -> FileTree:
 
 
 def of_interest(name: str) -> bool:
-    """Whether a file is read at all: a picture or a text, and not hidden."""
+    """Whether a file is read at all: an image or a text, and not hidden."""
     pure = PurePosixPath(name)
     return not any(part.startswith(".") for part in pure.parts) and pure.suffix.lower() in SUFFIXES | TEXTS
 
 
 def too_large(name: str, size: int) -> str:
-    """What is said of a file of more bytes than any picture or list has; "" for others."""
-    most = MOST_TEXT if PurePosixPath(name).suffix.lower() in TEXTS else MOST_PICTURE
+    """What is said of a file of more bytes than any image or list has; "" for others."""
+    most = MOST_TEXT if PurePosixPath(name).suffix.lower() in TEXTS else MOST_IMAGE
     return f"has {size:,} bytes, at most {most:,} are read: shrink it or take it out" if size > most else ""
 
 
 def examined(name: str, content: bytes, place: int) -> FileEntry:
-    """The entry of a file, its header checked where it is a picture."""
+    """The entry of a file, its header checked where it is an image."""
     problem = ""
     if PurePosixPath(name).suffix.lower() in SUFFIXES:
         try:
             check_header(io.BytesIO(content), name)
-        except CorruptPicture as error:
+        except CorruptImage as error:
             problem = str(error)
     return FileEntry(len(content), hashlib.sha256(content).hexdigest(), problem, place)

@@ -169,6 +169,6 @@ class _Bounded:
     def _check(self, place: int) -> None:
         if place > self._room:
             raise DataError(
-                f"{self._path} would unpack to more than {self._room:,} bytes, which no archive of pictures of its "
+                f"{self._path} would unpack to more than {self._room:,} bytes, which no archive of images of its "
                 "size does: get it anew, or unpack it yourself if you trust it"
             )

@@ -1,4 +1,4 @@
-"""The published few-shot archives read as questions about pictures: `guided_vqa` and `fast_vqa`.
+"""The published few-shot archives read as questions about images: `guided_vqa` and `fast_vqa`.
 
 Tsimpoukelli et al., arXiv 2106.13884. `guided_vqa` has ImageNet's names and the questions of Visual Genome; `fast_vqa`
 has made-up names in both. One object of `guided_vqa_shots_1_ways_2_all_questions.json`:
@@ -27,10 +27,10 @@ from spae.data.annotations.annotated import AnnotatedSet, Annotations, Question
 from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive, questions_files, read_questions
 from spae.data.archives.file_tree import tree_at
 from spae.data.datasets.sample_source import shown_name
-from spae.data.protocol import ClassPictures
+from spae.data.protocol import ClassImages
 from spae.data.registry import SETS, open_set
 from spae.data.validation.protocol import Fault, Report
-from spae.errors import CorruptPicture, DataError
+from spae.errors import CorruptImage, DataError
 
 WAYS = 2
 """Classes among the examples; the published questions have two."""
@@ -40,9 +40,9 @@ _SAYS = re.compile(r"(?:th(?:is|ese) (?:is|are) )?(?:(?:an?|the) )?(?=\S)", re.I
 
 @dataclass(frozen=True)
 class ShownQuestion:
-    """One example: a picture, a question about it, and its answer."""
+    """One example: an image, a question about it, and its answer."""
 
-    picture: str
+    image: str
     question: str
     answer: str
 
@@ -81,7 +81,7 @@ class VqaArchive:
     """
 
     embedded = False
-    classes: tuple[ClassPictures, ...] = ()
+    classes: tuple[ClassImages, ...] = ()
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self._archive = FewShotArchive(path, name)
@@ -92,7 +92,7 @@ class VqaArchive:
             raise DataError(f"{self.name} has no questions of {WAYS} ways, only {there}: give a VQA archive")
         self._questions = {shots: self._read(shots) for shots in self.shots}
         every = [question for questions in self._questions.values() for question in questions]
-        self.support = tuple(sorted({shown.picture for question in every for shown in question.support}))
+        self.support = tuple(sorted({shown.image for question in every for shown in question.support}))
         self.query = tuple(sorted({question.query for question in every}))
         self.annotations: Mapping[str, Annotations] = self._annotate()
         self.title = f"{self._archive.task}: {len(every)} questions, published few-shot archive"
@@ -118,19 +118,19 @@ class VqaArchive:
         asked: dict[str, dict[str, Question]] = {name: {} for name in (*self.support, *self.query)}
         for shots, questions in self._questions.items():
             for one in questions:
-                pairs = [(shown.picture, shown.question, shown.answer) for shown in one.support]
-                for picture, text, answer in [*pairs, (one.query, one.question, one.answer)]:
-                    identity = f"{shots}/{one.id}/{picture}"
-                    asked[picture].setdefault(text, Question(identity, text, (answer,)))
+                pairs = [(shown.image, shown.question, shown.answer) for shown in one.support]
+                for image, text, answer in [*pairs, (one.query, one.question, one.answer)]:
+                    identity = f"{shots}/{one.id}/{image}"
+                    asked[image].setdefault(text, Question(identity, text, (answer,)))
         return {name: Annotations(questions=tuple(by_text.values())) for name, by_text in asked.items()}
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
-        return self._archive.picture(picture_id)
+    def image(self, image_id: str) -> np.ndarray:
+        """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown id."""
+        return self._archive.image(image_id)
 
-    def picture_digest(self, picture_id: str) -> str:
+    def image_digest(self, image_id: str) -> str:
         """sha256 of the file. Raises DataError for an unknown id."""
-        return self._archive.tree.entry(picture_id).sha256
+        return self._archive.tree.entry(image_id).sha256
 
 
 def vqa_question(one: ArchiveQuestion, file: str, report: Report) -> VqaQuestion | None:
@@ -145,7 +145,7 @@ def vqa_question(one: ArchiveQuestion, file: str, report: Report) -> VqaQuestion
     if not one.question:
         before.append(_fault(one, file, "question", "must be text, got nothing: complete it or take the question out"))
     support = []
-    for number, picture in enumerate(one.pictures, start=1):
+    for number, image in enumerate(one.images, start=1):
         asked = {key: " ".join(one.texts.get(f"{key}_{number}", "").split()) for key in ("question", "answer")}
         given = [key for key, text in asked.items() if text]
         if len(given) == 1:
@@ -154,9 +154,9 @@ def vqa_question(one: ArchiveQuestion, file: str, report: Report) -> VqaQuestion
                 _fault(one, file, f"{missing}_{number}", f"must be there, as {given[0]}_{number} is: complete it")
             )
         elif given:
-            support.append(ShownQuestion(picture, asked["question"], asked["answer"]))
+            support.append(ShownQuestion(image, asked["question"], asked["answer"]))
         else:
-            support.append(ShownQuestion(picture, NAME_QUESTION, named(one.captions[number - 1])))
+            support.append(ShownQuestion(image, NAME_QUESTION, named(one.captions[number - 1])))
     for fault in before:
         report(fault)
     return None if before else VqaQuestion(one.id, tuple(support), one.query, one.question, one.answer)
@@ -183,7 +183,7 @@ def open_questions(text: str) -> AnnotatedSet:
         data = open_set(text)
         if isinstance(data, AnnotatedSet) and any(one.questions for one in data.annotations.values()):
             return data
-        raise DataError(f"{text} has no questions about its pictures: pass --data scenes, or the path of an archive")
+        raise DataError(f"{text} has no questions about its images: pass --data scenes, or the path of an archive")
     return VqaArchive(Path(text), text)
 
 
@@ -205,10 +205,10 @@ class VqaSurvey:
         self.title = "published few-shot archive, as questions" if self._tree is not None else f"embedded set {text}"
 
     def faults(self) -> Iterator[Fault | None]:
-        """Reads everything, once: every `Fault`, and a None for each file, question and picture read."""
+        """Reads everything, once: every `Fault`, and a None for each file, question and image read."""
         if self._tree is None:
             data = open_questions(self._text)
-            self.counts["pictures"] = len(data.annotations)
+            self.counts["images"] = len(data.annotations)
             self.counts["questions"] = sum(len(one.questions) for one in data.annotations.values())
             return
         for _ in self._tree.index(keep=False):
@@ -220,7 +220,7 @@ class VqaSurvey:
             yield Fault(".", "", str(error))
             return
         self.title += f" ({task})"
-        self.counts = {"questions": 0, "pictures": 0}
+        self.counts = {"questions": 0, "images": 0}
         if not any(ways == WAYS for _, ways in files):
             yield Fault(
                 ".", "", f"has no questions of {WAYS} ways, only {', '.join(files.values())}: get a VQA archive"
@@ -231,11 +231,11 @@ class VqaSurvey:
                 yield from self._of_file(file, used)
         for name in sorted(used):
             try:
-                self._tree.picture(name)
-            except (CorruptPicture, DataError) as error:
+                self._tree.image(name)
+            except (CorruptImage, DataError) as error:
                 yield Fault(shown_name(name), "", str(error))
             else:
-                self.counts["pictures"] += 1
+                self.counts["images"] += 1
                 yield None
 
     def _of_file(self, file: str, used: set[str]) -> Iterator[Fault | None]:
@@ -247,7 +247,7 @@ class VqaSurvey:
             yield from found
             found.clear()
             if one is not None and question is not None:
-                used.update((*one.pictures, one.query))
+                used.update((*one.images, one.query))
                 self.counts["questions"] += 1
             yield None
         yield from found

@@ -1,6 +1,6 @@
 """Files of a training set that could not be used: counted, named, borne up to a limit.
 
-One damaged picture in a million must not stop a run of a week; a folder of damaged ones must.
+One damaged image in a million must not stop a run of a week; a folder of damaged ones must.
 """
 
 from __future__ import annotations

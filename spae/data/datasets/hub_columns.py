@@ -1,4 +1,4 @@
-"""Which columns of a Hugging Face data set hold pictures and labels, and what is in a cell.
+"""Which columns of a Hugging Face data set hold images and labels, and what is in a cell.
 
 The package `datasets` is needed (extra: data).
 """
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from spae.data.spec import DataSpec
-from spae.errors import CorruptPicture, DataError, InputError
+from spae.errors import CorruptImage, DataError, InputError
 
 INSTALL = 'pip install "spae-bench[data]"'
-PICTURES = ("image", "img", "picture", "jpg", "jpeg", "png", "webp")
+IMAGES = ("image", "img", "picture", "jpg", "jpeg", "png", "webp")
 LABELS = ("label", "labels", "class", "cls", "fine_label")
 NONE = "none"
 
@@ -32,12 +32,12 @@ def hub_library() -> Any:
 @dataclass(frozen=True)
 class Columns:
     """Attributes:
-    picture: column of pictures.
+    image: column of images.
     label: column of labels; "" where the user wants none.
     names: of the classes, where the column says them; else empty.
     """
 
-    picture: str
+    image: str
     label: str
     names: tuple[str, ...]
 
@@ -55,17 +55,17 @@ def find_columns(spec: DataSpec, features: Mapping[str, Any] | None) -> Columns:
     library = hub_library()
     if not features:
         raise DataError(f"{spec.text} states no columns: name a set whose features are known")
-    pictures = [name for name, kind in features.items() if isinstance(kind, library.Image)]
-    # Parquet of another hand: {"bytes": ..., "path": ...} or bytes alone, without a word that it is a picture.
-    pictures = pictures or [name for name in PICTURES if name in features and _bytes_of(features[name])]
-    picture = _one(spec, "image", pictures, [name for name in PICTURES if name in pictures], features)
+    images = [name for name, kind in features.items() if isinstance(kind, library.Image)]
+    # Parquet of another hand: {"bytes": ..., "path": ...} or bytes alone, without a word that it is an image.
+    images = images or [name for name in IMAGES if name in features and _bytes_of(features[name])]
+    image = _one(spec, "image", images, [name for name in IMAGES if name in images], features)
     if spec.options.get("label") == NONE:
-        return Columns(picture, "", ())
+        return Columns(image, "", ())
     labels = [name for name, kind in features.items() if isinstance(kind, library.ClassLabel)]
     labels = labels or [name for name in LABELS if name in features]
     label = _one(spec, "label", labels, [name for name in LABELS if name in labels], features)
     kind = features[label]
-    return Columns(picture, label, tuple(kind.names) if isinstance(kind, library.ClassLabel) else ())
+    return Columns(image, label, tuple(kind.names) if isinstance(kind, library.ClassLabel) else ())
 
 
 def _one(spec: DataSpec, option: str, fitting: list[str], usual: list[str], features: Mapping[str, Any]) -> str:
@@ -87,7 +87,7 @@ def _bytes_of(kind: Any) -> bool:
 
 
 def cell_content(cell: Any, shown: str, homes: tuple[Path, ...]) -> Path | BinaryIO:
-    """The picture of a cell that was not decoded: bytes, or a file.
+    """The image of a cell that was not decoded: bytes, or a file.
 
     Args:
         cell: {"bytes": ..., "path": ...} or bytes.
@@ -95,26 +95,26 @@ def cell_content(cell: Any, shown: str, homes: tuple[Path, ...]) -> Path | Binar
         homes: folders that a path in the cell may lead into; a table is data, and may name any file of this machine.
 
     Raises:
-        CorruptPicture: the cell is empty, or its path leads elsewhere.
+        CorruptImage: the cell is empty, or its path leads elsewhere.
     """
     content = cell.get("bytes") if isinstance(cell, Mapping) else cell
     if isinstance(content, bytes | bytearray):
         return io.BytesIO(content)
     path = cell.get("path") if isinstance(cell, Mapping) else None
     if not isinstance(path, str) or not path:
-        raise CorruptPicture(f"{shown} is empty: take the row out")
+        raise CorruptImage(f"{shown} is empty: take the row out")
     if path.startswith("hf://"):
         from huggingface_hub import HfFileSystem
 
         try:
             return io.BytesIO(HfFileSystem().cat_file(path))
         except OSError as error:
-            raise CorruptPicture(f"{shown} cannot be fetched ({error}): check the connection") from error
+            raise CorruptImage(f"{shown} cannot be fetched ({error}): check the connection") from error
     try:
         file = Path(path).resolve()
         inside = any(file.is_relative_to(home) for home in homes)
     except (OSError, ValueError, RuntimeError) as error:
-        raise CorruptPicture(f"{shown} names a path that cannot be followed ({error}): take the row out") from error
+        raise CorruptImage(f"{shown} names a path that cannot be followed ({error}): take the row out") from error
     if not inside:
-        raise CorruptPicture(f"{shown} names {path[:200]!a}, which is not in the data set's folder: store its bytes")
+        raise CorruptImage(f"{shown} names {path[:200]!a}, which is not in the data set's folder: store its bytes")
     return file

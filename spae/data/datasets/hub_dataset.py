@@ -37,9 +37,9 @@ class HubRows(RowFacts):
 
     Attributes:
         splits: names of the split trained on, and of the one held out where there is one.
-        parts: their data sets, pictures not decoded.
+        parts: their data sets, images not decoded.
         starts: first row of each part.
-        columns: where pictures and labels are.
+        columns: where images and labels are.
         homes: folders that a row's path may lead into.
         Others as in `RowSource`.
     """
@@ -58,7 +58,7 @@ class HubRows(RowFacts):
     def content(self, row: int) -> Path | BinaryIO:
         """The cell's bytes or file."""
         part = int(np.searchsorted(self.starts, row, side="right")) - 1
-        cell = self.parts[part][int(row - self.starts[part])][self.columns.picture]
+        cell = self.parts[part][int(row - self.starts[part])][self.columns.image]
         return cell_content(cell, self.row_name(row), self.homes)
 
 
@@ -155,11 +155,11 @@ def choose_splits(spec: DataSpec, splits: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def undecoded(part: Any, columns: Columns) -> Any:
-    """The two columns, pictures as bytes or paths: decoding is ours, with its limits of size and its errors."""
+    """The two columns, images as bytes or paths: decoding is ours, with its limits of size and its errors."""
     library = hub_library()
-    part = part.select_columns([name for name in (columns.picture, columns.label) if name])
-    if isinstance(part.features[columns.picture], library.Image):
-        part = part.cast_column(columns.picture, library.Image(decode=False))
+    part = part.select_columns([name for name in (columns.image, columns.label) if name])
+    if isinstance(part.features[columns.image], library.Image):
+        part = part.cast_column(columns.image, library.Image(decode=False))
     return part
 
 

@@ -1,8 +1,8 @@
-"""A Hugging Face data set, or parquet files, as a `PictureSet`: an image and a label column, found or named.
+"""A Hugging Face data set, or parquet files, as a `ImageSet`: an image and a label column, found or named.
 
     hf:timm/mini-imagenet?split=test        hf:cifar100:default?label=fine_label        /data/saved_to_disk
 
-The package `datasets` is needed (extra: data). Pictures are decoded here, by the five decoders of `picture_file`.
+The package `datasets` is needed (extra: data). Images are decoded here, by the five decoders of `image_file`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from spae.data.class_words import class_words, names_beside
 from spae.data.datasets.hub_columns import Columns, cell_content, find_columns
 from spae.data.datasets.hub_dataset import homes, load_splits, undecoded
-from spae.data.image_file import check_header, read_picture
-from spae.data.protocol import ClassPictures
+from spae.data.image_file import check_header, read_image
+from spae.data.protocol import ClassImages
 from spae.data.spec import DataSpec
 from spae.data.validation.protocol import Report, told
 from spae.errors import DataError
@@ -75,16 +75,16 @@ class HubRows:
         return found
 
     def row_name(self, row: int) -> str:
-        """`test/17`: the picture's id."""
+        """`test/17`: the image's id."""
         return f"{self.split}/{row}"
 
     def content(self, row: int) -> Any:
-        """The picture's bytes as a stream, or its file. Raises CorruptPicture."""
-        return cell_content(self._rows[row][self._columns.picture], self.row_name(row), self._homes)
+        """The image's bytes as a stream, or its file. Raises CorruptImage."""
+        return cell_content(self._rows[row][self._columns.image], self.row_name(row), self._homes)
 
 
 class HubSet:
-    """Labelled pictures of a Hugging Face data set; each may be an example and may be asked about.
+    """Labelled images of a Hugging Face data set; each may be an example and may be asked about.
 
     Args:
         spec: as in `HubRows`.
@@ -92,7 +92,7 @@ class HubSet:
 
     Raises:
         DataError, InputError: as `HubRows`; or there are fewer than two classes.
-        CorruptPicture: a cell whose header is no picture's.
+        CorruptImage: a cell whose header is no image's.
     """
 
     embedded = False
@@ -105,30 +105,30 @@ class HubSet:
         words = class_words(sorted(found), names_beside(spec.path("classes"), home), home)
         self._places = {self._rows.row_name(row): row for rows in found.values() for row in rows}
         self.classes = tuple(
-            ClassPictures(words[label], *[tuple(self._rows.row_name(row) for row in found[label])] * 2)
+            ClassImages(words[label], *[tuple(self._rows.row_name(row) for row in found[label])] * 2)
             for label in sorted(found, key=lambda label: words[label])
         )
         count = len(self._places)
-        self.title = f"{spec.location}, split {self._rows.split}: {len(self.classes)} classes, {count:,} pictures"
+        self.title = f"{spec.location}, split {self._rows.split}: {len(self.classes)} classes, {count:,} images"
         self.fingerprint = self._hash()
 
     def _hash(self) -> str:
-        """sha256 over class names, picture ids and the bytes of every picture, each header checked."""
+        """sha256 over class names, image ids and the bytes of every image, each header checked."""
         total = hashlib.sha256()
         for one in self.classes:
             total.update(f"{len(one.name)}:{one.name}\n".encode())
-            for picture_id in one.support:
-                content = self._rows.content(self._places[picture_id])
-                check_header(content, f"{picture_id} of {self.name}")
+            for image_id in one.support:
+                content = self._rows.content(self._places[image_id])
+                check_header(content, f"{image_id} of {self.name}")
                 raw = content.read_bytes() if isinstance(content, Path) else content.getvalue()
-                total.update(f"{len(picture_id)}:{picture_id} {hashlib.sha256(raw).hexdigest()}\n".encode())
+                total.update(f"{len(image_id)}:{image_id} {hashlib.sha256(raw).hexdigest()}\n".encode())
         return total.hexdigest()
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
-        if picture_id not in self._places:
-            raise DataError(f"{self.name} has no picture {picture_id!r}: ids read SPLIT/ROW, as in its classes")
-        return read_picture(self._rows.content(self._places[picture_id]), f"{picture_id} of {self.name}")
+    def image(self, image_id: str) -> np.ndarray:
+        """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown id."""
+        if image_id not in self._places:
+            raise DataError(f"{self.name} has no image {image_id!r}: ids read SPLIT/ROW, as in its classes")
+        return read_image(self._rows.content(self._places[image_id]), f"{image_id} of {self.name}")
 
 
 def rows_by_class(rows: HubRows, report: Report | None = None) -> dict[str, list[int]]:

@@ -55,7 +55,7 @@ class RowReader:
     """Makes rows of what the library yields.
 
     Attributes:
-        columns: where pictures and labels are.
+        columns: where images and labels are.
         codes: value of the label column -> place among the classes; -1 where the class is left out.
     """
 
@@ -65,21 +65,21 @@ class RowReader:
     def row(self, example: Mapping[str, Any], name: str) -> Row | None:
         """The row; None of a class that is left out. Raises DataError for a label that is no class."""
         if not self.columns.label:
-            return Row(name, example[self.columns.picture], 0)
+            return Row(name, example[self.columns.image], 0)
         value = example[self.columns.label]
         if not isinstance(value, str | int) or value not in self.codes:
             raise DataError(
                 f"{name} has the label {str(value)[:80]!r}, which is none of the classes: name it in ?classes="
             )
         label = self.codes[value]
-        return Row(name, example[self.columns.picture], label) if label >= 0 else None
+        return Row(name, example[self.columns.image], label) if label >= 0 else None
 
 
 class StreamBlocks:
     """The stream cut into blocks of rows of the classes that stay.
 
     Args:
-        dataset: an IterableDataset, pictures not decoded.
+        dataset: an IterableDataset, images not decoded.
         reader: makes its rows.
         seed: of the run.
         block: rows of a block.

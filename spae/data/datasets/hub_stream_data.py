@@ -27,8 +27,8 @@ from spae.data.datasets.protocol import EVALUATED, TrainingBatch
 from spae.data.datasets.training_folder import UNLABELLED
 from spae.data.exclusion import KeptClasses, keep_classes
 from spae.data.spec import DataSpec
-from spae.data.transforms import PictureLoader
-from spae.errors import CorruptPicture, DataError
+from spae.data.transforms import ImageLoader
+from spae.errors import CorruptImage, DataError
 
 BLOCK = 2000
 
@@ -41,7 +41,7 @@ class StreamData:
     Args:
         blocks: the stream.
         held_out: rows of the split held out, in its own order.
-        loader: decodes a picture.
+        loader: decodes an image.
         Others as the attributes of `TrainingData`.
     """
 
@@ -49,7 +49,7 @@ class StreamData:
         self,
         blocks: StreamBlocks,
         held_out: Iterator[Row],
-        loader: PictureLoader,
+        loader: ImageLoader,
         *,
         name: str,
         title: str,
@@ -89,7 +89,7 @@ class StreamData:
         for row in self._held[:limit]:
             try:
                 found.append((self._load(row, None), row))
-            except CorruptPicture as error:
+            except CorruptImage as error:
                 self.problems.add(row.name, str(error))
         if not found:
             raise DataError(f"no held-out row of {self.name} can be used: {self.problems.summary() or 'there is none'}")
@@ -106,7 +106,7 @@ class StreamData:
             self.problems.used()
             try:
                 return self._load(chosen, chance_of(self.seed, step, row)), chosen
-            except CorruptPicture as error:
+            except CorruptImage as error:
                 self.problems.add(chosen.name, str(error))
         raise DataError(f"no row of step {step} of {self.name} can be used: {self.problems.summary()}")
 
@@ -115,14 +115,14 @@ class StreamData:
 
     def _decoded(self, found: list[tuple[np.ndarray, Row]]) -> TrainingBatch:
         pixels = np.stack([pixels for pixels, _ in found])
-        pictures = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float() / 127.5 - 1
+        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float() / 127.5 - 1
         labels = torch.tensor([row.label for _, row in found])
-        return TrainingBatch(pictures, labels, tuple(row.name for _, row in found))
+        return TrainingBatch(images, labels, tuple(row.name for _, row in found))
 
 
 def open_stream(
     spec: DataSpec,
-    loader: PictureLoader,
+    loader: ImageLoader,
     *,
     batch: int,
     seed: int,

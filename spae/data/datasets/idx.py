@@ -90,9 +90,9 @@ class MnistTraining:
         border = self._size - SIDE
         sides = (border // 2, border - border // 2)
         padded = np.pad(images[rows], ((0, 0), sides, sides)).astype(np.float32) / 127.5 - 1
-        pictures = torch.from_numpy(padded)[:, None].repeat(1, 3, 1, 1)
+        pixels = torch.from_numpy(padded)[:, None].repeat(1, 3, 1, 1)
         names = tuple(f"{part}/{row:05d}" for row in rows)
-        return TrainingBatch(pictures, torch.from_numpy(labels[rows].astype(np.int64)), names)
+        return TrainingBatch(pixels, torch.from_numpy(labels[rows].astype(np.int64)), names)
 
 
 def open_mnist(location: str, *, size: int, batch: int, seed: int) -> MnistTraining:

@@ -1,4 +1,4 @@
-"""A user's own pictures as a `PictureSet`: a folder of class folders, or the mini-ImageNet csv beside `images/`.
+"""A user's own images as a `ImageSet`: a folder of class folders, or the mini-ImageNet csv beside `images/`.
 
     flowers/rose/1.jpg            miniimagenet/test.csv      (header: filename,label)
     flowers/sea_lavender/1.jpg    miniimagenet/images/n0193011200000003.jpg
@@ -18,16 +18,16 @@ from pathlib import Path
 import numpy as np
 
 from spae.data.class_words import class_words, names_beside
-from spae.data.image_file import SUFFIXES, check_header, read_picture
-from spae.data.protocol import ClassPictures
+from spae.data.image_file import SUFFIXES, check_header, read_image
+from spae.data.protocol import ClassImages
 from spae.data.validation.protocol import Report, told
 from spae.errors import DataError
 
-LAYOUT = "expected CLASS/PICTURE.jpg in it, or the path of a csv (filename,label) beside images/"
+LAYOUT = "expected CLASS/IMAGE.jpg in it, or the path of a csv (filename,label) beside images/"
 
 
 class FolderSet:
-    """Labelled pictures of a folder; every picture may be an example and may be asked about.
+    """Labelled images of a folder; every image may be an example and may be asked about.
 
     Every file is read here once, for its header and for the fingerprint, so that a broken one is named before anything
     is spent on the others; a file damaged behind its header is found when it is decoded.
@@ -38,8 +38,8 @@ class FolderSet:
         classes: a file of names; None takes the one beside the data, where there is one.
 
     Raises:
-        DataError: missing path, no class, one class, a class without pictures, a name that leaves the folder.
-        CorruptPicture: a file whose header is no picture's, or claims too many pixels.
+        DataError: missing path, no class, one class, a class without images, a name that leaves the folder.
+        CorruptImage: a file whose header is no image's, or claims too many pixels.
     """
 
     embedded = False
@@ -49,31 +49,31 @@ class FolderSet:
         found = labelled_files(path)
         home = home_of(path)
         names = class_words(found, names_beside(classes, home), home)
-        self._files = {picture_id: file for files in found.values() for picture_id, file in files.items()}
-        for picture_id, file in self._files.items():
-            check_header(file, f"{picture_id} of {path}")
+        self._files = {image_id: file for files in found.values() for image_id, file in files.items()}
+        for image_id, file in self._files.items():
+            check_header(file, f"{image_id} of {path}")
         self.classes = tuple(
-            ClassPictures(names[label], tuple(found[label]), tuple(found[label]))
+            ClassImages(names[label], tuple(found[label]), tuple(found[label]))
             for label in sorted(found, key=lambda label: names[label])
         )
-        self.title = f"{path.name or path}: {len(self.classes)} classes, {len(self._files)} pictures of the user's own"
+        self.title = f"{path.name or path}: {len(self.classes)} classes, {len(self._files)} images of the user's own"
         self.fingerprint = self._hash()
 
     def _hash(self) -> str:
-        """sha256 over class names, picture ids and the bytes of every file."""
+        """sha256 over class names, image ids and the bytes of every file."""
         total = hashlib.sha256()
         for one in self.classes:
             total.update(f"{len(one.name)}:{one.name}\n".encode())
-            for picture_id in one.support:
-                content = hashlib.sha256(self._files[picture_id].read_bytes()).hexdigest()
-                total.update(f"{len(picture_id)}:{picture_id} {content}\n".encode())
+            for image_id in one.support:
+                content = hashlib.sha256(self._files[image_id].read_bytes()).hexdigest()
+                total.update(f"{len(image_id)}:{image_id} {content}\n".encode())
         return total.hexdigest()
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        """[H, W, 3] uint8 RGB. Raises CorruptPicture where it does not decode, DataError for an unknown id."""
-        if picture_id not in self._files:
-            raise DataError(f"{self.name} has no picture {picture_id!r}: ids are paths inside it, as in its classes")
-        return read_picture(self._files[picture_id], f"{picture_id} of {self.name}")
+    def image(self, image_id: str) -> np.ndarray:
+        """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown id."""
+        if image_id not in self._files:
+            raise DataError(f"{self.name} has no image {image_id!r}: ids are paths inside it, as in its classes")
+        return read_image(self._files[image_id], f"{image_id} of {self.name}")
 
 
 def home_of(path: Path) -> Path:
@@ -82,7 +82,7 @@ def home_of(path: Path) -> Path:
 
 
 def labelled_files(path: Path, report: Report | None = None) -> dict[str, dict[str, Path]]:
-    """Label -> picture id -> file, sorted, of a folder of class folders or of a csv.
+    """Label -> image id -> file, sorted, of a folder of class folders or of a csv.
 
     Args:
         path: the folder, or the csv.
@@ -104,7 +104,7 @@ def labelled_files(path: Path, report: Report | None = None) -> dict[str, dict[s
 
 
 def _class_folders(root: Path, report: Report | None) -> dict[str, dict[str, Path]]:
-    """Hidden entries and files that are no pictures are passed over."""
+    """Hidden entries and files that are no images are passed over."""
     found: dict[str, dict[str, Path]] = {}
     for folder in _visible(root, report):
         if not folder.is_dir():
@@ -115,7 +115,7 @@ def _class_folders(root: Path, report: Report | None) -> dict[str, dict[str, Pat
             files = [file for file in _visible(folder, report) if file.suffix.lower() in SUFFIXES]
             if not files:
                 raise DataError(
-                    f"class folder {label!r} of {root} holds no picture ({', '.join(sorted(SUFFIXES))}): "
+                    f"class folder {label!r} of {root} holds no image ({', '.join(sorted(SUFFIXES))}): "
                     f"add some or take the folder out"
                 )
             found[label] = {}
@@ -132,7 +132,7 @@ def _csv_rows(table: Path, report: Report | None) -> dict[str, dict[str, Path]]:
     """The columns filename and label; others are passed over."""
     images = table.parent / "images"
     if not images.is_dir():
-        raise DataError(f"{table} needs the folder images/ beside it, there is none: put the pictures there")
+        raise DataError(f"{table} needs the folder images/ beside it, there is none: put the images there")
     rows: dict[str, tuple[str, Path]] = {}
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
@@ -192,5 +192,5 @@ def _inside(path: Path, root: Path) -> Path:
     except (OSError, RuntimeError) as error:
         raise DataError(f"{path} cannot be followed ({error}): mend the link or take it out") from error
     if not inside:
-        raise DataError(f"{path} leads out of {root}: copy the pictures in, links and names must stay inside")
+        raise DataError(f"{path} leads out of {root}: copy the images in, links and names must stay inside")
     return path

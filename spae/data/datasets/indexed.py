@@ -18,7 +18,7 @@ import torch
 from spae.data.datasets.epoch_order import EpochOrder, chance_of
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
 from spae.data.datasets.sample_source import RowSource
-from spae.errors import CorruptPicture, DataError
+from spae.errors import CorruptImage, DataError
 
 AHEAD = 2
 """Steps prepared while the trainer works on one: memory for so many batches, no more."""
@@ -33,15 +33,15 @@ class Loader(Protocol):
         ...
 
     def load(self, source: Path | BinaryIO, shown: str, chance: np.random.Generator | None) -> np.ndarray:
-        """uint8 of `shape`; no chance: as in evaluation. Raises CorruptPicture."""
+        """uint8 of `shape`; no chance: as in evaluation. Raises CorruptImage."""
         ...
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A step's rows on their way. The threads fill `pictures`; each future gives the row that was used."""
+    """A step's rows on their way. The threads fill `images`; each future gives the row that was used."""
 
-    pictures: np.ndarray
+    images: np.ndarray
     rows: list[Future[int]]
 
     def cancel(self) -> None:
@@ -105,12 +105,12 @@ class IndexedData:
             raise DataError(f"{self.name} holds nothing out: give a folder or split for evaluation")
         if limit is not None and limit < len(rows):
             rows = rows[np.linspace(0, len(rows) - 1, limit).round().astype(np.int64)]
-        pictures = self._room(len(rows))
+        images = self._room(len(rows))
 
         def load(place: int) -> int:
             try:
-                self._load(int(rows[place]), None, pictures[place])
-            except CorruptPicture as error:
+                self._load(int(rows[place]), None, images[place])
+            except CorruptImage as error:
                 self.problems.add(self.source.row_name(int(rows[place])), str(error))
                 return -1
             return int(rows[place])
@@ -118,7 +118,7 @@ class IndexedData:
         used = np.array(list(self._pool.map(load, range(len(rows)))))
         if not (used >= 0).any():
             raise DataError(f"no held-out row of {self.name} can be used: {self.problems.summary()}")
-        return self._batch(pictures[used >= 0], used[used >= 0].tolist())
+        return self._batch(images[used >= 0], used[used >= 0].tolist())
 
     def close(self) -> None:
         """Stops the threads after the rows they are at."""
@@ -129,14 +129,14 @@ class IndexedData:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _begin(self, step: int, wanted: range) -> _Job:
-        pictures = self._room(len(wanted))
+        images = self._room(len(wanted))
 
         def task(place: int, row: int) -> Callable[[], int]:
             # Looked up here, in the caller's thread: the order of an epoch is made once.
             order, start = self._order.place(step * self.batch + row)
-            return lambda: self._fill(pictures[place], order, start, step, row)
+            return lambda: self._fill(images[place], order, start, step, row)
 
-        return _Job(pictures, [self._pool.submit(task(place, row)) for place, row in enumerate(wanted)])
+        return _Job(images, [self._pool.submit(task(place, row)) for place, row in enumerate(wanted)])
 
     def _fill(self, out: np.ndarray, order: np.ndarray, start: int, step: int, row: int) -> int:
         """Decodes the row at `start`, or the next good one, into `out`."""
@@ -145,7 +145,7 @@ class IndexedData:
             self.problems.used()
             try:
                 self._load(chosen, chance_of(self.seed, step, row), out)
-            except CorruptPicture as error:
+            except CorruptImage as error:
                 self.problems.add(self.source.row_name(chosen), str(error))
             else:
                 return chosen
@@ -159,7 +159,7 @@ class IndexedData:
 
     def _finish(self, job: _Job) -> TrainingBatch:
         try:
-            return self._batch(job.pictures, [row.result() for row in job.rows])
+            return self._batch(job.images, [row.result() for row in job.rows])
         except BaseException:
             job.cancel()
             raise
@@ -168,6 +168,6 @@ class IndexedData:
         *sides, channels = self.loader.shape
         return np.empty((rows, channels, *sides), dtype=np.float32)
 
-    def _batch(self, pictures: np.ndarray, rows: list[int]) -> TrainingBatch:
+    def _batch(self, images: np.ndarray, rows: list[int]) -> TrainingBatch:
         labels = torch.from_numpy(self.source.labels[rows].astype(np.int64))
-        return TrainingBatch(torch.from_numpy(pictures), labels, tuple(self.source.row_name(row) for row in rows))
+        return TrainingBatch(torch.from_numpy(images), labels, tuple(self.source.row_name(row) for row in rows))

@@ -1,4 +1,4 @@
-"""What labelled pictures or clips are to a trainer.
+"""What labelled images or clips are to a trainer.
 
 B global batch, R its rows asked for, H W side in pixels, T frames, K classes.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from spae.data.datasets.corrupt_files import Problems
 
 EVALUATED = 1000
-"""Held-out pictures that an evaluation takes, where it does not say otherwise."""
+"""Held-out images that an evaluation takes, where it does not say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class TrainingBatch:
     """Rows of one step.
 
     Attributes:
-        pictures: [R, 3, H, W], or [R, 3, T, H, W] for clips, float32 in [-1, 1].
+        images: [R, 3, H, W], or [R, 3, T, H, W] for clips, float32 in [-1, 1].
         labels: [R] int64, places in `TrainingData.classes`.
-        names: R names, as messages call the pictures ("n02129165/1.jpg").
+        names: R names, as messages call the images ("n02129165/1.jpg").
     """
 
-    pictures: Tensor
+    images: Tensor
     labels: Tensor
     names: tuple[str, ...]
 
@@ -39,13 +39,13 @@ class TrainingData(Protocol):
     """Batches that depend on the data, the seed and the step alone.
 
     So a resumed run sees what an unbroken one sees, and any number of processes, each taking its rows of the global
-    batch, see the same pictures as one.
+    batch, see the same images as one.
 
     Attributes:
         name: as the user named it.
         title: one line: what it is, how much of it.
         fingerprint: sha256 over what decides the batches of a seed, as far as it is known without reading
-            every picture (ids, classes, sizes of files).
+            every image (ids, classes, sizes of files).
         batch: B.
         classes: the label text of each of the K classes.
         unnamed: how many classes are called by an id or a number, because nothing told their names: where it is not 0,
@@ -69,12 +69,12 @@ class TrainingData(Protocol):
             rows: a slice of range(B); None takes all B.
 
         Raises:
-            DataError: too many pictures could not be used; the message names the first.
+            DataError: too many images could not be used; the message names the first.
         """
         ...
 
     def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
-        """Pictures that no step shows, for evaluation: not changed by chance, the same at every call.
+        """Images that no step shows, for evaluation: not changed by chance, the same at every call.
 
         Args:
             limit: at most so many, spread evenly over the part that is held out; None takes all of it.

@@ -1,4 +1,4 @@
-"""Where the pictures or clips of a training set lie: rows that can be got at by number.
+"""Where the images or clips of a training set lie: rows that can be got at by number.
 
 N rows, K classes.
 """
@@ -68,7 +68,7 @@ class RowSource(Protocol):
         ...
 
     def content(self, row: int) -> Path | BinaryIO:
-        """The row's file, or its bytes. Raises CorruptPicture where they cannot be had."""
+        """The row's file, or its bytes. Raises CorruptImage where they cannot be had."""
         ...
 
 
@@ -88,7 +88,7 @@ class RowFacts:
 
 
 class NameTable(Sequence[str]):
-    """Many short names in two arrays: a list of strings would take ten times the memory (13 million pictures)."""
+    """Many short names in two arrays: a list of strings would take ten times the memory (13 million images)."""
 
     def __init__(self, names: Iterable[str]) -> None:
         blob, ends = bytearray(), array("q", [0])

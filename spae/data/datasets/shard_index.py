@@ -1,6 +1,6 @@
 """Where each sample of a tar shard lies: read once, kept in the cache folder, so that any row can be read by offset.
 
-A sample is the members of one key (the name up to its first dot, folders counting): a picture or a clip, and a label:
+A sample is the members of one key (the name up to its first dot, folders counting): an image or a clip, and a label:
 
     000017.jpg  000017.cls      cls: a whole number;  txt: the label's text;  json: {"label": ...}
 
@@ -42,7 +42,7 @@ class ShardIndex:
     """One shard.
 
     Attributes:
-        offsets, sizes: [n] int64, where the bytes of the picture or clip lie.
+        offsets, sizes: [n] int64, where the bytes of the image or clip lie.
         names: [n] member names.
         labels: [n] text of the label; "" where the sample has none.
         bad: member -> why it cannot be used.
@@ -70,7 +70,7 @@ def shard_index(path: Path, kinds: frozenset[str] = SUFFIXES, label: str = "") -
 
     Args:
         path: the shard.
-        kinds: suffixes of the members that are pictures, or clips.
+        kinds: suffixes of the members that are images, or clips.
         label: cls, txt or json to take that one alone, none to take no label; "" takes the first there is.
 
     Raises:

@@ -8,7 +8,7 @@ from spae.data.datasets.indexed import IndexedData, Loader
 from spae.data.datasets.protocol import TrainingData
 from spae.data.datasets.sample_source import RowSource
 from spae.data.spec import DataSpec
-from spae.data.transforms import PictureLoader
+from spae.data.transforms import ImageLoader
 
 
 def open_rows(
@@ -25,7 +25,7 @@ def open_rows(
 ) -> TrainingData:
     """The batches of folder:, webdataset:, hf: or video:. Arguments and errors as `open_training_data`."""
     source: RowSource
-    loader: Loader = PictureLoader(size, strength)
+    loader: Loader = ImageLoader(size, strength)
     if spec.scheme == "hf":
         from spae.data.datasets.hub_dataset import open_hub
 
@@ -33,15 +33,15 @@ def open_rows(
             from spae.data.datasets.hub_stream_data import open_stream
 
             return open_stream(
-                spec, PictureLoader(size, strength), batch=batch, seed=seed, exclude=exclude, workers=workers,
+                spec, ImageLoader(size, strength), batch=batch, seed=seed, exclude=exclude, workers=workers,
                 problems_file=problems_file,
             )  # fmt: skip
         source = open_hub(spec, exclude, problems_file)
     elif frames:
         from spae.data.datasets.video import open_video
-        from spae.data.datasets.video_file import CLIP_SUFFIXES, ClipLoader
+        from spae.data.datasets.video_file import CLIP_SUFFIXES, VideoLoader
 
-        loader = ClipLoader(size, frames, spec.number("stride", 1), strength)
+        loader = VideoLoader(size, frames, spec.number("stride", 1), strength)
         if spec.scheme == "webdataset":
             from spae.data.datasets.webdataset import open_shards
 

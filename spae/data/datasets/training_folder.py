@@ -1,4 +1,4 @@
-"""Class folders of pictures or clips as rows to train on: ImageNet's layout, ImageNet-21k's, or a user's own.
+"""Class folders of images or clips as rows to train on: ImageNet's layout, ImageNet-21k's, or a user's own.
 
     imagenet/train/n01440764/n01440764_10026.JPEG      PATH, or Kaggle's PATH/ILSVRC/Data/CLS-LOC
     imagenet/val/n01440764/ILSVRC2012_val_00000293.JPEG
@@ -26,7 +26,7 @@ from spae.data.datasets.sample_source import NameTable, RowFacts, shown_name, sp
 from spae.data.exclusion import KeptClasses, keep_classes
 from spae.data.image_file import SUFFIXES
 from spae.data.spec import DataSpec
-from spae.errors import CorruptPicture, DataError
+from spae.errors import CorruptImage, DataError
 
 TRAIN = ("train", "training")
 HELD_OUT = ("val", "validation", "valid", "validate", "test")
@@ -59,7 +59,7 @@ class FolderRows(RowFacts):
         root = self.roots[int(self.root_of[row])]
         path = root / self.paths[row]
         if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-            raise CorruptPicture(f"{self.row_name(row)} is a link that leads out of {root}: copy the file in")
+            raise CorruptImage(f"{self.row_name(row)} is a link that leads out of {root}: copy the file in")
         return path
 
 
@@ -212,7 +212,7 @@ class Lister:
 
     def _in(self, root: Path, name: str) -> Iterator[str]:
         if (root / name).is_symlink() and not (root / name).resolve().is_relative_to(root.resolve()):
-            raise DataError(f"class folder {name!r} of {root} is a link that leads out of it: copy the pictures in")
+            raise DataError(f"class folder {name!r} of {root} is a link that leads out of it: copy the images in")
         return self._files(root / name, name + "/")
 
     def _files(self, folder: Path, before: str) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Clips to train on: class folders of videos, or Kinetics' csv beside a folder of them.
 
-kinetics/train/riding_a_bike/abc_000010_000020.mp4     as `training_folder` reads pictures
+kinetics/train/riding_a_bike/abc_000010_000020.mp4     as `training_folder` reads images
 kinetics/train/abcdefghijk_000010_000020.mp4           with train.csv in kinetics/ or kinetics/annotations/:
                                                        label,youtube_id,time_start,time_end,split
 """

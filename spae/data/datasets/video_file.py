@@ -15,7 +15,7 @@ import numpy as np
 
 from spae.data.image_file import MAX_PIXELS
 from spae.data.transforms import Framing, framed, middle, random_framing
-from spae.errors import CorruptPicture, InputError
+from spae.errors import CorruptImage, InputError
 
 # A container is read as what its name says and as nothing else: left to guess, the library takes a text file called
 # .mp4 for a playlist and fetches what it names.
@@ -43,7 +43,7 @@ class _TooShort(Exception):
 
 
 @dataclass(frozen=True)
-class ClipLoader:
+class VideoLoader:
     """Decodes one clip.
 
     Args:
@@ -75,12 +75,12 @@ class ClipLoader:
             chance: draws start and crop; None takes the middle of both.
 
         Raises:
-            CorruptPicture: the file does not decode, or is shorter than a clip.
+            CorruptImage: the file does not decode, or is shorter than a clip.
         """
         av = clip_library()
         kind = FORMATS.get(Path(shown).suffix.lower())
         if kind is None:
-            raise CorruptPicture(f"{shown} is none of {', '.join(sorted(FORMATS))}: convert it")
+            raise CorruptImage(f"{shown} is none of {', '.join(sorted(FORMATS))}: convert it")
         moment = 0.5 if chance is None else float(chance.random())
         try:
             if isinstance(source, Path):
@@ -89,20 +89,20 @@ class ClipLoader:
             return self._read(av, source, kind, shown, moment, chance)
         except (av.FFmpegError, OSError, ValueError, EOFError, MemoryError, OverflowError, IndexError) as error:
             reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
-            raise CorruptPicture(f"{shown} does not decode ({reason}): replace it or take it out") from error
+            raise CorruptImage(f"{shown} does not decode ({reason}): replace it or take it out") from error
 
     def _read(
         self, av: Any, stream: BinaryIO, kind: str, shown: str, moment: float, chance: np.random.Generator | None
     ) -> np.ndarray:
         with av.open(stream, format=kind) as container:
             if not container.streams.video:
-                raise CorruptPicture(f"{shown} holds no video: take it out")
+                raise CorruptImage(f"{shown} holds no video: take it out")
             video = container.streams.video[0]
             # One thread a file: the pool decodes several at once.
             video.thread_type = "NONE"
             width, height = video.codec_context.width, video.codec_context.height
             if not 0 < width * height <= MAX_PIXELS:
-                raise CorruptPicture(f"{shown} has {width}x{height} pixels, 1 to {MAX_PIXELS:,} are read: take it out")
+                raise CorruptImage(f"{shown} has {width}x{height} pixels, 1 to {MAX_PIXELS:,} are read: take it out")
             framing = middle(width, height) if chance is None else random_framing(width, height, chance, self.strength)
             start = self._start(video, moment)
             if start is not None:
@@ -141,7 +141,7 @@ class ClipLoader:
             if count >= MOST_FRAMES:
                 break
         if count < self.span:
-            raise CorruptPicture(f"{shown} has {count} frames, a clip takes {self.span}: take it out")
+            raise CorruptImage(f"{shown} has {count} frames, a clip takes {self.span}: take it out")
         skip = int(moment * (count - self.span + 1))
         container.seek(video.start_time or 0, stream=video, backward=True)
         frames = container.decode(video)
@@ -150,7 +150,7 @@ class ClipLoader:
         try:
             return self._taken(frames, framing)
         except _TooShort as error:
-            raise CorruptPicture(f"{shown} does not decode twice alike: replace it or take it out") from error
+            raise CorruptImage(f"{shown} does not decode twice alike: replace it or take it out") from error
 
     def _taken(self, frames: Iterator[Any], framing: Framing) -> np.ndarray:
         clip = np.empty(self.shape, dtype=np.uint8)

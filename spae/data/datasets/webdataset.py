@@ -25,7 +25,7 @@ from spae.data.datasets.training_folder import UNLABELLED
 from spae.data.exclusion import KeptClasses, keep_classes
 from spae.data.image_file import SUFFIXES
 from spae.data.spec import DataSpec
-from spae.errors import CorruptPicture, DataError, InputError
+from spae.errors import CorruptImage, DataError, InputError
 
 MOST_CLASSES = 100_000
 MOST_BYTES = 1 << 30
@@ -58,13 +58,13 @@ class ShardRows(RowFacts):
         """The member's bytes."""
         size = int(self.sizes[row])
         if size > MOST_BYTES:
-            raise CorruptPicture(f"{self.row_name(row)} has {size:,} bytes, at most {MOST_BYTES:,} are read: shrink it")
+            raise CorruptImage(f"{self.row_name(row)} has {size:,} bytes, at most {MOST_BYTES:,} are read: shrink it")
         try:
             with self.shards[int(self.shard[row])].open("rb", buffering=0) as stream:
                 stream.seek(int(self.offsets[row]))
                 return io.BytesIO(stream.read(size))
         except OSError as error:
-            raise CorruptPicture(f"{self.row_name(row)} cannot be read ({error}): check the disk") from error
+            raise CorruptImage(f"{self.row_name(row)} cannot be read ({error}): check the disk") from error
 
 
 def open_shards(

@@ -1,7 +1,7 @@
 """The colour a pictogram is mostly painted in, by name, where there is one beyond doubt.
 
 Integer arithmetic throughout, so that every machine sees the same colours. What lies between two names (a hue at 70
-degrees is neither yellow nor green) counts against all of them: a picture of such hues has no main colour.
+degrees is neither yellow nor green) counts against all of them: an image of such hues has no main colour.
 
 H rows, W columns.
 """
@@ -26,13 +26,13 @@ HUES: dict[str, tuple[int, int, int, int]] = {
 }
 
 
-def main_colour(picture: np.ndarray) -> str | None:
+def main_colour(image: np.ndarray) -> str | None:
     """The name of the colour of two thirds or more of what is painted; None where no colour has so much.
 
     Args:
-        picture: [H, W, 3] uint8 RGB on white. Near-white pixels count as not painted.
+        image: [H, W, 3] uint8 RGB on white. Near-white pixels count as not painted.
     """
-    rgb = picture.reshape(-1, 3).astype(np.int64)
+    rgb = image.reshape(-1, 3).astype(np.int64)
     painted = rgb[rgb.min(1) < 235]
     if len(painted) < LEAST_PIXELS:
         return None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spae.data.protocol import ClassPictures
+from spae.data.protocol import ClassImages, hashed_text
 from spae.errors import DataError
 
 MNIST_SAMPLE = Path(__file__).with_name("mnist_sample.npz")
@@ -74,9 +74,9 @@ def load_mnist_sample(path: Path = MNIST_SAMPLE) -> MnistSample:
 
 
 class MnistSet:
-    """The sample as a `PictureSet`: classes "0" to "9"; examples from the training file, queries from the test file.
+    """The sample as a `ImageSet`: classes "0" to "9"; examples from the training file, queries from the test file.
 
-    Picture ids are `train/<row>` and `test/<row>`, rows of the full MNIST files.
+    Image ids are `train/<row>` and `test/<row>`, rows of the full MNIST files.
     """
 
     name = "mnist"
@@ -85,24 +85,24 @@ class MnistSet:
 
     def __init__(self, sample: MnistSample | None = None) -> None:
         sample = sample or load_mnist_sample()
-        self._pictures: dict[str, np.ndarray] = {}
+        self._images: dict[str, np.ndarray] = {}
         ids: dict[str, list[list[str]]] = {"train": [[] for _ in range(10)], "test": [[] for _ in range(10)]}
         for split, images, labels, rows in (
             ("train", sample.train_images, sample.train_labels, sample.train_rows),
             ("test", sample.test_images, sample.test_labels, sample.test_rows),
         ):
             for image, label, row in zip(images, labels.tolist(), rows.tolist(), strict=True):
-                picture_id = f"{split}/{row:05d}"
-                self._pictures[picture_id] = image
-                ids[split][label].append(picture_id)
+                image_id = f"{split}/{row:05d}"
+                self._images[image_id] = image
+                ids[split][label].append(image_id)
         self.classes = tuple(
-            ClassPictures(str(digit), tuple(ids["train"][digit]), tuple(ids["test"][digit])) for digit in range(10)
+            ClassImages(str(digit), tuple(ids["train"][digit]), tuple(ids["test"][digit])) for digit in range(10)
         )
-        split_text = "\n".join([sample.fingerprint, *map(repr, self.classes)])
+        split_text = "\n".join([sample.fingerprint, *map(hashed_text, self.classes)])
         self.fingerprint = hashlib.sha256(split_text.encode()).hexdigest()
 
-    def picture(self, picture_id: str) -> np.ndarray:
+    def image(self, image_id: str) -> np.ndarray:
         """[28, 28, 3] uint8, the grey value three times. Raises DataError for an id that is not of this set."""
-        if picture_id not in self._pictures:
-            raise DataError(f"{self.name} has no picture {picture_id!r}: ids read train/<row> or test/<row>")
-        return np.repeat(self._pictures[picture_id][:, :, None], 3, axis=2)
+        if image_id not in self._images:
+            raise DataError(f"{self.name} has no image {image_id!r}: ids read train/<row> or test/<row>")
+        return np.repeat(self._images[image_id][:, :, None], 3, axis=2)

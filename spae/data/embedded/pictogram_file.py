@@ -1,8 +1,8 @@
-"""A file of pictograms: one Parquet row a picture, with the concept it draws and the style it is drawn in.
+"""A file of pictograms: one Parquet row an image, with the concept it draws and the style it is drawn in.
 
 Two files have this format, `pictograms.parquet` and `pictograms_training.parquet`.
 
-N pictures (rows).
+N images (rows).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from spae.errors import CorruptPicture, DataError
+from spae.errors import CorruptImage, DataError
 
 FORMAT_VERSION = "1"
 SIZE = 64
@@ -70,10 +70,10 @@ def read_columns(path: Path, rebuild: str) -> tuple[Mapping[str, list[Any]], str
 
 
 def decoded(path: Path, columns: Mapping[str, list[Any]], rebuild: str) -> np.ndarray:
-    """[N, 64, 64, 3] uint8 RGB. Raises CorruptPicture for one that does not decode to that size."""
+    """[N, 64, 64, 3] uint8 RGB. Raises CorruptImage for one that does not decode to that size."""
     pixels = np.empty((len(columns["picture"]), SIZE, SIZE, 3), dtype=np.uint8)
-    for row, picture in enumerate(columns["picture"]):
-        pixels[row] = _decode(path, picture, f"{columns['concept'][row]}/{columns['style'][row]}", rebuild)
+    for row, image in enumerate(columns["picture"]):
+        pixels[row] = _decode(path, image, f"{columns['concept'][row]}/{columns['style'][row]}", rebuild)
     return pixels
 
 
@@ -83,13 +83,13 @@ def places(values: Sequence[str], among: Sequence[str]) -> np.ndarray:
     return np.array([place_of[value] for value in values], dtype=np.int64)
 
 
-def _decode(path: Path, picture: bytes, picture_id: str, rebuild: str) -> np.ndarray:
+def _decode(path: Path, encoded: bytes, image_id: str, rebuild: str) -> np.ndarray:
     try:
         # Only the format that the file is written in: no other decoder sees the bytes.
-        with Image.open(io.BytesIO(picture), formats=["WEBP"]) as image:
+        with Image.open(io.BytesIO(encoded), formats=["WEBP"]) as image:
             if image.size == (SIZE, SIZE):
                 return np.asarray(image.convert("RGB"))
             seen = f"is {image.size[0]}x{image.size[1]}, not {SIZE}x{SIZE}"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise CorruptPicture(f"picture {picture_id} of {path} does not decode: {rebuild}") from error
-    raise CorruptPicture(f"picture {picture_id} of {path} {seen}: {rebuild}")
+        raise CorruptImage(f"image {image_id} of {path} does not decode: {rebuild}") from error
+    raise CorruptImage(f"image {image_id} of {path} {seen}: {rebuild}")

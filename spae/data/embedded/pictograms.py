@@ -3,12 +3,12 @@
 They stand in for photographs where none can be fetched. Two things are kept from training, so that two kinds of
 generalisation can be asked about:
 
-- the style `emojione`: no picture of it is ever trained on;
-- a seeded fifth of the concepts: no picture of them is ever trained on, in any style.
+- the style `emojione`: no image of it is ever trained on;
+- a seeded fifth of the concepts: no image of them is ever trained on, in any style.
 
 `scripts/build_pictograms.py` makes the file; `pictograms.LICENSES.md` names the authors of each style.
 
-N pictures (rows), C concepts, S styles.
+N images (rows), C concepts, S styles.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from spae.data.embedded.pictogram_file import COLUMNS, decoded, places, read_columns
-from spae.data.protocol import ClassPictures
+from spae.data.protocol import ClassImages, hashed_text
 from spae.errors import DataError, UnknownName
 
 PICTOGRAMS = Path(__file__).with_name("pictograms.parquet")
@@ -120,7 +120,7 @@ def load_pictograms(path: Path = PICTOGRAMS) -> Pictograms:
 
     Raises:
         DataError: the file is missing, of another format, or breaks what the class states.
-        CorruptPicture: a picture does not decode to 64x64 RGB.
+        CorruptImage: an image does not decode to 64x64 RGB.
     """
     columns, fingerprint = read_columns(path, REBUILD)
     styles = tuple(dict.fromkeys(columns["style"]))
@@ -167,13 +167,13 @@ def _check_styles(path: Path, columns: Mapping[str, list[Any]]) -> None:
 
 
 class PictogramSet:
-    """Pictograms as a `PictureSet`: examples in the styles that were trained on, queries in the one that was not.
+    """Pictograms as a `ImageSet`: examples in the styles that were trained on, queries in the one that was not.
 
     Args:
         new_concepts: False: the classes are the concepts that training saw. True: those it never saw.
-        pictograms: the pictures; None loads the embedded file.
+        pictograms: the images; None loads the embedded file.
 
-    Picture ids are `<hex code>/<style>`.
+    Image ids are `<hex code>/<style>`.
     """
 
     embedded = True
@@ -191,23 +191,21 @@ class PictogramSet:
         for row in self._pictograms.select(held_out=new_concepts).tolist():
             concept = self._pictograms.concepts[self._pictograms.concept[row]]
             style = self._pictograms.styles[self._pictograms.style[row]]
-            picture_id = f"{concept.id}/{style}"
-            self._rows[picture_id] = row
-            (query if style == HELD_OUT_STYLE else support)[concept.name].append(picture_id)
+            image_id = f"{concept.id}/{style}"
+            self._rows[image_id] = row
+            (query if style == HELD_OUT_STYLE else support)[concept.name].append(image_id)
         self.classes = tuple(
-            ClassPictures(name, tuple(sorted(support[name])), tuple(sorted(query[name]))) for name in sorted(support)
+            ClassImages(name, tuple(sorted(support[name])), tuple(sorted(query[name]))) for name in sorted(support)
         )
-        split = "\n".join([self._pictograms.fingerprint, *map(repr, self.classes)])
+        split = "\n".join([self._pictograms.fingerprint, *map(hashed_text, self.classes)])
         self.fingerprint = hashlib.sha256(split.encode()).hexdigest()
 
-    def picture(self, picture_id: str) -> np.ndarray:
+    def image(self, image_id: str) -> np.ndarray:
         """[64, 64, 3] uint8 RGB. Raises DataError for an id that is not of this set."""
-        if picture_id not in self._rows:
-            raise DataError(
-                f"{self.name} has no picture {picture_id!r}: ids read <hex code>/<style>, as in its classes"
-            )
-        picture: np.ndarray = self._pictograms.pixels[self._rows[picture_id]].copy()
-        return picture
+        if image_id not in self._rows:
+            raise DataError(f"{self.name} has no image {image_id!r}: ids read <hex code>/<style>, as in its classes")
+        image: np.ndarray = self._pictograms.pixels[self._rows[image_id]].copy()
+        return image
 
 
 def new_concepts() -> PictogramSet:

@@ -1,4 +1,4 @@
-"""Where the one to three pictures of a scene stand, and how they are painted.
+"""Where the one to three images of a scene stand, and how they are painted.
 
 Placement is drawn by hashes and painting is integer arithmetic: the same scene, byte for byte, on every machine and
 with every version of every library.
@@ -45,7 +45,7 @@ def pick(key: str, count: int) -> int:
 
 
 def boxes(key: str, count: int) -> tuple[Box, ...]:
-    """Boxes of a scene of 1, 2 or 3 pictures, none over another: two stand left and right or above each other, three
+    """Boxes of a scene of 1, 2 or 3 images, none over another: two stand left and right or above each other, three
     in three of the four quarters.
 
     Args:
@@ -73,33 +73,33 @@ def boxes(key: str, count: int) -> tuple[Box, ...]:
     return tuple(made)
 
 
-def paint(pictures: Sequence[np.ndarray], places: Sequence[Box]) -> np.ndarray:
-    """[SIDE, SIDE, 3] uint8 RGB: each picture, shrunk to its box, on white.
+def paint(images: Sequence[np.ndarray], places: Sequence[Box]) -> np.ndarray:
+    """[SIDE, SIDE, 3] uint8 RGB: each image, shrunk to its box, on white.
 
     Args:
-        pictures: each [H, H, 3] uint8 RGB, square, at least as large as its box.
+        images: each [H, H, 3] uint8 RGB, square, at least as large as its box.
         places: one box each.
     """
     canvas = np.full((SIDE, SIDE, 3), 255, np.uint8)
-    for picture, box in zip(pictures, places, strict=True):
-        canvas[box.top : box.top + box.size, box.left : box.left + box.size] = shrink(picture, box.size)
+    for image, box in zip(images, places, strict=True):
+        canvas[box.top : box.top + box.size, box.left : box.left + box.size] = shrink(image, box.size)
     return canvas
 
 
-def shrink(picture: np.ndarray, size: int) -> np.ndarray:
+def shrink(image: np.ndarray, size: int) -> np.ndarray:
     """[size, size, 3] uint8: each pixel the mean of the area it covers, by whole numbers, halves rounded up.
 
     Args:
-        picture: [H, H, 3] uint8.
+        image: [H, H, 3] uint8.
         size: 1 to H.
     """
-    height = picture.shape[0]
+    height = image.shape[0]
     starts = np.arange(size)[:, None] * height  # in units of 1/size of a pixel of the picture
     cells = np.arange(height)[None, :] * size
     cover = np.minimum(starts + height, cells + size) - np.maximum(starts, cells)
     # Whole numbers below 255 * H * H, which float64 holds exactly: the products are fast, and equal in any order.
     weights = np.maximum(cover, 0).astype(np.float64)  # [size, H], rows sum to H
-    across = weights @ picture.transpose(2, 0, 1).astype(np.float64)  # [3, size, H]
+    across = weights @ image.transpose(2, 0, 1).astype(np.float64)  # [3, size, H]
     total = (across @ weights.T).transpose(1, 2, 0).astype(np.int64)
     area = height * height
     return ((2 * total + area) // (2 * area)).astype(np.uint8)

@@ -30,7 +30,7 @@ _A = frozenset({"unicorn", "ewe"})
 
 @dataclass(frozen=True)
 class Thing:
-    """One picture of a scene.
+    """One image of a scene.
 
     Attributes:
         name: what it is, one lower-case word.

@@ -1,7 +1,7 @@
 """Embedded scenes: one to three pictograms on a white canvas of 64x64, with captions, and questions of known answers.
 
 They stand in for COCO and Visual Genome where neither can be fetched, and are neither. As with the pictograms, a
-picture that is asked about is drawn in a style that no model was trained on, and `scenes-new` draws things that no
+image that is asked about is drawn in a style that no model was trained on, and `scenes-new` draws things that no
 model was trained on in any style. Which things, sizes, places and styles: by hashes, the same on every machine.
 
     support/1/0007   a lion of the style noto, 41 pixels wide, at the bottom left
@@ -24,7 +24,7 @@ from spae.data.embedded.main_colour import main_colour
 from spae.data.embedded.pictograms import HELD_OUT_STYLE, Pictograms, load_pictograms
 from spae.data.embedded.scene_layout import Box, boxes, paint, pick
 from spae.data.embedded.scene_text import Thing, captions, questions
-from spae.data.protocol import ClassPictures
+from spae.data.protocol import ClassImages
 from spae.errors import DataError
 
 VERSION = "spae-scenes-1"
@@ -53,13 +53,13 @@ class _Part:
 
 
 class SceneSet:
-    """Scenes as an `AnnotatedSet`, and as a `PictureSet` whose classes are the scenes of one thing alone.
+    """Scenes as an `AnnotatedSet`, and as a `ImageSet` whose classes are the scenes of one thing alone.
 
     Args:
         new_concepts: False: things that training saw, in other styles. True: things it never saw.
         pictograms: what scenes are made of; None loads the embedded file.
 
-    Picture ids are `<support or query>/<number of things>/<number>`.
+    Image ids are `<support or query>/<number of things>/<number>`.
     """
 
     embedded = True
@@ -80,7 +80,7 @@ class SceneSet:
         self.support, self.query = tuple(sorted(support)), tuple(sorted(query))
         self._colours: dict[int, str | None] = {}
         self.annotations: Mapping[str, Annotations] = {
-            picture_id: self._annotate(picture_id, parts) for picture_id, parts in self._scenes.items()
+            image_id: self._annotate(image_id, parts) for image_id, parts in self._scenes.items()
         }
         self.classes = self._classes()
         self.fingerprint = self._hash()
@@ -106,20 +106,20 @@ class SceneSet:
             shown += [_different(f"{VERSION}/{self.name}/{pool}/{count}/{i}", names, count) for i in range(several)]
         numbers = {1: 0, 2: 0, 3: 0}
         for group in shown:
-            picture_id = f"{pool}/{len(group)}/{numbers[len(group)]:04d}"
+            image_id = f"{pool}/{len(group)}/{numbers[len(group)]:04d}"
             numbers[len(group)] += 1
-            key = f"{VERSION}/{self.name}/{picture_id}"
+            key = f"{VERSION}/{self.name}/{image_id}"
             parts = []
             for i, (name, box) in enumerate(zip(group, boxes(key, len(group)), strict=True)):
                 rows = things[name][pool == "query"]
                 parts.append(_Part(rows[pick(f"{key}/style/{i}", len(rows))], box))
-            self._scenes[picture_id] = tuple(parts)
-            ids.append(picture_id)
+            self._scenes[image_id] = tuple(parts)
+            ids.append(image_id)
         return ids
 
-    def _annotate(self, picture_id: str, parts: Sequence[_Part]) -> Annotations:
+    def _annotate(self, image_id: str, parts: Sequence[_Part]) -> Annotations:
         things = [Thing(self._name(part), part.box, self._colour(part.row)) for part in parts]
-        asked = [Question(f"{picture_id}/{kind}", text, answers, kind) for kind, text, answers in questions(things)]
+        asked = [Question(f"{image_id}/{kind}", text, answers, kind) for kind, text, answers in questions(things)]
         return Annotations(captions(things), tuple(asked))
 
     def _name(self, part: _Part) -> str:
@@ -130,38 +130,38 @@ class SceneSet:
             self._colours[row] = main_colour(self._pictograms.pixels[row])
         return self._colours[row]
 
-    def _classes(self) -> tuple[ClassPictures, ...]:
+    def _classes(self) -> tuple[ClassImages, ...]:
         pools: dict[str, dict[str, list[str]]] = {}
-        for picture_id, parts in self._scenes.items():
+        for image_id, parts in self._scenes.items():
             if len(parts) == 1:
-                pools.setdefault(self._name(parts[0]), {"support": [], "query": []})[picture_id.split("/")[0]].append(
-                    picture_id
+                pools.setdefault(self._name(parts[0]), {"support": [], "query": []})[image_id.split("/")[0]].append(
+                    image_id
                 )
-        return tuple(ClassPictures(name, tuple(ids["support"]), tuple(ids["query"])) for name, ids in pools.items())
+        return tuple(ClassImages(name, tuple(ids["support"]), tuple(ids["query"])) for name, ids in pools.items())
 
     def _hash(self) -> str:
         """sha256 over the pictograms' file and all that is drawn and said; the pixels follow from these."""
         total = hashlib.sha256(f"{VERSION}\n{self._pictograms.fingerprint}\n".encode())
-        for picture_id, parts in sorted(self._scenes.items()):
+        for image_id, parts in sorted(self._scenes.items()):
             where = [(part.row, part.box.left, part.box.top, part.box.size) for part in parts]
-            total.update(f"{picture_id} {where} {self.annotations[picture_id]!r}\n".encode())
+            total.update(f"{image_id} {where} {self.annotations[image_id]!r}\n".encode())
         return total.hexdigest()
 
-    def picture(self, picture_id: str) -> np.ndarray:
+    def image(self, image_id: str) -> np.ndarray:
         """[64, 64, 3] uint8 RGB. Raises DataError for an id that is not of this set."""
-        parts = self._parts(picture_id)
+        parts = self._parts(image_id)
         return paint([self._pictograms.pixels[part.row] for part in parts], [part.box for part in parts])
 
-    def picture_digest(self, picture_id: str) -> str:
+    def image_digest(self, image_id: str) -> str:
         """sha256 of the pixels. Raises DataError for an id that is not of this set."""
-        return hashlib.sha256(self.picture(picture_id).tobytes()).hexdigest()
+        return hashlib.sha256(self.image(image_id).tobytes()).hexdigest()
 
-    def _parts(self, picture_id: str) -> tuple[_Part, ...]:
-        if picture_id not in self._scenes:
+    def _parts(self, image_id: str) -> tuple[_Part, ...]:
+        if image_id not in self._scenes:
             raise DataError(
-                f"{self.name} has no scene {picture_id!r}: ids read <support or query>/<things>/<number>, as listed"
+                f"{self.name} has no scene {image_id!r}: ids read <support or query>/<things>/<number>, as listed"
             )
-        return self._scenes[picture_id]
+        return self._scenes[image_id]
 
 
 def is_thing(name: str) -> bool:

@@ -5,7 +5,7 @@ asked of the first: the further styles add to no test, and none of them draws a 
 
 `scripts/build_training_pictograms.py` makes the file; `pictograms.LICENSES.md` names the authors of each style.
 
-N pictures (rows).
+N images (rows).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def with_training_styles(pictograms: Pictograms, path: Path = TRAINING_PICTOGRAM
 
     Raises:
         DataError: the file is missing, of another format, or holds what must not be trained on: an unknown or held-out
-            concept, a style that is there already, one picture twice.
-        CorruptPicture: a picture does not decode to 64x64 RGB.
+            concept, a style that is there already, one image twice.
+        CorruptImage: an image does not decode to 64x64 RGB.
     """
     columns, fingerprint = read_columns(path, REBUILD)
     _check(path, columns, pictograms)
@@ -63,10 +63,10 @@ def with_training_styles(pictograms: Pictograms, path: Path = TRAINING_PICTOGRAM
 
 
 def without_colour(pictograms: Pictograms) -> np.ndarray:
-    """[N] bool: which pictures have no colour: no pixel's channels differ by more than 8 of 255."""
+    """[N] bool: which images have no colour: no pixel's channels differ by more than 8 of 255."""
     pixels = pictograms.pixels
-    # Row by row: the channels of all pictures at once, as whole numbers, would take a gigabyte.
-    return np.array([int(np.ptp(picture.astype(np.int16), axis=-1).max()) <= COLOURLESS for picture in pixels])
+    # Row by row: the channels of all images at once, as whole numbers, would take a gigabyte.
+    return np.array([int(np.ptp(image.astype(np.int16), axis=-1).max()) <= COLOURLESS for image in pixels])
 
 
 def _check(path: Path, columns: Mapping[str, list[Any]], pictograms: Pictograms) -> None:

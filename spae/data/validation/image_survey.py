@@ -1,4 +1,4 @@
-"""Labelled pictures read whole for `validate`: every file decoded, every fault named."""
+"""Labelled images read whole for `validate`: every file decoded, every fault named."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from PIL import Image
 
 from spae.data.class_words import class_words, names_beside
-from spae.data.image_file import SUFFIXES, read_picture
-from spae.data.protocol import PictureSet
+from spae.data.image_file import SUFFIXES, read_image
+from spae.data.protocol import ImageSet
 from spae.data.spec import DataSpec
 from spae.data.validation.protocol import Fault, Survey, told
 
@@ -42,9 +42,9 @@ def survey(text: str) -> Survey:
 
 
 class OpenSurvey:
-    """A set that is open, and so has no fault but pictures that do not decode."""
+    """A set that is open, and so has no fault but images that do not decode."""
 
-    def __init__(self, data: PictureSet) -> None:
+    def __init__(self, data: ImageSet) -> None:
         self._data = data
         self._ids = sorted({one for group in data.classes for one in (*group.support, *group.query)})
         self.title = data.title
@@ -53,11 +53,11 @@ class OpenSurvey:
 
     def faults(self) -> Iterator[Fault | None]:
         """See `Survey.faults`."""
-        self.counts |= {"classes": len(self._data.classes), "pictures": len(self._ids)}
+        self.counts |= {"classes": len(self._data.classes), "images": len(self._ids)}
         for one in self._ids:
-            yield from decoded(one, lambda one=one: self._data.picture(one))  # type: ignore[misc]
+            yield from decoded(one, lambda one=one: self._data.image(one))  # type: ignore[misc]
 
-    def opened(self) -> PictureSet:
+    def opened(self) -> ImageSet:
         """The set itself."""
         return self._data
 
@@ -82,12 +82,12 @@ class FolderSurvey:
             class_words(files, names_beside(self._names, home), home, found.append)
         yield from found
         self.total = sum(map(len, files.values()))
-        self.counts |= {"classes": len(files), "pictures": self.total}
+        self.counts |= {"classes": len(files), "images": self.total}
         for label in files.values():
             for name, file in label.items():
-                yield from decoded(name, lambda name=name, file=file: read_picture(file, name))  # type: ignore[misc]
+                yield from decoded(name, lambda name=name, file=file: read_image(file, name))  # type: ignore[misc]
 
-    def opened(self) -> PictureSet:
+    def opened(self) -> ImageSet:
         """The set. Raises DataError."""
         from spae.data.datasets.image_folder import FolderSet
 
@@ -115,12 +115,12 @@ class HubSurvey:
         with told(found.append, str(names) if names else "."):
             class_words(sorted(classes), names_beside(names, home), home, found.append)
         yield from found
-        self.counts |= {"classes": len(classes), "pictures": len(rows)}
+        self.counts |= {"classes": len(classes), "images": len(rows)}
         for row in range(len(rows)):
             name = rows.row_name(row)
-            yield from decoded(name, lambda row=row, name=name: read_picture(rows.content(row), name))  # type: ignore[misc]
+            yield from decoded(name, lambda row=row, name=name: read_image(rows.content(row), name))  # type: ignore[misc]
 
-    def opened(self) -> PictureSet:
+    def opened(self) -> ImageSet:
         """The set. Raises DataError."""
         from spae.data.datasets.hub_set import HubSet
 
@@ -128,7 +128,7 @@ class HubSurvey:
 
 
 def decoded(name: str, read: Callable[[], Any]) -> Iterator[Fault | None]:
-    """One picture: its fault, if it has one, then None."""
+    """One image: its fault, if it has one, then None."""
     found: list[Fault] = []
     with warnings.catch_warnings(), told(found.append, name):
         # Said by Pillow of sizes that are refused here anyway.
@@ -139,7 +139,7 @@ def decoded(name: str, read: Callable[[], Any]) -> Iterator[Fault | None]:
 
 
 def decoded_files(read: Callable[[str], bytes], names: Iterable[str]) -> Iterator[Fault | None]:
-    """The pictures among the files of a tree, each decoded."""
+    """The images among the files of a tree, each decoded."""
     for name in names:
         if PurePosixPath(name).suffix.lower() in SUFFIXES:
-            yield from decoded(name, lambda name=name: read_picture(io.BytesIO(read(name)), name))  # type: ignore[misc]
+            yield from decoded(name, lambda name=name: read_image(io.BytesIO(read(name)), name))  # type: ignore[misc]

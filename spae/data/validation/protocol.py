@@ -62,7 +62,7 @@ class Survey(Protocol):
     Attributes:
         title: one line that says what was found at the path ("published few-shot archive", "folder of class folders").
         total: about how many things `faults` will read, for a progress bar; 0 where nobody knows.
-        counts: what there is, by name ("classes", "pictures", "episodes", "captions", "questions"); whole once
+        counts: what there is, by name ("classes", "images", "episodes", "captions", "questions"); whole once
             `faults` has ended.
     """
 

@@ -66,7 +66,7 @@ def ablation_rq() -> Recipe:
 
     Source: Table 4 of arXiv 2306.17842, row "+ 2-layer RQ".
     Data: as image.
-    Cost: as ablation_vq, with 512 words a picture.
+    Cost: as ablation_vq, with 512 words an image.
     Expected: FID 6.05, IS 113.93, LPIPS 0.15, CLIP 0.1547 from both layers (Table 4); 5-way 1-shot, layer 1, 56.2 %.
     Command: accelerate launch -m spae train --recipe ablation_rq --set data=folder:PATH --set perceptual_file=FILE
     """

@@ -34,7 +34,7 @@ def lqae() -> Recipe:
     changed = {
         "name": "lqae",
         "quantizer": "vq",
-        "by_angle": True,
+        "l2_normalize": True,
         "pyramid": (16,),
         "network": "lqae",
         "size": 256,
@@ -47,7 +47,7 @@ def lqae() -> Recipe:
         "masked_lm": "roberta",
         "masked_lm_source": "FacebookAI/roberta-base",
         "masked_lm_weight": 1e-4,
-        "mask_share": 0.5,
+        "mask_ratio": 0.5,
         "betas": (0.9, 0.99),
         "weight_decay": 1e-4,
         "schedule": "cosine",

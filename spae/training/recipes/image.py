@@ -1,4 +1,4 @@
-"""SPAE for pictures, as the paper trains it (section 4.1 and appendix B.1 of arXiv 2306.17842).
+"""SPAE for images, as the paper trains it (section 4.1 and appendix B.1 of arXiv 2306.17842).
 
 What stands in for what cannot be had: PaLM 2's embeddings are not public, so T is the words of SmolLM2-135M, whose
 weights are (any other vocabulary by name: --set vocabulary=NAME). What the paper does not print: the steps of warm-up
@@ -15,7 +15,7 @@ THRESHOLDS = (0.98, 0.95, 0.9, 0.85, 0.8)
 
 
 def image() -> Recipe:
-    """SPAE of six layers, 597 words for a picture of 128x128.
+    """SPAE of six layers, 597 words for an image of 128x128.
 
     Source: sections 3 and 4.1 of arXiv 2306.17842; Tables 1, 2 and 4.
     Data: ImageNet ILSVRC2012, --set data=folder:PATH; ResNet-50 of torchvision, --set perceptual_file=FILE; CLIP
@@ -41,21 +41,21 @@ def image() -> Recipe:
         semantic_positions=256,  # all of a layer
         alpha=1.0,
         dynamic_weight=True,
-        weight_of="appearance",
-        weight_high=1e6,  # the paper sets no bound
+        semantic_weight_reference="appearance",
+        semantic_weight_max=1e6,  # the paper sets no bound
         beta=0.33,
         gan="stylegan",
         gan_weight=0.1,
         lecam_weight=1e-4,
         perceptual="resnet50",
         perceptual_weight=0.1,
-        prefix_share=0.0,
+        layer_dropout=0.0,
         data="",
         steps=450_000,
         batch=256,
         drawn=256,
         learning_rate=1e-4,
-        discriminator_rate=1e-4,
+        discriminator_lr=1e-4,
         betas=(0.0, 0.99),
         warmup=5000,
         cooldown=0.1,
@@ -72,7 +72,7 @@ def image_8() -> Recipe:
 
     Source: appendix B.1 (Image SPAE-8) and Table 6 of arXiv 2306.17842.
     Data: as image.
-    Cost: as image, with 1,109 words a picture.
+    Cost: as image, with 1,109 words an image.
     Expected: FID 3.89, IS 140.55, LPIPS 0.11, CLIP 0.1634 from all 8 layers (Table 6).
     Command: accelerate launch -m spae train --recipe image_8 --set data=folder:PATH --set perceptual_file=FILE
     """
@@ -80,7 +80,7 @@ def image_8() -> Recipe:
 
 
 def image_256() -> Recipe:
-    """SPAE for pictures of 256x256, one halving more on the way to the same 16x16.
+    """SPAE for images of 256x256, one halving more on the way to the same 16x16.
 
     Source: Table 2 of arXiv 2306.17842; multipliers [1, 1, 2, 2, 4], so that the grid stays.
     Data: as image.

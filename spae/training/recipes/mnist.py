@@ -8,7 +8,7 @@ from spae.training.recipe import Recipe
 def mnist() -> Recipe:
     """MNIST SPAE at a quarter of the filters, on the committed sample of real digits.
 
-    Source: appendix B.1 of arXiv 2306.17842. The picture's feature is the text feature of its label ("seven"), by
+    Source: appendix B.1 of arXiv 2306.17842. The image's feature is the text feature of its label ("seven"), by
     MiniLM where the paper takes CLIP. As in picto_spae_plain: thresholds on the first two layers, so that layers 3
     and 4 are free to draw; the pool's mean as target; a bounded weight without commitment in it; latents held to twice
     the codebook's spread; neither GAN nor perceptual loss. Digits are not changed by chance.
@@ -27,11 +27,11 @@ def mnist() -> Recipe:
         pyramid="mnist",
         network="picto",
         size=32,
-        latent_spread=2.0,
+        latent_scale=2.0,
         semantics="label_text",
         thresholds=(0.98, 0.95),
-        weight_low=0.1,
-        weight_high=1.0,
+        semantic_weight_min=0.1,
+        semantic_weight_max=1.0,
         data="mnist",
         augment=0.0,
         steps=2500,

@@ -6,34 +6,34 @@ from spae.training.recipe import Recipe
 
 
 def picto_spae() -> Recipe:
-    """SPAE on the embedded pictograms: the one that is embedded, 37 words a picture.
+    """SPAE on the embedded pictograms: the one that is embedded, 37 words an image.
 
     Source: section 3 and appendix B.1 of arXiv 2306.17842 (the MNIST variant: 32x32, layers of 1, 4, 16 and 16 words,
     label text for the semantic loss), at a quarter of the filters. What differs from the paper:
-    - layers 3 and 4 look words up by eight main components of their embeddings instead of by all of them (DrawingSaq);
-      the latents for that are white, come from an encoder of their own (Towers), and are all that the decoder reads;
+    - layers 3 and 4 look words up by eight principal components of their embeddings instead of by all (ProjectedSAQ);
+      the latents for that are whitened, come from an encoder of their own (DualEncoder), and are all the decoder reads;
     - thresholds on the first two layers only, so that the 16 positions of layer 3 are free to draw;
     - the pool's mean as target instead of one sampled word, and one weight of the semantic loss throughout;
     - naming latents held to twice the codebook's spread (LatentNorm);
-    - a fifth of the pictures decoded from their first layers; neither GAN nor perceptual loss; Adam (0.9, 0.99).
+    - a fifth of the images decoded from their first layers; neither GAN nor perceptual loss; Adam (0.9, 0.99).
     picto_spae_plain is without the first of these.
     Data: pictograms-more, 521 concepts.
     Cost: about 45 minutes on two cores with AVX-512 bfloat16.
-    Expected: on the style never trained on (521 pictures; log.jsonl beside the committed weights) 63.5 % of the words
+    Expected: on the style never trained on (521 images; log.jsonl beside the committed weights) 63.5 % of the words
     of layer 1 with s >= 0.9 and 60.5 % of layer 2's; squared error 0.227, 0.225, 0.040, 0.029 from layers 1, 1-2, 1-3,
-    1-4 (mean picture 0.227): what layers 1 and 2 say, they say in words.
+    1-4 (mean image 0.227): what layers 1 and 2 say, they say in words.
     Command: python -m spae train --recipe picto_spae
     """
     return Recipe(
         name="picto_spae",
         quantizer="saq",
-        latent_spread=2.0,
-        draw_layers=2,
-        draw_width=8,
-        draw_spread=0.75,
+        latent_scale=2.0,
+        projected_layers=2,
+        projected_dim=8,
+        projected_scale=0.75,
         thresholds=(0.98, 0.95),
-        weight_low=0.2,
-        weight_high=0.2,
+        semantic_weight_min=0.2,
+        semantic_weight_max=0.2,
         beta=0.005,
         data="pictograms-more",
         steps=2800,
@@ -51,17 +51,17 @@ def picto_spae_plain() -> Recipe:
     Data: the embedded pictograms, 521 concepts.
     Cost: about 50 minutes on one core with AVX-512 bfloat16, about 30 on two that are free.
     Expected: on the style never trained on 55 % of the words of layer 1 with s >= 0.9 and 51 % of layer 2's; squared
-    error 0.192, 0.179, 0.087, 0.072 from layers 1, 1-2, 1-3, 1-4 (mean picture 0.227): the semantic loss holds the five
+    error 0.192, 0.179, 0.087, 0.072 from layers 1, 1-2, 1-3, 1-4 (mean image 0.227): the semantic loss holds the five
     positions of layers 1 and 2, and its weight leaves little for drawing.
     Command: python -m spae train --recipe picto_spae_plain
     """
     return Recipe(
         name="picto_spae_plain",
         quantizer="saq",
-        latent_spread=2.0,
+        latent_scale=2.0,
         thresholds=(0.98, 0.95),
-        weight_low=0.4,
-        weight_high=1.0,
+        semantic_weight_min=0.4,
+        semantic_weight_max=1.0,
         steps=2400,
         batch=64,
         drawn=32,
@@ -73,11 +73,11 @@ def picto_vqgan() -> Recipe:
     """VQGAN baseline on the embedded pictograms.
 
     Source: section 4 of arXiv 2306.17842: the same networks (one encoder), a learned codebook of 1,024 entries 256
-    wide, no semantic loss. It redraws the very pictures that picto_spae redraws, step for step: that is what the rest
+    wide, no semantic loss. It redraws the very images that picto_spae redraws, step for step: that is what the rest
     of its batch, which it learns nothing from, is for.
     Data: pictograms-more, 521 concepts.
     Cost: about 40 minutes on one core.
-    Expected: on the same pictures squared error 0.038.
+    Expected: on the same images squared error 0.038.
     Command: python -m spae train --recipe picto_vqgan
     """
     return Recipe(
@@ -100,14 +100,14 @@ def picto_lqae_without_lm() -> Recipe:
     there is no masked-language-model term. The words are SmolLM2's.
     Data: the embedded pictograms, 521 concepts.
     Cost: about 15 minutes on one core.
-    Expected: on the same pictures squared error 0.074.
+    Expected: on the same images squared error 0.074.
     Command: python -m spae train --recipe picto_lqae_without_lm
     """
     return Recipe(
         name="picto_lqae_without_lm",
         quantizer="vq",
         codebook="frozen",
-        by_angle=True,
+        l2_normalize=True,
         pyramid=(4,),
         network="picto-lqae",
         beta=0.005,

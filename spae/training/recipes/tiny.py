@@ -1,7 +1,7 @@
 """The twins: every recipe of the paper at a size that trains in minutes on a CPU, on data that comes with this package.
 
 A twin has the structure of its recipe: quantizer, kind of pyramid, losses, schedule. It is small where that one is
-large: a quarter of the filters, pictures of 32x32 (64x64 for the twins of 256x256), a latent grid of 4x4, 300 steps
+large: a quarter of the filters, images of 32x32 (64x64 for the twins of 256x256), a latent grid of 4x4, 300 steps
 of 16. In the place of what cannot be had without a network: pictograms for ImageNet, moving ones for Kinetics, the
 concept's name (read by MiniLM) for CLIP, EfficientNet-Lite0 for ResNet-50. Their figures are of no table of the
 paper: a twin shows that a recipe trains, and how.
@@ -42,7 +42,7 @@ def twin(full: Recipe, **changed: object) -> Recipe:
         "vocabulary": "smollm2",
         "semantics": "label_text" if full.thresholds else "none",
         "semantic_positions": 4,
-        "weight_high": 1.0,  # unbounded, the dynamic weight runs away on a small set of pictures
+        "semantic_weight_max": 1.0,  # unbounded, the dynamic weight runs away on a small set of images
         "perceptual": "none" if full.perceptual == "none" else "efficientnet-lite0",
         "perceptual_side": 0 if full.perceptual == "none" else 64,
         "data": "pictograms",
@@ -96,7 +96,7 @@ def tiny_image_8() -> Recipe:
 
 
 def tiny_image_256() -> Recipe:
-    """The twin of image_256: pictures twice as wide, halved once more to the same grid.
+    """The twin of image_256: images twice as wide, halved once more to the same grid.
 
     Source: the recipe image_256.
     Data: the embedded pictograms.
@@ -165,7 +165,7 @@ def tiny_video() -> Recipe:
     Expected: its losses fall; no figure of the paper.
     Command: python -m spae train --recipe tiny_video
     """
-    return twin(video.video(), initial="picto_spae_plain", latent_spread=2.0, batch=4, drawn=4, steps=100)
+    return twin(video.video(), initial="picto_spae_plain", latent_scale=2.0, batch=4, drawn=4, steps=100)
 
 
 def tiny_vqgan() -> Recipe:

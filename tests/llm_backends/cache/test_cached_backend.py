@@ -12,7 +12,7 @@ import pytest
 
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
 from llm_backends.cache.provenance import Provenance
-from llm_backends.cache.read_only_source import ReplayLayer, export
+from llm_backends.cache.read_only_source import ReadOnlySource, export
 from llm_backends.cache.request_key import request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import (
@@ -75,10 +75,10 @@ def test_layers_lie_under_the_store_and_are_not_written(store: ReplyCache, tmp_p
     path = tmp_path / "layer.jsonl"
     export(store, path, [request_key(inner.identity, ask("a"))])
     before = path.read_bytes()
-    layered = behind(inner, ReplyCache(tmp_path / "empty.sqlite"), layers=(ReplayLayer(path),))
+    layered = behind(inner, ReplyCache(tmp_path / "empty.sqlite"), layers=(ReadOnlySource(path),))
     assert layered.ask([ask("a")])[0].cached
     fresh = ReplyCache(tmp_path / "second.sqlite")
-    assert [a.cached for a in behind(inner, fresh, layers=(ReplayLayer(path),)).ask([ask("a"), ask("b")])] == [
+    assert [a.cached for a in behind(inner, fresh, layers=(ReadOnlySource(path),)).ask([ask("a"), ask("b")])] == [
         True,
         False,
     ]
@@ -151,7 +151,7 @@ def test_a_miss_is_explained_from_a_layer_too(store: ReplyCache, tmp_path: Path)
     behind(inner, store).ask([ask("a")])
     path = tmp_path / "layer.jsonl"
     export(store, path, store.keys())
-    only = behind(inner, None, "cache-only", (ReplayLayer(path),))
+    only = behind(inner, None, "cache-only", (ReadOnlySource(path),))
     with pytest.raises(CacheMiss, match="differs in seed"):
         only.ask([ask("a", seed=1)])
     with pytest.raises(CacheMiss, match="differs in prompt"):

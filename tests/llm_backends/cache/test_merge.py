@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llm_backends.cache.merge import import_into_cache, import_into_lines, migrate, read_file
-from llm_backends.cache.read_only_source import ReplayLayer, export
+from llm_backends.cache.read_only_source import ReadOnlySource, export
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.cache.verify import check_file
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt
@@ -62,7 +62,7 @@ def old_cache(path: Path) -> Path:
     return path
 
 
-def check_old(source: ReplyCache | ReplayLayer) -> None:
+def check_old(source: ReplyCache | ReadOnlySource) -> None:
     text = source.get(IDENTITY, CompletionRequest.model_validate(OLD_ASK))
     assert text == Completion(choices=(Choice(text=" lion", finish="stop"),))
     values = source.get(IDENTITY, LikelihoodRequest.model_validate(OLD_SCORE))
@@ -116,12 +116,12 @@ def test_old_files_are_imported_and_rewritten(tmp_path: Path) -> None:
     check_old(cache)
     lines = old_lines(tmp_path / "old.jsonl")
     with pytest.raises(BackendInputError, match=f"cache import {lines} --into {lines}"):
-        ReplayLayer(lines).keys()
+        ReadOnlySource(lines).keys()
     with pytest.raises(BackendInputError, match="earlier version"):
         check_file(lines)
     done = import_into_lines(lines, read_file(lines))
     assert (done.new, done.same, done.differing) == (0, 2, 0)
-    check_old(ReplayLayer(lines))
+    check_old(ReadOnlySource(lines))
     assert check_file(lines).bad == ()
     cache.close()
 
@@ -175,5 +175,5 @@ def test_conflicts_are_refused_kept_or_replaced(tmp_path: Path) -> None:
         with pytest.raises(CacheCorrupt, match="--keep"):
             import_into_lines(path, entries)
         import_into_lines(path, entries, conflicts)  # type: ignore[arg-type]
-        assert ReplayLayer(path).get(IDENTITY, ask(1)) == said(text)
+        assert ReadOnlySource(path).get(IDENTITY, ask(1)) == said(text)
     held.close(), other.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_backends.cache.read_only_source import ReplayLayer, export, open_layer
+from llm_backends.cache.read_only_source import ReadOnlySource, export, open_layer
 from llm_backends.cache.request_key import prompt_key, request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt, CacheMiss
@@ -43,7 +43,7 @@ def committed(tmp_path: Path) -> Path:
 
 
 def test_what_is_exported_is_served(committed: Path) -> None:
-    layer = ReplayLayer(committed)
+    layer = ReadOnlySource(committed)
     assert layer.get(IDENTITY, SCORE) == NATS
     assert layer.get(IDENTITY, ASKS[2]) == Completion(choices=(Choice(text="reply 2", finish="stop"),))
     assert layer.get(IDENTITY, ASKS[2].model_copy(update={"max_new_tokens": 8})) is None
@@ -58,7 +58,7 @@ def test_the_file_is_one_reply_a_line_sorted_and_readable(committed: Path) -> No
 
 def test_the_same_replies_make_the_same_file(committed: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.jsonl"
-    export([ReplayLayer(committed)], again, ReplayLayer(committed).keys() * 2)
+    export([ReadOnlySource(committed)], again, ReadOnlySource(committed).keys() * 2)
     assert again.read_bytes() == committed.read_bytes()
 
 
@@ -83,7 +83,7 @@ def test_a_line_that_was_changed_is_refused_when_served(committed: Path, old: st
     changed = [line.replace(old, new) if key in line else line for line in lines]
     assert changed != lines
     committed.write_text("\n".join(changed), encoding="utf-8")
-    layer = ReplayLayer(committed)
+    layer = ReadOnlySource(committed)
     assert layer.get(IDENTITY, ASKS[2]) is not None, "the other lines are still good"
     for look in (lambda: layer.get(IDENTITY, ASKS[3]), lambda: layer.entry(key)):
         with pytest.raises(CacheCorrupt, match=key):
@@ -96,37 +96,37 @@ def test_a_key_on_another_line_is_refused(committed: Path) -> None:
     lines = [line.replace(a, "\0").replace(b, a).replace("\0", b) for line in text.split("\n")]
     committed.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(CacheCorrupt, match="is another"):
-        ReplayLayer(committed).get(IDENTITY, ASKS[0])
+        ReadOnlySource(committed).get(IDENTITY, ASKS[0])
 
 
 def test_two_replies_to_one_request_are_refused(committed: Path) -> None:
     line = committed.read_text(encoding="utf-8").split("\n")[0]
     with committed.open("a", encoding="utf-8") as stream:
         stream.write(line + "\n")
-    assert len(ReplayLayer(committed).keys()) == len(ASKS), "the same line twice is harmless"
+    assert len(ReadOnlySource(committed).keys()) == len(ASKS), "the same line twice is harmless"
     with committed.open("a", encoding="utf-8") as stream:
         stream.write(line.replace('"reply"', '"reply" ') + "\n")
     with pytest.raises(CacheCorrupt, match="second reply"):
-        ReplayLayer(committed).keys()
+        ReadOnlySource(committed).keys()
 
 
 def test_files_that_hold_no_replies(tmp_path: Path) -> None:
     with pytest.raises(BackendInputError, match="readable"):
-        ReplayLayer(tmp_path / "none.jsonl").get(IDENTITY, ASKS[0])
+        ReadOnlySource(tmp_path / "none.jsonl").get(IDENTITY, ASKS[0])
     (tmp_path / "bad.jsonl").write_text("\n<<<<<<< ours\n")
     with pytest.raises(CacheCorrupt, match="line 2"):
-        ReplayLayer(tmp_path / "bad.jsonl").get(IDENTITY, ASKS[0])
+        ReadOnlySource(tmp_path / "bad.jsonl").get(IDENTITY, ASKS[0])
 
 
 def test_a_line_with_its_names_in_another_order_is_found(committed: Path) -> None:
     lines = [json.loads(line) for line in committed.read_text(encoding="utf-8").rstrip("\n").split("\n")]
     text = "\n".join(json.dumps(dict(reversed(line.items()))) for line in lines)
     committed.write_text(text, encoding="utf-8")
-    assert ReplayLayer(committed).get(IDENTITY, SCORE) == NATS
+    assert ReadOnlySource(committed).get(IDENTITY, SCORE) == NATS
 
 
 def test_a_failed_export_leaves_the_old_file(committed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, layer = committed.read_bytes(), ReplayLayer(committed)
+    before, layer = committed.read_bytes(), ReadOnlySource(committed)
     with pytest.raises(CacheMiss, match="has none"):
         export(layer, committed, [*layer.keys(), "0" * 64])
     monkeypatch.setattr("llm_backends.cache.jsonl.os.fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
@@ -143,7 +143,7 @@ def test_six_thousand_lines_load_well_under_a_second(tmp_path: Path) -> None:
             stream.write(
                 f'{{"key": "{i:064x}", "identity": {{}}, "request": {{"prompt": "{prompt}"}}, "checksum": ""}}\n'
             )
-    layer, start = ReplayLayer(path), time.perf_counter()
+    layer, start = ReadOnlySource(path), time.perf_counter()
     assert layer.get(IDENTITY, SCORE) is None
     assert time.perf_counter() - start < 0.5
 
@@ -152,13 +152,13 @@ def test_a_layer_is_opened_by_what_it_holds(committed: Path, tmp_path: Path) -> 
     lines = tmp_path / "without an ending"
     lines.write_bytes(committed.read_bytes())
     for path in (committed, lines, tmp_path / "replies.sqlite"):
-        assert open_layer(path).keys() == ReplayLayer(committed).keys()
+        assert open_layer(path).keys() == ReadOnlySource(committed).keys()
     with pytest.raises(BackendInputError, match="readable"):
         open_layer(tmp_path / "none.sqlite")
 
 
 def test_alike_entries_are_found(committed: Path) -> None:
-    layer = ReplayLayer(committed)
+    layer = ReadOnlySource(committed)
     (found,) = layer.with_prompt(prompt_key(ASKS[1]))
     assert found.request == ASKS[1]
     assert [entry.request for entry in layer.nearest_in_length(1, most=1)] == [SCORE]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llm_backends.cache.entry import ReplySource
-from llm_backends.cache.read_only_source import ReplayLayer, export
+from llm_backends.cache.read_only_source import ReadOnlySource, export
 from llm_backends.cache.request_key import key_of, key_texts, request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.cache.seal import seal_path
@@ -138,7 +138,7 @@ def test_an_edited_line_is_found(lines: Path, old: str, new: str, reason: str) -
     if reason:
         (one,) = bad
         assert len(one.where) == 64 and reason in one.reason and one.prompt.startswith("Input:")
-        assert not served(ReplayLayer(lines)).keys() & {one.where}
+        assert not served(ReadOnlySource(lines)).keys() & {one.where}
     else:
         assert bad == (), "the same number in another spelling is the same reply"
 

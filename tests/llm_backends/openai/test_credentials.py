@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable
-from llm_backends.openai.credentials import SHOWN, Scrubber, read_key
+from llm_backends.openai.credentials import SHOWN, Redactor, read_key
 from llm_backends.openai.options import ServerOptions
 
 KEY = "sk-Te/st+K3y=9&x_Zq-abcdefghijklmnop"
@@ -53,7 +53,7 @@ def spellings(key: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", spellings(KEY))
 def test_no_spelling_survives(name: str) -> None:
     text = f"Incorrect API key provided: {spellings(KEY)[name]} (see the manual)"
-    clean = Scrubber([KEY]).clean(text)
+    clean = Redactor([KEY]).clean(text)
     assert "[key]" in clean and clean.startswith("Incorrect API key provided: ") and "manual" in clean
     squeezed = "".join(clean.split()).lower()
     for at in range(len(KEY) - 9):
@@ -69,27 +69,27 @@ def test_no_spelling_survives(name: str) -> None:
 )
 def test_base64_of_any_key_at_any_place(key: str, pad: bytes) -> None:
     for coded in (base64.b64encode(pad + key.encode() + pad), base64.urlsafe_b64encode(pad + key.encode() + pad)):
-        assert Scrubber([key]).holds(f"<{coded.decode()}>")
+        assert Redactor([key]).holds(f"<{coded.decode()}>")
 
 
 def test_other_words_stay() -> None:
-    scrubber = Scrubber([KEY, "abc", ""])
+    scrubber = Redactor([KEY, "abc", ""])
     text = "The model `m` does not exist, abc or not"
     assert scrubber.clean(text) == text and not scrubber.holds(text)
 
 
 def test_placeholders_are_hidden_but_may_stand_in_an_answer() -> None:
-    scrubber = Scrubber(["EMPTY"])
+    scrubber = Redactor(["EMPTY"])
     assert scrubber.clean("Bearer EMPTY is wrong") == "Bearer [key] is wrong"
     assert not scrubber.holds("an empty crate")
 
 
 def test_without_a_key_nothing_is_hidden() -> None:
-    assert Scrubber([]).clean(KEY) == KEY
+    assert Redactor([]).clean(KEY) == KEY
 
 
 def test_one_short_printable_line() -> None:
-    clean = Scrubber([KEY]).clean("a\x1b[31m\n\tb" + "c" * 900)
+    clean = Redactor([KEY]).clean("a\x1b[31m\n\tb" + "c" * 900)
     assert clean.startswith("a [31m b") and len(clean) == SHOWN and clean.isprintable()
 
 

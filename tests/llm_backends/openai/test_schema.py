@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from llm_backends.errors import CallFailed
-from llm_backends.openai.credentials import Scrubber
+from llm_backends.openai.credentials import Redactor
 from llm_backends.openai.schema import ErrorInside, Unusable, choices_of, completion_body, message_of, read_reply
 from llm_backends.protocol import Choice, CompletionRequest
 
 ASK = CompletionRequest(prompt="P", max_new_tokens=7)
 KEY = "sk-0123456789abcdef"
-SCRUBBER = Scrubber([KEY])
+SCRUBBER = Redactor([KEY])
 
 
 def body(*choices: dict[str, Any], **more: Any) -> bytes:

@@ -68,7 +68,7 @@ def test_without_spae_the_last_row_is_compared(key, values):
     assert (one.tokenizer, one.other) == ("vqgan", "lqae")
 
 
-def test_shuffled_pictures_are_compared_with_the_same_row_only(key, values):
+def test_shuffled_images_are_compared_with_the_same_row_only(key, values):
     records = [
         record
         for tokenizer in ("spae", "spae (shuffled)", "vqgan", "vqgan (shuffled)")

@@ -1,4 +1,4 @@
-"""Exhibits: only PNG pictures, pyramids that are full, and a file that reads back."""
+"""Exhibits: only PNG images, pyramids that are full, and a file that reads back."""
 
 import base64
 import json
@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from results.errors import RecordError
 from results.report.example import (
-    ExhibitBook,
-    RedrawnPicture,
-    ShownPicture,
+    Examples,
+    RedrawnImage,
+    ShownImage,
     WordLayer,
     load_exhibits,
     png_text,
@@ -29,24 +29,24 @@ def test_token_counts_follow_the_grids(fake_run):
     book = load_exhibits(fake_run)
     rows = {("spae", "1"): 1, ("spae", "1-2"): 5, ("spae", "1-4"): 37, ("spae", "1,3"): 17, ("vqgan", "1"): 16}
     assert book.token_counts([*rows, ("spae", "1-9"), ("unknown", "1")]) == rows
-    without = ExhibitBook(episodes=book.episodes)
+    without = Examples(episodes=book.episodes)
     assert without.token_counts([("spae", "1-2")]) == {("spae", "1-2"): 5}
 
 
 def test_no_file_is_an_empty_book(tmp_path):
-    assert load_exhibits(tmp_path) == ExhibitBook()
+    assert load_exhibits(tmp_path) == Examples()
 
 
-@pytest.mark.parametrize("picture", [
+@pytest.mark.parametrize("image", [
     pytest.param("", id="empty"),
     pytest.param(base64.b64encode(b"<svg onload=alert(1)>").decode(), id="svg"),
     pytest.param('"><script>', id="markup"),
     pytest.param("iVBORw0KGgo=\n", id="newline"),
     pytest.param(base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 2_000_000).decode(), id="huge"),
 ])  # fmt: skip
-def test_only_png_pictures(picture):
+def test_only_png_images(image):
     with pytest.raises(ValidationError):
-        ShownPicture(role="query", label="a", png=picture, pyramid=())
+        ShownImage(role="query", label="a", png=image, pyramid=())
 
 
 def test_a_layer_is_full():
@@ -54,10 +54,10 @@ def test_a_layer_is_full():
         WordLayer(rows=2, columns=2, words=("a",))
 
 
-def test_one_redrawn_picture_per_layer(fake_run):
+def test_one_redrawn_image_per_layer(fake_run):
     one = load_exhibits(fake_run).reconstructions[0]
     fields = one.model_dump() | {
-        "pictures": (RedrawnPicture(label="a", original=png_text(b"\x89PNG\r\n\x1a\n"), by_layer=()),)
+        "images": (RedrawnImage(label="a", original=png_text(b"\x89PNG\r\n\x1a\n"), by_layer=()),)
     }
     with pytest.raises(ValidationError, match="one per layer"):
         type(one).model_validate(fields)
@@ -65,8 +65,8 @@ def test_one_redrawn_picture_per_layer(fake_run):
 
 def test_a_broken_file_is_one_short_error(fake_run):
     held = json.loads((fake_run / "exhibits.json").read_text())
-    held["episodes"][0]["pictures"][0]["png"] = "x" * 5000
+    held["episodes"][0]["images"][0]["png"] = "x" * 5000
     (fake_run / "exhibits.json").write_text(json.dumps(held))
-    with pytest.raises(RecordError, match=r"episodes\.0\.pictures\.0\.png") as caught:
+    with pytest.raises(RecordError, match=r"episodes\.0\.images\.0\.png") as caught:
         load_exhibits(fake_run)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500

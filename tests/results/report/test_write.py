@@ -9,7 +9,7 @@ import pytest
 
 from results.analysis.aggregate import Cell
 from results.errors import RecordError, ReportError
-from results.report.example import DataNote, ExhibitBook, load_exhibits, save_exhibits
+from results.report.example import DataNote, Examples, load_exhibits, save_exhibits
 from results.report.write import render, write_reports
 from results.store import RunStore
 
@@ -56,14 +56,12 @@ def hostile_run(tmp_path, key, of, show):
             of(cell, 1, status="failed", value=None, reply=None, prediction=None, detail=HOSTILE),
         ])  # fmt: skip
     shown = show("spae")
-    layer = shown.pictures[0].pyramid[0].model_copy(update={"words": (HOSTILE,)})
-    pictures = tuple(p.model_copy(update={"label": HOSTILE, "pyramid": (layer,)}) for p in shown.pictures)
-    texts = set(type(shown).model_fields) - {"layers", "pictures", "status", "value", "references"}
+    layer = shown.images[0].pyramid[0].model_copy(update={"words": (HOSTILE,)})
+    images = tuple(p.model_copy(update={"label": HOSTILE, "pyramid": (layer,)}) for p in shown.images)
+    texts = set(type(shown).model_fields) - {"layers", "images", "status", "value", "references"}
     fields = dict.fromkeys(texts, HOSTILE)
-    exhibit = shown.model_copy(update={**fields, "references": (HOSTILE, HOSTILE), "layers": "1", "pictures": pictures})
-    save_exhibits(
-        folder, ExhibitBook(episodes=(exhibit,), data=(DataNote(name=HOSTILE, title=HOSTILE, embedded=True),))
-    )
+    exhibit = shown.model_copy(update={**fields, "references": (HOSTILE, HOSTILE), "layers": "1", "images": images})
+    save_exhibits(folder, Examples(episodes=(exhibit,), data=(DataNote(name=HOSTILE, title=HOSTILE, embedded=True),)))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Small data sets in true formats, made here: each picture is one colour that tells which row it is."""
+"""Small data sets in true formats, made here: each image is one colour that tells which row it is."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def colour(number: int) -> tuple[int, int, int]:
     return (number % 8 * 32 + 16, number // 8 % 8 * 32 + 16, number // 64 % 8 * 32 + 16)
 
 
-def number_of(picture: torch.Tensor) -> int:
-    """The number whose colour a picture [3, ..., S, S] in [-1, 1] has."""
-    red, green, blue = ((picture.flatten(1).mean(1) + 1) * 127.5).tolist()
+def number_of(image: torch.Tensor) -> int:
+    """The number whose colour an image [3, ..., S, S] in [-1, 1] has."""
+    red, green, blue = ((image.flatten(1).mean(1) + 1) * 127.5).tolist()
     return int(red // 32) + 8 * int(green // 32) + 64 * int(blue // 32)
 
 
-def picture_bytes(number: int, kind: str = "png", size: tuple[int, int] = (12, 10)) -> bytes:
+def image_bytes(number: int, kind: str = "png", size: tuple[int, int] = (12, 10)) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", size, colour(number)).save(stream, {"jpg": "jpeg"}.get(kind, kind))
     return stream.getvalue()
 
 
 def class_folders(root: Path, counts: dict[str, int], first: int = 0) -> Path:
-    """Class folders of pictures, numbered in the order of writing."""
+    """Class folders of images, numbered in the order of writing."""
     number = first
     for label, count in counts.items():
         (root / label).mkdir(parents=True, exist_ok=True)
         for _ in range(count):
-            (root / label / f"{number:04d}.png").write_bytes(picture_bytes(number))
+            (root / label / f"{number:04d}.png").write_bytes(image_bytes(number))
             number += 1
     return root
 
@@ -62,13 +62,13 @@ def shard(path: Path, numbers: Sequence[int], classes: int = 2) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as archive:
         for number in numbers:
-            add(archive, f"{number:04d}.png", picture_bytes(number))
+            add(archive, f"{number:04d}.png", image_bytes(number))
             add(archive, f"{number:04d}.cls", str(number % classes).encode())
     return path
 
 
 class Rows:
-    """A source of numbered pictures in memory. Numbers in `bad` give bytes that are no picture."""
+    """A source of numbered images in memory. Numbers in `bad` give bytes that are no image."""
 
     name, title, fingerprint, unnamed = "rows", "rows", "0" * 64, 0
     classes = ("even", "odd")
@@ -85,7 +85,7 @@ class Rows:
         return f"row {row}"
 
     def content(self, row: int) -> io.BytesIO:
-        return io.BytesIO(b"no picture" if row in self.bad else picture_bytes(row))
+        return io.BytesIO(b"no image" if row in self.bad else image_bytes(row))
 
 
 @pytest.fixture
@@ -98,8 +98,8 @@ def opened() -> Iterator[list[TrainingData]]:
 
 
 def indexed(source: Rows, opened: list[TrainingData], batch: int = 4, seed: int = 0, **more: int) -> IndexedData:
-    from spae.data.transforms import PictureLoader
+    from spae.data.transforms import ImageLoader
 
-    data = IndexedData(source, PictureLoader(8), batch=batch, seed=seed, **{"workers": 2, **more})
+    data = IndexedData(source, ImageLoader(8), batch=batch, seed=seed, **{"workers": 2, **more})
     opened.append(data)
     return data

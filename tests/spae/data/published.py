@@ -1,4 +1,4 @@
-"""Published few-shot archives as their authors packed them, small: true names of files and fields, random pictures."""
+"""Published few-shot archives as their authors packed them, small: true names of files and fields, random images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = ("lion", "vase", "ant", "king crab", "trifle", "crate")
 
 
 def jpeg(seed: int) -> bytes:
-    """A picture of 16x12, another for each seed."""
+    """An image of 16x12, another for each seed."""
     stream = io.BytesIO()
     pixels = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(stream, "JPEG")
@@ -49,7 +49,7 @@ class Archive:
 
     Attributes:
         rows: (shots, ways) -> questions.
-        files: name -> bytes of the pictures.
+        files: name -> bytes of the images.
     """
 
     def __init__(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spae.data.image_file import MAX_PIXELS, check_header, read_picture
-from spae.errors import CorruptPicture
+from spae.data.image_file import MAX_PIXELS, check_header, read_image
+from spae.errors import CorruptImage
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -26,7 +26,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: b
 
 def read(path) -> np.ndarray:
     check_header(path, path.name)
-    pixels = read_picture(path, path.name)
+    pixels = read_image(path, path.name)
     assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.flags.writeable
     return pixels
 
@@ -40,7 +40,7 @@ def test_five_formats(tmp_path, suffix):
     assert np.abs(pixels.astype(int) - [200, 30, 60]).max() <= 6  # JPEG and WebP lose a little
 
 
-def test_exif_orientation_turns_the_picture(tmp_path):
+def test_exif_orientation_turns_the_image(tmp_path):
     pixels = np.zeros((8, 16, 3), dtype=np.uint8)
     pixels[:, :8] = 255  # the left half is white
     exif = Image.Exif()
@@ -108,10 +108,10 @@ def test_animation_gives_its_first_frame(tmp_path):
         pytest.param(b"II*\0\x08\0\0\0\0\0\0\0\0\0", id="tiff"),
     ],
 )
-def test_header_of_no_picture(tmp_path, content):
+def test_header_of_no_image(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
-    for reader in (check_header, read_picture):
-        with pytest.raises(CorruptPicture, match=r"^picture cats/a\.png does not decode") as caught:
+    for reader in (check_header, read_image):
+        with pytest.raises(CorruptImage, match=r"^image cats/a\.png does not decode") as caught:
             reader(tmp_path / "a.png", "cats/a.png")
         assert "\n" not in str(caught.value)
 
@@ -122,20 +122,20 @@ def test_cut_file_is_corrupt(tmp_path, suffix):
     Image.fromarray(noise).save(tmp_path / f"a.{suffix}")
     whole = (tmp_path / f"a.{suffix}").read_bytes()
     (tmp_path / f"a.{suffix}").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CorruptPicture, match=rf"a\.{suffix}"):
-        read_picture(tmp_path / f"a.{suffix}", f"a.{suffix}")
+    with pytest.raises(CorruptImage, match=rf"a\.{suffix}"):
+        read_image(tmp_path / f"a.{suffix}", f"a.{suffix}")
 
 
 @pytest.mark.parametrize("side", [pytest.param(10_000, id="100-megapixel"), pytest.param(60_000, id="3600-megapixel")])
 def test_claimed_size_is_refused_before_decoding(tmp_path, side):
     assert side * side > MAX_PIXELS
     (tmp_path / "a.png").write_bytes(png(side, side, 8, 2, b""))
-    with pytest.raises(CorruptPicture, match="at most 64,000,000"):
+    with pytest.raises(CorruptImage, match="at most 64,000,000"):
         check_header(tmp_path / "a.png", "a.png")
-    with pytest.raises(CorruptPicture, match="at most 64,000,000"):
-        read_picture(tmp_path / "a.png", "a.png")
+    with pytest.raises(CorruptImage, match="at most 64,000,000"):
+        read_image(tmp_path / "a.png", "a.png")
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(CorruptPicture, match=r"gone\.png"):
-        read_picture(tmp_path / "gone.png", "gone.png")
+    with pytest.raises(CorruptImage, match=r"gone\.png"):
+        read_image(tmp_path / "gone.png", "gone.png")

@@ -1,4 +1,4 @@
-"""Names of picture sets, and paths where a name is expected."""
+"""Names of image sets, and paths where a name is expected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 from spae.data.registry import SETS, open_set
 from spae.errors import DataError, UnknownName
 
@@ -16,8 +16,8 @@ from spae.errors import DataError, UnknownName
 @pytest.mark.parametrize("name", sorted(SETS))
 def test_registered_sets_open(name):
     one = open_set(name)
-    assert isinstance(one, PictureSet) and one.name == name and one.embedded == SETS[name].embedded
-    assert len(one.classes) >= 2 and one.picture(one.classes[0].query[0]).shape[-1] == 3
+    assert isinstance(one, ImageSet) and one.name == name and one.embedded == SETS[name].embedded
+    assert len(one.classes) >= 2 and one.image(one.classes[0].query[0]).shape[-1] == 3
 
 
 def test_titles_count_what_is_there():

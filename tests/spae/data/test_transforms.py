@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spae.data.transforms import LEAST_AREA, PictureLoader, middle, random_framing
-from spae.errors import CorruptPicture
+from spae.data.transforms import LEAST_AREA, ImageLoader, middle, random_framing
+from spae.errors import CorruptImage
 
 
 def encoded(pixels: np.ndarray, kind: str = "png", **more: object) -> io.BytesIO:
@@ -24,8 +24,8 @@ def ramp(width: int, height: int) -> np.ndarray:
     return np.stack([x, y, np.zeros_like(x)], 2).astype(np.uint8)
 
 
-def test_middle_square_of_a_wide_picture():
-    pixels = PictureLoader(8).load(encoded(ramp(96, 48)), "a", None)
+def test_middle_square_of_a_wide_image():
+    pixels = ImageLoader(8).load(encoded(ramp(96, 48)), "a", None)
     assert pixels.shape == (8, 8, 3)
     # The middle half of the width: red from a quarter to three quarters, green over all of it.
     assert pixels[..., 0].min() == pytest.approx(64 + 8, abs=4) and pixels[..., 0].max() == pytest.approx(
@@ -42,7 +42,7 @@ def test_framings_stay_inside_and_in_range():
         assert 0 <= left < right <= 1 + 1e-9 and 0 <= top < bottom <= 1 + 1e-9
         ratio = (right - left) * 300 / ((bottom - top) * 200)
         area = (right - left) * (bottom - top)
-        assert 0.74 < ratio < 1.51 and area <= 1  # 1.5 where a tall crop is cut to the picture
+        assert 0.74 < ratio < 1.51 and area <= 1  # 1.5 where a tall crop is cut to the image
         areas.append(area)
         mirrored += found.mirrored
     assert min(areas) > LEAST_AREA * 0.75 and max(areas) > 0.8 and 150 < mirrored < 250
@@ -56,7 +56,7 @@ def test_strength_nought_is_the_middle_mirrored_or_not():
 def test_mirror():
     plain, turned = None, None
     for seed in range(20):
-        pixels = PictureLoader(8, strength=0.0).load(encoded(ramp(32, 32)), "a", np.random.default_rng(seed))
+        pixels = ImageLoader(8, strength=0.0).load(encoded(ramp(32, 32)), "a", np.random.default_rng(seed))
         if pixels[0, 0, 0] < pixels[0, -1, 0]:
             plain = pixels
         else:
@@ -67,7 +67,7 @@ def test_mirror():
 def test_exif_orientation_comes_before_the_crop():
     exif = Image.Exif()
     exif[0x0112] = 6  # turned clockwise to be seen: what was left becomes top
-    pixels = PictureLoader(8).load(encoded(ramp(96, 48), "jpeg", exif=exif, quality=95), "a", None)
+    pixels = ImageLoader(8).load(encoded(ramp(96, 48), "jpeg", exif=exif, quality=95), "a", None)
     assert pixels[0, :, 0].mean() < 90 < 160 < pixels[-1, :, 0].mean()
 
 
@@ -75,17 +75,17 @@ def test_exif_orientation_comes_before_the_crop():
 def test_reduced_decoding_of_jpeg_shows_the_same_crop(seed):
     """A JPEG decoded at a half, a quarter or an eighth, against the same crop of all its pixels."""
     pixels = ramp(512, 384)
-    reduced = PictureLoader(16).load(encoded(pixels, "jpeg", quality=95), "a", np.random.default_rng(seed))
-    whole = PictureLoader(16).load(encoded(pixels), "a", np.random.default_rng(seed))
+    reduced = ImageLoader(16).load(encoded(pixels, "jpeg", quality=95), "a", np.random.default_rng(seed))
+    whole = ImageLoader(16).load(encoded(pixels), "a", np.random.default_rng(seed))
     assert np.abs(reduced.astype(int) - whole).max() <= 8
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2)], ids=str)
 def test_odd_sizes(size):
     for chance in (None, np.random.default_rng(0)):
-        assert PictureLoader(16).load(encoded(ramp(*size)), "a", chance).shape == (16, 16, 3)
+        assert ImageLoader(16).load(encoded(ramp(*size)), "a", chance).shape == (16, 16, 3)
 
 
-def test_no_picture():
-    with pytest.raises(CorruptPicture, match="picture shard:a does not decode"):
-        PictureLoader(8).load(io.BytesIO(b"text"), "shard:a", None)
+def test_no_image():
+    with pytest.raises(CorruptImage, match="image shard:a does not decode"):
+        ImageLoader(8).load(io.BytesIO(b"text"), "shard:a", None)

@@ -36,7 +36,7 @@ def rows(shots: int, form: str = "captions") -> list[dict[str, Any]]:
 
 
 def write_archive(folder: Path, files: dict[int, list[Any]]) -> Path:
-    """Writes `guided_vqa/` with a questions file for each number of shots, and every picture they name."""
+    """Writes `guided_vqa/` with a questions file for each number of shots, and every image they name."""
     root = folder / "guided_vqa"
     root.mkdir(parents=True)
     random = np.random.default_rng(0)

@@ -64,16 +64,16 @@ def test_another_kind_is_refused():
 
 
 def test_r1_of_a_linear_discriminator_is_the_norm_of_its_weights():
-    weights = torch.tensor([[[0.5, -2.0]], [[1.0, 0.0]], [[0.25, 3.0]]], requires_grad=True)  # a 3x1x2 picture
-    pictures = torch.randn(4, 3, 1, 2).requires_grad_()
-    penalty = r1_penalty((pictures * weights).sum((1, 2, 3)) + 7, pictures)
+    weights = torch.tensor([[[0.5, -2.0]], [[1.0, 0.0]], [[0.25, 3.0]]], requires_grad=True)  # a 3x1x2 image
+    images = torch.randn(4, 3, 1, 2).requires_grad_()
+    penalty = r1_penalty((images * weights).sum((1, 2, 3)) + 7, images)
     assert penalty.item() == pytest.approx(0.25 + 4 + 1 + 0.0625 + 9)
     penalty.backward()
     torch.testing.assert_close(weights.grad, 2 * weights.detach())
 
 
 class Curved(nn.Module):
-    """A small discriminator with a gradient that changes from picture to picture."""
+    """A small discriminator with a gradient that changes from image to image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,29 +81,29 @@ class Curved(nn.Module):
         self.a = nn.Parameter(torch.randn(5, 12, generator=generator, dtype=torch.double))
         self.b = nn.Parameter(torch.randn(5, generator=generator, dtype=torch.double))
 
-    def forward(self, pictures):
-        return torch.tanh(pictures.flatten(1) @ self.a.T) @ self.b
+    def forward(self, images):
+        return torch.tanh(images.flatten(1) @ self.a.T) @ self.b
 
 
-def r1_by_differences(discriminator: nn.Module, pictures: torch.Tensor, step: float = 1e-5) -> float:
-    """The mean over pictures of the squared norm, each partial derivative by a central difference."""
+def r1_by_differences(discriminator: nn.Module, images: torch.Tensor, step: float = 1e-5) -> float:
+    """The mean over images of the squared norm, each partial derivative by a central difference."""
     total = 0.0
     with torch.no_grad():
-        for picture in pictures:
-            for place in range(picture.numel()):
-                nudge = torch.zeros(picture.numel(), dtype=picture.dtype)
+        for image in images:
+            for place in range(image.numel()):
+                nudge = torch.zeros(image.numel(), dtype=image.dtype)
                 nudge[place] = step
-                nudge = nudge.view_as(picture)
-                up, down = discriminator((picture + nudge)[None]), discriminator((picture - nudge)[None])
+                nudge = nudge.view_as(image)
+                up, down = discriminator((image + nudge)[None]), discriminator((image - nudge)[None])
                 total += ((up - down).item() / (2 * step)) ** 2
-    return total / len(pictures)
+    return total / len(images)
 
 
 def test_r1_and_its_gradient_match_finite_differences():
     discriminator = Curved()
-    pictures = torch.randn(3, 3, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.double).requires_grad_()
-    penalty = r1_penalty(discriminator(pictures), pictures)
-    assert penalty.item() == pytest.approx(r1_by_differences(discriminator, pictures.detach()), rel=1e-6)
+    images = torch.randn(3, 3, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.double).requires_grad_()
+    penalty = r1_penalty(discriminator(images), images)
+    assert penalty.item() == pytest.approx(r1_by_differences(discriminator, images.detach()), rel=1e-6)
     penalty.backward()
     assert discriminator.b.grad is not None
     for place in range(5):
@@ -111,13 +111,13 @@ def test_r1_and_its_gradient_match_finite_differences():
         for step in (1e-4, -1e-4):
             with torch.no_grad():
                 discriminator.b[place] += step
-            found.append(r1_by_differences(discriminator, pictures.detach()))
+            found.append(r1_by_differences(discriminator, images.detach()))
             with torch.no_grad():
                 discriminator.b[place] -= step
         assert discriminator.b.grad[place].item() == pytest.approx((found[0] - found[1]) / 2e-4, rel=1e-3)
 
 
-def test_r1_needs_pictures_with_a_gradient():
+def test_r1_needs_images_with_a_gradient():
     with pytest.raises(InputError, match="requires_grad_"):
         r1_penalty(torch.zeros(2, requires_grad=True), torch.zeros(2, 3, 4, 4))
     with pytest.raises(ShapeError, match="got 2 and 3"):

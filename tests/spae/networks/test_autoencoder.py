@@ -36,19 +36,19 @@ def test_which_convolutions_have_biases():
 def test_shapes_and_depth(preset, factor, blocks):
     with torch.device("meta"):
         networks = build_autoencoder(preset, 16)
-        pictures = torch.empty(2, 3, 2 * factor, 3 * factor)
-    latents = networks.encode(pictures)
+        images = torch.empty(2, 3, 2 * factor, 3 * factor)
+    latents = networks.encode(images)
     assert latents.shape == (2, 6, 16)
-    assert networks.decode(latents, (2, 3)).shape == pictures.shape
+    assert networks.decode(latents, (2, 3)).shape == images.shape
     assert sum(isinstance(module, ResBlock) for module in networks.modules()) == blocks
 
 
 def test_latents_are_in_raster_order_both_ways():
     torch.manual_seed(0)
     networks = build_autoencoder("picto", 16).eval()
-    pictures = torch.randn(1, 3, 16, 24)
-    latents = networks.encode(pictures)
-    grid = networks.encoder(pictures)
+    images = torch.randn(1, 3, 16, 24)
+    latents = networks.encode(images)
+    grid = networks.encoder(images)
     for row, column in ((0, 0), (0, 2), (1, 0), (1, 2)):
         assert latents[0, row * 3 + column].equal(grid[0, :, row, column])
     torch.testing.assert_close(networks.decode(latents, (2, 3)), networks.decoder(grid))
@@ -58,15 +58,15 @@ def test_every_latent_sees_every_pixel_even_without_the_norms():
     """GroupNorm's statistics let everything see everything; the convolutions alone must do it too."""
     torch.manual_seed(0)
     encoder = without_norms(build_autoencoder("picto", 16).encoder.double())
-    picture = torch.randn(1, 3, 32, 32, dtype=torch.float64, requires_grad=True)
-    latents = encoder(picture)[0].sum(0).flatten()
+    image = torch.randn(1, 3, 32, 32, dtype=torch.float64, requires_grad=True)
+    latents = encoder(image)[0].sum(0).flatten()
     for n in range(16):
-        (gradient,) = torch.autograd.grad(latents[n], picture, retain_graph=True)
+        (gradient,) = torch.autograd.grad(latents[n], image, retain_graph=True)
         assert (gradient != 0).all(), f"latent {n}"
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 32, 28), (1, 3, 30, 32), (3, 32, 32), (1, 1, 32, 32), (1, 3, 4, 32, 32)])
-def test_pictures_that_do_not_fit_are_refused(shape):
+def test_images_that_do_not_fit_are_refused(shape):
     with pytest.raises(ShapeError, match="H divisible by 8, W divisible by 8"):
         build_autoencoder("picto", 16).encode(torch.zeros(shape))
 

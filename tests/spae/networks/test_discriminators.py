@@ -1,4 +1,4 @@
-"""Shapes, the equations of a block, and that no picture is judged by another."""
+"""Shapes, the equations of a block, and that no image is judged by another."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_a_block_is_its_equation(sides):
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (12, 20), (2, 16, 16)], ids=str)
-def test_one_logit_a_picture_whatever_is_beside_it(shape):
+def test_one_logit_a_image_whatever_is_beside_it(shape):
     torch.manual_seed(0)
     discriminator = StyleGanDiscriminator(shape, 4, (2, 4))
-    pictures = torch.randn(3, 3, *shape)
-    logits = discriminator(pictures)
+    images = torch.randn(3, 3, *shape)
+    logits = discriminator(images)
     assert logits.shape == (3,)
-    torch.testing.assert_close(discriminator(pictures[1:2]), logits[1:2])
+    torch.testing.assert_close(discriminator(images[1:2]), logits[1:2])
     assert len(set(logits.tolist())) == 3
 
 
@@ -88,25 +88,25 @@ def test_what_does_not_fit_is_refused():
 def test_a_patch_logit_sees_seventy_pixels():
     torch.manual_seed(0)
     discriminator = PatchDiscriminator(filters=4)
-    # Group statistics reach over the whole picture; without them the convolutions' reach is left.
+    # Group statistics reach over the whole image; without them the convolutions' reach is left.
     for number, layer in enumerate(discriminator.layers):
         if isinstance(layer, torch.nn.GroupNorm):
             discriminator.layers[number] = torch.nn.Identity()
-    pictures = torch.randn(1, 3, 128, 128, requires_grad=True)
-    logits = discriminator(pictures)
+    images = torch.randn(1, 3, 128, 128, requires_grad=True)
+    logits = discriminator(images)
     assert logits.shape == (1, 14, 14)
     logits[0, 7, 7].backward()
-    assert pictures.grad is not None
-    seen = pictures.grad[0].abs().sum(0).nonzero()
+    assert images.grad is not None
+    seen = images.grad[0].abs().sum(0).nonzero()
     assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [70, 70]
 
 
-def test_patches_are_judged_picture_by_picture():
+def test_patches_are_judged_image_by_image():
     torch.manual_seed(0)
     discriminator = PatchDiscriminator(filters=4, halvings=2)
-    pictures = torch.randn(3, 3, 16, 12)
-    logits = discriminator(pictures)
-    torch.testing.assert_close(discriminator(pictures[2:]), logits[2:])
+    images = torch.randn(3, 3, 16, 12)
+    logits = discriminator(images)
+    torch.testing.assert_close(discriminator(images[2:]), logits[2:])
     assert logits.shape == (3, 2, 1) and discriminator(torch.randn(1, 3, 12, 12)).shape == (1, 1, 1)
     with pytest.raises(ShapeError, match="12 pixels or more a side"):
         discriminator(torch.zeros(1, 3, 11, 16))

@@ -11,8 +11,8 @@ from spae.networks import build_autoencoder, count_parameters
 
 def test_parts_come_from_encoders_of_their_own():
     networks = build_autoencoder("picto", 6, 3)
-    pictures = torch.rand(2, 3, 32, 32) * 2 - 1
-    latents = networks.encode(pictures)
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    latents = networks.encode(images)
     assert latents.shape == (2, 16, 9)
     latents[..., :6].sum().backward()
     assert all(one.grad is None or not one.grad.any() for one in networks.encoder.drawing.parameters())

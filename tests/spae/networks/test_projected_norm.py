@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spae.networks.latent_norm import LatentNorm
-from spae.networks.projected_norm import DrawingNorm, WhiteNorm
+from spae.networks.projected_norm import ProjectedNorm, WhiteningNorm
 
 
 def correlated(batch: int = 8) -> torch.Tensor:
@@ -18,7 +18,7 @@ def correlated(batch: int = 8) -> torch.Tensor:
 @pytest.mark.parametrize("spread", [1.0, 0.5])
 def test_a_batch_in_training_comes_out_white(spread):
     z = correlated()
-    out = WhiteNorm(3, spread)(z)
+    out = WhiteningNorm(3, spread)(z)
     assert out.shape == z.shape
     rows = out.flatten(0, 1)
     torch.testing.assert_close(rows.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
@@ -29,13 +29,13 @@ def test_a_channel_that_says_nothing_stays_finite_and_so_does_its_gradient():
     z = correlated()
     z[..., 1] = 4.0
     z.requires_grad_()
-    out = WhiteNorm(3, 1.0)(z)
+    out = WhiteningNorm(3, 1.0)(z)
     out.square().sum().backward()
     assert out.isfinite().all() and z.grad is not None and z.grad.isfinite().all()
 
 
 def test_evaluation_uses_and_keeps_the_running_statistics():
-    norm = WhiteNorm(3, 1.0)
+    norm = WhiteningNorm(3, 1.0)
     for _ in range(200):
         norm(correlated(64))
     mean, covariance = norm.running_mean.clone(), norm.running_covariance.clone()
@@ -49,14 +49,14 @@ def test_evaluation_uses_and_keeps_the_running_statistics():
 def test_statistics_are_of_float32_under_autocast():
     z = correlated()
     with torch.autocast("cpu", torch.bfloat16):
-        under = WhiteNorm(3, 1.0)(z)
-    assert under.equal(WhiteNorm(3, 1.0)(z))
+        under = WhiteningNorm(3, 1.0)(z)
+    assert under.equal(WhiteningNorm(3, 1.0)(z))
 
 
 def test_each_part_has_its_own_norm_and_the_decoder_reads_the_last():
     words = torch.randn(40, 5, generator=torch.Generator().manual_seed(1)) * 3 + 1
     z = torch.cat([torch.randn(8, 16, 5, generator=torch.Generator().manual_seed(2)), correlated()], -1)
-    out = DrawingNorm(words, 3, 2.0, 0.7)(z)
+    out = ProjectedNorm(words, 3, 2.0, 0.7)(z)
     assert out[..., :5].equal(LatentNorm(words, 2.0)(z[..., :5]))
-    assert out[..., 5:].equal(WhiteNorm(3, 0.7)(z[..., 5:]))
-    assert DrawingNorm(words, 3, 2.0, 0.7).standardise(out).equal(out[..., 5:])
+    assert out[..., 5:].equal(WhiteningNorm(3, 0.7)(z[..., 5:]))
+    assert ProjectedNorm(words, 3, 2.0, 0.7).standardise(out).equal(out[..., 5:])

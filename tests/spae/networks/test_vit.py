@@ -32,11 +32,11 @@ def test_the_encoder_is_vit_base():
 def test_a_patch_becomes_the_latent_of_its_place():
     torch.manual_seed(0)
     encoder = VitEncoder(5, NO_LAYERS)
-    picture = torch.randn(1, 3, 12, 12)
-    before = encoder(picture)
+    image = torch.randn(1, 3, 12, 12)
+    before = encoder(image)
     assert before.shape == (1, 5, 3, 3)
-    picture[:, :, 4:8, 8:12] += 1
-    changed = (encoder(picture) != before).any(1)[0]
+    image[:, :, 4:8, 8:12] += 1
+    changed = (encoder(image) != before).any(1)[0]
     assert changed.nonzero().tolist() == [[1, 2]]
 
 
@@ -64,10 +64,10 @@ def test_a_patch_is_drawn_row_by_row():
 def test_every_latent_sees_every_patch():
     torch.manual_seed(0)
     encoder = VitEncoder(5, SMALL).double()
-    picture = torch.randn(1, 3, 12, 12, dtype=torch.float64, requires_grad=True)
-    latents = encoder(picture)[0].sum(0).flatten()
+    image = torch.randn(1, 3, 12, 12, dtype=torch.float64, requires_grad=True)
+    latents = encoder(image)[0].sum(0).flatten()
     for n in range(9):
-        (gradient,) = torch.autograd.grad(latents[n], picture, retain_graph=True)
+        (gradient,) = torch.autograd.grad(latents[n], image, retain_graph=True)
         assert (gradient != 0).all(), f"latent {n}"
 
 
@@ -88,7 +88,7 @@ def test_layers_begin_different_and_small():
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 12, 8), (1, 3, 16, 16), (1, 1, 12, 12), (3, 12, 12)])
-def test_pictures_of_another_size_are_refused(shape):
+def test_images_of_another_size_are_refused(shape):
     with pytest.raises(ShapeError, match=r"\[B, 3, 12, 12\]"):
         VitEncoder(5, SMALL)(torch.zeros(shape))
 
@@ -100,5 +100,5 @@ def test_latents_of_another_grid_are_refused():
 
 @pytest.mark.parametrize("fields", [{"size": 30, "patch": 4}, {"features": 10, "heads": 4}])
 def test_impossible_plans_are_refused(fields):
-    with pytest.raises(ShapeError, match="patches must fill the picture and heads the features"):
+    with pytest.raises(ShapeError, match="patches must fill the image and heads the features"):
         VitPlan(**fields)

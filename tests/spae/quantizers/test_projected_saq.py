@@ -8,8 +8,8 @@ import torch
 
 from spae.errors import InputError
 from spae.pyramid import Pyramid
-from spae.quantizers import DrawingSaq, StreamingAverageQuantizer
-from spae.quantizers.projected_saq import drawing_coordinates
+from spae.quantizers import ProjectedSAQ, StreamingAverageQuantizer
+from spae.quantizers.projected_saq import projected_coordinates
 
 
 def words_of(count: int = 90, width: int = 6) -> torch.Tensor:
@@ -19,15 +19,15 @@ def words_of(count: int = 90, width: int = 6) -> torch.Tensor:
     return torch.randn(count, width, generator=generator) * spread @ mixed + 2
 
 
-def made(layers: int = 2, width: int = 3) -> tuple[DrawingSaq, torch.Tensor, torch.Tensor]:
+def made(layers: int = 2, width: int = 3) -> tuple[ProjectedSAQ, torch.Tensor, torch.Tensor]:
     words, pyramid = words_of(), Pyramid.preset("picto")
     z = torch.randn(3, pyramid.cells, words.shape[1] + width, generator=torch.Generator().manual_seed(2))
-    return DrawingSaq(words, pyramid, layers, width), words, z
+    return ProjectedSAQ(words, pyramid, layers, width), words, z
 
 
 def test_coordinates_are_the_main_components_at_spread_one():
     words = words_of()
-    found = drawing_coordinates(words, 3).numpy()
+    found = projected_coordinates(words, 3).numpy()
     centred = words.double().numpy() - words.double().numpy().mean(0)
     left = np.linalg.svd(centred, full_matrices=False)[0][:, :3] * np.sqrt(len(words) - 1)
     # A component has no sign of its own.
@@ -38,20 +38,20 @@ def test_coordinates_are_the_main_components_at_spread_one():
 def test_the_sign_of_a_coordinate_does_not_depend_on_the_order_of_words():
     words = words_of()
     order = torch.randperm(len(words), generator=torch.Generator().manual_seed(3))
-    torch.testing.assert_close(drawing_coordinates(words[order], 4), drawing_coordinates(words, 4)[order])
+    torch.testing.assert_close(projected_coordinates(words[order], 4), projected_coordinates(words, 4)[order])
 
 
 @pytest.mark.parametrize("layers", [1, 2, 4])
 def test_equals_the_equations_in_what_each_layer_compares(layers):
     quantizer, words, z = made(layers)
     out = quantizer(z)
-    vectors = torch.cat([words, drawing_coordinates(words, 3)], 1).double().numpy()
-    pyramid, picture = quantizer.pyramid, z[1].double().numpy()
+    vectors = torch.cat([words, projected_coordinates(words, 3)], 1).double().numpy()
+    pyramid, image = quantizer.pyramid, z[1].double().numpy()
     said: dict[int, list[int]] = {n: [] for n in range(pyramid.cells)}
     for layer in range(1, pyramid.depth + 1):
         channels = range(6, 9) if layer > pyramid.depth - layers else range(6)
         for place, n in enumerate(pyramid.positions(layer)):
-            z_l = picture[n, channels] + sum(picture[n, channels] - vectors[k, channels] for k in said[n])
+            z_l = image[n, channels] + sum(image[n, channels] - vectors[k, channels] for k in said[n])
             k = int(((vectors[:, channels] - z_l) ** 2).sum(1).argmin())
             assert int(out.ids[layer - 1][1, place]) == k
             assert np.allclose(out.targets[layer - 1][1, place].numpy(), z_l, atol=1e-4)
@@ -87,4 +87,4 @@ def test_the_words_stay_frozen_and_outside_the_state():
 )  # fmt: skip
 def test_what_cannot_be_is_told(layers, width, message):
     with pytest.raises(InputError, match=message):
-        DrawingSaq(words_of(), Pyramid.preset("picto"), layers, width)
+        ProjectedSAQ(words_of(), Pyramid.preset("picto"), layers, width)

@@ -1,4 +1,4 @@
-"""What holds for every quantizer: frozen codebooks stay, ids are checked, clips of one frame are pictures."""
+"""What holds for every quantizer: frozen codebooks stay, ids are checked, clips of one frame are images."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def test_later_changes_of_the_given_tensor_do_not_reach_the_codebook(kind):
 
 @pytest.mark.parametrize("kind", [StreamingAverageQuantizer, ResidualQuantizer])
 @pytest.mark.parametrize("preset", [name for name, layers in PRESETS.items() if len(layers[0]) == 2])
-def test_a_clip_of_one_frame_is_a_picture(kind, preset):
+def test_a_clip_of_one_frame_is_a_image(kind, preset):
     generator = torch.Generator().manual_seed(2)
-    codebook, picture = torch.randn(50, 3, generator=generator), Pyramid.preset(preset)
-    clip = Pyramid(tuple((1, *grid) for grid in picture.layers))
-    z = torch.randn(2, picture.cells, 3, generator=generator)
-    one, two = kind(codebook, picture), kind(codebook, clip)
+    codebook, image = torch.randn(50, 3, generator=generator), Pyramid.preset(preset)
+    clip = Pyramid(tuple((1, *grid) for grid in image.layers))
+    z = torch.randn(2, image.cells, 3, generator=generator)
+    one, two = kind(codebook, image), kind(codebook, clip)
     first, second = one(z), two(z)
-    assert clip.tokens == picture.tokens and clip.grid == (1, *picture.grid)
+    assert clip.tokens == image.tokens and clip.grid == (1, *image.grid)
     for name in ("ids", "targets", "margins"):
         assert all(a.equal(b) for a, b in zip(getattr(first, name), getattr(second, name), strict=True)), name
     assert first.embeddings.equal(second.embeddings) and first.visited.equal(second.visited)

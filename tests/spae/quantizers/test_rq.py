@@ -19,7 +19,7 @@ def places(size: int, count: int) -> list[int]:
 
 
 def transcribed(z: np.ndarray, codebook: np.ndarray, layers: tuple[tuple[int, ...], ...]):
-    """One picture in float64. z [N, C], codebook [V, C]; ids by layer, sum of words up to each layer, residuals."""
+    """One image in float64. z [N, C], codebook [V, C]; ids by layer, sum of words up to each layer, residuals."""
     grid = layers[-1]
     residual, summed = z.copy(), np.zeros_like(z)
     ids, embeddings, targets = [], [], []

@@ -20,7 +20,7 @@ AXIS = {
 
 
 def by_the_equations(z: np.ndarray, codebook: np.ndarray, layers: tuple[tuple[int, ...], ...]):
-    """One picture. z [N, C] and codebook [V, C] in float64; ids by layer, Z_hat up to each layer, z_l by layer."""
+    """One image. z [N, C] and codebook [V, C] in float64; ids by layer, Z_hat up to each layer, z_l by layer."""
     grid = layers[-1]
     tokens: dict[int, list[int]] = {n: [] for n in range(len(z))}
     ids, embeddings, targets = [], [], []

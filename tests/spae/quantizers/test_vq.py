@@ -123,7 +123,7 @@ def test_by_angle_the_direction_decides_and_the_word_keeps_its_length():
     random = np.random.default_rng(0)
     codebook = random.normal(size=(50, 3)) * random.uniform(0.1, 10, (50, 1))
     z = random.normal(size=(2, 4, 3))
-    built = VectorQuantizer(torch.from_numpy(codebook).float(), GRID, by_angle=True)
+    built = VectorQuantizer(torch.from_numpy(codebook).float(), GRID, l2_normalize=True)
     cosine = z @ codebook.T / np.linalg.norm(z, axis=-1, keepdims=True) / np.linalg.norm(codebook, axis=1)
     quantized = built(torch.from_numpy(z).float())
     np.testing.assert_array_equal(quantized.ids[0].numpy(), cosine.argmax(-1))

@@ -112,14 +112,14 @@ def test_image_features_are_open_clip_s(folder, tiny_clip):
 
 @pytest.mark.parametrize("size", [(40, 40), (24, 40), (40, 20), (8, 8), (23, 38)], ids=str)
 def test_other_sizes_are_scaled_and_cropped_as_open_clip_does(folder, tiny_clip, size):
-    """Smooth pictures: open_clip rounds to 256 levels in between."""
+    """Smooth images: open_clip rounds to 256 levels in between."""
     from PIL import Image
 
     _, preprocess, _ = by_open_clip(folder)
     rows, columns = torch.meshgrid(torch.linspace(0, 1, size[0]), torch.linspace(0, 1, size[1]), indexing="ij")
-    picture = torch.stack([rows, columns, rows * columns]).mul(255).round().byte()
-    expected = preprocess(Image.fromarray(picture.permute(1, 2, 0).numpy()))
-    found = tiny_clip._prepare(picture[None] / 127.5 - 1)[0]
+    image = torch.stack([rows, columns, rows * columns]).mul(255).round().byte()
+    expected = preprocess(Image.fromarray(image.permute(1, 2, 0).numpy()))
+    found = tiny_clip._prepare(image[None] / 127.5 - 1)[0]
     assert found.shape == expected.shape == (3, 16, 16)
     torch.testing.assert_close(found, expected, atol=0.03, rtol=0)
 
@@ -135,14 +135,14 @@ def test_a_clip_is_the_mean_of_its_frames(tiny_clip):
 def test_features_of_a_data_set_are_made_once(tiny_clip, monkeypatch, tmp_path, frames):
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path))
     shape = (5, frames, 3, 16, 16) if frames else (5, 3, 16, 16)
-    pictures = torch.rand(shape, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(3)) * 2 - 1
     asked = []
 
     def read(start, stop):
         asked.append((start, stop))
-        return pictures[start:stop]
+        return images[start:stop]
 
-    whole = tiny_clip.clip_features(pictures) if frames else tiny_clip.image_features(pictures)
+    whole = tiny_clip.clip_features(images) if frames else tiny_clip.image_features(images)
     for _ in range(2):
         torch.testing.assert_close(tiny_clip.set_features("a set", 5, read, batch=2), whole)
     assert asked == [(0, 2), (2, 4), (4, 5)]
@@ -151,7 +151,7 @@ def test_features_of_a_data_set_are_made_once(tiny_clip, monkeypatch, tmp_path, 
 
 
 def test_scores_come_from_features_as_they_are(tiny_clip, monkeypatch, tmp_path):
-    """Eq. 6 on top: a picture's best word has s = 1, its worst 0."""
+    """Eq. 6 on top: an image's best word has s = 1, its worst 0."""
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path))
     scores = similarity(tiny_clip.image_features(torch.rand(2, 3, 16, 16)), tiny_clip.word_features(("a", "b", "c")))
     assert scores.shape == (2, 3) and scores.amax(1).tolist() == [1, 1] and scores.amin(1).tolist() == [0, 0]

@@ -71,7 +71,7 @@ def lqae_config(
     """The configuration of a tiny LQAE, some of it set anew."""
     monkeypatch.setitem(VITS, "picto-lqae", VitPlan(size=32, patch=8, features=24, layers=1, heads=2, hidden=48))
     values = {
-        "name": "lqae", "quantizer": "vq", "codebook": "frozen", "by_angle": True, "pyramid": (4,),
+        "name": "lqae", "quantizer": "vq", "codebook": "frozen", "l2_normalize": True, "pyramid": (4,),
         "network": "picto-lqae", "vocabulary": "tiny-roberta", "masked_lm": "roberta",
         "masked_lm_source": str(tiny_roberta),
     }  # fmt: skip
@@ -84,7 +84,7 @@ def lqae_config(
 
 @pytest.fixture
 def lqae(lqae_config: Callable[..., dict[str, Any]], roberta_words: LexicalVocabulary) -> LqaeModel:
-    """A random LQAE of 16 words a picture."""
+    """A random LQAE of 16 words an image."""
     torch.manual_seed(4)
     model = build_model(lqae_config(), roberta_words)
     assert isinstance(model, LqaeModel)

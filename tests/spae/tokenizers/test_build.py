@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from spae.errors import InputError, WeightsError
 from spae.networks import count_parameters
 from spae.pyramid import Pyramid
-from spae.quantizers import DrawingSaq, ResidualQuantizer, StreamingAverageQuantizer, VectorQuantizer
+from spae.quantizers import ProjectedSAQ, ResidualQuantizer, StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.build import (
     FIRST_FIELDS,
     SHAPE_FIELDS,
@@ -27,8 +27,8 @@ from spae.tokenizers.build import save_model as write_model
     ("fields", "quantizer", "layers"),
     [
         ({"quantizer": "saq"}, StreamingAverageQuantizer, 4),
-        ({"quantizer": "saq", "latent_spread": 2.0}, StreamingAverageQuantizer, 4),
-        ({"quantizer": "saq", "latent_spread": 2.0, "draw_layers": 2, "draw_width": 3}, DrawingSaq, 4),
+        ({"quantizer": "saq", "latent_scale": 2.0}, StreamingAverageQuantizer, 4),
+        ({"quantizer": "saq", "latent_scale": 2.0, "projected_layers": 2, "projected_dim": 3}, ProjectedSAQ, 4),
         ({"quantizer": "vq"}, VectorQuantizer, 1),
     ],
     ids=["saq", "saq with norm", "saq that draws", "vq"],
@@ -38,11 +38,11 @@ def test_a_saved_model_comes_back_the_same(tmp_path, tiny, save_model, fields, q
     loaded = load_model(tmp_path)
     assert load_config(tmp_path) == config
     assert isinstance(loaded.quantizer, quantizer) and loaded.quantizer.pyramid.depth == layers
-    assert (loaded.latent_norm is not None) == ("latent_spread" in fields) and not loaded.training
-    pictures = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert (loaded.latent_norm is not None) == ("latent_scale" in fields) and not loaded.training
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
-        assert loaded.latents(pictures).equal(saved.latents(pictures))
-        assert loaded.decode(saved.latents(pictures)).equal(saved.decode(saved.latents(pictures)))
+        assert loaded.latents(images).equal(saved.latents(images))
+        assert loaded.decode(saved.latents(images)).equal(saved.decode(saved.latents(images)))
     assert count_parameters(loaded) == count_parameters(saved.autoencoder)
 
 
@@ -52,10 +52,10 @@ def test_a_saved_model_comes_back_the_same(tmp_path, tiny, save_model, fields, q
         ({"quantizer": "saq", "pyramid": (1, 2, 4, 4, 4)}, StreamingAverageQuantizer, (1, 2, 4, 4, 4), False),
         ({"quantizer": "rq", "pyramid": (4, 4)}, ResidualQuantizer, (4, 4), False),
         ({"quantizer": "rq", "pyramid": (4, 4), "codebook": "learned"}, ResidualQuantizer, (4, 4), True),
-        ({"quantizer": "rq", "by_angle": True, "latent_spread": 1.0}, ResidualQuantizer, (1, 2, 4, 4), False),
+        ({"quantizer": "rq", "l2_normalize": True, "latent_scale": 1.0}, ResidualQuantizer, (1, 2, 4, 4), False),
         ({"quantizer": "vq", "codebook": "frozen"}, VectorQuantizer, (4,), False),
         (
-            {"quantizer": "vq", "codebook": "frozen", "by_angle": True, "network": "picto-lqae"},
+            {"quantizer": "vq", "codebook": "frozen", "l2_normalize": True, "network": "picto-lqae"},
             VectorQuantizer, (4,), False,
         ),
         ({"quantizer": "vq", "codebook": "learned", "network": "picto-256", "size": 64}, VectorQuantizer, (4,), True),
@@ -70,19 +70,19 @@ def test_every_kind_of_model_is_built_saved_and_loaded(tmp_path, tiny, recipe_of
     torch.manual_seed(0)
     model = build_model(config, tiny).eval()
     assert type(model.quantizer) is kind and model.quantizer.pyramid == Pyramid(layers)
-    assert (model.quantizer.learning is not None) == learned and model.quantizer.by_angle == config["by_angle"]
+    assert (model.quantizer.learning is not None) == learned and model.quantizer.l2_normalize == config["l2_normalize"]
     assert learned == any("codebook" in name for name in model.state_dict())
     model.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
     write_model(tmp_path, model.state_dict(), config)
     loaded = load_model(tmp_path)
     assert load_config(tmp_path) == config and json.loads(json.dumps(config)) == config
     size, frames = config["size"], config["frames"]
-    pictures = torch.rand(2, 3, *((frames,) if frames else ()), size, size) * 2 - 1
+    images = torch.rand(2, 3, *((frames,) if frames else ()), size, size) * 2 - 1
     with torch.no_grad():
-        one, other = model.encode(pictures), loaded.encode(pictures)
+        one, other = model.encode(images), loaded.encode(images)
         assert all(a.equal(b) for a, b in zip(one.ids, other.ids, strict=True))
         drawn, terms = loaded.redraw(other.embeddings[-1], other, lambda count: torch.rand(2, count))
-        assert drawn.equal(model.decode(one.embeddings[-1])) and drawn.shape == pictures.shape and terms == {}
+        assert drawn.equal(model.decode(one.embeddings[-1])) and drawn.shape == images.shape and terms == {}
 
 
 def test_a_configuration_from_before_the_newer_fields(tmp_path, tiny, save_model):
@@ -105,7 +105,7 @@ def test_a_configuration_from_before_the_newer_fields(tmp_path, tiny, save_model
         ({"quantizer": "pq"}, "unknown quantizer 'pq'"),
         ({"pyramid": [4, 2]}, "layers go from coarse to fine"),
         ({"codebook": "learned"}, "saq averages words of a frozen codebook"),
-        ({"quantizer": "rq", "codebook": "learned", "latent_spread": 1.0}, "latent_spread must be 0"),
+        ({"quantizer": "rq", "codebook": "learned", "latent_scale": 1.0}, "latent_scale must be 0"),
     ],
     ids=lambda value: "" if isinstance(value, str) else "-".join(map(str, value)),
 )

@@ -7,22 +7,22 @@ import torch
 
 from spae.errors import ShapeError
 from spae.tokenizers.build import load_model
-from spae.tokenizers.dual_encoder_model import DrawingModel
+from spae.tokenizers.dual_encoder_model import DualEncoderModel
 
 
 @pytest.fixture
-def model(tmp_path, tiny, save_model) -> DrawingModel:
-    save_model(tmp_path, quantizer="saq", latent_spread=2.0, draw_layers=2, draw_width=3, draw_spread=0.75)
+def model(tmp_path, tiny, save_model) -> DualEncoderModel:
+    save_model(tmp_path, quantizer="saq", latent_scale=2.0, projected_layers=2, projected_dim=3, projected_scale=0.75)
     loaded = load_model(tmp_path)
-    assert isinstance(loaded, DrawingModel)
+    assert isinstance(loaded, DualEncoderModel)
     return loaded
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_the_first_layers_are_those_of_all_layers(model, depth):
-    pictures = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():
-        whole, part = model.encode(pictures), model.encode(pictures, depth)
+        whole, part = model.encode(images), model.encode(images, depth)
     assert len(part.ids) == len(part.embeddings) == depth
     for layer in range(depth):
         assert part.ids[layer].equal(whole.ids[layer])
@@ -35,13 +35,13 @@ def test_what_draws_is_asked_only_where_a_layer_draws(model, monkeypatch):
         raise RuntimeError("drawn")
 
     monkeypatch.setattr(model.autoencoder.encoder.drawing, "forward", drawn)
-    pictures = torch.zeros(1, 3, 32, 32)
+    images = torch.zeros(1, 3, 32, 32)
     with torch.no_grad():
         for depth in (1, 2):
-            model.encode(pictures, depth)
+            model.encode(images, depth)
         for depth in (3, 4, None):
             with pytest.raises(RuntimeError, match="drawn"):
-                model.encode(pictures, depth)
+                model.encode(images, depth)
 
 
 def test_shapes_are_refused_as_by_every_model(model):

@@ -52,26 +52,28 @@ def change_config(hub: FakeHub, **values):
 @pytest.mark.parametrize(
     "fields",
     [
-        pytest.param({"latent_spread": 1.0}, id="SPAE"),
+        pytest.param({"latent_scale": 1.0}, id="SPAE"),
         pytest.param({"quantizer": "vq", "codebook": "learned"}, id="VQGAN"),
         pytest.param({"quantizer": "rq"}, id="RQ"),
-        pytest.param({"quantizer": "vq", "codebook": "frozen", "by_angle": True}, id="LQAE without its language model"),
+        pytest.param(
+            {"quantizer": "vq", "codebook": "frozen", "l2_normalize": True}, id="LQAE without its language model"
+        ),
     ],
 )
-def test_a_saved_tokenizer_comes_back_the_same(tmp_path, tiny, save_model, picture_batch, fields):
+def test_a_saved_tokenizer_comes_back_the_same(tmp_path, tiny, save_model, image_batch, fields):
     save_model(tmp_path / "run", **fields)
     first = LexicalTokenizer.from_pretrained(tmp_path / "run")
     assert first.save_pretrained(tmp_path / "saved") is None
     again = spae.from_pretrained(tmp_path / "saved")
     assert again.fingerprint == first.fingerprint and again.name == first.name
-    tokens = first.encode(list(picture_batch))
-    assert again.encode(list(picture_batch)) == tokens
+    tokens = first.encode(list(image_batch))
+    assert again.encode(list(image_batch)) == tokens
     for one, other in zip(first.decode(tokens), again.decode(tokens), strict=True):
         assert one.tobytes() == other.tobytes()
     assert {file.name for file in (tmp_path / "saved").iterdir()} == {"config.json", "model.safetensors", "README.md"}
 
 
-def test_to_the_hub_and_back(hub, tiny_folder, tmp_path, picture_batch):
+def test_to_the_hub_and_back(hub, tiny_folder, tmp_path, image_batch):
     first = LexicalTokenizer.from_pretrained(tiny_folder)
     address = first.push_to_hub("me/tiny", commit_message="A tiny one", private=True)
     ((sha, files),) = hub.models["me/tiny"]
@@ -80,12 +82,12 @@ def test_to_the_hub_and_back(hub, tiny_folder, tmp_path, picture_batch):
     assert b'spae.from_pretrained("me/tiny")' in files["README.md"]
     fetched = spae.from_pretrained("me/tiny")
     assert fetched.fingerprint == first.fingerprint
-    assert fetched.encode(list(picture_batch)) == first.encode(list(picture_batch))
+    assert fetched.encode(list(image_batch)) == first.encode(list(image_batch))
     fetched.save_pretrained(tmp_path / "copy", repo_id="you/copy", push_to_hub=True)
     assert hub.models["you/copy"][-1][1] == files, "the card goes along as its publisher left it"
 
 
-def test_a_revision_is_the_one_asked_for(published, picture_batch):
+def test_a_revision_is_the_one_asked_for(published, image_batch):
     change_config(published, name="second")
     assert spae.from_pretrained("me/tiny").name == "second"
     first = published.models["me/tiny"][0][0]
@@ -170,20 +172,20 @@ def test_weights_that_are_something_else(published):
     refused("me/tiny", "does not fit its config.json")
 
 
-def test_a_vocabulary_of_ones_own_goes_along(hub, tmp_path, tiny_words, save_model, picture_batch, monkeypatch):
+def test_a_vocabulary_of_ones_own_goes_along(hub, tmp_path, tiny_words, save_model, image_batch, monkeypatch):
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
     tiny_words.save(saved_vocabulary_path("mine"))
-    _, config = save_model(tmp_path / "run", latent_spread=1.0)
+    _, config = save_model(tmp_path / "run", latent_scale=1.0)
     (tmp_path / "run/config.json").write_text(json.dumps(config | {"vocabulary": "mine"}))
     first = LexicalTokenizer.from_pretrained(tmp_path / "run")
-    words = first.encode(list(picture_batch))
+    words = first.encode(list(image_batch))
     first.push_to_hub("me/mine")
     files = set(hub.models["me/mine"][-1][1])
     assert files == {"config.json", "model.safetensors", "README.md", "vocabulary.safetensors", "vocabulary.json"}
     shutil.rmtree(cache_folder())
     refused(tmp_path / "run", "unknown vocabulary 'mine'")
     fetched = spae.from_pretrained("me/mine")
-    assert fetched.fingerprint == first.fingerprint and fetched.encode(list(picture_batch)) == words
+    assert fetched.fingerprint == first.fingerprint and fetched.encode(list(image_batch)) == words
     assert fetched.vocabulary.words == tiny_words.words
     fetched.save_pretrained(tmp_path / "copy")
     assert LexicalTokenizer.from_pretrained(tmp_path / "copy").fingerprint == first.fingerprint

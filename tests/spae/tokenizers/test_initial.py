@@ -1,4 +1,4 @@
-"""Where a run begins: a trained folder, a checkpoint, committed weights, and pictures' weights inflated."""
+"""Where a run begins: a trained folder, a checkpoint, committed weights, and images' weights inflated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spae.tokenizers.lexical import EMBEDDED
 from spae.training.recipes import get_recipe
 from spae.vocabulary import open_vocabulary
 
-CLIPS = {"network": "picto-video", "frames": 16, "pyramid": ((1, 1, 1), (4, 4, 4)), "latent_spread": 1.0}
+CLIPS = {"network": "picto-video", "frames": 16, "pyramid": ((1, 1, 1), (4, 4, 4)), "latent_scale": 1.0}
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def made(tiny, recipe_of, monkeypatch):
 @pytest.fixture
 def folder(made, tiny_folder):
     """A trained folder with such few filters."""
-    model = made(latent_spread=1.0)
+    model = made(latent_scale=1.0)
     state = {name: torch.randn_like(value).contiguous() for name, value in model.state_dict().items()}
     save_file(state, tiny_folder / "model.safetensors")
     return tiny_folder
@@ -41,26 +41,26 @@ def folder(made, tiny_folder):
 
 def test_a_folder_and_a_checkpoint_s_average(tmp_path, folder, made, tiny):
     weights = load_file(folder / "model.safetensors")
-    model = made(latent_spread=1.0)
+    model = made(latent_scale=1.0)
     load_initial(model, tiny, str(folder))
     assert all(value.equal(weights[name]) for name, value in model.state_dict().items())
     groups = {f"ema/{name}": value for name, value in weights.items()} | {"model/x": torch.zeros(1)}
     save_file(groups, tmp_path / "step-000004.safetensors")
-    model = made(latent_spread=1.0)
+    model = made(latent_scale=1.0)
     load_initial(model, tiny, str(tmp_path / "step-000004.safetensors"))
     assert all(value.equal(weights[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("mode", ["central", "average"])
-def test_pictures_inflated_see_a_still_clip_as_the_picture(folder, made, tiny, mode):
-    pictures = torch.rand(2, 3, 32, 32) * 2 - 1
-    image, clips = made(latent_spread=1.0).eval(), made(**CLIPS).eval()
+def test_images_inflated_see_a_still_clip_as_the_image(folder, made, tiny, mode):
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    image, clips = made(latent_scale=1.0).eval(), made(**CLIPS).eval()
     load_initial(image, tiny, str(folder))
     load_initial(clips, tiny, str(folder), mode)
-    still = pictures[:, :, None].expand(-1, -1, 16, -1, -1)
+    still = images[:, :, None].expand(-1, -1, 16, -1, -1)
     with torch.no_grad():
         found = clips.autoencoder.encode(still).unflatten(1, (4, 16))
-        expected = image.autoencoder.encode(pictures)[:, None].expand_as(found)
+        expected = image.autoencoder.encode(images)[:, None].expand_as(found)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
@@ -72,7 +72,7 @@ def test_committed_weights_by_their_name(tiny, made):
 def test_weights_that_do_not_fit_are_refused(tmp_path, folder, made, tiny):
     for model, source, words in (
         (made(), str(tmp_path / "gone"), "there is none at"),
-        (made(latent_spread=1.0), str(tmp_path), "there is none at"),
+        (made(latent_scale=1.0), str(tmp_path), "there is none at"),
         (made(**CLIPS), str(folder), "use the same network.*inflation=central"),
         (made(), str(folder), "latent_norm.running_mean is .*there, nothing here"),
     ):
@@ -81,7 +81,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, folder, made, tiny):
         assert "\n" not in str(caught.value)
     (folder / "model.safetensors").write_bytes(b"no")
     with pytest.raises(WeightsError, match="cannot be read"):
-        load_initial(made(latent_spread=1.0), tiny, str(folder))
+        load_initial(made(latent_scale=1.0), tiny, str(folder))
 
 
 def test_a_learned_codebook_is_taken_along(tmp_path, made, tiny):
@@ -95,14 +95,14 @@ def test_a_learned_codebook_is_taken_along(tmp_path, made, tiny):
 
 @pytest.mark.slow
 def test_the_video_twin_begins_with_the_committed_model():
-    """A still clip's latents are those of the picture, in all four frames of the grid."""
+    """A still clip's latents are those of the image, in all four frames of the grid."""
     recipe = get_recipe("tiny_video")
     words = open_vocabulary(recipe.vocabulary)
     clips = build_model(model_config(recipe.model_dump(), words), words).eval()
     load_initial(clips, words, recipe.initial, recipe.inflation)
     image = load_model(EMBEDDED / "picto_spae_plain")
-    pictures = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
-        found = clips.latents(pictures[:, :, None].expand(-1, -1, 16, -1, -1)).unflatten(1, (4, 16))
-        expected = image.latents(pictures)[:, None].expand_as(found)
+        found = clips.latents(images[:, :, None].expand(-1, -1, 16, -1, -1)).unflatten(1, (4, 16))
+        expected = image.latents(images)[:, None].expand_as(found)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=2e-3)

@@ -1,4 +1,4 @@
-"""Pictures to words and back, whatever batch they come in."""
+"""Images to words and back, whatever batch they come in."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def tokenizer(tiny_folder):
     return LexicalTokenizer.from_pretrained(tiny_folder)
 
 
-def to_tensor(pictures):
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def to_tensor(images):
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def same(some, others):
     return all((a == b).all() for a, b in zip(some, others, strict=True))
 
 
-def test_words_and_pictures_have_the_stated_shapes(tokenizer, tiny, picture_batch):
+def test_words_and_images_have_the_stated_shapes(tokenizer, tiny, image_batch):
     assert isinstance(tokenizer, Tokenizer)
     assert (tokenizer.name, tokenizer.depth, tokenizer.size) == ("tiny", 4, 32)
-    tokens = tokenizer.encode(list(picture_batch))
+    tokens = tokenizer.encode(list(image_batch))
     assert len(tokens) == 6
     for one in tokens:
         assert [len(layer) for layer in one.ids] == [1, 4, 16, 16]
@@ -45,11 +45,11 @@ def test_words_and_pictures_have_the_stated_shapes(tokenizer, tiny, picture_batc
     assert len({one.ids for one in tokens}) == 6 and len({one.tobytes() for one in drawn}) == 6, "no two alike"
 
 
-def test_ids_and_drawings_are_the_models(tokenizer, picture_batch):
+def test_ids_and_drawings_are_the_models(tokenizer, image_batch):
     model = tokenizer._model
-    tokens = tokenizer.encode(list(picture_batch))
+    tokens = tokenizer.encode(list(image_batch))
     with torch.no_grad():
-        quantized = model.encode(to_tensor(picture_batch))
+        quantized = model.encode(to_tensor(image_batch))
         for layer in range(4):
             assert [list(one.ids[layer]) for one in tokens] == quantized.ids[layer].tolist()
         for layers in ([1], [1, 2], [4], [1, 2, 3, 4]):
@@ -61,12 +61,12 @@ def test_ids_and_drawings_are_the_models(tokenizer, picture_batch):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4, 64])
-def test_words_do_not_depend_on_batch_or_order(tokenizer, monkeypatch, picture_batch, batch):
-    pictures = list(picture_batch)
-    alone = [tokenizer.encode([picture])[0] for picture in pictures]
+def test_words_do_not_depend_on_batch_or_order(tokenizer, monkeypatch, image_batch, batch):
+    images = list(image_batch)
+    alone = [tokenizer.encode([image])[0] for image in images]
     monkeypatch.setattr(lexical, "BATCH", batch)
-    assert tokenizer.encode(pictures) == alone
-    assert tokenizer.encode(pictures[::-1]) == alone[::-1]
+    assert tokenizer.encode(images) == alone
+    assert tokenizer.encode(images[::-1]) == alone[::-1]
     drawn = tokenizer.decode(alone)
     assert len(drawn) == 6
     single = [tokenizer.decode([tokens])[0] for tokens in alone]
@@ -86,15 +86,15 @@ def twins(tmp_path, monkeypatch, save_model):
     names = tuple(f"w{a}{b}" for a in "abcdefghijklmnopqr" for b in "abcdefghij")
     words = LexicalVocabulary(names, embeddings, "twins", "0")
     monkeypatch.setitem(VOCABULARIES, "tiny", lambda: words)
-    save_model(tmp_path, words, latent_spread=1.0)
+    save_model(tmp_path, words, latent_scale=1.0)
     return LexicalTokenizer.from_pretrained(tmp_path)
 
 
-def test_near_ties_are_settled_in_float64(twins, monkeypatch, picture_batch):
+def test_near_ties_are_settled_in_float64(twins, monkeypatch, image_batch):
     """A stand-in for a machine that rounds differently: scores in float32 a little off."""
     exact_model = copy.deepcopy(twins._model).double()
     with torch.no_grad():
-        exact = exact_model.encode(to_tensor(picture_batch).double()).ids
+        exact = exact_model.encode(to_tensor(image_batch).double()).ids
     expected = [[layer[i].tolist() for layer in exact] for i in range(6)]
     assert twins._exact_model() is not twins._model
     table = twins._model.quantizer.table
@@ -105,33 +105,33 @@ def test_near_ties_are_settled_in_float64(twins, monkeypatch, picture_batch):
         return found + 1e-4 * torch.rand(found.shape, generator=torch.Generator().manual_seed(9))
 
     monkeypatch.setattr(table, "scores", off)
-    assert as_lists(twins.encode(list(picture_batch))) == expected
+    assert as_lists(twins.encode(list(image_batch))) == expected
     monkeypatch.setattr(lexical, "NEAR_TIE", -1.0)
-    assert as_lists(twins.encode(list(picture_batch))) != expected, "the disturbance is large enough to matter"
+    assert as_lists(twins.encode(list(image_batch))) != expected, "the disturbance is large enough to matter"
 
 
 def as_lists(tokens):
     return [[list(layer) for layer in one.ids] for one in tokens]
 
 
-def test_only_pictures_with_a_near_tie_are_worked_out_twice(tokenizer, monkeypatch, picture_batch):
+def test_only_images_with_a_near_tie_are_worked_out_twice(tokenizer, monkeypatch, image_batch):
     seen = []
     exact = tokenizer._exact_model()
     encode = exact.encode
-    monkeypatch.setattr(exact, "encode", lambda pictures, depth: seen.extend(pictures) or encode(pictures, depth))
+    monkeypatch.setattr(exact, "encode", lambda images, depth: seen.extend(images) or encode(images, depth))
     with torch.no_grad():
-        margins = tokenizer._model.encode(to_tensor(picture_batch)).margins
+        margins = tokenizer._model.encode(to_tensor(image_batch)).margins
     least = torch.stack([margin.amin(1) for margin in margins]).amin(0).sort().values
     for close, bound in ((0, -1.0), (2, (least[1] + least[2]).item() / 2), (6, float("inf"))):
         seen.clear()
         monkeypatch.setattr(lexical, "NEAR_TIE", bound)
-        tokenizer.encode(list(picture_batch))
+        tokenizer.encode(list(image_batch))
         assert len(seen) == close and all(one.dtype == torch.float64 for one in seen)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_depth_gives_the_first_layers(tokenizer, picture_batch, depth):
-    whole, part = tokenizer.encode(list(picture_batch)), tokenizer.encode(list(picture_batch), depth)
+def test_depth_gives_the_first_layers(tokenizer, image_batch, depth):
+    whole, part = tokenizer.encode(list(image_batch)), tokenizer.encode(list(image_batch), depth)
     assert [one.ids for one in part] == [one.ids[:depth] for one in whole]
     assert [one.words for one in part] == [one.words[:depth] for one in whole]
     layers = list(range(1, depth + 1))
@@ -139,14 +139,14 @@ def test_depth_gives_the_first_layers(tokenizer, picture_batch, depth):
 
 
 @pytest.mark.parametrize("depth", [0, 5, -1])
-def test_depths_that_do_not_exist_are_refused(tokenizer, picture_batch, depth):
+def test_depths_that_do_not_exist_are_refused(tokenizer, image_batch, depth):
     with pytest.raises(InputError, match="layers 1 to 4"):
-        tokenizer.encode(list(picture_batch), depth)
+        tokenizer.encode(list(image_batch), depth)
 
 
 @pytest.mark.parametrize("layers", [[0], [5], [1, 3]])
-def test_layers_that_the_tokens_lack_are_refused(tokenizer, picture_batch, layers):
-    tokens = tokenizer.encode(list(picture_batch[:1]), 2 if layers == [1, 3] else 4)
+def test_layers_that_the_tokens_lack_are_refused(tokenizer, image_batch, layers):
+    tokens = tokenizer.encode(list(image_batch[:1]), 2 if layers == [1, 3] else 4)
     with pytest.raises(InputError, match="have layers 1 to"):
         tokenizer.decode(tokens, layers)
 
@@ -156,17 +156,17 @@ def test_layers_that_the_tokens_lack_are_refused(tokenizer, picture_batch, layer
     [((32, 48), np.s_[:, 8:40]), ((50, 32), np.s_[9:41]), ((33, 32), np.s_[0:32]), ((64, 100), np.s_[:, 18:82])],
 )
 def test_the_middle_square_is_taken(tokenizer, shape, middle):
-    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    assert (tokenizer.prepare(picture) == tokenizer.prepare(picture[middle])).all()
-    assert tokenizer.encode([picture]) == tokenizer.encode([picture[middle]])
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert (tokenizer.prepare(image) == tokenizer.prepare(image[middle])).all()
+    assert tokenizer.encode([image]) == tokenizer.encode([image[middle]])
 
 
-def test_a_picture_of_its_own_size_is_left_as_it_is(tokenizer, picture_batch):
-    for picture in picture_batch:
-        assert (tokenizer.prepare(picture) == picture).all()
+def test_a_image_of_its_own_size_is_left_as_it_is(tokenizer, image_batch):
+    for image in image_batch:
+        assert (tokenizer.prepare(image) == image).all()
 
 
-def test_pictures_are_resized_with_antialiasing(tokenizer):
+def test_images_are_resized_with_antialiasing(tokenizer):
     assert (tokenizer.prepare(np.full((70, 70, 3), 201, np.uint8)) == 201).all()
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
@@ -175,19 +175,19 @@ def test_pictures_are_resized_with_antialiasing(tokenizer):
     assert tokenizer.prepare(np.zeros((5, 9, 3), np.uint8)).shape == (32, 32, 3)
 
 
-def test_views_of_a_picture_are_taken_as_they_look(tokenizer, picture_batch):
-    turned = picture_batch[0][::-1, ::-1]
+def test_views_of_a_image_are_taken_as_they_look(tokenizer, image_batch):
+    turned = image_batch[0][::-1, ::-1]
     assert (tokenizer.prepare(turned) == np.ascontiguousarray(turned)).all()
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [np.zeros((32, 32), np.uint8), np.zeros((32, 32, 4), np.uint8), np.zeros((32, 32, 3), np.float32)],
     ids=["grey", "alpha", "float"],
 )
-def test_other_arrays_are_refused(tokenizer, picture):
+def test_other_arrays_are_refused(tokenizer, image):
     with pytest.raises(ShapeError, match=r"\[H, W, 3\] uint8"):
-        tokenizer.encode([picture])
+        tokenizer.encode([image])
 
 
 def test_the_fingerprint_follows_weights_and_configuration(tiny_folder, tokenizer, tmp_path, save_model):
@@ -201,10 +201,10 @@ def test_the_fingerprint_follows_weights_and_configuration(tiny_folder, tokenize
     assert len(others | {tokenizer.fingerprint}) == 3
 
 
-def test_a_learned_codebook_shows_its_ids_as_words_by_rank(tmp_path, tiny, save_model, picture_batch):
+def test_a_learned_codebook_shows_its_ids_as_words_by_rank(tmp_path, tiny, save_model, image_batch):
     save_model(tmp_path, quantizer="vq")
     tokenizer = LexicalTokenizer.from_pretrained(tmp_path)
-    (one,) = tokenizer.encode([picture_batch[0]])
+    (one,) = tokenizer.encode([image_batch[0]])
     assert tokenizer.depth == 1 and one.grids == ((4, 4),)
     assert one.words[0] == tuple(tiny.words[i] for i in one.ids[0]) and max(one.ids[0]) < 20
     assert tokenizer.decode([one])[0].shape == (32, 32, 3)
@@ -224,15 +224,15 @@ def test_a_model_of_clips_and_one_of_too_many_entries_are_refused(tmp_path, tiny
     "fields",
     [
         {"quantizer": "rq", "pyramid": (4, 4)},
-        {"quantizer": "vq", "codebook": "frozen", "by_angle": True},
+        {"quantizer": "vq", "codebook": "frozen", "l2_normalize": True},
         {"quantizer": "rq", "pyramid": (1, 4), "codebook": "learned"},
     ],
     ids=["rq", "words by angle", "learned rq"],
 )
-def test_other_quantizers_say_the_same_in_any_batch(tmp_path, tiny, save_model, picture_batch, fields):
+def test_other_quantizers_say_the_same_in_any_batch(tmp_path, tiny, save_model, image_batch, fields):
     save_model(tmp_path / "model", **fields)
     tokenizer = LexicalTokenizer.from_pretrained(tmp_path / "model")
-    together = tokenizer.encode(list(picture_batch))
-    assert together == [tokenizer.encode([picture])[0] for picture in picture_batch]
+    together = tokenizer.encode(list(image_batch))
+    assert together == [tokenizer.encode([image])[0] for image in image_batch]
     assert len({one.ids for one in together}) > 1
     assert tokenizer.decode(together)[0].shape == (32, 32, 3)

@@ -22,7 +22,7 @@ def draws(seed: int = 0):
     return lambda count: torch.rand(B, count, generator=generator)
 
 
-def pictures() -> torch.Tensor:
+def images() -> torch.Tensor:
     return torch.rand(B, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
@@ -36,7 +36,7 @@ def roberta(tiny_roberta):
 
 def test_words_are_the_nearest_by_angle(lqae, roberta_words):
     with torch.no_grad():
-        z = lqae.latents(pictures())
+        z = lqae.latents(images())
         found = lqae.quantizer(z).ids[0]
     cosine = F.normalize(z.double(), dim=-1) @ F.normalize(roberta_words.embeddings.double(), dim=-1).T
     assert found.equal(cosine.argmax(-1)) and found.unique().numel() > 1
@@ -57,8 +57,8 @@ def test_nothing_is_masked_at_test(lqae, roberta, roberta_words):
 @pytest.mark.parametrize(("share", "count"), [(0.5, 8), (0.25, 4), (0.01, 1), (1.0, 16)])
 def test_a_share_is_masked_and_guessed(lqae, roberta, roberta_words, share, count):
     """Against transformers with <mask> among its token ids, and a cross entropy of its logits at those places."""
-    lqae.mask_share = share
-    quantized = lqae.encode(pictures())
+    lqae.mask_ratio = share
+    quantized = lqae.encode(images())
     drawn, terms = lqae.redraw(quantized.embeddings[-1], quantized, draws())
     # Independent of the model: as many positions as asked for, those with the lowest draws.
     chance = draws()(N)
@@ -80,7 +80,7 @@ def test_gradients_reach_the_encoder_through_the_language_model_and_stop_there(l
     lqae.train()
     for name in ("drawn", "masked_lm"):
         lqae.zero_grad()
-        quantized = lqae.encode(pictures())
+        quantized = lqae.encode(images())
         drawn, terms = lqae.redraw(quantized.embeddings[-1], quantized, draws())
         (drawn.square().mean() if name == "drawn" else terms["masked_lm"]).backward()
         first = next(iter(lqae.autoencoder.encoder.parameters()))
@@ -90,8 +90,8 @@ def test_gradients_reach_the_encoder_through_the_language_model_and_stop_there(l
         assert all(weight.grad is None and not weight.requires_grad for weight in language.parameters()), name
 
 
-def test_masking_tells_in_the_picture(lqae):
-    quantized = lqae.encode(pictures())
+def test_masking_tells_in_the_image(lqae):
+    quantized = lqae.encode(images())
     first, second = (lqae.redraw(quantized.embeddings[-1], quantized, draws(seed))[0] for seed in (0, 1))
     assert not first.allclose(second) and not first.allclose(lqae.decode(quantized.embeddings[-1]))
 
@@ -101,7 +101,7 @@ def test_the_language_model_is_no_part_of_what_is_trained_or_saved(lqae):
     assert names and all(name.startswith("autoencoder.") for name in names)
     twin = copy.deepcopy(lqae).double()
     assert twin._language is lqae._language and lqae._language.embeddings.dtype == torch.float32
-    quantized = twin.encode(pictures().double())
+    quantized = twin.encode(images().double())
     assert twin.decode(quantized.embeddings[-1]).dtype == torch.float64
 
 
@@ -110,9 +110,9 @@ def test_a_saved_lqae_comes_back_the_same(tmp_path, lqae, lqae_config):
     lqae.load_state_dict({name: value.half().float() for name, value in lqae.state_dict().items()})
     save_model(tmp_path / "model", lqae.state_dict(), config)
     loaded = load_model(tmp_path / "model")
-    assert isinstance(loaded, LqaeModel) and loaded.mask_share == 0.5 and load_config(tmp_path / "model") == config
+    assert isinstance(loaded, LqaeModel) and loaded.mask_ratio == 0.5 and load_config(tmp_path / "model") == config
     with torch.no_grad():
-        first, second = (one.decode(one.encode(pictures()).embeddings[-1]) for one in (lqae.eval(), loaded))
+        first, second = (one.decode(one.encode(images()).embeddings[-1]) for one in (lqae.eval(), loaded))
     assert first.equal(second)
     assert all(name.startswith("autoencoder.") for name in load_file(tmp_path / "model" / "model.safetensors"))
 
@@ -143,18 +143,18 @@ def test_more_words_than_it_can_read(lqae):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"codebook": "learned"}, {"latent_spread": 1.0}, {"quantizer": "rq", "pyramid": [4, 4]}]
+    "changed", [{"codebook": "learned"}, {"latent_scale": 1.0}, {"quantizer": "rq", "pyramid": [4, 4]}]
 )
 def test_what_is_no_lqae_is_refused(lqae_config, roberta_words, changed):
-    with pytest.raises(InputError, match=r"masked language model reads|latent_spread must be 0"):
+    with pytest.raises(InputError, match=r"masked language model reads|latent_scale must be 0"):
         build_model(lqae_config() | changed, roberta_words)
 
 
-def test_an_lqae_is_a_tokenizer(tmp_path, lqae, lqae_config, roberta_words, picture_batch):
+def test_an_lqae_is_a_tokenizer(tmp_path, lqae, lqae_config, roberta_words, image_batch):
     save_model(tmp_path / "model", lqae.state_dict(), lqae_config())
     tokenizer = LexicalTokenizer.from_pretrained(tmp_path / "model")
-    tokens = tokenizer.encode(list(picture_batch))
-    assert tokens == [tokenizer.encode([picture])[0] for picture in picture_batch]
+    tokens = tokenizer.encode(list(image_batch))
+    assert tokens == [tokenizer.encode([image])[0] for image in image_batch]
     assert all(len(one.words) == 1 and set(one.words[0]) <= set(roberta_words.words) for one in tokens)
     drawn = tokenizer.decode(tokens)
     assert len({one.tobytes() for one in drawn}) == len({one.ids for one in tokens})

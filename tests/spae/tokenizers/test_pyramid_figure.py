@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from spae.errors import InputError
-from spae.tokenizers.pyramid_figure import CELL, MARGIN, THUMB, TITLE, draw_pyramid, picture_grid
-from spae.tokens import PictureTokens
+from spae.tokenizers.pyramid_figure import CELL, MARGIN, THUMB, TITLE, draw_pyramid, image_grid
+from spae.tokens import ImageTokens
 
 
 def tokens_of(*sides, word="word"):
     counts = [side * side for side in sides]
-    return PictureTokens(
+    return ImageTokens(
         tuple(tuple(range(count)) for count in counts),
         tuple((word,) * count for count in counts),
         tuple((side, side) for side in sides),
@@ -23,7 +23,7 @@ def solid(colour, side=8):
     return np.full((side, side, 3), colour, np.uint8)
 
 
-def test_picture_and_redrawings_stand_side_by_side():
+def test_image_and_redrawings_stand_side_by_side():
     sheet = np.asarray(draw_pyramid(solid((200, 0, 0)), [("layer 1", solid((0, 0, 200)))], tokens_of(1), (1,)))
     top, left = MARGIN + TITLE + 1, MARGIN + 1
     assert (sheet[top : top + THUMB, left : left + THUMB] == (200, 0, 0)).all()
@@ -36,7 +36,7 @@ def test_each_word_stands_in_its_cell(side):
     """Cells with a word hold ink, those without hold none."""
     whole = tokens_of(side)
     words = tuple("" if i % 3 else "lion" for i in range(side * side))
-    one = PictureTokens(whole.ids, (words,), whole.grids)
+    one = ImageTokens(whole.ids, (words,), whole.grids)
     sheet = np.asarray(draw_pyramid(solid(255), [], one, (1,)))
     cell = max(CELL, 2 * CELL // side)
     top, left = 2 * MARGIN + 2 * (TITLE + 1) + THUMB + 1, MARGIN + 1
@@ -63,10 +63,10 @@ def test_only_the_layers_asked_for():
 @pytest.mark.parametrize(("count", "shape"), [(1, (8, 8)), (2, (8, 18)), (5, (18, 28)), (9, (28, 28))])
 def test_a_grid_keeps_every_pixel(count, shape):
     random = np.random.default_rng(0)
-    pictures = [random.integers(0, 255, (8, 8, 3), dtype=np.uint8) for _ in range(count)]
-    sheet = np.asarray(picture_grid(pictures))
+    images = [random.integers(0, 255, (8, 8, 3), dtype=np.uint8) for _ in range(count)]
+    sheet = np.asarray(image_grid(images))
     assert sheet.shape[:2] == shape
     columns = (shape[1] + 2) // 10
-    for i, picture in enumerate(pictures):
+    for i, image in enumerate(images):
         top, left = i // columns * 10, i % columns * 10
-        assert (sheet[top : top + 8, left : left + 8] == picture).all()
+        assert (sheet[top : top + 8, left : left + 8] == image).all()

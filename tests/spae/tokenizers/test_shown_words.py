@@ -1,4 +1,4 @@
-"""Words of a picture for people."""
+"""Words of an image for people."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import io
 from rich.console import Console
 
 from spae.tokenizers.shown_words import plain_words, rich_words
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 
-TOKENS = PictureTokens(
+TOKENS = ImageTokens(
     ((0,), (1, 2, 3, 4), (5, 6)),
     (("lion",), ("cat", "a", "[red]", "tree"), ("x", "y")),
     ((1, 1), (2, 2), (1, 2)),

@@ -9,7 +9,7 @@ import torch
 import spae
 from spae.errors import InputError, ShapeError
 from spae.tokenizers.lexical import LexicalTokenizer
-from spae.tokenizers.video import ClipTokenizer, ClipTokens
+from spae.tokenizers.video import VideoTokenizer, VideoTokens
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def clips():
 
 def test_words_and_clips_are_the_models(folder, clips, tiny):
     tokenizer = spae.from_pretrained(folder)
-    assert isinstance(tokenizer, ClipTokenizer) and (tokenizer.frames, tokenizer.depth) == (8, 3)
+    assert isinstance(tokenizer, VideoTokenizer) and (tokenizer.frames, tokenizer.depth) == (8, 3)
     tokens = tokenizer.encode(clips)
     with torch.no_grad():
         pixels = torch.stack([torch.from_numpy(clip).permute(3, 0, 1, 2) for clip in clips]).double() / 127.5 - 1
@@ -52,19 +52,19 @@ def test_saved_and_opened_again(folder, clips, tmp_path):
     assert again.fingerprint == first.fingerprint and again.encode(clips) == first.encode(clips)
 
 
-def test_pictures_and_clips_are_told_apart(folder, tiny_folder, clips):
+def test_images_and_clips_are_told_apart(folder, tiny_folder, clips):
     assert isinstance(spae.from_pretrained(tiny_folder), LexicalTokenizer)
     with pytest.raises(InputError, match="is a model of clips"):
         LexicalTokenizer.from_pretrained(folder)
-    with pytest.raises(InputError, match="is a model of pictures"):
-        ClipTokenizer.from_pretrained(tiny_folder)
-    tokenizer = ClipTokenizer.from_pretrained(folder)
+    with pytest.raises(InputError, match="is a model of images"):
+        VideoTokenizer.from_pretrained(tiny_folder)
+    tokenizer = VideoTokenizer.from_pretrained(folder)
     for wrong in (clips[0][:7], clips[0][0]):
         with pytest.raises(ShapeError, match=r"\[8, H, W, 3\]"):
             tokenizer.encode([wrong])
     with pytest.raises(InputError, match="layers 1 to 3"):
         tokenizer.encode(clips, 4)
     with pytest.raises(InputError, match="ids per layer must be"):
-        ClipTokens(((1,),), (("a",),), ((1, 2, 2),))
+        VideoTokens(((1,),), (("a",),), ((1, 2, 2),))
     with pytest.raises(InputError, match="layers run from 1 to 1"):
-        ClipTokens(((1,),), (("a",),), ((1, 1, 1),)).text([2])
+        VideoTokens(((1,),), (("a",),), ((1, 1, 1),)).text([2])

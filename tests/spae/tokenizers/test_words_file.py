@@ -12,7 +12,7 @@ import pytest
 from spae.errors import InputError
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.words_file import grids_of, read_words, words_json
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +22,18 @@ def tokenizer(tmp_path_factory, tiny_words, save_model):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(VOCABULARIES, "tiny", lambda: tiny_words)
         folder = tmp_path_factory.mktemp("model")
-        save_model(folder, latent_spread=1.0)
+        save_model(folder, latent_scale=1.0)
         yield LexicalTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
-def encoded(tokenizer, picture_batch):
-    return tokenizer.encode(list(picture_batch[:2]))
+def encoded(tokenizer, image_batch):
+    return tokenizer.encode(list(image_batch[:2]))
 
 
 @pytest.fixture
 def data(tokenizer, encoded):
-    """What is written of two pictures, for a test to change."""
+    """What is written of two images, for a test to change."""
     return json.loads(json.dumps(words_json(tokenizer, ["a.png", "b.png"], encoded, (1, 2, 3, 4))))
 
 
@@ -51,8 +51,8 @@ def test_what_is_written_is_read(tokenizer, encoded, data):
 
 @pytest.mark.parametrize("left_out", ["ids", "words"])
 def test_ids_or_words_alone_are_enough(tokenizer, encoded, data, left_out):
-    for picture in data["pictures"]:
-        for layer in picture["tokens"]:
+    for image in data["images"]:
+        for layer in image["tokens"]:
             del layer[left_out]
     assert list(read(tokenizer, data).tokens) == encoded
 
@@ -75,9 +75,9 @@ def test_another_training_of_the_same_words_is_remarked(tokenizer, data):
 
 
 def test_a_word_that_is_nearly_right(tokenizer, data):
-    del data["pictures"][1]["tokens"][1]["ids"]
-    data["pictures"][1]["tokens"][1]["words"][2] = "lions"
-    with pytest.raises(InputError, match=r"picture 2 \('b.png'\), layer 2, word 3: 'lions' .* did you mean 'lion'\?"):
+    del data["images"][1]["tokens"][1]["ids"]
+    data["images"][1]["tokens"][1]["words"][2] = "lions"
+    with pytest.raises(InputError, match=r"image 2 \('b.png'\), layer 2, word 3: 'lions' .* did you mean 'lion'\?"):
         read(tokenizer, data)
 
 
@@ -92,7 +92,7 @@ def at(*path):
     return change
 
 
-LAYER = ("pictures", 0, "tokens", 1)
+LAYER = ("images", 0, "tokens", 1)
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ LAYER = ("pictures", 0, "tokens", 1)
         (("layers",), ["1"], "must list the layers"),
         (("layers",), [True], "must list the layers"),
         (("layers",), [], "must list the layers"),
-        (("pictures",), [], "at least one picture"),
-        (("pictures",), {"a": 1}, "at least one picture"),
-        (("pictures", 0), 7, "picture 1 must be a JSON object"),
-        (("pictures", 0, "picture"), 7, "picture 1 must be called by a text"),
-        (("pictures", 0, "tokens"), None, '"tokens" must list objects'),
-        (("pictures", 0, "tokens"), [1], '"tokens" must list objects'),
-        (("pictures", 0, "tokens"), [], "lacks layer 1"),
+        (("images",), [], "at least one image"),
+        (("images",), {"a": 1}, "at least one image"),
+        (("images", 0), 7, "image 1 must be a JSON object"),
+        (("images", 0, "image"), 7, "image 1 must be called by a text"),
+        (("images", 0, "tokens"), None, '"tokens" must list objects'),
+        (("images", 0, "tokens"), [1], '"tokens" must list objects'),
+        (("images", 0, "tokens"), [], "lacks layer 1"),
         ((*LAYER, "layer"), 1, "each layer must be there once"),
         ((*LAYER, "layer"), "2", "each layer must be there once"),
         ((*LAYER, "layer"), [2], "each layer must be there once"),
@@ -140,9 +140,9 @@ LAYER = ("pictures", 0, "tokens", 1)
 def test_what_is_wrong_is_said_where_it_is(tokenizer, data, where, value, rule):
     broken = copy.deepcopy(data)
     if where == (*LAYER, "words"):
-        del broken["pictures"][0]["tokens"][1]["ids"]
+        del broken["images"][0]["tokens"][1]["ids"]
     if where[-1] == "ids":
-        del broken["pictures"][0]["tokens"][1]["words"]
+        del broken["images"][0]["tokens"][1]["words"]
     at(*where)(broken, value)
     with pytest.raises(InputError, match=rule) as caught:
         read(tokenizer, broken)
@@ -151,7 +151,7 @@ def test_what_is_wrong_is_said_where_it_is(tokenizer, data, where, value, rule):
 
 
 def test_ids_and_words_that_disagree(tokenizer, data):
-    layer = data["pictures"][0]["tokens"][0]
+    layer = data["images"][0]["tokens"][0]
     layer["ids"] = [0]
     layer["words"] = ["cat"]
     with pytest.raises(InputError, match=r"token 1: id 0 is 'lion', the word there is 'cat': leave ids or words out"):
@@ -178,8 +178,8 @@ class Plugin:
 
     name, fingerprint, depth, size = "plugin", "1" * 64, 1, 4
 
-    def encode(self, pictures, depth=None):
-        return [PictureTokens(((1, 2, 3, 4),), (tuple("abcd"),), ((2, 2),)) for _ in pictures]
+    def encode(self, images, depth=None):
+        return [ImageTokens(((1, 2, 3, 4),), (tuple("abcd"),), ((2, 2),)) for _ in images]
 
     def decode(self, tokens, layers=None):
         return [np.zeros((4, 4, 3), np.uint8) for _ in tokens]
@@ -191,7 +191,7 @@ def test_a_plug_in_is_read_by_its_ids():
     data = words_json(plugin, ["a"], plugin.encode([0]), (1,))
     assert "vocabulary" not in data
     assert read(plugin, data).tokens[0].ids == ((1, 2, 3, 4),)
-    del data["pictures"][0]["tokens"][0]["ids"]
+    del data["images"][0]["tokens"][0]["ids"]
     with pytest.raises(InputError, match="does not say its words, so ids are needed"):
         read(plugin, data)
     data["vocabulary"] = {"sha256": "2" * 64}

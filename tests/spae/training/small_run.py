@@ -25,7 +25,7 @@ from spae.vocabulary import VOCABULARIES, LexicalVocabulary
 WORDS = 200
 NAMED = {
     "quantizer": "saq", "vocabulary": "tiny", "data": "mnist", "steps": 6, "batch": 8, "drawn": 8, "precision": "no",
-    "warmup": 2, "evaluate_pictures": 8, "evaluate_every": 1000, "samples_every": 1000, "checkpoint_every": 2,
+    "warmup": 2, "evaluate_images": 8, "evaluate_every": 1000, "samples_every": 1000, "checkpoint_every": 2,
 }  # fmt: skip
 
 

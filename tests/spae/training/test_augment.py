@@ -11,24 +11,24 @@ from spae.training.augment import augment
 
 def drawn(batch: int = 6) -> torch.Tensor:
     """Coloured rectangles off the middle, on white."""
-    pictures = torch.ones(batch, 3, 64, 64)
+    images = torch.ones(batch, 3, 64, 64)
     for i in range(batch):
-        pictures[i, :, 20:44, 14 + i % 6 : 40] = torch.tensor([-0.8, 0.3 * (i % 3), 0.9])[:, None, None]
-    return pictures
+        images[i, :, 20:44, 14 + i % 6 : 40] = torch.tensor([-0.8, 0.3 * (i % 3), 0.9])[:, None, None]
+    return images
 
 
-def changed(pictures, seed=0, strength=1.0, size=32):
-    return augment(pictures, size, torch.Generator().manual_seed(seed), strength)
+def changed(images, seed=0, strength=1.0, size=32):
+    return augment(images, size, torch.Generator().manual_seed(seed), strength)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0, 2.0])
 def test_range_shape_and_determinism(strength):
-    pictures = drawn()
-    kept = pictures.clone()
-    out = changed(pictures, 1, strength)
+    images = drawn()
+    kept = images.clone()
+    out = changed(images, 1, strength)
     assert out.shape == (6, 3, 32, 32) and out.min() >= -1 and out.max() <= 1
-    assert out.equal(changed(pictures, 1, strength)) and not out.equal(changed(pictures, 2, strength))
-    assert pictures.equal(kept), "the given pictures are left alone"
+    assert out.equal(changed(images, 1, strength)) and not out.equal(changed(images, 2, strength))
+    assert images.equal(kept), "the given images are left alone"
 
 
 def test_the_generator_is_the_only_chance():
@@ -39,11 +39,11 @@ def test_the_generator_is_the_only_chance():
     assert changed(drawn()).equal(first) and torch.get_rng_state().equal(before)
 
 
-def test_strength_0_leaves_the_picture_or_its_mirror():
-    pictures = drawn(40)
-    small = F.avg_pool2d(pictures, 2)
+def test_strength_0_leaves_the_image_or_its_mirror():
+    images = drawn(40)
+    small = F.avg_pool2d(images, 2)
     mirrored = 0
-    for one, plain in zip(changed(pictures, strength=0.0), small, strict=True):
+    for one, plain in zip(changed(images, strength=0.0), small, strict=True):
         straight, flipped = (torch.allclose(one, other, atol=1e-3) for other in (plain, plain.flip(-1)))
         assert straight != flipped
         mirrored += flipped
@@ -66,7 +66,7 @@ def test_what_comes_in_from_outside_is_white():
     assert (corners.amax((1, 2)) > 0.5).any()
 
 
-def test_pictures_of_a_batch_change_apart_from_each_other():
+def test_images_of_a_batch_change_apart_from_each_other():
     out = changed(drawn(1).expand(5, 3, 64, 64))
     assert all(not out[i].equal(out[j]) for i in range(5) for j in range(i))
 

@@ -29,8 +29,8 @@ def test_a_panel_a_family_and_a_line_a_figure():
 
 def test_lines_fall_where_figures_do(tmp_path):
     draw_curves([{"step": step, "a/b": 1.0 - 0.1 * step} for step in range(10)], tmp_path / "curves.png")
-    with Image.open(tmp_path / "curves.png") as picture:
-        pixels = np.asarray(picture.convert("RGB"), dtype=int)
+    with Image.open(tmp_path / "curves.png") as image:
+        pixels = np.asarray(image.convert("RGB"), dtype=int)
     at = np.argwhere(np.abs(pixels - COLOURS[0]).sum(2) < 20)
     line = at[at[:, 1] < 400]
     left, right = line[line[:, 1].argmin()], line[line[:, 1].argmax()]
@@ -41,28 +41,28 @@ def test_little_logs_are_drawn_and_empty_ones_are_not(tmp_path):
     draw_curves([], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
     draw_curves([{"step": 3, "a/b": 2.0}], tmp_path / "one.png")
-    with Image.open(tmp_path / "one.png") as picture:
-        assert picture.size[0] > 100
+    with Image.open(tmp_path / "one.png") as image:
+        assert image.size[0] > 100
 
 
 def test_a_grid_of_rows(tmp_path):
     high, wide = 40, 50  # too large for its pixels to be drawn larger
     rows = [torch.full((3, 3, high, wide), value) for value in (-1.0, 1.0)]
-    rows[1][2, 0] = -1.0  # the last picture lacks red
+    rows[1][2, 0] = -1.0  # the last image lacks red
     write_grid(rows, tmp_path / "samples" / "grid.png")
-    with Image.open(tmp_path / "samples" / "grid.png") as picture:
-        grid = np.asarray(picture)
+    with Image.open(tmp_path / "samples" / "grid.png") as image:
+        grid = np.asarray(image)
     assert grid.shape == (2 * high + GAP, 3 * wide + 2 * GAP, 3)
     assert (grid[:high, :wide] == 0).all() and (grid[high : high + GAP] == 255).all()
     assert (grid[high + GAP :, -wide:] == (0, 255, 255)).all()
 
 
-def test_small_pictures_have_larger_pixels(tmp_path):
+def test_small_images_have_larger_pixels(tmp_path):
     row = torch.full((1, 3, 16, 16), -1.0)
     row[:, :, 0, 0] = 1.0
     write_grid([row], tmp_path / "grid.png")
-    with Image.open(tmp_path / "grid.png") as picture:
-        grid = np.asarray(picture)
+    with Image.open(tmp_path / "grid.png") as image:
+        grid = np.asarray(image)
     each = LEAST_SIDE // 16
     assert grid.shape[:2] == (LEAST_SIDE, LEAST_SIDE)
     assert (grid[:each, :each] == 255).all() and grid[:, each:].max() == 0 and grid[each:].max() == 0
@@ -70,8 +70,8 @@ def test_small_pictures_have_larger_pixels(tmp_path):
 
 def test_losses_far_apart_are_on_a_logarithmic_axis(tmp_path):
     draw_curves([{"step": step, "train/loss/a": 10.0**-step} for step in (0, 1, 2)], tmp_path / "curves.png")
-    with Image.open(tmp_path / "curves.png") as picture:
-        pixels = np.asarray(picture.convert("RGB"), dtype=int)
+    with Image.open(tmp_path / "curves.png") as image:
+        pixels = np.asarray(image.convert("RGB"), dtype=int)
     at = np.argwhere(np.abs(pixels - COLOURS[0]).sum(2) < 20)
     line = at[at[:, 1] < 405]
     left, right = line[:, 1].min(), line[:, 1].max()

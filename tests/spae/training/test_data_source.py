@@ -15,8 +15,8 @@ def test_pictograms_draw_first_from_the_generator_that_goes_on(few_pictograms):
     data = PictogramData(batch=4, size=32, frames=0, seed=2, strength=1.0, pictograms=few_pictograms)
     batch, generator = draw_step(data, 2, 5, slice(1, 3))
     expected = torch.Generator().manual_seed(2 * 1_000_003 + 5)
-    pictures, labels = PictogramBatches(few_pictograms, 4, 32, 2, 1.0).at(5, expected)
-    assert batch.pictures.equal(pictures[1:3]) and batch.labels.equal(labels[1:3])
+    images, labels = PictogramBatches(few_pictograms, 4, 32, 2, 1.0).at(5, expected)
+    assert batch.images.equal(images[1:3]) and batch.labels.equal(labels[1:3])
     assert torch.rand(3, generator=generator).equal(torch.rand(3, generator=expected))
     whole, few = held_out_parts(data, 99), held_out_parts(data, 2)
     assert set(whole) == set(few) == {"held_out_style", "held_out_concept"}
@@ -27,7 +27,7 @@ def test_pictograms_draw_first_from_the_generator_that_goes_on(few_pictograms):
 def test_other_data_leave_the_generator_alone(recipe_of, tmp_path):
     data = open_data(recipe_of(data="mnist", seed=3), tmp_path)
     batch, generator = draw_step(data, 3, 5, slice(0, 2))
-    assert batch.pictures.equal(data.at(5).pictures[:2])
+    assert batch.images.equal(data.at(5).images[:2])
     fresh = torch.Generator().manual_seed(step_seed(3, 5))
     assert torch.rand(3, generator=generator).equal(torch.rand(3, generator=fresh))
     parts = held_out_parts(data, 7)

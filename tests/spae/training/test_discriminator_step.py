@@ -11,18 +11,18 @@ from torch import nn
 from spae.errors import InputError
 from spae.losses.lecam import LeCam
 from spae.networks.discriminators import DISCRIMINATORS, StyleGanDiscriminator
-from spae.training.discriminator_step import JudgeLearner, build_judge
+from spae.training.discriminator_step import DiscriminatorLoss, build_judge
 
 
 class Linear(nn.Module):
-    """A logit is 2 times the sum of a picture, so the gradient in each of its 12 numbers is 2."""
+    """A logit is 2 times the sum of an image, so the gradient in each of its 12 numbers is 2."""
 
     def __init__(self) -> None:
         super().__init__()
         self.factor = nn.Parameter(torch.tensor(2.0))
 
-    def forward(self, pictures):
-        return pictures.flatten(1).sum(1) * self.factor
+    def forward(self, images):
+        return images.flatten(1).sum(1) * self.factor
 
 
 REAL, FAKE = torch.full((2, 3, 2, 2), 0.1), torch.full((2, 3, 2, 2), -0.05)
@@ -43,7 +43,7 @@ LECAM = 2.9**2 + 1.5**2
 
 def test_logistic_r1_and_lecam_by_hand(recipe_of):
     recipe = recipe_of(gan="stylegan", r1_weight=0.5, r1_every=3, lecam_weight=0.01)
-    learner = JudgeLearner(Linear(), recipe, lecam_of())
+    learner = DiscriminatorLoss(Linear(), recipe, lecam_of())
     verdict = learner(REAL, FAKE, 6)
     terms = {name: value.item() for name, value in verdict.terms.items()}
     assert terms["loss/d_gan"] == pytest.approx(LOGISTIC)
@@ -62,9 +62,9 @@ def test_logistic_r1_and_lecam_by_hand(recipe_of):
 
 def test_r1_comes_every_so_many_steps_and_never_with_hinge(recipe_of):
     recipe = recipe_of(gan="stylegan", r1_every=3, lecam_weight=0.0)
-    verdict = JudgeLearner(Linear(), recipe, lecam_of())(REAL, FAKE, 7)
+    verdict = DiscriminatorLoss(Linear(), recipe, lecam_of())(REAL, FAKE, 7)
     assert verdict.total.item() == pytest.approx(LOGISTIC) and "loss/lecam" not in verdict.terms
-    verdict = JudgeLearner(Linear(), recipe_of(gan="patchgan", lecam_weight=0.0), lecam_of())(REAL, REAL, 0)
+    verdict = DiscriminatorLoss(Linear(), recipe_of(gan="patchgan", lecam_weight=0.0), lecam_of())(REAL, REAL, 0)
     # max(0, 1 - 2.4) + max(0, 1 + 2.4), half of the logits on the right side.
     assert verdict.total.item() == pytest.approx(3.4) and verdict.terms["d_accuracy"].item() == 0.5
 
@@ -81,7 +81,7 @@ def test_stylegan_discriminators_are_the_presets(recipe_of, preset):
     }
 
 
-def test_patches_of_pictures_and_of_frames(recipe_of):
+def test_patches_of_images_and_of_frames(recipe_of):
     judge = build_judge(recipe_of(gan="patchgan"))
     assert judge(torch.zeros(2, 3, 32, 32)).shape[0] == 2
     clips = torch.rand(2, 3, 4, 32, 32)

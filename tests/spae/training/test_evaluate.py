@@ -12,7 +12,7 @@ from spae.pyramid import Pyramid
 from spae.quantizers import MovingAverage, StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.model import TokenizerModel
 from spae.training import evaluate, word_scores
-from spae.training.evaluate import Evaluator, layer_words, redrawing_error, word_accuracy, word_aptness
+from spae.training.evaluate import Evaluator, layer_words, reconstruction_error, word_accuracy, word_aptness
 from spae.training.word_scores import LabelScores
 
 COLOURS = torch.tensor([[0.5, -0.5, 0.25], [-1.0, 1.0, 0.0], [0.75, 0.75, -0.75]])
@@ -21,8 +21,8 @@ COLOURS = torch.tensor([[0.5, -0.5, 0.25], [-1.0, 1.0, 0.0], [0.75, 0.75, -0.75]
 class Patches(nn.Module):
     """Latents are the mean colours of 4x4 patches; decoding paints them back."""
 
-    def encode(self, pictures):
-        return F.avg_pool2d(pictures, 4).flatten(2).transpose(1, 2)
+    def encode(self, images):
+        return F.avg_pool2d(images, 4).flatten(2).transpose(1, 2)
 
     def decode(self, latents, grid):
         return latents.transpose(1, 2).reshape(len(latents), 3, *grid).repeat_interleave(4, 2).repeat_interleave(4, 3)
@@ -39,20 +39,20 @@ MODEL = TokenizerModel(Patches(), StreamingAverageQuantizer(COLOURS, Pyramid.pre
 
 @pytest.mark.parametrize("batch", [1, 2, 64])
 def test_errors_by_layer(batch):
-    pictures = painted(IDS)
-    found = redrawing_error(MODEL, pictures, batch)
+    images = painted(IDS)
+    found = reconstruction_error(MODEL, images, batch)
     colours = COLOURS.numpy().astype(float)[IDS]
     squares = (colours**2).mean(-1)
     first = squares.sum((1, 2)) - squares[:, 2, 2]
     corners = first - squares[:, [1, 1, 3, 3], [1, 3, 1, 3]].sum(1)
-    mean_picture = colours.mean(0)
+    mean_image = colours.mean(0)
     assert found == pytest.approx(
         {
             "mse/layers_1-1": first.mean() / 16,
             "mse/layers_1-2": corners.mean() / 16,
             "mse/layers_1-3": 0.0,
             "mse/layers_1-4": 0.0,
-            "mse/mean_picture": ((colours - mean_picture) ** 2).mean(),
+            "mse/mean_image": ((colours - mean_image) ** 2).mean(),
         },
         abs=1e-6,
     )
@@ -62,7 +62,7 @@ def test_redrawings_are_clipped():
     """A latent far outside still costs no more than the nearest colour there is."""
     bright = StreamingAverageQuantizer(torch.tensor([[5.0, 5.0, 5.0]]), Pyramid.preset("picto"))
     model = TokenizerModel(Patches(), bright)
-    assert redrawing_error(model, torch.ones(2, 3, 16, 16))["mse/layers_1-4"] == 0.0
+    assert reconstruction_error(model, torch.ones(2, 3, 16, 16))["mse/layers_1-4"] == 0.0
 
 
 @pytest.mark.parametrize("batch", [1, 2, 64])
@@ -95,7 +95,7 @@ def test_label_scores_are_of_every_concepts_name(few_pictograms, monkeypatch):
 def test_a_learned_codebook_has_no_apt_words():
     model = TokenizerModel(Patches(), VectorQuantizer(torch.randn(5, 3), Pyramid([4]), learning=MovingAverage())).eval()
     assert word_aptness(model, painted(IDS), torch.zeros(5, dtype=torch.long), torch.zeros(1, 5)) == {}
-    assert set(redrawing_error(model, painted(IDS))) == {"mse/layers_1-1", "mse/mean_picture"}
+    assert set(reconstruction_error(model, painted(IDS))) == {"mse/layers_1-1", "mse/mean_image"}
 
 
 def test_a_word_is_right_where_its_own_class_is_the_nearest():
@@ -115,17 +115,17 @@ def test_a_word_is_right_where_its_own_class_is_the_nearest():
 
 
 def test_the_perceptual_distance_is_of_what_all_layers_draw():
-    pictures = painted(IDS)
+    images = painted(IDS)
     distance = lambda real, fake: (real - fake).abs().mean() + 1  # noqa: E731 (1 where they are the same)
-    assert redrawing_error(MODEL, pictures, 2, distance)["perceptual/layers_1-4"] == pytest.approx(1.0)
-    assert redrawing_error(MODEL, pictures * 0.9, 2, distance)["perceptual/layers_1-4"] > 1.0
+    assert reconstruction_error(MODEL, images, 2, distance)["perceptual/layers_1-4"] == pytest.approx(1.0)
+    assert reconstruction_error(MODEL, images * 0.9, 2, distance)["perceptual/layers_1-4"] > 1.0
 
 
 def test_an_evaluator_looks_at_every_part_and_scores_once():
     scores, labels = torch.tensor([[0.2, 0.95, 0.5], [1.0, 0.0, 0.6]]), torch.tensor([0, 1, 1, 0, 1])
     look = Evaluator({"a": (painted(IDS), labels), "b": (painted(IDS[:2]), labels[:2])}, LabelScores(scores, ()))
     found = look(MODEL)
-    alone = redrawing_error(MODEL, painted(IDS)) | word_aptness(MODEL, painted(IDS), labels, scores)
+    alone = reconstruction_error(MODEL, painted(IDS)) | word_aptness(MODEL, painted(IDS), labels, scores)
     assert {name: found[f"a/{name}"] for name in alone} == alone and "b/word_accuracy/layer_1" in found
     plain = Evaluator({"a": (painted(IDS), labels)})(MODEL)
-    assert set(plain) == {f"a/{name}" for name in redrawing_error(MODEL, painted(IDS))}
+    assert set(plain) == {f"a/{name}" for name in reconstruction_error(MODEL, painted(IDS))}

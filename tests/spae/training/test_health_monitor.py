@@ -49,7 +49,7 @@ def test_a_stalled_discriminator_stops_after_so_many_steps(recipe_of):
     watch.check(lambda: "none")
     judged(watch, 1)
     judged(watch, 2, loss=9.0)
-    with pytest.raises(TrainingError, match=r"stalled: for 5 steps .* below 0.01 .*discriminator_rate"):
+    with pytest.raises(TrainingError, match=r"stalled: for 5 steps .* below 0.01 .*discriminator_lr"):
         watch.check(lambda: "none")
 
 

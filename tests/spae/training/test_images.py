@@ -11,23 +11,23 @@ import torch
 
 from spae.data.embedded.pictograms import HELD_OUT_STYLE, load_pictograms
 from spae.training import images as module
-from spae.training.images import PictogramBatches, held_out_pictures, open_pictograms, shrink, to_tensor
+from spae.training.images import PictogramBatches, held_out_images, open_pictograms, shrink, to_tensor
 
 TRAIN_ROWS = [0, 2, 3, 5, 6, 8, 9, 11]
 
 
 @pytest.fixture
 def rows_seen(monkeypatch, few_pictograms):
-    """Gives the rows of each step: pictures carry their row number instead of a drawing."""
+    """Gives the rows of each step: images carry their row number instead of a drawing."""
     numbers = np.arange(15, dtype=np.uint8)[:, None, None, None]
     numbered = replace(few_pictograms, pixels=np.repeat(np.repeat(np.repeat(numbers, 64, 1), 64, 2), 3, 3))
-    monkeypatch.setattr(module, "augment", lambda pictures, size, generator, strength: pictures)
+    monkeypatch.setattr(module, "augment", lambda images, size, generator, strength: images)
 
     def rows(step: int, batch: int, seed: int = 0, last: np.ndarray | None = None) -> list[int]:
         batches = PictogramBatches(numbered, batch, 32, seed, 1.0, last)
-        pictures, labels = batches.at(step, torch.Generator())
-        found = ((pictures[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
-        assert labels.tolist() == [row // 3 for row in found], "labels go with their pictures"
+        images, labels = batches.at(step, torch.Generator())
+        found = ((images[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
+        assert labels.tolist() == [row // 3 for row in found], "labels go with their images"
         return found
 
     return rows
@@ -48,7 +48,7 @@ def test_batches_depend_on_seed_and_step_alone(rows_seen):
     assert [rows_seen(step, 3, seed=1) for step in range(6)] != forwards
 
 
-def test_pictures_that_come_last_move_in_their_batch_and_nowhere_else(rows_seen):
+def test_images_that_come_last_move_in_their_batch_and_nowhere_else(rows_seen):
     last = np.isin(np.arange(15), [2, 5, 9])
     for step in range(6):
         plain = rows_seen(step, 4)
@@ -56,7 +56,7 @@ def test_pictures_that_come_last_move_in_their_batch_and_nowhere_else(rows_seen)
     assert any(last[rows_seen(step, 4)[:-1]].any() for step in range(6)), "else nothing moved"
 
 
-def test_pictures_repeat_with_their_generator(few_pictograms):
+def test_images_repeat_with_their_generator(few_pictograms):
     batches = PictogramBatches(few_pictograms, 4, 32, 0, 1.0)
     some = [batches.at(2, torch.Generator().manual_seed(seed))[0] for seed in (5, 5, 6)]
     assert some[0].shape == (4, 3, 32, 32) and some[0].equal(some[1]) and not some[0].equal(some[2])
@@ -74,12 +74,12 @@ def test_nothing_held_out_is_trained_on():
     assert {i for i, concept in enumerate(pictograms.concepts) if not concept.held_out} == trained
 
 
-def test_held_out_pictures_are_of_the_held_out_style(few_pictograms):
+def test_held_out_images_are_of_the_held_out_style(few_pictograms):
     for new, concepts in ((False, [0, 1, 2, 3]), (True, [4])):
-        pictures, labels = held_out_pictures(few_pictograms, 32, new)
-        assert labels.tolist() == concepts and pictures.shape == (len(concepts), 3, 32, 32)
+        images, labels = held_out_images(few_pictograms, 32, new)
+        assert labels.tolist() == concepts and images.shape == (len(concepts), 3, 32, 32)
         expected = shrink(to_tensor(few_pictograms.pixels[[3 * concept + 1 for concept in concepts]]), 32)
-        assert pictures.equal(expected)
+        assert images.equal(expected)
 
 
 def test_pixels_become_minus_one_to_one():

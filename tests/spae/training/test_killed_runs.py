@@ -27,7 +27,7 @@ MINUTES = 60.0
 
 # As picto_spae, which has two norms of latents and two encoders, and with a discriminator besides.
 DRAWING = {
-    "latent_spread": 1.0, "draw_layers": 2, "draw_width": 3, "draw_spread": 0.75, "thresholds": [0.98, 0.9],
+    "latent_scale": 1.0, "projected_layers": 2, "projected_dim": 3, "projected_scale": 0.75, "thresholds": [0.98, 0.9],
     "target": "sampled", "gan": "stylegan",
 }  # fmt: skip
 FIELDS = DRAWING | {
@@ -92,7 +92,7 @@ def test_a_run_killed_ten_times_ends_bit_for_bit_as_one_left_alone(tmp_path: Pat
 
 
 SHARED = {
-    "saq": {"latent_spread": 1.0, "thresholds": [0.98, 0.9], "target": "sampled", "gan": "stylegan", "drawn": 4},
+    "saq": {"latent_scale": 1.0, "thresholds": [0.98, 0.9], "target": "sampled", "gan": "stylegan", "drawn": 4},
     "drawing": DRAWING | {"drawn": 4},
     "vq": {"quantizer": "vq", "entries": 30, "width": 16},
 }
@@ -142,7 +142,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
         for expected, found in zip(*logs, strict=True):
             if name == "drawing":
                 # Three coordinates of random words tie more often: round-off may turn one of the 128 words of the eight
-                # pictures held out, which is 0.0078.
+                # images held out, which is 0.0078.
                 held_out = {key: expected.pop(key) for key in list(expected) if key.startswith("held_out")}
                 assert {key: found.pop(key) for key in held_out} == pytest.approx(held_out, rel=0.02, abs=0.016)
             assert found == pytest.approx(expected, rel=1e-3, abs=2e-5), (name, expected["step"])

@@ -18,7 +18,7 @@ from spae.pyramid import Pyramid
 from spae.quantizers import Gradient, ResidualQuantizer, StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.build import build_model, model_config
 from spae.tokenizers.model import TokenizerModel
-from spae.training.objective import Objective, Part, StepDraws, as_pictures, prefix_depths
+from spae.training.objective import Objective, Part, StepDraws, as_images, prefix_depths
 from spae.training.step_random import Draws, Rows, Share, Uniform
 
 WORDS = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -32,35 +32,35 @@ class Painter(nn.Module):
         super().__init__()
         self.factor = nn.Parameter(torch.tensor(1.0))
 
-    def encode(self, pictures):
-        return pictures.flatten(2).transpose(1, 2) * self.factor
+    def encode(self, images):
+        return images.flatten(2).transpose(1, 2) * self.factor
 
     def decode(self, latents, grid):
         return latents.transpose(1, 2).unflatten(2, grid)
 
 
 class Scores:
-    """Word 1 is what every picture shows."""
+    """Word 1 is what every image shows."""
 
-    def pools(self, pictures, labels):
-        return (Pool(torch.tensor([[1]]), torch.ones(1, 1)),), torch.zeros(len(pictures), dtype=torch.long)
+    def pools(self, images, labels):
+        return (Pool(torch.tensor([[1]]), torch.ones(1, 1)),), torch.zeros(len(images), dtype=torch.long)
 
 
 def painted() -> torch.Tensor:
-    """One picture of 2x2: (0.8, 0, 0), black, (0, 0.6, 0), black. Layer 1 visits the last position."""
-    picture = torch.zeros(1, 3, 2, 2)
-    picture[0, 0, 0, 0], picture[0, 1, 1, 0] = 0.8, 0.6
-    return picture
+    """One image of 2x2: (0.8, 0, 0), black, (0, 0.6, 0), black. Layer 1 visits the last position."""
+    image = torch.zeros(1, 3, 2, 2)
+    image[0, 0, 0, 0], image[0, 1, 1, 0] = 0.8, 0.6
+    return image
 
 
-def part_of(recipe, pictures, step=0, generator=None, pyramid=PYRAMID, detail=False):
+def part_of(recipe, images, step=0, generator=None, pyramid=PYRAMID, detail=False):
     draws = StepDraws(recipe, pyramid, step, generator or torch.Generator().manual_seed(0))
-    share = Share.of(0, 1, recipe.pictures_drawn, recipe.batch)
-    return Part(step, pictures, torch.zeros(len(pictures), dtype=torch.long), draws.of(share), detail)
+    share = Share.of(0, 1, recipe.images_drawn, recipe.batch)
+    return Part(step, images, torch.zeros(len(images), dtype=torch.long), draws.of(share), detail)
 
 
 def recipe_for(recipe_of, **fields):
-    values = {"batch": 1, "drawn": 1, "prefix_share": 0.0, "pyramid": (1, 2), "beta": 0.5, "semantic_positions": 9}
+    values = {"batch": 1, "drawn": 1, "layer_dropout": 0.0, "pyramid": (1, 2), "beta": 0.5, "semantic_positions": 9}
     return recipe_of(**(values | fields))
 
 
@@ -92,9 +92,9 @@ def test_residuals_and_a_learned_codebook(recipe_of):
     assert terms["loss/total"].item() == pytest.approx(2.5 * MSE)
 
 
-def judge(pictures):
-    """One logit a picture: its sum of reds."""
-    return pictures[:, 0].flatten(1).sum(1)
+def judge(images):
+    """One logit an image: its sum of reds."""
+    return images[:, 0].flatten(1).sum(1)
 
 
 def test_gan(recipe_of):
@@ -124,10 +124,10 @@ SEMANTIC = 1 + math.log(1 + 2 / math.e)
 @pytest.mark.parametrize(
     ("fields", "weight"),
     [
-        pytest.param({"weight_high": 1.0}, MSE / SEMANTIC, id="of the mse"),
-        pytest.param({"weight_of": "appearance"}, 1.5 * MSE / SEMANTIC, id="of all of Eq. 8"),
-        pytest.param({"weight_low": 0.4}, 0.4, id="held up"),
-        pytest.param({"weight_high": 0.001}, 0.001, id="held down"),
+        pytest.param({"semantic_weight_max": 1.0}, MSE / SEMANTIC, id="of the mse"),
+        pytest.param({"semantic_weight_reference": "appearance"}, 1.5 * MSE / SEMANTIC, id="of all of Eq. 8"),
+        pytest.param({"semantic_weight_min": 0.4}, 0.4, id="held up"),
+        pytest.param({"semantic_weight_max": 0.001}, 0.001, id="held down"),
         pytest.param({"dynamic_weight": False}, 1.0, id="none"),
     ],
 )
@@ -144,19 +144,19 @@ def test_semantic_and_its_weight(recipe_of, fields, weight, target):
 def test_the_weight_passes_no_gradient(recipe_of):
     """d total / d factor is that of mse + beta commitment + c semantic with c a number."""
     recipe = recipe_for(recipe_of, thresholds=(0.9,))
-    pictures = painted()
-    pictures[0, 2, 1, 1] = 0.3
+    images = painted()
+    images[0, 2, 1, 1] = 0.3
     model = model_of()
-    outcome = Objective(recipe, Scores())(model, part_of(recipe, pictures))
+    outcome = Objective(recipe, Scores())(model, part_of(recipe, images))
     outcome.total.backward()
     found, c = model.autoencoder.factor.grad.item(), outcome.terms["semantic_weight"].item()
 
     def total(factor):
-        z = pictures.flatten(2).transpose(1, 2)[0].double() * factor
+        z = images.flatten(2).transpose(1, 2)[0].double() * factor
         painted_words = WORDS[[1, 0, 2, 0]].double()
         # Straight through: the drawing moves as z does.
         drawn = painted_words + (z - z.detach())
-        mse = (drawn - pictures.flatten(2).transpose(1, 2)[0].double()).square().mean()
+        mse = (drawn - images.flatten(2).transpose(1, 2)[0].double()).square().mean()
         commit = (z - painted_words).square().mean() + (z[3] - painted_words[0]).square().mean()
         distances = (z[3] - WORDS.double()).square().sum(1)
         return mse + 0.5 * commit + c * (torch.logsumexp(-distances, 0) + distances[1])
@@ -185,42 +185,42 @@ def test_a_models_own_term_is_weighed_by_its_field(recipe_of):
 
 
 def test_words_first_draws_nothing(recipe_of):
-    recipe = recipe_for(recipe_of, thresholds=(0.9,), words_first=2, alpha=0.5)
+    recipe = recipe_for(recipe_of, thresholds=(0.9,), semantic_warmup_steps=2, alpha=0.5)
     outcome = Objective(recipe, Scores())(model_of(), part_of(recipe, painted(), step=1))
     assert outcome.redrawn is None and outcome.total.item() == pytest.approx(SEMANTIC)
     outcome = Objective(recipe, Scores())(model_of(), part_of(recipe, painted(), step=2))
     assert outcome.redrawn is not None and "loss/mse" in outcome.terms
 
 
-def test_undrawn_pictures_count_for_words_alone(recipe_of):
+def test_undrawn_images_count_for_words_alone(recipe_of):
     recipe = recipe_for(recipe_of, thresholds=(0.9,), batch=2)
     other = torch.full((1, 3, 2, 2), 0.5)
     found = []
     for second in (painted(), other):
-        pictures = torch.cat([painted(), second])
-        found.append(Objective(recipe, Scores())(model_of(), part_of(recipe, pictures)).terms)
+        images = torch.cat([painted(), second])
+        found.append(Objective(recipe, Scores())(model_of(), part_of(recipe, images)).terms)
     assert found[0]["loss/mse"].item() == found[1]["loss/mse"].item() == pytest.approx(MSE)
     assert found[0]["loss/commitment"].item() == found[1]["loss/commitment"].item()
-    # Of the grey picture: distances 0.75 to black, 0.75 to red, 0.75 to green.
+    # Of the grey image: distances 0.75 to black, 0.75 to red, 0.75 to green.
     assert found[1]["loss/semantic"].item() == pytest.approx((SEMANTIC + math.log(3)) / 2)
 
 
-def test_details_are_of_the_pictures_drawn_from_all_layers(recipe_of):
+def test_details_are_of_the_images_drawn_from_all_layers(recipe_of):
     recipe = recipe_for(recipe_of, batch=2, drawn=2)
     draws = Draws(torch.tensor([1, 2]), None, Uniform(Rows(torch.Generator(), 2), slice(None)))
-    pictures = torch.cat([painted(), painted()])
-    terms = Objective(recipe)(model_of(), Part(0, pictures, torch.zeros(2), draws, True)).terms
+    images = torch.cat([painted(), painted()])
+    terms = Objective(recipe)(model_of(), Part(0, images, torch.zeros(2), draws, True)).terms
     assert terms["mse_all_layers"].item() == pytest.approx(MSE)
     # The first is drawn from layer 1 alone: black.
     assert terms["loss/mse"].item() == pytest.approx((MSE + (0.64 + 0.36) / 12) / 2)
     assert terms["words_used"].item() == 3 and terms["z_norm"].item() == pytest.approx(0.35)
 
 
-def test_frames_of_clips_are_pictures():
+def test_frames_of_clips_are_images():
     clip = torch.arange(2 * 3 * 4 * 2 * 2).view(2, 3, 4, 2, 2)
-    frames = as_pictures(clip)
+    frames = as_images(clip)
     assert frames.shape == (8, 3, 2, 2) and frames[5].equal(clip[1, :, 1])
-    assert as_pictures(frames) is frames
+    assert as_images(frames) is frames
 
 
 def test_words_are_needed_where_thresholds_are_set(recipe_of):
@@ -232,17 +232,17 @@ def test_words_are_needed_where_thresholds_are_set(recipe_of):
 
 
 def test_every_network_weight_gets_a_gradient_and_the_codebook_none(tiny, recipe_of):
-    recipe = recipe_of(latent_spread=1.0)
+    recipe = recipe_of(latent_scale=1.0)
     torch.manual_seed(0)
     model = build_model(model_config(recipe.model_dump(), tiny), tiny).train()
-    pictures = torch.rand(4, 3, 32, 32) * 2 - 1
-    Objective(recipe)(model, part_of(recipe, pictures, pyramid=model.quantizer.pyramid)).total.backward()
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    Objective(recipe)(model, part_of(recipe, images, pyramid=model.quantizer.pyramid)).total.backward()
     silent = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
     assert silent == [] and not model.quantizer.codebook.requires_grad
 
 
 @pytest.mark.parametrize(("share", "depth"), [(0.0, 4), (0.6, 4), (0.6, 1)])
-def test_a_share_of_the_pictures_is_decoded_from_fewer_layers(share, depth):
+def test_a_share_of_the_images_is_decoded_from_fewer_layers(share, depth):
     depths = prefix_depths(4000, depth, share, torch.Generator().manual_seed(0))
     counts = torch.bincount(depths, minlength=5)
     if share == 0 or depth == 1:

@@ -14,7 +14,7 @@ from spae.training.images import open_pictograms
 from spae.training.open_data import SCHEMES, open_training_data
 from spae.training.pictogram_data import PictogramData, moving
 from spae.training.recipes import get_recipe
-from tests.spae.data.conftest import add, class_folders, picture_bytes
+from tests.spae.data.conftest import add, class_folders, image_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -31,15 +31,13 @@ def test_files(tmp_path, scheme):
     class_folders(tmp_path / "set", {"cat": 8, "dog": 8})
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for number in range(16):
-            add(archive, f"{number}.png", picture_bytes(number))
+            add(archive, f"{number}.png", image_bytes(number))
             add(archive, f"{number}.txt", b"cat" if number < 8 else b"dog")
     (tmp_path / "out.txt").write_text("dog")
     spec = f"folder:{tmp_path / 'set'}" if scheme == "folder" else f"webdataset:{tmp_path / 'a.tar'}"
     data = opened(spec)
     assert (
-        isinstance(data, TrainingData)
-        and data.classes == ("cat", "dog")
-        and data.at(0).pictures.shape == (4, 3, 16, 16)
+        isinstance(data, TrainingData) and data.classes == ("cat", "dog") and data.at(0).images.shape == (4, 3, 16, 16)
     )
     data.close()
     fewer = opened(spec, exclude=str(tmp_path / "out.txt"))
@@ -59,7 +57,7 @@ def test_clips_of_a_folder_and_of_shards(tmp_path):
             add(archive, f"{number}.txt", b"jump")
     for spec in (f"video:{tmp_path / 'set'}?stride=2", f"webdataset:{tmp_path / 'a.tar'}"):
         data = opened(spec, frames=4)
-        assert data.classes == ("jump",) and data.at(0).pictures.shape == (4, 3, 4, 16, 16)
+        assert data.classes == ("jump",) and data.at(0).images.shape == (4, 3, 4, 16, 16)
         data.close()
 
 
@@ -70,9 +68,9 @@ def test_clips_of_a_folder_and_of_shards(tmp_path):
         pytest.param("/data/imagenet", {}, UnknownName, "SCHEME:LOCATION", id="bare-path"),
         pytest.param("folder:", {}, InputError, "lacks a location", id="no-location"),
         pytest.param("folder:/nowhere/at/all", {}, DataError, "no folder at", id="no-folder"),
-        pytest.param("folder:/tmp", {"frames": 16}, InputError, "holds pictures", id="clips-of-pictures"),
-        pytest.param("mnist", {"frames": 16}, InputError, "holds pictures", id="clips-of-digits"),
-        pytest.param("video:/tmp", {}, InputError, "holds clips", id="pictures-of-clips"),
+        pytest.param("folder:/tmp", {"frames": 16}, InputError, "holds images", id="clips-of-images"),
+        pytest.param("mnist", {"frames": 16}, InputError, "holds images", id="clips-of-digits"),
+        pytest.param("video:/tmp", {}, InputError, "holds clips", id="images-of-clips"),
         pytest.param("mnist", {"exclude": "a.txt"}, InputError, "takes no list", id="digits-left-out"),
         pytest.param("mnist?size=3", {}, UnknownName, "unknown option of mnist", id="option"),
         pytest.param("pictograms:here", {}, InputError, "have no location", id="pictograms-elsewhere"),
@@ -94,11 +92,11 @@ def test_pictograms_are_those_of_the_committed_models():
     data = opened("pictograms", size=32, batch=6, seed=3)
     assert isinstance(data, PictogramData)
     generator = torch.Generator().manual_seed(3 * 1_000_003 + 5)
-    pictures, labels = open_pictograms(6, 32, 3, 1.0).at(5, generator)
+    images, labels = open_pictograms(6, 32, 3, 1.0).at(5, generator)
     batch = data.at(5)
-    assert torch.equal(batch.pictures, pictures) and torch.equal(batch.labels, labels)
+    assert torch.equal(batch.images, images) and torch.equal(batch.labels, labels)
     part = data.at(5, slice(2, 4))
-    assert torch.equal(part.pictures, pictures[2:4]) and part.names == batch.names[2:4]
+    assert torch.equal(part.images, images[2:4]) and part.names == batch.names[2:4]
     again = torch.Generator().manual_seed(3 * 1_000_003 + 5)
     data.drawn(5, again)
     assert torch.equal(again.get_state(), generator.get_state())
@@ -108,19 +106,19 @@ def test_pictograms_are_those_of_the_committed_models():
 def test_pictograms_hold_out_their_style():
     data = opened("pictograms", size=32)
     assert len(data.held_out()) == 651 and len(data.held_out(10)) == 10
-    assert torch.equal(data.held_out(10).pictures[0], data.held_out().pictures[0])
+    assert torch.equal(data.held_out(10).images[0], data.held_out().images[0])
 
 
 def test_further_styles_are_trained_on_and_change_nothing_held_out():
     plain, more = opened("pictograms", size=32), opened("pictograms-more", size=32)
     assert isinstance(plain, PictogramData) and isinstance(more, PictogramData)
     assert (plain.name, more.name) == ("pictograms", "pictograms-more")
-    assert more.title == "embedded pictograms-more: 651 concepts, 7403 pictures"
+    assert more.title == "embedded pictograms-more: 651 concepts, 7403 images"
     assert more.problems.total > 2 * plain.problems.total and more.fingerprint != plain.fingerprint
     assert more.classes == plain.classes
     for one, other in zip(held_out_parts(plain, 999).values(), held_out_parts(more, 999).values(), strict=True):
         assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
-    assert torch.equal(plain.held_out().pictures, more.held_out().pictures)
+    assert torch.equal(plain.held_out().images, more.held_out().images)
     drawn = [more.at(step).labels for step in range(3)]
     assert not any(more.pictograms.concepts[label].held_out for label in torch.cat(drawn).tolist())
 
@@ -128,20 +126,20 @@ def test_further_styles_are_trained_on_and_change_nothing_held_out():
 def test_moving_pictograms():
     data = opened("pictograms", size=32, frames=5)
     clips = data.at(0)
-    assert clips.pictures.shape == (4, 3, 5, 32, 32) and torch.equal(data.at(0).pictures, clips.pictures)
-    assert data.held_out(2).pictures.shape == (2, 3, 5, 32, 32)
-    assert (clips.pictures[:, :, 0] - clips.pictures[:, :, -1]).abs().mean() > 0.01
+    assert clips.images.shape == (4, 3, 5, 32, 32) and torch.equal(data.at(0).images, clips.images)
+    assert data.held_out(2).images.shape == (2, 3, 5, 32, 32)
+    assert (clips.images[:, :, 0] - clips.images[:, :, -1]).abs().mean() > 0.01
 
 
-def test_movement_is_smooth_and_passes_through_the_picture():
-    picture = torch.ones(2, 3, 32, 32)
-    picture[:, :, 12:20, 10:18] = -1
-    clip = moving(picture, 9, torch.Generator().manual_seed(1))
-    assert torch.allclose(clip[:, :, 4], picture, atol=1e-4)
+def test_movement_is_smooth_and_passes_through_the_image():
+    image = torch.ones(2, 3, 32, 32)
+    image[:, :, 12:20, 10:18] = -1
+    clip = moving(image, 9, torch.Generator().manual_seed(1))
+    assert torch.allclose(clip[:, :, 4], image, atol=1e-4)
     steps = (clip[:, :, 1:] - clip[:, :, :-1]).abs().mean((0, 1, 3, 4))
     whole = (clip[:, :, -1] - clip[:, :, 0]).abs().mean()
     assert steps.max() < whole and steps.min() > 0 and clip.min() >= -1 and clip.max() <= 1
-    assert torch.allclose(moving(picture, 1, torch.Generator())[:, :, 0], picture, atol=1e-4)
+    assert torch.allclose(moving(image, 1, torch.Generator())[:, :, 0], image, atol=1e-4)
 
 
 def test_label_text_needs_names(tmp_path):

@@ -47,14 +47,14 @@ def test_settings_change_fields_and_the_hash(recipe_of):
         ("pyramid=picta", "unknown pyramid preset"),
         ("frames=4", "clips need a pyramid over time"),
         ("accumulation=3", "batch 4 and drawn 4 must be divisible by accumulation 3"),
-        ("words_first=2", "leave words_first at 0"),
-        ("draw_layers=2", "drawing coordinates are of saq with a latent_spread, got saq and 0.0"),
-        ("draw_width=0", "draw_width"),
+        ("semantic_warmup_steps=2", "leave semantic_warmup_steps at 0"),
+        ("projected_layers=2", "drawing coordinates are of saq with a latent_scale, got saq and 0.0"),
+        ("projected_dim=0", "projected_dim"),
         ("inflation=central", "set initial and frames"),
         ("precision=bf8", "precision"),
-        ("prefix_share=1", "prefix_share"),
+        ("layer_dropout=1", "layer_dropout"),
         ("ema=1", "ema"),
-        ("weight_low=2", "weight_low must not exceed weight_high"),
+        ("semantic_weight_min=2", "semantic_weight_min must not exceed semantic_weight_max"),
         ("betas=0.9", "betas"),
     ],
 )
@@ -65,9 +65,9 @@ def test_settings_that_do_not_fit_are_one_clear_line(recipe_of, setting, words):
 
 
 def test_layers_with_thresholds_do_not_draw(recipe_of):
-    drawing = ["latent_spread=2", "draw_layers=2"]
-    assert recipe_of().with_settings([*drawing, "thresholds=[0.9,0.9]", "semantics=label_text"]).draw_layers == 2
-    with pytest.raises(InputError, match=r"of 4 layers, thresholds \(3\) and draw_layers \(2\) take more"):
+    drawing = ["latent_scale=2", "projected_layers=2"]
+    assert recipe_of().with_settings([*drawing, "thresholds=[0.9,0.9]", "semantics=label_text"]).projected_layers == 2
+    with pytest.raises(InputError, match=r"of 4 layers, thresholds \(3\) and projected_layers \(2\) take more"):
         recipe_of().with_settings([*drawing, "thresholds=[0.9,0.9,0.9]", "semantics=label_text"])
 
 

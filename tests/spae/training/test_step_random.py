@@ -16,7 +16,7 @@ def draws_of(recipe_of, parts, **fields):
     values = {"batch": 8, "drawn": 4, "thresholds": (0.9, 0.8, 0.7), "target": "sampled", "semantic_positions": 2}
     recipe = recipe_of(pyramid=(1, 2, 4), **(values | fields))
     step = StepDraws(recipe, PYRAMID, 3, torch.Generator().manual_seed(1))
-    return [step.of(Share.of(part, parts, recipe.pictures_drawn, recipe.batch)) for part in range(parts)]
+    return [step.of(Share.of(part, parts, recipe.images_drawn, recipe.batch)) for part in range(parts)]
 
 
 @pytest.mark.parametrize("parts", [2, 4])

@@ -37,7 +37,7 @@ class Watched(PictogramData):
             raise KeyboardInterrupt
         batch = super().drawn(step, generator, rows)
         if step == self.spoil_at:
-            batch.pictures.fill_(float("nan"))
+            batch.images.fill_(float("nan"))
         return batch
 
 
@@ -55,7 +55,7 @@ def train(monkeypatch, tiny, few_pictograms, recipe_of):
     monkeypatch.setitem(NETWORKS, "picto", (8, (1, 2, 2, 4)))
 
     def run(folder, *, resume=False, stop_at=None, spoil_at=None, console=None, **fields):
-        values = {"latent_spread": 1.0, "thresholds": (0.98, 0.9), "checkpoint_every": 2}
+        values = {"latent_scale": 1.0, "thresholds": (0.98, 0.9), "checkpoint_every": 2}
         recipe = recipe_of(**(values | fields))
         data = Watched(few_pictograms, recipe, stop_at, spoil_at)
         monkeypatch.setattr(data_source, "open_training_data", lambda *_, **__: data)
@@ -86,7 +86,7 @@ def state_of(folder):
     "fields",
     [
         pytest.param({"drawn": 3, "evaluate_every": 1}, id="saq"),
-        pytest.param({"quantizer": "vq", "thresholds": (), "latent_spread": 0.0, "evaluate_every": 1}, id="vq"),
+        pytest.param({"quantizer": "vq", "thresholds": (), "latent_scale": 0.0, "evaluate_every": 1}, id="vq"),
         pytest.param({"gan": "stylegan", "evaluate_every": 1, "target": "sampled", "accumulation": 2}, id="gan"),
     ],
 )
@@ -106,7 +106,7 @@ def test_a_run_killed_and_resumed_ends_as_one_left_alone(train, tmp_path, fields
     assert models[0] == models[1]
 
 
-def test_what_a_run_leaves(train, tmp_path, picture_batch):
+def test_what_a_run_leaves(train, tmp_path, image_batch):
     scores, _ = train(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
@@ -118,13 +118,13 @@ def test_what_a_run_leaves(train, tmp_path, picture_batch):
     assert {name.split("/")[0] for name in scores} == {"held_out_style", "held_out_concept"}
     assert all(f"held_out_{kind}/mse/layers_1-{n}" in scores for kind in ("style", "concept") for n in (1, 2, 3, 4))
     recipe = json.loads((tmp_path / "recipe.json").read_text())
-    assert recipe["steps"] == 6 and load_config(tmp_path)["latent_spread"] == 1.0
+    assert recipe["steps"] == 6 and load_config(tmp_path)["latent_scale"] == 1.0
     weights = load_file(tmp_path / "model.safetensors")
     assert {value.dtype for value in weights.values()} == {torch.float16}
     average = {name[4:]: value for name, value in state_of(tmp_path).items() if name.startswith("ema/")}
     assert all(value.half().equal(weights[name]) for name, value in average.items()) and set(average) == set(weights)
     assert not load_model(tmp_path).training
-    (tokens,) = LexicalTokenizer.from_pretrained(tmp_path).encode([picture_batch[0]])
+    (tokens,) = LexicalTokenizer.from_pretrained(tmp_path).encode([image_batch[0]])
     assert [len(layer) for layer in tokens.words] == [1, 4, 16, 16]
 
 
@@ -179,7 +179,7 @@ def test_one_can_begin_anew_from_a_checkpoint(train, tmp_path):
 def test_a_discriminator_that_has_won_stops_the_run(train, tmp_path):
     with pytest.raises(TrainingError, match=r"stalled: for 2 steps .*the last good checkpoint is .*step-0000"):
         # Any loss counts as small; a rate of 0.1 has every logit right within a few steps.
-        train(tmp_path, gan="stylegan", discriminator_rate=0.1, r1_weight=0.0, stall_steps=2, stall_loss=1e9, steps=60,
+        train(tmp_path, gan="stylegan", discriminator_lr=0.1, r1_weight=0.0, stall_steps=2, stall_loss=1e9, steps=60,
               warmup=0, checkpoint_every=1)  # fmt: skip
 
 
@@ -208,7 +208,7 @@ def test_a_checkpoint_of_other_parts_is_refused(train, tmp_path):
 
 def test_accumulation_is_the_whole_batch_at_once(train, tmp_path):
     """Without a norm of latents and with a constant weight nothing in the loss is a figure of the batch."""
-    fields = {"latent_spread": 0.0, "dynamic_weight": False, "steps": 4, "gan": "stylegan", "lecam_weight": 0.0}
+    fields = {"latent_scale": 0.0, "dynamic_weight": False, "steps": 4, "gan": "stylegan", "lecam_weight": 0.0}
     for name, parts in (("once", 1), ("parts", 4)):
         train(tmp_path / name, accumulation=parts, target="sampled", **fields)
     once, parts = (log_of(tmp_path / name) for name in ("once", "parts"))

@@ -14,10 +14,10 @@ WORDS = torch.nn.functional.normalize(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 
 
 
 class MeanColour:
-    """A stand-in for CLIP: a picture's feature is its mean colour; a clip's, of all its frames."""
+    """A stand-in for CLIP: an image's feature is its mean colour; a clip's, of all its frames."""
 
-    def image_features(self, pictures):
-        return torch.nn.functional.normalize(pictures.mean((2, 3)), dim=1)
+    def image_features(self, images):
+        return torch.nn.functional.normalize(images.mean((2, 3)), dim=1)
 
     def clip_features(self, frames):
         assert frames.shape[2] == 3, "frames before colours"
@@ -28,12 +28,12 @@ def coloured(*colours):
     return torch.tensor(colours)[:, :, None, None].expand(-1, 3, 4, 4)
 
 
-def test_clip_scores_are_of_each_picture():
-    pictures = coloured((1.0, 0.0, 0.0), (0.0, 0.6, 0.8))
+def test_clip_scores_are_of_each_image():
+    images = coloured((1.0, 0.0, 0.0), (0.0, 0.6, 0.8))
     scores = ClipScores(MeanColour(), WORDS, (0.9, 0.5))
-    table, rows = scores.scores(pictures, torch.tensor([7, 7]))
-    assert table.allclose(similarity(pictures[:, :, 0, 0], WORDS)) and rows.tolist() == [0, 1]
-    pools, rows = scores.pools(pictures, torch.tensor([7, 7]))
+    table, rows = scores.scores(images, torch.tensor([7, 7]))
+    assert table.allclose(similarity(images[:, :, 0, 0], WORDS)) and rows.tolist() == [0, 1]
+    pools, rows = scores.pools(images, torch.tensor([7, 7]))
     assert len(pools) == 2 and rows.tolist() == [0, 1]
     best = [pool.candidates[rows, 0].tolist() for pool in pools]
     assert best[0] == [0, 2] and pools[1].weights[1].count_nonzero() == 3

@@ -12,7 +12,7 @@ import pytest
 
 from llm_backends.protocol import Choice, Completion, CompletionRequest, Likelihoods
 from spae.data.annotations.annotated import Annotations
-from spae.data.protocol import ClassPictures
+from spae.data.protocol import ClassImages
 from tasks.captioning.task import CaptioningTask, CaptionSample, caption_prompt, draw_captions
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
 from tasks.registry import entry, open_task
@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @dataclass
 class Captioned:
-    """Pictures that are names; five captions each."""
+    """Images that are names; five captions each."""
 
     query: tuple[str, ...] = tuple(f"val/{i:02d}" for i in range(15))
     support: tuple[str, ...] = tuple(f"train/{i:02d}" for i in range(12))
@@ -31,23 +31,23 @@ class Captioned:
     title: str = "toys"
     embedded: bool = True
     fingerprint: str = "0" * 64
-    classes: tuple[ClassPictures, ...] = ()
+    classes: tuple[ClassImages, ...] = ()
     annotations: dict[str, Annotations] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for picture in (*self.query, *self.support):
-            self.annotations[picture] = Annotations(captions=tuple(f"{picture}, caption {i}." for i in range(5)))
+        for image in (*self.query, *self.support):
+            self.annotations[image] = Annotations(captions=tuple(f"{image}, caption {i}." for i in range(5)))
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        raise AssertionError(f"samples must be drawn without opening {picture_id}")
+    def image(self, image_id: str) -> np.ndarray:
+        raise AssertionError(f"samples must be drawn without opening {image_id}")
 
-    def picture_digest(self, picture_id: str) -> str:
-        return f"sha256 of {picture_id}"
+    def image_digest(self, image_id: str) -> str:
+        return f"sha256 of {image_id}"
 
 
 def sample() -> CaptionSample:
     return CaptionSample(
-        id="caption-0", setting="shots=2", pictures=("a", "b", "q"), answer="A lion in the grass.", index=0,
+        id="caption-0", setting="shots=2", images=("a", "b", "q"), answer="A lion in the grass.", index=0,
         support=(
             ("a", "A man with a red helmet on a small moped on a dirt road."),
             ("b", "A teapot and two mugs on a table."),
@@ -66,10 +66,10 @@ def test_prompt_to_the_character() -> None:
 def test_the_prompt_of_ten_examples_is_that_of_the_protocol() -> None:
     manifest = draw_captions("coco-captioning", Captioned(), ["shots=10"], seed=0, limit=3)
     one = manifest.samples[0]
-    lines = caption_prompt(one, {picture: f"words of {picture}" for picture in one.pictures}).split("\n")
+    lines = caption_prompt(one, {image: f"words of {image}" for image in one.images}).split("\n")
     assert len(lines) == 1 + 2 * 10 + 2
     assert lines[0] == "Generate a caption sentence based on words describing an image."
-    assert lines[1::2] == [f"Q: words of {picture}" for picture in one.pictures]
+    assert lines[1::2] == [f"Q: words of {image}" for image in one.images]
     assert lines[2::2] == [*(f"A: {caption}" for _, caption in one.support), "A:"]
 
 
@@ -83,12 +83,12 @@ def test_examples_are_others_and_queries_come_once() -> None:
     same = tuple(f"p/{i:02d}" for i in range(14))
     manifest = draw_captions("coco-captioning", Captioned(query=same, support=same), ["shots=10"], seed=3, limit=100)
     assert len(manifest.samples) == manifest.limit == 14  # all there are
-    assert sorted(one.pictures[-1] for one in manifest.samples) == list(same)
+    assert sorted(one.images[-1] for one in manifest.samples) == list(same)
     for one in manifest.samples:
-        assert len(set(one.pictures)) == 11
-        assert all(caption.startswith(f"{picture}, caption") for picture, caption in one.support)
-        assert one.references == tuple(f"{one.pictures[-1]}, caption {i}." for i in range(5))
-    assert len({one.pictures[:-1] for one in manifest.samples}) == 14  # drawn anew for each
+        assert len(set(one.images)) == 11
+        assert all(caption.startswith(f"{image}, caption") for image, caption in one.support)
+        assert one.references == tuple(f"{one.images[-1]}, caption {i}." for i in range(5))
+    assert len({one.images[:-1] for one in manifest.samples}) == 14  # drawn anew for each
 
 
 def test_draws_are_fixed_nested_and_paired(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_draws_are_fixed_nested_and_paired(tmp_path: Path) -> None:
     many = draw_captions("coco-captioning", Captioned(), ["shots=10"], seed=0, limit=9)
     assert few.of("shots=10") == many.of("shots=10")[:4]
     for small, large in zip(few.of("shots=3"), few.of("shots=10"), strict=True):
-        assert small.pictures[-1] == large.pictures[-1] and small.support == large.support[:3]
+        assert small.images[-1] == large.images[-1] and small.support == large.support[:3]
     assert draw_captions("coco-captioning", Captioned(), ["shots=10"], seed=1, limit=4).samples[0] != many.samples[0]
     # Fixed for ever: the rule is written in tasks/rng.py and in the task's docstring.
     assert many.fingerprint == "1cf78a06d2bed7fb516e2d1e98e9964323efe4cf3d637d70d7c0d96dc02ccd3b"
@@ -122,12 +122,12 @@ def test_draws_follow_the_rule_of_the_docstring() -> None:
 
     data = Captioned()
     manifest = draw_captions("coco-captioning", data, ["shots=4"], seed=7, limit=5)
-    assert [one.pictures[-1] for one in manifest.samples] == shuffled("queries", data.query, 5)
+    assert [one.images[-1] for one in manifest.samples] == shuffled("queries", data.query, 5)
     for k, one in enumerate(manifest.samples):
-        assert list(one.pictures[:-1]) == shuffled(f"examples/{k}", data.support, 4)
-        for picture, caption in one.support:
-            digest = hashlib.sha256(f"spae-captioning-1/7/caption/{k}/{picture}#0".encode()).digest()
-            assert caption == f"{picture}, caption {int.from_bytes(digest[:8], 'big') % 5}."
+        assert list(one.images[:-1]) == shuffled(f"examples/{k}", data.support, 4)
+        for image, caption in one.support:
+            digest = hashlib.sha256(f"spae-captioning-1/7/caption/{k}/{image}#0".encode()).digest()
+            assert caption == f"{image}, caption {int.from_bytes(digest[:8], 'big') % 5}."
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spae.data.protocol import ClassPictures, FixedEpisode
+from spae.data.protocol import ClassImages, FixedEpisode
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
 from tasks.fewshot.archive_episodes import published
 from tasks.fewshot.episodes import Manifest
@@ -34,17 +34,17 @@ class PublishedSet:
     kinds: tuple[tuple[int, int], ...] = ((1, 2), (3, 2))
 
     @property
-    def classes(self) -> tuple[ClassPictures, ...]:
+    def classes(self) -> tuple[ClassImages, ...]:
         asked = [one for shots, ways in self.kinds for one in self.episodes(shots, ways)]
         shown = {name: [p for one in asked for p, c in one.support if c == name] for name in ("ant", "antelope")}
         queries = tuple(one.query for one in asked)
-        return tuple(ClassPictures(name, tuple(shown[name]), queries) for name in shown)
+        return tuple(ClassImages(name, tuple(shown[name]), queries) for name in shown)
 
     def episodes(self, shots: int, ways: int) -> tuple[FixedEpisode, ...]:
         assert (shots, ways) in self.kinds
         return tuple(fixed(shots, number) for number in range(5 if shots == 1 else 4))
 
-    def picture(self, picture_id: str) -> np.ndarray:
+    def image(self, image_id: str) -> np.ndarray:
         raise AssertionError
 
 
@@ -101,7 +101,7 @@ def test_a_manifest_must_fit_task_data_and_its_own_hash(tmp_path: Path, make_set
     task.samples(data, ("i1-s1-r0",), 0, 10).save(path)
     with pytest.raises(ManifestError, match="is of miniimagenet-2way, not of miniimagenet-5way"):
         five_way().saved(path, data, None, None)
-    with pytest.raises(ManifestError, match=r"every picture of a manifest must be in the data, 'toys' lacks \d+, '"):
+    with pytest.raises(ManifestError, match=r"every image of a manifest must be in the data, 'toys' lacks \d+, '"):
         task.saved(path, make_set(classes=4), None, None)
     other = make_set()
     other.fingerprint = "2" * 64

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from spae.data.protocol import ClassPictures
+from spae.data.protocol import ClassImages
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
 from tasks.fewshot.episodes import Episode, Manifest, draw
 from tasks.fewshot.settings import SETTING_IDS, Setting
@@ -62,7 +62,7 @@ def test_settings_are_nested_and_paired(make_set, ways, apart):
             assert len(episode.support) == shots * ways
             assert [label for _, label in episode.support] == list(episode.classes) * shots
             assert episode.query not in dict(episode.support)
-            assert episode.pictures == (*dict(episode.support), episode.query)
+            assert episode.images == (*dict(episode.support), episode.query)
             assert episode.setting == setting
 
 
@@ -92,12 +92,12 @@ def test_the_draw_never_changes(make_set):
 
 def test_the_order_in_which_data_lists_does_not_matter(make_set):
     data = make_set(apart=False)
-    turned = tuple(ClassPictures(one.name, one.support[::-1], one.query[::-1]) for one in data.classes[::-1])
+    turned = tuple(ClassImages(one.name, one.support[::-1], one.query[::-1]) for one in data.classes[::-1])
     first = draw(TASK, data, 5, SETTING_IDS, 1, 4)
     assert draw(TASK, replace(data, classes=turned), 5, SETTING_IDS, 1, 4) == first
 
 
-def test_other_seeds_tasks_and_pictures_give_other_fingerprints(make_set):
+def test_other_seeds_tasks_and_images_give_other_fingerprints(make_set):
     data = make_set()
     base = draw(TASK, data, 5, ["i1-s1-r0"], 0, 10)
     for other in (
@@ -124,23 +124,23 @@ def test_answers_are_balanced(make_set, ways):
     assert sum((count - 50) ** 2 / 50 for count in answers.values()) < 27.9  # chi-square, 9 degrees, p = 0.001
 
 
-def test_folder_needs_one_picture_more_than_the_shots(make_set):
+def test_folder_needs_one_image_more_than_the_shots(make_set):
     assert draw(TASK, make_set(5, 6, apart=False), 5, ["i1-s5-r0"], 0, 3).eligible == 5
-    with pytest.raises(EpisodeError, match=r"i1-s5-r0 needs 5 classes with 5 pictures .* only with 3"):
+    with pytest.raises(EpisodeError, match=r"i1-s5-r0 needs 5 classes with 5 images .* only with 3"):
         draw(TASK, make_set(5, 5, apart=False), 5, ["i1-s5-r0"], 0, 3)
 
 
-def test_too_few_pictures_names_what_can_be_run(make_set):
+def test_too_few_images_names_what_can_be_run(make_set):
     with pytest.raises(EpisodeError) as caught:
-        draw(TASK, make_set(pictures=3), 5, SETTING_IDS, 0, 3)
+        draw(TASK, make_set(images=3), 5, SETTING_IDS, 0, 3)
     assert "--setting i0-s1-r0,i1-s1-r0,i1-s3-r0,i1-s1-r1,i1-s1-r3,i1-s1-r5" in str(caught.value)
     assert "\n" not in str(caught.value)
-    draw(TASK, make_set(pictures=3), 5, ["i0-s1-r0", "i1-s1-r0", "i1-s3-r0", "i1-s1-r1", "i1-s1-r3", "i1-s1-r5"], 0, 3)
+    draw(TASK, make_set(images=3), 5, ["i0-s1-r0", "i1-s1-r0", "i1-s3-r0", "i1-s1-r1", "i1-s1-r3", "i1-s1-r5"], 0, 3)
 
 
-def test_classes_with_few_pictures_or_no_query_are_left_out(make_set):
+def test_classes_with_few_images_or_no_query_are_left_out(make_set):
     rich, poor = make_set(6, 5), make_set(9, 2)
-    blind = ClassPictures("unseen", tuple(f"u{i}" for i in range(9)), ())
+    blind = ClassImages("unseen", tuple(f"u{i}" for i in range(9)), ())
     data = replace(rich, classes=(*rich.classes, *poor.classes[6:], blind))
     manifest = draw(TASK, data, 5, SETTING_IDS, 0, 30)
     assert manifest.eligible == 6
@@ -156,7 +156,7 @@ def test_too_few_classes(make_set, classes, ways, fix):
         draw(TASK, make_set(classes), ways, ["i1-s1-r0"], 0, 1)
 
 
-def test_a_class_of_one_picture_cannot_be_asked_about_and_shown(make_set):
+def test_a_class_of_one_image_cannot_be_asked_about_and_shown(make_set):
     with pytest.raises(EpisodeError, match="has 0 \\(of 8 classes\\)"):
         draw(TASK, make_set(8, 1, apart=False), 2, ["i1-s1-r0"], 0, 1)
 
@@ -164,7 +164,7 @@ def test_a_class_of_one_picture_cannot_be_asked_about_and_shown(make_set):
 @pytest.mark.parametrize("name", ["thing 01", "Thing 01", "thing  01 "])
 def test_two_classes_of_one_name(make_set, name):
     data = make_set()
-    twin = ClassPictures(name, ("a", "b"), ("c",))
+    twin = ClassImages(name, ("a", "b"), ("c",))
     with pytest.raises(EpisodeError, match="class names must differ"):
         draw(TASK, replace(data, classes=(*data.classes, twin)), 2, ["i1-s1-r0"], 0, 1)
 
@@ -173,12 +173,12 @@ def test_two_classes_of_one_name(make_set, name):
 def test_names_that_cannot_stand_in_a_prompt(make_set, name):
     data = make_set()
     with pytest.raises(EpisodeError, match="one line of text"):
-        draw(TASK, replace(data, classes=(*data.classes, ClassPictures(name, ("a",), ("b",)))), 2, ["i1-s1-r0"], 0, 1)
+        draw(TASK, replace(data, classes=(*data.classes, ClassImages(name, ("a",), ("b",)))), 2, ["i1-s1-r0"], 0, 1)
 
 
-def test_a_picture_of_two_classes(make_set):
+def test_a_image_of_two_classes(make_set):
     data = make_set()
-    twin = ClassPictures("twin", ("a", "b"), data.classes[0].support[:1])
+    twin = ClassImages("twin", ("a", "b"), data.classes[0].support[:1])
     with pytest.raises(EpisodeError, match="of one class"):
         draw(TASK, replace(data, classes=(*data.classes, twin)), 2, ["i1-s1-r0"], 0, 1)
 
@@ -283,8 +283,8 @@ def test_failed_save_leaves_the_old_file(make_set, tmp_path, monkeypatch):
         {"support": (("v1", "vase"), ("l1", "lion"))},
         {"support": (("l1", "lion"), ("v1", "vase"), ("l2", "lion"))},
         {"support": ()},
-        {"query": "l1", "pictures": ("l1", "v1", "l1")},
-        {"pictures": ("l1", "v1")},
+        {"query": "l1", "images": ("l1", "v1", "l1")},
+        {"images": ("l1", "v1")},
     ],
 )
 def test_an_episode_is_checked(make_episode, change):

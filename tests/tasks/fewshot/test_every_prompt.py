@@ -1,8 +1,8 @@
 """All 28 prompts of the protocol (two ways, seven settings, two styles) against a second writing of it.
 
 The paper's two prompts stand here as they are printed, for two classes and one example of each; what changes with ways,
-shots, repeats and induction is put in by rules of a line each, which share nothing with `tasks.fewshot.prompts`. The files in
-`golden/` hold some of the same prompts typed out by hand.
+shots, repeats and induction is put in by rules of a line each, which share nothing with `tasks.fewshot.prompts`. The
+files in `golden/` hold some of the same prompts typed out by hand.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ LISTS = {
 
 
 def expected(style: str, names: tuple[str, ...], setting: str) -> str:
-    """From the printed prompt: its opening, its example once for each picture shown, its end."""
+    """From the printed prompt: its opening, its example once for each image shown, its end."""
     induction, shots, repeats = (int(part[1:]) for part in setting.split("-"))
     printed = GPT if style == "gpt" else PALM
     opening = printed[: printed.index("###" if style == "gpt" else "<lion")].replace(
@@ -80,7 +80,7 @@ def expected(style: str, names: tuple[str, ...], setting: str) -> str:
 def test_prompt(make_episode, style: str, names: tuple[str, ...], setting: str) -> None:
     shots = int(setting.split("-")[1][1:])
     episode = make_episode(names, setting, shots)
-    texts = {picture: f"{name} {i // len(names)} <words>" for i, (picture, name) in enumerate(episode.support)}
+    texts = {image: f"{name} {i // len(names)} <words>" for i, (image, name) in enumerate(episode.support)}
     # Ids are made of a name's first letter: the names must differ in it.
     assert len(texts) == shots * len(names)
     assert classification(episode, texts | {"q": "q <words>"}, style) == expected(style, names, setting)

@@ -27,7 +27,7 @@ def test_five_way(make_episode, style, setting, shots):
     episode = make_episode(FIVE, setting, shots)
     # "crate" and "king crab" start with other letters than the rest, so ids are unique: a1, k1, c1, d1, t1, ...
     golden = (GOLDEN / f"{style}-5way-{setting}.txt").read_bytes().decode()
-    assert classification(episode, {picture: picture for picture in episode.pictures}, style) + "\n" == golden
+    assert classification(episode, {image: image for image in episode.images}, style) + "\n" == golden
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_five_way(make_episode, style, setting, shots):
 )
 def test_where_palm_asks_what_this_is(make_episode, classes, setting, shots, asked):
     episode = make_episode(classes, setting, shots)
-    prompt = classification(episode, dict.fromkeys(episode.pictures, "x"), "palm")
+    prompt = classification(episode, dict.fromkeys(episode.images, "x"), "palm")
     assert prompt.count("What is this?") == asked
 
 
@@ -66,7 +66,7 @@ def test_repeats_show_the_block_once_more_each(make_episode, style, setting, blo
 )
 def test_gpt_list_is_pythons(make_episode, names, printed):
     episode = make_episode(names, "i1-s1-r0", 1)
-    first = classification(episode, dict.fromkeys(episode.pictures, "x"), "gpt").split("\n")[0]
+    first = classification(episode, dict.fromkeys(episode.images, "x"), "gpt").split("\n")[0]
     assert first == f"For each of the following input output pairs, output is one of {printed}"
 
 

@@ -74,7 +74,7 @@ def test_unknown_rule(episode):
 def test_foreign_samples_are_refused(episode):
     with pytest.raises(TaskInputError, match="episodes of 5 classes"):
         five_way().request(episode, TEXTS, "gpt", "exact")
-    other = Sample(id="x", setting="i1-s1-r0", pictures=("q",), answer="vase", fingerprint="-")
+    other = Sample(id="x", setting="i1-s1-r0", images=("q",), answer="vase", fingerprint="-")
     with pytest.raises(TaskInputError, match="got Sample x"):
         two_way().request(other, TEXTS, "gpt", "exact")
 
@@ -92,7 +92,7 @@ def test_from_data_to_score(make_set):
     for setting in SETTING_IDS:
         first = 0.0
         for sample in manifest.of(setting):
-            texts = {picture: f"words of {picture}" for picture in sample.pictures}
+            texts = {image: f"words of {image}" for image in sample.images}
             request = task.request(sample, texts, "gpt", "exact")
             right = task.score(
                 sample, request, Completion(choices=(Choice(text=f" {sample.answer}\n", finish="length"),)), "exact"

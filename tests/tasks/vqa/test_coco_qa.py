@@ -29,15 +29,15 @@ def data(tmp_path: Path) -> CocoQaSet:
     return CocoQaSet(*question_files(write_coco_qa(tmp_path / "qa")), name="qa")
 
 
-def test_ten_answers_one_of_them_right_and_no_picture_twice(data: CocoQaSet) -> None:
+def test_ten_answers_one_of_them_right_and_no_image_twice(data: CocoQaSet) -> None:
     manifest = draw_coco_qa("coco-qa", data, ["ways=10"], seed=0, limit=99)
     assert len(manifest.samples) == 13  # all questions of test/
     places = set()
     for one in manifest.samples:
         assert len(one.classes) == len(set(one.classes)) == 10 and one.answer in one.classes
         assert [shown.answer for shown in one.support] == list(one.classes)
-        assert len(set(one.pictures)) == 11 and one.pictures[-1] == one.query
-        assert all(picture.startswith("train2014/") for picture in one.pictures[:-1])
+        assert len(set(one.images)) == 11 and one.images[-1] == one.query
+        assert all(image.startswith("train2014/") for image in one.images[:-1])
         assert one.query.startswith("val2014/") and len(one.digests) == 11 and one.kind == "object"
         places.add(one.classes.index(one.answer))
     assert len(places) > 4
@@ -47,10 +47,10 @@ def test_ten_answers_one_of_them_right_and_no_picture_twice(data: CocoQaSet) -> 
 def test_prompt_to_the_character() -> None:
     sample = CocoQaSample.model_validate(
         {
-            "id": "x", "setting": "ways=10", "pictures": ["a", "b", "q"], "answer": "two", "index": 0, "query": "q",
+            "id": "x", "setting": "ways=10", "images": ["a", "b", "q"], "answer": "two", "index": 0, "query": "q",
             "support": [
-                {"picture": "a", "question": "what is the man riding on a dirt road", "answer": "moped"},
-                {"picture": "b", "question": "how many cats are lying on the couch", "answer": "two"},
+                {"image": "a", "question": "what is the man riding on a dirt road", "answer": "moped"},
+                {"image": "b", "question": "how many cats are lying on the couch", "answer": "two"},
             ],
             "question": "how many zebras are grazing in the field", "accepted": ["two"], "classes": ["moped", "two"],
             "digests": ["1", "2", "3"], "fingerprint": "-",

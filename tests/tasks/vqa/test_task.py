@@ -1,4 +1,4 @@
-"""Questions about pictures: prompts by hand, draws against their stated rule, scores by a table."""
+"""Questions about images: prompts by hand, draws against their stated rule, scores by a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from llm_backends.protocol import Choice, Completion, CompletionRequest, LikelihoodRequest, Likelihoods
 from spae.data.annotations.annotated import Annotations, Question
 from spae.data.embedded.scenes import open_scenes
-from spae.data.protocol import ClassPictures
+from spae.data.protocol import ClassImages
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
 from tasks.sample_manifest import SampleManifest
 from tasks.vqa.task import VqaTask
@@ -35,10 +35,10 @@ WORDS = {"p1": "fork spoon knife", "p2": "lion mane cat", "q": "table fork dinne
 
 
 class Shapes:
-    """Two questions of three answers each, six examples and two queries of every answer; no picture is opened."""
+    """Two questions of three answers each, six examples and two queries of every answer; no image is opened."""
 
     name, title, embedded, fingerprint = "shapes", "shapes", True, "5" * 64
-    classes: tuple[ClassPictures, ...] = ()
+    classes: tuple[ClassImages, ...] = ()
 
     def __init__(self, examples: int = 6, shared: bool = False) -> None:
         asked = {"Which colour?": ("red", "blue", "green"), "Which form?": ("round", "square", "long")}
@@ -48,25 +48,25 @@ class Shapes:
             for answer in answers:
                 for pool, count in (("s", examples), ("q", 2)):
                     for i in range(count):
-                        picture = f"{pool}/{answer}/{i}"
+                        image = f"{pool}/{answer}/{i}"
                         kind = text.split()[1].strip("?")
-                        question = Question(f"{picture}/x", text, (answer, f"it is {answer}"), kind)
-                        self.annotations[picture] = Annotations(questions=(question,))
-                        pools[pool].append(picture)
+                        question = Question(f"{image}/x", text, (answer, f"it is {answer}"), kind)
+                        self.annotations[image] = Annotations(questions=(question,))
+                        pools[pool].append(image)
         self.support = tuple(sorted(pools["s"] + pools["q"] if shared else pools["s"]))
         self.query = tuple(sorted(pools["s"] + pools["q"] if shared else pools["q"]))
 
-    def picture(self, picture_id: str) -> np.ndarray:
-        raise AssertionError(f"questions must be drawn without opening {picture_id}")
+    def image(self, image_id: str) -> np.ndarray:
+        raise AssertionError(f"questions must be drawn without opening {image_id}")
 
-    def picture_digest(self, picture_id: str) -> str:
-        raise AssertionError(picture_id)
+    def image_digest(self, image_id: str) -> str:
+        raise AssertionError(image_id)
 
 
 def sample(classes: tuple[str, ...] = (), accepted: tuple[str, ...] = ("table",)) -> VqaSample:
     shown = [
-        ShownAnswer(picture="p1", question="What is this?", answer="fork"),
-        ShownAnswer(picture="p2", question="What is this?", answer="lion"),
+        ShownAnswer(image="p1", question="What is this?", answer="fork"),
+        ShownAnswer(image="p2", question="What is this?", answer="lion"),
     ]
     return make_sample(
         "0" * 64, id="x", setting="shots=1", index=0, kind="", support=shown, query="q",
@@ -126,7 +126,7 @@ def test_ranked_scores_and_mismatches() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param({"query": "p1", "pictures": ("p1", "p2", "p1")}, id="query-shown"),
+        pytest.param({"query": "p1", "images": ("p1", "p2", "p1")}, id="query-shown"),
         pytest.param({"answer": "fork"}, id="answer"),
         pytest.param({"classes": ("fork", "lion")}, id="classes"),
         pytest.param({"question": "Where\nA: table"}, id="line-break"),
@@ -162,7 +162,7 @@ def test_draws_follow_their_rule() -> None:
         query = shuffled(f"query/{k}", [f"q/{right}/0", f"q/{right}/1"], 1)[0]
         shown = [shuffled(f"support/{k}/{c}", [f"s/{c}/{i}" for i in range(6)], 3) for c in classes]
         assert (one.question, one.classes, one.answer, one.query) == (text, tuple(classes), right, query)
-        assert [s.picture for s in one.support] == [shown[c][s] for s in range(3) for c in range(2)]
+        assert [s.image for s in one.support] == [shown[c][s] for s in range(3) for c in range(2)]
         assert [s.answer for s in one.support] == classes * 3 and {s.question for s in one.support} == {text}
         assert one.accepted == (right, f"it is {right}") and one.id == f"vqa-seed7-s3-{k:04d}"
         nested = drawn.of("shots=1")[k]
@@ -195,7 +195,7 @@ def test_questions_about_scenes_are_the_same_on_every_machine() -> None:
 
 def test_a_query_is_never_its_own_example() -> None:
     for one in VqaTask().samples(Shapes(shared=True), ["shots=5"], 0, 50).of("shots=5"):
-        assert one.query not in {shown.picture for shown in one.support} and len(one.pictures) == 11
+        assert one.query not in {shown.image for shown in one.support} and len(one.images) == 11
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_manifests_are_kept_and_taken_up(tmp_path: Path) -> None:
 
 def test_blind_share() -> None:
     def asked(kind: str, question: str, answer: str) -> VqaSample:
-        shown = [ShownAnswer(picture="p", question="q", answer="a")]
+        shown = [ShownAnswer(image="p", question="q", answer="a")]
         return make_sample(
             "0" * 64, id="x", setting="shots=1", index=0, kind=kind, support=shown, query="q", question=question,
             accepted=(answer,), classes=(),

@@ -5,7 +5,7 @@ from tasks.registry import TaskEntry
 SAME_OR_NOT = TaskEntry(
     name="same-or-not",
     target="spae_example.task:SameOrNot",
-    title="Are two pictures of one class?",
+    title="Are two images of one class?",
     paper_table="",
     settings=("pairs",),
     metric="accuracy",

@@ -1,4 +1,4 @@
-"""Two pictures, one question: are they of one class? The form:
+"""Two images, one question: are they of one class? The form:
 
 A: lion mane cat
 B: vase jar pot
@@ -8,7 +8,7 @@ Same (yes or no):
 from collections.abc import Mapping, Sequence
 
 from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Likelihoods, Reply
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 from tasks.protocol import Outcome, Sample, Style
 from tasks.rng import Stream
 from tasks.sample_manifest import SampleManifest, sample_digest
@@ -18,9 +18,9 @@ ANSWERS = ("yes", "no")
 
 
 class SameOrNot:
-    name, title, metric, settings = "same-or-not", "Are two pictures of one class?", "accuracy", ("pairs",)
+    name, title, metric, settings = "same-or-not", "Are two images of one class?", "accuracy", ("pairs",)
 
-    def samples(self, data: PictureSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[Sample]:
+    def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[Sample]:
         made = [self._sample(data, Stream(f"same-or-not/{seed}/{k}"), k) for k in range(limit)]
         return SampleManifest[Sample].made(
             task=self.name, data=data.name, data_fingerprint=data.fingerprint, seed=seed, settings=self.settings,
@@ -30,7 +30,7 @@ class SameOrNot:
     def request(
         self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str
     ) -> CompletionRequest | LikelihoodRequest:
-        first, second = sample.pictures
+        first, second = sample.images
         prompt = f"A: {texts[first]}\nB: {texts[second]}\nSame (yes or no):"
         if rule(scoring).asks == "likelihood":
             return LikelihoodRequest(context=prompt, continuations=tuple(f" {one}\n" for one in ANSWERS))
@@ -46,7 +46,7 @@ class SameOrNot:
         assert isinstance(reply, Completion)
         return score_text(test, reply.text, sample.answer, ANSWERS)
 
-    def _sample(self, data: PictureSet, draw: Stream, k: int) -> Sample:
+    def _sample(self, data: ImageSet, draw: Stream, k: int) -> Sample:
         asked, other = draw.sample(data.classes, 2)
         same = k % 2 == 0
         query = draw.sample(asked.query, 1)[0]
@@ -54,7 +54,7 @@ class SameOrNot:
         content = {
             "id": f"pair-{k:04d}",
             "setting": "pairs",
-            "pictures": [draw.sample([one for one in beside if one != query], 1)[0], query],
+            "images": [draw.sample([one for one in beside if one != query], 1)[0], query],
             "answer": ANSWERS[0 if same else 1],
         }
         return Sample.model_validate({**content, "fingerprint": sample_digest(content, data.fingerprint)})

@@ -1,10 +1,10 @@
-"""One word a picture: the name of its average colour."""
+"""One word an image: the name of its average colour."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from spae.tokens import PictureTokens
+from spae.tokens import ImageTokens
 
 COLOURS = {"black": (0, 0, 0), "white": (255, 255, 255), "red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
@@ -12,19 +12,19 @@ COLOURS = {"black": (0, 0, 0), "white": (255, 255, 255), "red": (255, 0, 0), "gr
 class AverageColour:
     name, depth, size, fingerprint = "average-colour", 1, 8, "average-colour-1"
 
-    def prepare(self, picture: np.ndarray) -> np.ndarray:
-        mean = np.asarray(picture).reshape(-1, 3).mean(0)
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        mean = np.asarray(image).reshape(-1, 3).mean(0)
         return np.broadcast_to(mean.astype(np.uint8), (8, 8, 3)).copy()
 
-    def encode(self, pictures: Sequence[np.ndarray], depth: int | None = None) -> list[PictureTokens]:
-        return [self._tokens(picture) for picture in pictures]
+    def encode(self, images: Sequence[np.ndarray], depth: int | None = None) -> list[ImageTokens]:
+        return [self._tokens(image) for image in images]
 
-    def decode(self, tokens: Sequence[PictureTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
+    def decode(self, tokens: Sequence[ImageTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
         shades = [COLOURS[one.words[0][0]] for one in tokens]
         return [np.full((8, 8, 3), shade, np.uint8) for shade in shades]
 
-    def _tokens(self, picture: np.ndarray) -> PictureTokens:
-        mean = self.prepare(picture)[0, 0].astype(int)
+    def _tokens(self, image: np.ndarray) -> ImageTokens:
+        mean = self.prepare(image)[0, 0].astype(int)
         distances = [int(((mean - np.array(shade)) ** 2).sum()) for shade in COLOURS.values()]
         place = distances.index(min(distances))
-        return PictureTokens(((place,),), ((list(COLOURS)[place],),), ((1, 1),))
+        return ImageTokens(((place,),), ((list(COLOURS)[place],),), ((1, 1),))

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spae.data.annotations.annotated import AnnotatedSet, query_pictures
+from spae.data.annotations.annotated import AnnotatedSet, query_images
 from spae.data.annotations.coco_captions import CocoCaptions, caption_files, open_captions, survey_captions
-from spae.errors import CorruptPicture, DataError
-from tests.coco_fixtures import caption_json, file_name, write_captions, write_picture
+from spae.errors import CorruptImage, DataError
+from tests.coco_fixtures import caption_json, file_name, write_captions, write_image
 
 
 def test_published_layout(tmp_path: Path) -> None:
@@ -26,8 +26,8 @@ def test_published_layout(tmp_path: Path) -> None:
         "A dog sits by number 1.", "A dog stands near number 1.", "A dog is next to number 1.",
         "A dog in front of number 1.", "A dog with number 1.",
     )  # fmt: skip
-    assert data.picture(first).shape == (10, 12, 3) and "15 pictures, 75 captions" in data.title
-    assert query_pictures(data)[first] == "A dog sits by number 1."
+    assert data.image(first).shape == (10, 12, 3) and "15 images, 75 captions" in data.title
+    assert query_images(data)[first] == "A dog sits by number 1."
 
 
 def test_a_train_file_beside_it_gives_the_examples(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_train_file_beside_it_gives_the_examples(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["val2014", "images/val2014", "images", "annotations/val2014", "annotations"])
-def test_pictures_are_found_where_they_usually_are(tmp_path: Path, place: str) -> None:
+def test_images_are_found_where_they_usually_are(tmp_path: Path, place: str) -> None:
     path = write_captions(tmp_path / "coco")
     target = tmp_path / "coco" / place
     if place != "val2014":
@@ -60,14 +60,14 @@ def test_the_fingerprint_is_of_what_matters(tmp_path: Path) -> None:
     before = CocoCaptions(path)
     assert CocoCaptions(write_captions(tmp_path / "b")).fingerprint == before.fingerprint
     first = before.query[0]
-    digest = before.picture_digest(first)
+    digest = before.image_digest(first)
     held = json.loads(path.read_text())
     held["annotations"][0]["caption"] += " More."
     path.write_text(json.dumps(held))
     after = CocoCaptions(path)
-    assert after.fingerprint != before.fingerprint and after.picture_digest(first) == digest
-    write_picture(tmp_path / "a" / first, 99)
-    assert CocoCaptions(path).picture_digest(first) != digest
+    assert after.fingerprint != before.fingerprint and after.image_digest(first) == digest
+    write_image(tmp_path / "a" / first, 99)
+    assert CocoCaptions(path).image_digest(first) != digest
 
 
 def edit(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
@@ -85,7 +85,7 @@ def write(content: bytes) -> Callable[[Path], None]:
 
 
 def link_out(home: Path) -> None:
-    write_picture(home.parent / "outside.jpg", 1)
+    write_image(home.parent / "outside.jpg", 1)
     path = home / "val2014" / file_name("val2014", 3)
     path.unlink()
     path.symlink_to(home.parent / "outside.jpg")
@@ -116,7 +116,7 @@ BROKEN = [
                                          + h["annotations"][31:45] + h["annotations"][46:60] + h["annotations"][61:])),
                  "has no caption", id="no-caption"),
     pytest.param(lambda home: (home / "val2014" / file_name("val2014", 3)).unlink(), "000003.jpg' is not in",
-                 id="missing-picture"),
+                 id="missing-image"),
     pytest.param(link_out, "leads out of", id="link"),
 ]  # fmt: skip
 
@@ -150,23 +150,23 @@ def test_the_survey_names_all_faults_and_counts(tmp_path: Path) -> None:
     survey = survey_captions(str(tmp_path / "coco"))
     found = list(survey.faults())
     assert [one.field for one in found if one] == ["annotations[1]", "annotations[4]", "images", ""]
-    assert survey.counts == {"pictures": 15, "captions": 73} and found.count(None) > 80
+    assert survey.counts == {"images": 15, "captions": 73} and found.count(None) > 80
 
 
 def test_a_sound_set_has_no_faults(tmp_path: Path) -> None:
     survey = survey_captions(str(write_captions(tmp_path / "coco")))
-    assert not [one for one in survey.faults() if one] and survey.counts == {"pictures": 15, "captions": 75}
+    assert not [one for one in survey.faults() if one] and survey.counts == {"images": 15, "captions": 75}
 
 
-def test_a_picture_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
+def test_a_image_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
     path = write_captions(tmp_path / "coco")
     name = file_name("val2014", 4)
     Image.fromarray(np.zeros((1, 1), np.uint8)).save(tmp_path / "x.png")
     png = bytearray((tmp_path / "x.png").read_bytes())
     png[16:24] = (100_000).to_bytes(4, "big") + (1_000).to_bytes(4, "big")
     (tmp_path / "coco" / "val2014" / name).write_bytes(png)
-    with pytest.raises(CorruptPicture):
-        CocoCaptions(path).picture(f"val2014/{name}")
+    with pytest.raises(CorruptImage):
+        CocoCaptions(path).image(f"val2014/{name}")
 
 
 def test_ids_may_be_text_and_a_mark_may_lead(tmp_path: Path) -> None:

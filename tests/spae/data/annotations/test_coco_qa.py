@@ -10,7 +10,7 @@ import pytest
 from spae.data.annotations.annotated import AnnotatedSet, Question
 from spae.data.annotations.coco_qa import CocoQaSet, open_questions, question_files, survey_questions
 from spae.errors import DataError
-from tests.coco_fixtures import file_name, write_coco_qa, write_picture
+from tests.coco_fixtures import file_name, write_coco_qa, write_image
 
 
 def test_published_layout(tmp_path: Path) -> None:
@@ -20,10 +20,10 @@ def test_published_layout(tmp_path: Path) -> None:
     assert data.annotations[first].questions == (
         Question("test-1", "what is the thing number 500 next to the road", ("zebra",), "object"),
     )
-    assert data.picture(first).shape == (10, 12, 3) and len(data.picture_digest(first)) == 64
+    assert data.image(first).shape == (10, 12, 3) and len(data.image_digest(first)) == 64
 
 
-def test_pictures_may_lie_beside_the_folder(tmp_path: Path) -> None:
+def test_images_may_lie_beside_the_folder(tmp_path: Path) -> None:
     home = write_coco_qa(tmp_path / "qa")
     for name in ("train2014", "val2014"):
         (home / name).rename(tmp_path / name)
@@ -32,8 +32,8 @@ def test_pictures_may_lie_beside_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_json(tmp_path: Path, wrapped: bool) -> None:
-    write_picture(tmp_path / "images" / "beach.png", 1)
-    write_picture(tmp_path / "images" / file_name("val2014", 42), 2)
+    write_image(tmp_path / "images" / "beach.png", 1)
+    write_image(tmp_path / "images" / file_name("val2014", 42), 2)
     entries = [
         {"question": "what is\nthis", "answer": "boat", "file_name": "beach.png", "id": 5},
         {"question": "how many", "answers": ["two", "2"], "image_id": "42", "type": 1},
@@ -60,13 +60,13 @@ BROKEN = [
     pytest.param(lines("answers.txt", 2, None), "questions.txt 13, answers.txt 12", id="counts"),
     pytest.param(lines("answers.txt", 2, " "), "line 3: an answer must not be empty", id="no-answer"),
     pytest.param(lines("questions.txt", 2, ""), "line 3: a question must not be empty", id="no-question"),
-    pytest.param(lines("img_ids.txt", 2, "999999"), "no picture's name ends in 999999", id="no-picture"),
-    pytest.param(lines("img_ids.txt", 2, "../x"), "a picture is named by a number", id="no-number"),
+    pytest.param(lines("img_ids.txt", 2, "999999"), "no image's name ends in 999999", id="no-image"),
+    pytest.param(lines("img_ids.txt", 2, "../x"), "an image is named by a number", id="no-number"),
     pytest.param(lambda home: (home / "test" / "img_ids.txt").unlink(), "img_ids.txt cannot be read", id="no-file"),
     pytest.param(lambda home: (home / "test" / "answers.txt").write_bytes(b"a\xff") and None, "must be UTF-8, byte 1",
                  id="not-utf-8"),
-    pytest.param(lambda home: (home / "val2014" / file_name("val2014", 501)).unlink(), "no picture's name ends in 501",
-                 id="missing-picture"),
+    pytest.param(lambda home: (home / "val2014" / file_name("val2014", 501)).unlink(), "no image's name ends in 501",
+                 id="missing-image"),
 ]  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def test_a_fault_is_one_line_when_opened_and_named_by_the_survey(tmp_path: Path,
     ],
 )
 def test_faults_of_json(tmp_path: Path, entry: object, said: str) -> None:
-    write_picture(tmp_path / "images" / "1.png", 1)
+    write_image(tmp_path / "images" / "1.png", 1)
     good = {"question": "q", "answer": "a", "image_id": 1, "id": "twice"}
     (tmp_path / "q.json").write_text(json.dumps([good, entry]))
     with pytest.raises(DataError, match=said):
@@ -105,7 +105,7 @@ def test_faults_of_json(tmp_path: Path, entry: object, said: str) -> None:
 
 def test_the_survey_counts(tmp_path: Path) -> None:
     survey = survey_questions(str(write_coco_qa(tmp_path / "qa")))
-    assert not [one for one in survey.faults() if one] and survey.counts == {"questions": 39, "pictures": 39}
+    assert not [one for one in survey.faults() if one] and survey.counts == {"questions": 39, "images": 39}
 
 
 @pytest.mark.parametrize(("name", "said"), [("mnist", "has no questions"), (".", "COCO-QA is a folder of")])

@@ -18,8 +18,8 @@ import spae.data.archives.file_tree
 import spae.data.archives.tar_tree
 from spae.data.archives.archive_set import ArchiveSet, named_class
 from spae.data.archives.few_shot import FewShotArchive
-from spae.data.protocol import HoldsEpisodes, PictureSet
-from spae.errors import CorruptPicture, DataError
+from spae.data.protocol import HoldsEpisodes, ImageSet
+from spae.errors import CorruptImage, DataError
 from tests.spae.data.published import Archive, huge_png, jpeg
 
 KINDS = ((1, 2), (3, 2), (1, 5))
@@ -36,11 +36,11 @@ def test_packed_and_unpacked_are_one_set(tmp_path: Path) -> None:
     name = f"{FIRST}image_2.jpg"
     truth = np.asarray(Image.open(io.BytesIO(made.files[name])))
     for one in sets:
-        assert np.array_equal(one.picture(name), truth)
-        assert isinstance(one, PictureSet) and isinstance(one, HoldsEpisodes)
+        assert np.array_equal(one.image(name), truth)
+        assert isinstance(one, ImageSet) and isinstance(one, HoldsEpisodes)
         assert one.kinds == ((1, 2), (3, 2), (1, 5))
         with pytest.raises(DataError, match="has no file"):
-            one.picture("../secret.jpg")
+            one.image("../secret.jpg")
 
 
 def test_what_a_question_becomes(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_index_is_kept_and_a_changed_archive_is_read_anew(
     assert ArchiveSet(made.pack(tmp_path)).fingerprint != first and len(looked) == 12
 
 
-def test_a_picture_deep_in_a_large_archive(tmp_path: Path) -> None:
+def test_a_image_deep_in_a_large_archive(tmp_path: Path) -> None:
     """Over several points of the index: random bytes do not shrink, 24 MB of them are six stretches."""
     made = Archive()
     noise = np.random.default_rng(0).bytes(24_000_000)
@@ -89,7 +89,7 @@ def test_a_picture_deep_in_a_large_archive(tmp_path: Path) -> None:
     last = list(made.files)[-1]
     truth = np.asarray(Image.open(io.BytesIO(made.files[last])))
     for _ in range(2):
-        assert np.array_equal(FewShotArchive(path).picture(last), truth)
+        assert np.array_equal(FewShotArchive(path).image(last), truth)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +161,9 @@ def files(name: str, content: bytes | None) -> Callable[[Archive], None]:
         pytest.param(row({"image_1": "../up.jpg"}), r"\[2\]\.image_1: .*must not lead out", id="parent"),
         pytest.param(row({"image_1": "/etc/passwd"}), r"\[2\]\.image_1: .*must not lead out", id="absolute"),
         pytest.param(row({"image_1": f"{FIRST}image_1.jpg", "image_2": f"{FIRST}image_1.jpg"}), "stand in a question twice",
-                     id="picture-twice"),
+                     id="image-twice"),
         pytest.param(files(f"{FIRST}image_1.jpg", None), r"\[0\]\.image_1: names .*not in the archive", id="lost-file"),
-        pytest.param(files(f"{FIRST}image_1.jpg", b"no picture"), r"\[0\]\.image_1: .*does not decode", id="no-picture"),
+        pytest.param(files(f"{FIRST}image_1.jpg", b"no image"), r"\[0\]\.image_1: .*does not decode", id="no-image"),
         pytest.param(files(f"{FIRST}image_1.jpg", huge_png()), r"\[0\]\.image_1: .*pixels, at most 64,000,000", id="100-megapixel"),
     ],
 )  # fmt: skip
@@ -264,7 +264,7 @@ def test_cut_short_or_no_archive(tmp_path: Path) -> None:
 
 def test_bombs_are_refused_by_what_they_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spae.data.archives.tar_tree, "LEAST_ROOM", 1_000_000)
-    info = tarfile.TarInfo("real_name_mi/zeros.bin")  # no picture: it would be passed over, and still be unpacked
+    info = tarfile.TarInfo("real_name_mi/zeros.bin")  # no image: it would be passed over, and still be unpacked
     info.size = 50_000_000
     with gzip.open(tmp_path / "bomb.tar.gz", "wb") as stream:
         stream.write(info.tobuf())
@@ -279,7 +279,7 @@ def test_bombs_are_refused_by_what_they_claim(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(DataError, match="header of 8,000,000,000 bytes"):
         ArchiveSet(tmp_path / "header.tar")
     made = Archive()
-    monkeypatch.setattr(spae.data.archives.file_tree, "MOST_PICTURE", 1000)
+    monkeypatch.setattr(spae.data.archives.file_tree, "MOST_IMAGE", 1000)
     made.files[f"{FIRST}image_1.jpg"] = bytes(1001)
     with pytest.raises(DataError, match="has 1,001 bytes, at most 1,000"):
         ArchiveSet(made.pack(tmp_path))
@@ -295,11 +295,11 @@ def test_links_of_a_folder_stay_inside(tmp_path: Path) -> None:
         ArchiveSet(folder)
 
 
-def test_a_picture_that_breaks_behind_its_header(tmp_path: Path) -> None:
+def test_a_image_that_breaks_behind_its_header(tmp_path: Path) -> None:
     made = Archive()
     stream = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(stream, "PNG")
     made.files[f"{FIRST}image_1.jpg"] = stream.getvalue()[:3000]
     one = ArchiveSet(made.pack(tmp_path))
-    with pytest.raises(CorruptPicture, match=r"image_1\.jpg"):
-        one.picture(f"{FIRST}image_1.jpg")
+    with pytest.raises(CorruptImage, match=r"image_1\.jpg"):
+        one.image(f"{FIRST}image_1.jpg")

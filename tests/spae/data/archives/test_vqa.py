@@ -36,7 +36,7 @@ def test_questions_as_published(tmp_path: Path, pack: bool) -> None:
     assert (first.question, first.answer) == ("Where is the fork?", "table")
     assert [one.answer for one in data.questions(3)[1].support] == ["vase", "crate"] * 3
     assert len(data.support) == 3 * (2 + 6) and len(data.query) == 6
-    assert data.picture(first.query).shape == (9, 12, 3)
+    assert data.image(first.query).shape == (9, 12, 3)
     asked = data.annotations[first.query].questions
     assert [(one.text, one.answers) for one in asked] == [("Where is the fork?", ("table",))]
     assert "6 questions, published few-shot archive" in data.title
@@ -53,8 +53,8 @@ def test_examples_with_their_own_questions(tmp_path: Path) -> None:
     data = VqaArchive(write_archive(tmp_path, {1: rows(1, "questions")}))
     shown = data.questions(1)[0].support
     assert shown == (
-        ShownQuestion(shown[0].picture, "Is it a fork?", "yes"),
-        ShownQuestion(shown[1].picture, "Is it a lion?", "yes"),
+        ShownQuestion(shown[0].image, "Is it a fork?", "yes"),
+        ShownQuestion(shown[1].image, "Is it a lion?", "yes"),
     )
 
 
@@ -126,7 +126,7 @@ def test_a_survey_of_sound_data(tmp_path: Path) -> None:
     read = VqaSurvey(str(write_archive(tmp_path, {1: rows(1), 5: rows(5)})))
     assert isinstance(read, Survey)
     assert [fault for fault in read.faults() if fault is not None] == []
-    assert read.counts == {"questions": 6, "pictures": 3 * (2 + 1) + 3 * (10 + 1)} and "guided_vqa" in read.title
+    assert read.counts == {"questions": 6, "images": 3 * (2 + 1) + 3 * (10 + 1)} and "guided_vqa" in read.title
 
 
 def test_a_survey_names_every_fault(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_survey_names_every_fault(tmp_path: Path) -> None:
     made[0].pop("answer")
     made[2]["question"] = ""
     root = write_archive(tmp_path, {1: made})
-    (root / made[1]["image_1"]).write_bytes(b"no picture")
+    (root / made[1]["image_1"]).write_bytes(b"no image")
     found = [fault.line for fault in survey(str(root)).faults() if fault is not None]
     assert any("[0].answer" in line for line in found) and any("question_id 2 question" in line for line in found)
     assert any("[1].image_1" in line for line in found)

@@ -38,11 +38,11 @@ def test_limit_of_a_stream_grows_with_what_was_read():
 def test_twenty_are_named_and_all_are_listed(tmp_path):
     problems = Problems(10_000, file=tmp_path / "run" / "problems.txt")
     for number in range(25):
-        problems.add(f"é{number}\n.jpg", f"picture {number} is\nbad")
+        problems.add(f"é{number}\n.jpg", f"image {number} is\nbad")
     assert len(problems.named) == 20 and problems.count == 25
     assert "and 5 more, listed in" in problems.summary()
     lines = (tmp_path / "run" / "problems.txt").read_text().splitlines()
-    assert len(lines) == 25 and lines[3] == r"'\xe93\n.jpg'" + "\tpicture 3 is bad"
+    assert len(lines) == 25 and lines[3] == r"'\xe93\n.jpg'" + "\timage 3 is bad"
 
 
 def test_no_problem_no_words():

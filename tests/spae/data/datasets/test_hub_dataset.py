@@ -14,9 +14,9 @@ from spae.data.datasets.hub_dataset import HubRows, open_hub
 from spae.data.datasets.indexed import IndexedData
 from spae.data.datasets.sample_source import RowSource
 from spae.data.spec import parse_data_spec
-from spae.data.transforms import PictureLoader
-from spae.errors import CorruptPicture, DataError, InputError
-from tests.spae.data.conftest import class_folders, number_of, picture_bytes
+from spae.data.transforms import ImageLoader
+from spae.errors import CorruptImage, DataError, InputError
+from tests.spae.data.conftest import class_folders, image_bytes, number_of
 
 datasets = pytest.importorskip("datasets")
 
@@ -35,7 +35,7 @@ def features(label: object) -> object:
 def table(numbers: range, label: object = None, value=lambda number: number % 3):
     label = label or datasets.ClassLabel(names=["cat", "sea_lavender", "dog"])
     columns = {
-        "img": [{"bytes": picture_bytes(number), "path": None} for number in numbers],
+        "img": [{"bytes": image_bytes(number), "path": None} for number in numbers],
         "label": [value(number) for number in numbers],
         "note": ["x"] * len(numbers),
     }
@@ -51,11 +51,11 @@ def test_parquet_file(tmp_path, opened):
     source = rows(str(tmp_path / "train.parquet"))
     assert isinstance(source, RowSource) and source.classes == ("cat", "sea lavender", "dog") and source.unnamed == 0
     assert len(source.train) == 29 and len(source.held_out) == 1 and source.row_name(7) == "train/7"
-    data = IndexedData(source, PictureLoader(8), batch=6, seed=0, workers=2)
+    data = IndexedData(source, ImageLoader(8), batch=6, seed=0, workers=2)
     opened.append(data)
     batch = data.at(2)
-    for picture, label, name in zip(batch.pictures, batch.labels.tolist(), batch.names, strict=True):
-        assert name == f"train/{number_of(picture)}" and label == number_of(picture) % 3
+    for image, label, name in zip(batch.images, batch.labels.tolist(), batch.names, strict=True):
+        assert name == f"train/{number_of(image)}" and label == number_of(image) % 3
 
 
 def test_saved_splits(tmp_path):
@@ -63,7 +63,7 @@ def test_saved_splits(tmp_path):
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")
     source = rows(str(tmp_path / "saved"))
     assert len(source.train) == 12 and len(source.held_out) == 6 and source.row_name(12) == "validation/0"
-    assert source.content(12).read() == picture_bytes(200)
+    assert source.content(12).read() == image_bytes(200)
     assert len(rows(f"{tmp_path / 'saved'}?val=test&split=validation").held_out) == 4
     with pytest.raises(DataError, match="no split 'valid': name one by "):
         rows(f"{tmp_path / 'saved'}?val=valid")
@@ -71,12 +71,12 @@ def test_saved_splits(tmp_path):
         rows(f"{tmp_path / 'saved'}?val=test&split=test")
 
 
-def test_folder_of_pictures(tmp_path):
+def test_folder_of_images(tmp_path):
     class_folders(tmp_path / "set" / "train", {"cat": 3, "dog": 3})
     source = rows(str(tmp_path / "set"))
     assert source.classes == ("cat", "dog")
     found = source.content(4)
-    assert isinstance(found, Path) and found.read_bytes() == picture_bytes(4)
+    assert isinstance(found, Path) and found.read_bytes() == image_bytes(4)
 
 
 def test_left_out_and_text_labels(tmp_path):
@@ -94,9 +94,9 @@ def test_number_labels_are_in_order(tmp_path):
 
 
 def test_parquet_of_another_hand(tmp_path):
-    cells = pa.array([{"bytes": picture_bytes(number), "path": "a.png"} for number in range(4)])
+    cells = pa.array([{"bytes": image_bytes(number), "path": "a.png"} for number in range(4)])
     pq.write_table(pa.table({"image": cells, "label": [0, 1, 0, 1]}), tmp_path / "a.parquet")
-    assert rows(str(tmp_path / "a.parquet")).content(3).read() == picture_bytes(3)
+    assert rows(str(tmp_path / "a.parquet")).content(3).read() == image_bytes(3)
     assert rows(f"{tmp_path / 'a.parquet'}?label=none").classes == ("unlabelled",)
 
 
@@ -143,11 +143,11 @@ def test_rows_without_a_label(tmp_path):
 
 
 def test_bad_cells_are_counted_and_replaced(tmp_path, opened):
-    cells = [{"bytes": picture_bytes(number), "path": None} for number in range(20)]
-    cells[3]["bytes"], cells[5]["bytes"] = b"no picture", None
+    cells = [{"bytes": image_bytes(number), "path": None} for number in range(20)]
+    cells[3]["bytes"], cells[5]["bytes"] = b"no image", None
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     pq.write_table(pa.table({"img": pa.array(cells, kind), "label": [0] * 20}), tmp_path / "a.parquet")
-    data = IndexedData(rows(str(tmp_path / "a.parquet")), PictureLoader(8), batch=5, seed=0, workers=2)
+    data = IndexedData(rows(str(tmp_path / "a.parquet")), ImageLoader(8), batch=5, seed=0, workers=2)
     opened.append(data)
     names = [name for step in range(4) for name in data.at(step).names]
     assert not {"train/3", "train/5"} & set(names) and data.problems.count == 2
@@ -156,16 +156,16 @@ def test_bad_cells_are_counted_and_replaced(tmp_path, opened):
 def test_a_path_in_a_cell_stays_in_the_folder(tmp_path):
     home, outside = tmp_path / "home", tmp_path / "secret.png"
     home.mkdir()
-    outside.write_bytes(picture_bytes(1))
-    (home / "a.png").write_bytes(picture_bytes(2))
+    outside.write_bytes(image_bytes(1))
+    (home / "a.png").write_bytes(image_bytes(2))
     (home / "link.png").symlink_to(outside)
     homes = (home.resolve(),)
     assert cell_content({"bytes": None, "path": str(home / "a.png")}, "x", homes) == (home / "a.png").resolve()
     for path in (str(outside), str(home / ".." / "secret.png"), str(home / "link.png"), "/etc/passwd", "a\0b"):
-        with pytest.raises(CorruptPicture, match=r"^row 3 "):
+        with pytest.raises(CorruptImage, match=r"^row 3 "):
             cell_content({"bytes": None, "path": path}, "row 3", homes)
     for cell in (None, 3, {}, {"bytes": None, "path": None}):
-        with pytest.raises(CorruptPicture, match="row 3 is empty"):
+        with pytest.raises(CorruptImage, match="row 3 is empty"):
             cell_content(cell, "row 3", homes)
 
 

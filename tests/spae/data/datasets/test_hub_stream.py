@@ -14,7 +14,7 @@ from spae.data.datasets import hub_stream
 from spae.data.datasets.hub_stream_data import StreamData, open_stream
 from spae.data.datasets.protocol import TrainingData
 from spae.data.spec import parse_data_spec
-from spae.data.transforms import PictureLoader
+from spae.data.transforms import ImageLoader
 from spae.errors import DataError
 from tests.spae.data.conftest import number_of
 
@@ -35,14 +35,14 @@ def parquet(tmp_path_factory) -> Path:
 def stream(folder: Path, opened: list[TrainingData], options: str = "", exclude: Path | None = None) -> StreamData:
     spec = parse_data_spec(f"hf:{folder}?streaming=yes&block=16{options}")
     data = open_stream(
-        spec, PictureLoader(8), batch=4, seed=3, exclude=exclude, workers=2, problems_file=None
+        spec, ImageLoader(8), batch=4, seed=3, exclude=exclude, workers=2, problems_file=None
     )  # fmt: skip
     opened.append(data)
     return data
 
 
 def numbers(data: StreamData, steps: range) -> list[int]:
-    return [number_of(picture) for step in steps for picture in data.at(step).pictures]
+    return [number_of(image) for step in steps for image in data.at(step).images]
 
 
 def test_every_row_once_an_epoch_shuffled(parquet, opened):
@@ -52,8 +52,8 @@ def test_every_row_once_an_epoch_shuffled(parquet, opened):
     assert sorted(seen[:48]) != seen[:48] and len(set(seen[:48])) == 48
     counts = [seen.count(number) for number in range(ROWS)]
     assert min(counts) >= 1 and max(counts) == 2 and sum(counts) == 112
-    for label, picture in zip(data.at(27).labels.tolist(), data.at(27).pictures, strict=True):
-        assert label == number_of(picture) % 3
+    for label, image in zip(data.at(27).labels.tolist(), data.at(27).images, strict=True):
+        assert label == number_of(image) % 3
 
 
 def test_the_same_from_any_step(parquet, opened, own_cache, monkeypatch):
@@ -65,8 +65,8 @@ def test_the_same_from_any_step(parquet, opened, own_cache, monkeypatch):
     for data, steps in ((later, (17, 18, 3, 23)), (stream(parquet, opened), (21, 5, 0, 22))):
         for step in steps:
             found = data.at(step)
-            assert found.names == batches[step].names and torch.equal(found.pictures, batches[step].pictures)
-            assert torch.equal(data.at(step, slice(1, 3)).pictures, found.pictures[1:3])
+            assert found.names == batches[step].names and torch.equal(found.images, batches[step].images)
+            assert torch.equal(data.at(step, slice(1, 3)).images, found.images[1:3])
 
 
 def test_a_resumed_run_goes_straight_to_its_block(parquet, opened, monkeypatch):
@@ -93,13 +93,13 @@ def test_left_out_classes(parquet, opened, tmp_path):
     data = stream(parquet, opened, exclude=tmp_path / "out.txt")
     assert data.classes == ("cat", "dog")
     assert all(number % 3 != 1 for number in numbers(data, range(10)))
-    assert all(number_of(picture) % 3 != 1 for picture in data.held_out().pictures)
+    assert all(number_of(image) % 3 != 1 for image in data.held_out().images)
 
 
 def test_held_out(parquet, opened):
     data = stream(parquet, opened)
-    assert [number_of(picture) for picture in data.held_out(3).pictures] == [100, 101, 102]
-    assert [number_of(picture) for picture in data.held_out().pictures] == list(range(100, 107))
+    assert [number_of(image) for image in data.held_out(3).images] == [100, 101, 102]
+    assert [number_of(image) for image in data.held_out().images] == list(range(100, 107))
     assert len(data.held_out(3)) == 3
 
 
@@ -107,7 +107,7 @@ def test_bad_rows_give_their_place_to_the_next_good_one_of_the_batch(tmp_path, o
     good = table(range(40))
     cells = [dict(cell) for cell in good.cast_column("img", datasets.Image(decode=False))["img"]]
     for number in (7, 20):
-        cells[number]["bytes"] = b"no picture"
+        cells[number]["bytes"] = b"no image"
     columns = {"img": cells, "label": good["label"][:], "note": good["note"][:]}
     bad = datasets.Dataset.from_dict(columns, features=good.features)
     for name, one in (("good", good), ("bad", bad)):
@@ -117,9 +117,9 @@ def test_bad_rows_give_their_place_to_the_next_good_one_of_the_batch(tmp_path, o
     whole, damaged = stream(tmp_path / "good", opened), stream(tmp_path / "bad", opened)
     for step in range(10):
         wanted, found = whole.at(step), damaged.at(step)
-        seen = [number_of(picture) for picture in wanted.pictures]
+        seen = [number_of(image) for image in wanted.images]
         after = [next(one for one in seen[place:] + seen[:place] if one not in (7, 20)) for place in range(4)]
-        assert [number_of(picture) for picture in found.pictures] == after
+        assert [number_of(image) for image in found.images] == after
     assert damaged.problems.count == 2
 
 
@@ -137,4 +137,4 @@ def test_labels_that_nothing_names(tmp_path, opened):
     (tmp_path / "names.json").write_text('{"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}')
     data = stream(tmp_path, opened, f"&classes={tmp_path / 'names.json'}")
     assert data.classes == ("tench", "goldfish")
-    assert data.at(0).labels.tolist() == [number_of(picture) % 2 for picture in data.at(0).pictures]
+    assert data.at(0).labels.tolist() == [number_of(image) % 2 for image in data.at(0).images]

@@ -19,11 +19,11 @@ def test_padded_and_unchanged():
     data = open_mnist("", size=32, batch=5, seed=1)
     assert isinstance(data, TrainingData) and data.classes[7] == "seven" and data.unnamed == 0
     batch, sample = data.at(3), load_mnist_sample()
-    assert batch.pictures.shape == (5, 3, 32, 32)
-    for picture, label, name in zip(batch.pictures, batch.labels.tolist(), batch.names, strict=True):
+    assert batch.images.shape == (5, 3, 32, 32)
+    for image, label, name in zip(batch.images, batch.labels.tolist(), batch.names, strict=True):
         row = int(name.removeprefix("train/"))
         assert label == sample.train_labels[row]
-        pixels = ((picture + 1) * 127.5).round().byte().numpy()
+        pixels = ((image + 1) * 127.5).round().byte().numpy()
         assert (pixels == pixels[0]).all() and np.array_equal(pixels[0, 2:30, 2:30], sample.train_images[row])
         assert pixels[0].sum() == pixels[0, 2:30, 2:30].sum()  # the border is black
 
@@ -32,7 +32,7 @@ def test_order_and_slices():
     data = open_mnist("", size=28, batch=300, seed=1)
     names = [name for step in range(7) for name in data.at(step).names]
     assert len(set(names[:2000])) == 2000
-    assert torch.equal(data.at(9, slice(100, 200)).pictures, data.at(9).pictures[100:200])
+    assert torch.equal(data.at(9, slice(100, 200)).images, data.at(9).images[100:200])
     assert data.at(0).names != open_mnist("", size=28, batch=300, seed=2).at(0).names
 
 

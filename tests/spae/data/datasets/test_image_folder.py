@@ -11,8 +11,8 @@ from PIL import Image
 
 from spae.data.datasets.image_folder import FolderSet
 from spae.data.mini_imagenet import TEST_CLASSES
-from spae.data.protocol import PictureSet
-from spae.errors import CorruptPicture, DataError
+from spae.data.protocol import ImageSet
+from spae.errors import CorruptImage, DataError
 
 
 def draw(path: Path, colour: str = "red") -> Path:
@@ -28,7 +28,7 @@ def folder(root: Path, *labels: str) -> Path:
 
 
 def mini(root: Path, lines: list[str], header: str = "filename,label") -> Path:
-    """The csv form, with a picture for each plain file name."""
+    """The csv form, with an image for each plain file name."""
     (root / "images").mkdir(parents=True, exist_ok=True)
     for line in lines:
         name = line.split(",")[0]
@@ -53,19 +53,19 @@ def test_folder_of_class_folders(tmp_path):
     draw(tmp_path / "sea_lavender" / "b.JPG")
     draw(tmp_path / "sea_lavender" / "a.webp", "blue")
     draw(tmp_path / "rose" / "1.png")
-    (tmp_path / "rose" / "notes.txt").write_text("no picture")
+    (tmp_path / "rose" / "notes.txt").write_text("no image")
     (tmp_path / "readme.md").write_text("no class")
     (tmp_path / ".cache").mkdir()
     (tmp_path / "rose" / "._1.png").write_bytes(b"left by a system")
     one = FolderSet(tmp_path, name="flowers")
-    assert isinstance(one, PictureSet) and one.name == "flowers" and not one.embedded
+    assert isinstance(one, ImageSet) and one.name == "flowers" and not one.embedded
     assert names(one) == ["rose", "sea lavender"]
     assert one.classes[1].support == one.classes[1].query == ("sea_lavender/a.webp", "sea_lavender/b.JPG")
-    assert "2 classes, 3 pictures" in one.title
-    picture = one.picture("sea_lavender/a.webp")
-    assert picture.shape == (4, 5, 3) and np.abs(picture.astype(int) - [0, 0, 255]).max() < 12
-    with pytest.raises(DataError, match="has no picture"):
-        one.picture("../rose/1.png")
+    assert "2 classes, 3 images" in one.title
+    image = one.image("sea_lavender/a.webp")
+    assert image.shape == (4, 5, 3) and np.abs(image.astype(int) - [0, 0, 255]).max() < 12
+    with pytest.raises(DataError, match="has no image"):
+        one.image("../rose/1.png")
 
 
 def test_fingerprint_follows_names_ids_and_bytes(tmp_path):
@@ -116,7 +116,7 @@ def test_missing_empty_and_single(tmp_path):
     refuses(tmp_path, "holds no class")
     refuses(folder(tmp_path, "only"), r"one class \(only\)")
     (tmp_path / "bare").mkdir()
-    refuses(tmp_path, "'bare' of .* holds no picture")
+    refuses(tmp_path, "'bare' of .* holds no image")
 
 
 def test_two_folders_of_one_name(tmp_path):
@@ -134,8 +134,8 @@ def test_names_that_cannot_stand_in_a_prompt(tmp_path, label):
 
 def test_corrupt_header_is_found_at_once(tmp_path):
     folder(tmp_path, "a", "b")
-    (tmp_path / "b" / "2.jpg").write_bytes(b"not a picture")
-    refuses(tmp_path, r"picture b/2\.jpg of .* does not decode", CorruptPicture)
+    (tmp_path / "b" / "2.jpg").write_bytes(b"not an image")
+    refuses(tmp_path, r"image b/2\.jpg of .* does not decode", CorruptImage)
 
 
 def test_corrupt_body_is_found_when_read(tmp_path):
@@ -145,8 +145,8 @@ def test_corrupt_body_is_found_when_read(tmp_path):
     content = (tmp_path / "b" / "2.png").read_bytes()
     (tmp_path / "b" / "2.png").write_bytes(content[:5000])
     one = FolderSet(tmp_path)
-    with pytest.raises(CorruptPicture, match=r"b/2\.png"):
-        one.picture("b/2.png")
+    with pytest.raises(CorruptImage, match=r"b/2\.png"):
+        one.image("b/2.png")
 
 
 def test_links_that_leave_the_folder_are_refused(tmp_path):
@@ -178,7 +178,7 @@ def test_csv_beside_images(tmp_path):
     one = FolderSet(table, name="mini")
     assert names(one) == ["lion", "vase"]
     assert one.classes[0].support == ("n0212916500000001.jpg", "n0212916500000002.jpg")
-    assert one.picture("x.jpg").shape == (4, 5, 3)
+    assert one.image("x.jpg").shape == (4, 5, 3)
 
 
 def test_csv_with_a_byte_order_mark_and_more_columns(tmp_path):

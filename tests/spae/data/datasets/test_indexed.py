@@ -15,19 +15,17 @@ from tests.spae.data.conftest import Rows, indexed, number_of
 
 
 def same(one, other) -> bool:
-    return (
-        one.names == other.names and torch.equal(one.pictures, other.pictures) and torch.equal(one.labels, other.labels)
-    )
+    return one.names == other.names and torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
 
 
 def test_what_a_batch_is(opened):
     data = indexed(Rows(20), opened, batch=6)
     batch = data.at(0)
     assert isinstance(data, TrainingData) and len(batch) == 6
-    assert batch.pictures.shape == (6, 3, 8, 8) and batch.pictures.dtype == torch.float32
-    assert batch.labels.dtype == torch.int64 and batch.pictures.min() >= -1 and batch.pictures.max() <= 1
-    for picture, label, name in zip(batch.pictures, batch.labels.tolist(), batch.names, strict=True):
-        number = number_of(picture)
+    assert batch.images.shape == (6, 3, 8, 8) and batch.images.dtype == torch.float32
+    assert batch.labels.dtype == torch.int64 and batch.images.min() >= -1 and batch.images.max() <= 1
+    for image, label, name in zip(batch.images, batch.labels.tolist(), batch.names, strict=True):
+        number = number_of(image)
         assert name == f"row {number}" and label == number % 2
 
 
@@ -46,9 +44,7 @@ def test_any_order_of_steps_and_any_split_of_rows_gives_the_same(opened):
     for step in (4, 5):
         for part in (slice(0, 2), slice(2, 4), slice(1, 4, 2)):
             piece = again.at(step, part)
-            assert (
-                torch.equal(piece.pictures, batches[step].pictures[part]) and piece.names == batches[step].names[part]
-            )
+            assert torch.equal(piece.images, batches[step].images[part]) and piece.names == batches[step].names[part]
 
 
 def test_seeds_differ(opened):
@@ -64,7 +60,7 @@ def test_bad_rows_give_their_place_to_the_next_good_one(opened):
         step, row = divmod(place, 4)
         expected = next(number for number in epoch[place:] + epoch[:place] if number not in bad)
         found = data.at(step)
-        assert found.names[row] == f"row {expected}" and number_of(found.pictures[row]) == expected
+        assert found.names[row] == f"row {expected}" and number_of(found.images[row]) == expected
     assert data.problems.count == 3 and set(data.problems.named) == {f"row {number}" for number in bad}
     # A process that has only ever seen this step replaces alike.
     assert same(indexed(Rows(20, bad), opened).at(3), data.at(3))
@@ -78,7 +74,7 @@ def test_too_many_bad_rows_stop_the_caller(opened):
 
 
 def test_no_good_row_at_all(opened):
-    with pytest.raises(DataError, match=r"no row of rows can be used: picture row \d does not decode"):
+    with pytest.raises(DataError, match=r"no row of rows can be used: image row \d does not decode"):
         indexed(Rows(6, bad=range(6)), opened).at(0)
 
 
@@ -94,7 +90,7 @@ def test_errors_of_threads_reach_the_caller(opened):
 def test_held_out_is_the_same_at_every_call_and_spread_evenly(opened):
     data = indexed(Rows(40, bad=[34], held=20), opened)
     whole = data.held_out(None)
-    assert [number_of(picture) for picture in whole.pictures] == [row for row in range(20, 40) if row != 34]
+    assert [number_of(image) for image in whole.images] == [row for row in range(20, 40) if row != 34]
     assert data.problems.count == 1 and same(whole, data.held_out(None))
     assert data.held_out(3).names == ("row 20", "row 30", "row 39")
 

@@ -15,7 +15,7 @@ from spae.cache_folder import cache_folder
 from spae.data.datasets import shard_index as module
 from spae.data.datasets.shard_index import ShardIndex, shard_index
 from spae.errors import DataError
-from tests.spae.data.conftest import add, picture_bytes, shard
+from tests.spae.data.conftest import add, image_bytes, shard
 
 
 def tar(path: Path, members: list[tuple[str, bytes]], **more: object) -> Path:
@@ -55,11 +55,11 @@ def test_offsets_are_those_of_tarfile(tmp_path, kind):
         pytest.param([("other.txt", b"seven")], "", id="part-of-another-kind"),
     ],
 )
-@pytest.mark.parametrize("before", [True, False], ids=["label-first", "picture-first"])
+@pytest.mark.parametrize("before", [True, False], ids=["label-first", "image-first"])
 def test_labels(tmp_path, members, label, before):
-    picture = [("a/17.JPEG", b"x")]
+    image = [("a/17.JPEG", b"x")]
     labels = [(f"a/17.{suffix}", value) for suffix, value in members]
-    index = shard_index(tar(tmp_path / "a.tar", labels + picture if before else picture + labels))
+    index = shard_index(tar(tmp_path / "a.tar", labels + image if before else image + labels))
     assert list(index.labels) == [label] and list(index.names) == ["a/17.JPEG"]
 
 
@@ -108,7 +108,7 @@ def test_links_and_devices(tmp_path, kind):
     assert list(index.names) == ["1.png"] and "link or no ordinary file" in index.bad["2.png"]
 
 
-def test_two_pictures_of_one_sample(tmp_path):
+def test_two_images_of_one_sample(tmp_path):
     index = shard_index(tar(tmp_path / "a.tar", [("1.png", b"x"), ("1.jpg", b"y")]))
     assert list(index.names) == ["1.png"] and "second one" in index.bad["1.jpg"]
 
@@ -199,6 +199,6 @@ def test_json_keys_in_order(tmp_path):
     assert list(shard_index(tar(tmp_path / "a.tar", [("1.png", b"x"), ("1.json", record)])).labels) == ["a"]
 
 
-def test_picture_bytes_come_back(tmp_path):
+def test_image_bytes_come_back(tmp_path):
     path = shard(tmp_path / "a.tar", [3, 9])
-    assert content(path, shard_index(path), 1) == picture_bytes(9)
+    assert content(path, shard_index(path), 1) == image_bytes(9)

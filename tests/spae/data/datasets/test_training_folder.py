@@ -10,8 +10,8 @@ import pytest
 from spae.data.datasets.sample_source import RowSource
 from spae.data.datasets.training_folder import FolderRows, open_folder
 from spae.data.spec import parse_data_spec
-from spae.errors import CorruptPicture, DataError, UnknownName
-from tests.spae.data.conftest import class_folders, picture_bytes
+from spae.errors import CorruptImage, DataError, UnknownName
+from tests.spae.data.conftest import class_folders, image_bytes
 
 LION, VASE = "n02129165", "n04522168"
 
@@ -44,7 +44,7 @@ def test_flat_validation_of_imagenet(tmp_path):
     class_folders(root / "train", {LION: 2, VASE: 2})
     (root / "val").mkdir()
     for number in (1, 2):
-        (root / "val" / f"ILSVRC2012_val_0000000{number}.JPEG").write_bytes(picture_bytes(number, "jpg"))
+        (root / "val" / f"ILSVRC2012_val_0000000{number}.JPEG").write_bytes(image_bytes(number, "jpg"))
     with pytest.raises(DataError, match=r"no class folders: .*LOC_val_solution\.csv"):
         opened(tmp_path)
     table = tmp_path / "LOC_val_solution.csv"
@@ -66,7 +66,7 @@ def test_without_a_split_a_hundredth_is_held_out_whatever_the_order(tmp_path):
     assert source.classes == ("rose", "sea lavender") and len(source.held_out) == 3 and len(source.train) == 297
     assert not set(source.train.tolist()) & set(source.held_out.tolist())
     held = paths(source, source.held_out)
-    (tmp_path / "rose" / "zzz.png").write_bytes(picture_bytes(7))
+    (tmp_path / "rose" / "zzz.png").write_bytes(image_bytes(7))
     again = opened(tmp_path)
     assert set(paths(again, again.held_out)) >= set(held) - {"rose/zzz.png"} and again.fingerprint != source.fingerprint
 
@@ -91,14 +91,14 @@ def test_left_out_classes_are_gone_from_both_parts(tmp_path):
     assert "1 classes of val/ are none of training's" in source.title
 
 
-def test_pictures_without_labels(tmp_path):
+def test_images_without_labels(tmp_path):
     class_folders(tmp_path, {"a": 2})
-    (tmp_path / "loose.jpg").write_bytes(picture_bytes(9, "jpg"))
+    (tmp_path / "loose.jpg").write_bytes(image_bytes(9, "jpg"))
     source = opened(tmp_path, "?labels=none")
     assert source.classes == ("unlabelled",) and sorted(source.paths) == ["a/0000.png", "a/0001.png", "loose.jpg"]
 
 
-def test_what_is_no_picture_is_passed_over(tmp_path):
+def test_what_is_no_image_is_passed_over(tmp_path):
     class_folders(tmp_path, {"a": 2, "b": 2})
     (tmp_path / "a" / ".DS_Store").write_text("x")
     (tmp_path / "a" / "._0000.png").write_text("x")
@@ -111,13 +111,13 @@ def test_what_is_no_picture_is_passed_over(tmp_path):
 def test_links_that_lead_out(tmp_path):
     root = class_folders(tmp_path / "root", {"a": 2, "b": 2})
     outside = tmp_path / "secret.png"
-    outside.write_bytes(picture_bytes(1))
+    outside.write_bytes(image_bytes(1))
     (root / "a" / "link.png").symlink_to(outside)
     (root / "b" / "dead.png").symlink_to("nowhere.png")
     (root / "b" / "near.png").symlink_to(root / "a" / "0000.png")
     source = opened(root)
     rows = {path: row for row, path in enumerate(source.paths)}
-    with pytest.raises(CorruptPicture, match="leads out of"):
+    with pytest.raises(CorruptImage, match="leads out of"):
         source.content(rows["a/link.png"])
     assert source.content(rows["b/near.png"]) == root / "b" / "near.png"
     (root / "c").symlink_to(tmp_path)
@@ -153,7 +153,7 @@ def test_file_names_that_are_no_text(tmp_path):
     root = class_folders(tmp_path, {"a": 2, "b": 2})
     name = b"caf\xe9\n.png"
     with open(bytes(root / "a") + b"/" + name, "wb") as stream:
-        stream.write(picture_bytes(3))
+        stream.write(image_bytes(3))
     source = opened(root)
     row = next(row for row in range(len(source.labels)) if "caf" in source.row_name(row))
-    assert source.row_name(row).isprintable() and source.content(row).read_bytes() == picture_bytes(3)
+    assert source.row_name(row).isprintable() and source.content(row).read_bytes() == image_bytes(3)

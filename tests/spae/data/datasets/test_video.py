@@ -10,7 +10,7 @@ from tests.spae.data.test_clip_file import video
 from spae.data.datasets.indexed import IndexedData
 from spae.data.datasets.training_folder import FolderRows
 from spae.data.datasets.video import open_video
-from spae.data.datasets.video_file import ClipLoader
+from spae.data.datasets.video_file import VideoLoader
 from spae.data.spec import parse_data_spec
 from spae.errors import DataError
 
@@ -34,13 +34,13 @@ def test_class_folders(tmp_path, opened):
     source = rows(tmp_path, "?stride=2")
     assert source.classes == ("abseiling", "riding a bike") and source.unnamed == 0
     assert [source.paths[row] for row in source.held_out] == ["abseiling/c.mp4"]
-    data = IndexedData(source, ClipLoader(16, 5, 2), batch=3, seed=0, workers=2)
+    data = IndexedData(source, VideoLoader(16, 5, 2), batch=3, seed=0, workers=2)
     opened.append(data)
     batch = data.at(0)
-    assert batch.pictures.shape == (3, 3, 5, 16, 16) and batch.labels.tolist() == [
+    assert batch.images.shape == (3, 3, 5, 16, 16) and batch.labels.tolist() == [
         source.classes.index("abseiling" if "abseiling" in name else "riding a bike") for name in batch.names
     ]
-    assert data.held_out().pictures.shape == (1, 3, 5, 16, 16)
+    assert data.held_out().images.shape == (1, 3, 5, 16, 16)
 
 
 def test_the_csv_of_kinetics(tmp_path):

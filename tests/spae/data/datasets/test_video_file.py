@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from spae.data.datasets import video_file as clip_file
-from spae.data.datasets.video_file import ClipLoader
-from spae.errors import CorruptPicture, InputError
+from spae.data.datasets.video_file import VideoLoader
+from spae.errors import CorruptImage, InputError
 
 av = pytest.importorskip("av")
 SIDE = 66  # six bands of eleven rows
@@ -51,7 +51,7 @@ def short(tmp_path_factory) -> Path:
     [pytest.param(16, 1, 17, id="16"), pytest.param(8, 3, 14, id="stride"), pytest.param(50, 1, 0, id="all")],
 )
 def test_the_middle_in_evaluation(short, frames, stride, first):
-    clip = ClipLoader(24, frames, stride).load(short, "a.mp4", None)
+    clip = VideoLoader(24, frames, stride).load(short, "a.mp4", None)
     assert clip.shape == (frames, 24, 24, 3) and clip.dtype == np.uint8
     assert numbers(clip) == list(range(first, first + frames * stride, stride))
 
@@ -59,20 +59,20 @@ def test_the_middle_in_evaluation(short, frames, stride, first):
 def test_starts_by_chance_reach_both_ends(short):
     starts = set()
     for seed in range(40):
-        found = numbers(ClipLoader(24, 40, strength=0.0).load(short, "a.mp4", np.random.default_rng(seed)))
+        found = numbers(VideoLoader(24, 40, strength=0.0).load(short, "a.mp4", np.random.default_rng(seed)))
         assert found == list(range(found[0], found[0] + 40))
         starts.add(found[0])
     assert starts == set(range(11))
 
 
 def test_the_same_chance_gives_the_same_clip(short):
-    one, other = (ClipLoader(24, 8).load(short, "a.mp4", np.random.default_rng(5)) for _ in range(2))
+    one, other = (VideoLoader(24, 8).load(short, "a.mp4", np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(one, other)
 
 
 def test_one_crop_for_all_frames(short):
     for seed in range(8):
-        clip = ClipLoader(24, 8).load(short, "a.mp4", np.random.default_rng(seed))
+        clip = VideoLoader(24, 8).load(short, "a.mp4", np.random.default_rng(seed))
         # Where the black half ends, read off the columns of each frame that has a white band in view.
         edges = {tuple(np.flatnonzero(frame.max((0, 2)) > 128)) for frame in clip} - {()}
         assert len(edges) == 1
@@ -85,43 +85,43 @@ def test_containers(tmp_path, name, kind):
     if kind not in av.codecs_available:
         pytest.skip(f"this PyAV has no {kind}")
     path = video(tmp_path / name, 30, kind=kind)
-    assert numbers(ClipLoader(24, 10).load(path, name, None)) == list(range(10, 20))
-    assert numbers(ClipLoader(24, 10).load(io.BytesIO(path.read_bytes()), name, None)) == list(range(10, 20))
+    assert numbers(VideoLoader(24, 10).load(path, name, None)) == list(range(10, 20))
+    assert numbers(VideoLoader(24, 10).load(io.BytesIO(path.read_bytes()), name, None)) == list(range(10, 20))
 
 
 def test_wide_video_is_cropped_in_the_middle(tmp_path):
-    clip = ClipLoader(24, 4).load(video(tmp_path / "a.mp4", 8, size=(132, 66)), "a.mp4", None)
+    clip = VideoLoader(24, 4).load(video(tmp_path / "a.mp4", 8, size=(132, 66)), "a.mp4", None)
     assert clip[1, :, :11].max() < 30 and clip[1, 1:3, 13:].min() > 200  # frame 3 of 8: its first band is white
 
 
 def test_too_short(tmp_path):
     path = video(tmp_path / "a.mp4", 9)
-    assert len(ClipLoader(24, 9).load(path, "a.mp4", None)) == 9
-    with pytest.raises(CorruptPicture, match="has 9 frames, a clip takes 10"):
-        ClipLoader(24, 10).load(path, "a.mp4", None)
-    with pytest.raises(CorruptPicture, match="a clip takes 11"):
-        ClipLoader(24, 6, 2).load(path, "a.mp4", None)
+    assert len(VideoLoader(24, 9).load(path, "a.mp4", None)) == 9
+    with pytest.raises(CorruptImage, match="has 9 frames, a clip takes 10"):
+        VideoLoader(24, 10).load(path, "a.mp4", None)
+    with pytest.raises(CorruptImage, match="a clip takes 11"):
+        VideoLoader(24, 6, 2).load(path, "a.mp4", None)
 
 
 @pytest.mark.parametrize("part", [0.3, 0.7, 0.97], ids=str)
 def test_cut_file(tmp_path, short, part):
     content = short.read_bytes()
     (tmp_path / "a.mp4").write_bytes(content[: int(len(content) * part)])
-    with pytest.raises(CorruptPicture, match=r"^cats/a\.mp4 ") as caught:
-        ClipLoader(24, 16).load(tmp_path / "a.mp4", "cats/a.mp4", None)
+    with pytest.raises(CorruptImage, match=r"^cats/a\.mp4 ") as caught:
+        VideoLoader(24, 16).load(tmp_path / "a.mp4", "cats/a.mp4", None)
     assert "\n" not in str(caught.value)
 
 
 def test_a_length_that_lies(tmp_path, short, monkeypatch):
     """The header tells of more frames than there are: the clip is taken from those that are there."""
-    whole = clip_file.ClipLoader._start
-    monkeypatch.setattr(ClipLoader, "_start", lambda self, video, moment: whole(self, video, moment) + 1)
-    assert numbers(ClipLoader(24, 16).load(short, "a.mp4", None)) == list(range(17, 33))
+    whole = clip_file.VideoLoader._start
+    monkeypatch.setattr(VideoLoader, "_start", lambda self, video, moment: whole(self, video, moment) + 1)
+    assert numbers(VideoLoader(24, 16).load(short, "a.mp4", None)) == list(range(17, 33))
 
 
 def test_without_a_length(short, monkeypatch):
-    monkeypatch.setattr(ClipLoader, "_start", lambda self, video, moment: None)
-    assert numbers(ClipLoader(24, 16).load(short, "a.mp4", None)) == list(range(17, 33))
+    monkeypatch.setattr(VideoLoader, "_start", lambda self, video, moment: None)
+    assert numbers(VideoLoader(24, 16).load(short, "a.mp4", None)) == list(range(17, 33))
 
 
 @pytest.mark.parametrize(
@@ -136,15 +136,15 @@ def test_without_a_length(short, monkeypatch):
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
 def test_no_video(tmp_path, content, suffix):
     (tmp_path / f"a.{suffix}").write_bytes(content)
-    with pytest.raises(CorruptPicture, match=rf"^a\.{suffix} "):
-        ClipLoader(24, 4).load(tmp_path / f"a.{suffix}", f"a.{suffix}", None)
+    with pytest.raises(CorruptImage, match=rf"^a\.{suffix} "):
+        VideoLoader(24, 4).load(tmp_path / f"a.{suffix}", f"a.{suffix}", None)
 
 
 def test_missing_file_and_other_suffix(tmp_path):
-    with pytest.raises(CorruptPicture, match=r"^gone\.mp4 does not decode"):
-        ClipLoader(24, 4).load(tmp_path / "gone.mp4", "gone.mp4", None)
-    with pytest.raises(CorruptPicture, match=r"a\.m3u8 is none of"):
-        ClipLoader(24, 4).load(tmp_path / "a.m3u8", "a.m3u8", None)
+    with pytest.raises(CorruptImage, match=r"^gone\.mp4 does not decode"):
+        VideoLoader(24, 4).load(tmp_path / "gone.mp4", "gone.mp4", None)
+    with pytest.raises(CorruptImage, match=r"a\.m3u8 is none of"):
+        VideoLoader(24, 4).load(tmp_path / "a.m3u8", "a.m3u8", None)
 
 
 def test_sound_alone(tmp_path):
@@ -154,14 +154,14 @@ def test_sound_alone(tmp_path):
         frame.sample_rate = 44100
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    with pytest.raises(CorruptPicture, match="holds no video"):
-        ClipLoader(24, 4).load(tmp_path / "a.mp4", "a.mp4", None)
+    with pytest.raises(CorruptImage, match="holds no video"):
+        VideoLoader(24, 4).load(tmp_path / "a.mp4", "a.mp4", None)
 
 
 def test_more_pixels_than_are_read(short, monkeypatch):
     monkeypatch.setattr(clip_file, "MAX_PIXELS", SIDE * SIDE - 1)
-    with pytest.raises(CorruptPicture, match="66x66 pixels"):
-        ClipLoader(24, 4).load(short, "a.mp4", None)
+    with pytest.raises(CorruptImage, match="66x66 pixels"):
+        VideoLoader(24, 4).load(short, "a.mp4", None)
 
 
 def test_without_the_package(monkeypatch):

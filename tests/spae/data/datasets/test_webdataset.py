@@ -11,9 +11,9 @@ from spae.data.datasets.indexed import IndexedData
 from spae.data.datasets.sample_source import RowSource
 from spae.data.datasets.webdataset import ShardRows, open_shards
 from spae.data.spec import parse_data_spec
-from spae.data.transforms import PictureLoader
+from spae.data.transforms import ImageLoader
 from spae.errors import DataError, InputError
-from tests.spae.data.conftest import add, number_of, picture_bytes, shard
+from tests.spae.data.conftest import add, image_bytes, number_of, shard
 
 
 def rows(spec: str, exclude=None) -> ShardRows:
@@ -28,16 +28,16 @@ def test_rows_of_all_shards(tmp_path):
     assert isinstance(source, RowSource) and len(source.train) == 120 and len(source.held_out) == 10
     assert source.classes == tuple(str(number) for number in range(12)) and source.unnamed == 12  # 10 comes after 9
     assert source.row_name(40) == "train-001.tar:0100.png" and source.labels[40] == 100 % 12
-    assert source.content(40).read() == picture_bytes(100)
+    assert source.content(40).read() == image_bytes(100)
 
 
 def test_batches_hold_what_their_names_say(tmp_path, opened):
     shard(tmp_path / "a.tar", range(30))
-    data = IndexedData(rows(str(tmp_path / "a.tar")), PictureLoader(8), batch=7, seed=0, workers=2)
+    data = IndexedData(rows(str(tmp_path / "a.tar")), ImageLoader(8), batch=7, seed=0, workers=2)
     opened.append(data)
     batch = data.at(3)
-    for picture, label, name in zip(batch.pictures, batch.labels.tolist(), batch.names, strict=True):
-        assert name == f"a.tar:{number_of(picture):04d}.png" and label == number_of(picture) % 2
+    for image, label, name in zip(batch.images, batch.labels.tolist(), batch.names, strict=True):
+        assert name == f"a.tar:{number_of(image):04d}.png" and label == number_of(image) % 2
     assert len(data.held_out()) == 1  # a hundredth, at least one
 
 
@@ -56,7 +56,7 @@ def test_names_of_numbers(tmp_path):
 def test_bad_members_are_counted(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for number in range(20):
-            add(archive, f"{number}.png", picture_bytes(number))
+            add(archive, f"{number}.png", image_bytes(number))
             add(archive, f"{number}.txt", b"caf\xe9" if number in (3, 4) else b"cat")
         add(archive, "../up.png", b"x")
     source = open_shards(parse_data_spec(f"webdataset:{tmp_path}/a.tar"), None, tmp_path / "bad.txt")
@@ -75,7 +75,7 @@ def test_too_many_bad_members(tmp_path):
 def test_samples_without_labels(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for number in range(4):
-            add(archive, f"{number}.png", picture_bytes(number))
+            add(archive, f"{number}.png", image_bytes(number))
     with pytest.raises(DataError, match=r"a\.tar:0\.png has no label: .*labels=none"):
         rows(str(tmp_path / "a.tar"))
     assert rows(f"{tmp_path}/a.tar?labels=none").classes == ("unlabelled",)
@@ -98,7 +98,7 @@ def test_no_samples(tmp_path):
 
 def test_file_that_shrank_after_it_was_indexed(tmp_path, opened):
     path = shard(tmp_path / "a.tar", range(30))
-    data = IndexedData(rows(str(path)), PictureLoader(8), batch=4, seed=0, workers=1)
+    data = IndexedData(rows(str(path)), ImageLoader(8), batch=4, seed=0, workers=1)
     opened.append(data)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(DataError, match="files cannot be used"):

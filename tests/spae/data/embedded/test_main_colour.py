@@ -1,4 +1,4 @@
-"""The colour a picture is mostly painted in: one paint at a time, and the bounds by counted pixels."""
+"""The colour an image is mostly painted in: one paint at a time, and the bounds by counted pixels."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from spae.data.embedded.main_colour import main_colour
     ],
 )
 def test_main_colour_of_one_paint(rgb: tuple[int, int, int], expected: str | None) -> None:
-    picture = np.full((64, 64, 3), 255, np.uint8)
-    picture[10:40, 10:40] = rgb
-    assert main_colour(picture) == expected
+    image = np.full((64, 64, 3), 255, np.uint8)
+    image[10:40, 10:40] = rgb
+    assert main_colour(image) == expected
 
 
 def test_main_colour_needs_two_thirds_and_enough() -> None:
-    picture = np.full((64, 64, 3), 255, np.uint8)
-    picture[:30, :20], picture[:30, 20:30] = (220, 30, 40), (40, 90, 220)  # 600 red, 300 blue: two thirds
-    assert main_colour(picture) == "red"
-    picture[29, 0] = (40, 90, 220)
-    assert main_colour(picture) is None
+    image = np.full((64, 64, 3), 255, np.uint8)
+    image[:30, :20], image[:30, 20:30] = (220, 30, 40), (40, 90, 220)  # 600 red, 300 blue: two thirds
+    assert main_colour(image) == "red"
+    image[29, 0] = (40, 90, 220)
+    assert main_colour(image) is None
     small = np.full((64, 64, 3), 255, np.uint8)
     small[:10, :19] = (220, 30, 40)
     assert main_colour(small) is None

@@ -9,7 +9,7 @@ import pytest
 
 from spae.data.embedded import mnist
 from spae.data.embedded.mnist import MnistSet, load_mnist_sample
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 from spae.errors import DataError
 
 
@@ -34,16 +34,16 @@ def test_it_is_the_real_mnist():
 
 def test_set_keeps_train_and_test_apart():
     one = MnistSet()
-    assert isinstance(one, PictureSet) and [c.name for c in one.classes] == list("0123456789")
+    assert isinstance(one, ImageSet) and [c.name for c in one.classes] == list("0123456789")
     for each in one.classes:
         assert len(each.support) == 200 and len(each.query) == 100
         assert all(i.startswith("train/") for i in each.support) and all(i.startswith("test/") for i in each.query)
-    picture = one.picture("train/00000")
-    assert picture.shape == (28, 28, 3) and picture.dtype == np.uint8
-    assert all(np.array_equal(picture[..., k], load_mnist_sample().train_images[0]) for k in range(3))
+    image = one.image("train/00000")
+    assert image.shape == (28, 28, 3) and image.dtype == np.uint8
+    assert all(np.array_equal(image[..., k], load_mnist_sample().train_images[0]) for k in range(3))
     assert "train/00000" in one.classes[5].support
-    with pytest.raises(DataError, match="no picture"):
-        one.picture("train/99999")
+    with pytest.raises(DataError, match="no image"):
+        one.image("train/99999")
 
 
 def test_fingerprint_is_stable():

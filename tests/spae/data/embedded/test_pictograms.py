@@ -14,8 +14,8 @@ from PIL import Image
 
 from spae.data.embedded import pictograms
 from spae.data.embedded.pictograms import HELD_OUT_STYLE, PictogramSet, held_out_ids, load_pictograms, new_concepts
-from spae.data.protocol import PictureSet
-from spae.errors import CorruptPicture, DataError, UnknownName
+from spae.data.protocol import ImageSet
+from spae.errors import CorruptImage, DataError, UnknownName
 
 STYLES = ("noto", "noto-v1", "fluent-emoji", "fluent-emoji-flat", "twemoji", "emojione")
 
@@ -54,7 +54,7 @@ def test_every_concept_has_the_held_out_style_and_five_others():
     assert all((concept, held_out) in pairs for concept in range(len(found.concepts)))
 
 
-def test_pictures_are_drawings_on_white():
+def test_images_are_drawings_on_white():
     pixels = load_pictograms().pixels
     corners = pixels[:, [0, 0, -1, -1], [0, -1, 0, -1]]
     assert (corners == 255).all(axis=(1, 2)).mean() > 0.7  # most drawings leave all four corners free
@@ -108,9 +108,9 @@ def test_cached_pixels_cannot_be_written():
     ("held_out", "name", "classes"),
     [pytest.param(False, "pictograms", 521, id="seen"), pytest.param(True, "pictograms-new", 130, id="new")],
 )
-def test_picture_sets(held_out, name, classes):
+def test_image_sets(held_out, name, classes):
     one = PictogramSet(new_concepts=held_out)
-    assert isinstance(one, PictureSet) and one.name == name and one.embedded and "not mini-ImageNet" in one.title
+    assert isinstance(one, ImageSet) and one.name == name and one.embedded and "not mini-ImageNet" in one.title
     assert len(one.classes) == classes
     assert [c.name for c in one.classes] == sorted(c.name for c in one.classes)
     expected = {concept.name for concept in load_pictograms().concepts if concept.held_out == held_out}
@@ -120,7 +120,7 @@ def test_picture_sets(held_out, name, classes):
         assert len(each.support) >= 5 and not any(i.endswith(f"/{HELD_OUT_STYLE}") for i in each.support)
 
 
-def test_set_gives_the_picture_of_its_id():
+def test_set_gives_the_image_of_its_id():
     found, one = load_pictograms(), new_concepts()
     assert one.fingerprint != PictogramSet().fingerprint and one.fingerprint == new_concepts().fingerprint
     concept, style = one.classes[3].support[0].split("/")
@@ -129,16 +129,16 @@ def test_set_gives_the_picture_of_its_id():
         for r in range(len(found.concept))
         if found.concepts[found.concept[r]].id == concept and found.styles[found.style[r]] == style
     ]
-    picture = one.picture(f"{concept}/{style}")
-    assert np.array_equal(picture, found.pixels[row[0]]) and picture.flags.writeable
-    with pytest.raises(DataError, match="no picture"):
-        one.picture("1F981/crayon")
+    image = one.image(f"{concept}/{style}")
+    assert np.array_equal(image, found.pixels[row[0]]) and image.flags.writeable
+    with pytest.raises(DataError, match="no image"):
+        one.image("1F981/crayon")
 
 
 # Damaged files: a small true-format file, and one thing wrong with it.
 
 
-def picture_bytes(size: int = 64, kind: str = "WEBP") -> bytes:
+def image_bytes(size: int = 64, kind: str = "WEBP") -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (size, size), "red").save(buffer, kind, lossless=True)
     return buffer.getvalue()
@@ -152,7 +152,7 @@ def small_rows() -> list[dict[str, object]]:
             "tags": ["a"],
             "category": "objects",
             "style": s,
-            "picture": picture_bytes(),
+            "image": image_bytes(),
         }
         for c in range(5)
         for s in STYLES
@@ -191,11 +191,11 @@ def with_row(rows, **changes):
         pytest.param(lambda rows: [*rows, rows[0]], "twice in one style", id="twice"),
         pytest.param(lambda rows: with_row(rows, name="other"), "two names", id="two-names"),
         pytest.param(lambda rows: [{**r, "name": "same"} for r in rows], "the same name", id="same-name"),
-        pytest.param(lambda rows: with_row(rows, picture=None), "empty cells in picture", id="null"),
+        pytest.param(lambda rows: with_row(rows, image=None), "empty cells in image", id="null"),
         pytest.param(lambda rows: [{k: v for k, v in r.items() if k != "tags"} for r in rows], "tags", id="column"),
-        pytest.param(lambda rows: with_row(rows, picture=b"RIFF"), "1F980/noto .* does not decode", id="garbage"),
-        pytest.param(lambda rows: with_row(rows, picture=picture_bytes(kind="PNG")), "does not decode", id="png"),
-        pytest.param(lambda rows: with_row(rows, picture=picture_bytes(32)), "is 32x32, not 64x64", id="size"),
+        pytest.param(lambda rows: with_row(rows, image=b"RIFF"), "1F980/noto .* does not decode", id="garbage"),
+        pytest.param(lambda rows: with_row(rows, image=image_bytes(kind="PNG")), "does not decode", id="png"),
+        pytest.param(lambda rows: with_row(rows, image=image_bytes(32)), "is 32x32, not 64x64", id="size"),
     ],
 )
 def test_damaged_content_is_named(tmp_path, change, message):
@@ -204,12 +204,12 @@ def test_damaged_content_is_named(tmp_path, change, message):
     assert "build_pictograms.py" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_truncated_picture_is_corrupt(tmp_path):
+def test_truncated_image_is_corrupt(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "WEBP", lossless=True)
-    rows = with_row(small_rows(), picture=buffer.getvalue()[:2000])
-    with pytest.raises(CorruptPicture, match="1F980/noto"):
+    rows = with_row(small_rows(), image=buffer.getvalue()[:2000])
+    with pytest.raises(CorruptImage, match="1F980/noto"):
         load_pictograms(write(tmp_path / "p.parquet", rows))
 
 

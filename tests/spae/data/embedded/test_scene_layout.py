@@ -58,7 +58,7 @@ def test_pick_is_the_first_eight_bytes() -> None:
 
 @pytest.mark.parametrize("size", [1, 5, 7, 8])
 def test_shrink_is_the_mean_of_the_area(size: int) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     expected = np.empty((size, size, 3), np.uint8)
     step = Fraction(8, size)
     for i in range(size):
@@ -69,9 +69,9 @@ def test_shrink_is_the_mean_of_the_area(size: int) -> None:
                     for b in range(8):
                         high = max(0, min(step * (i + 1), a + 1) - max(step * i, a))
                         wide = max(0, min(step * (j + 1), b + 1) - max(step * j, b))
-                        total += high * wide * int(picture[a, b, c])
+                        total += high * wide * int(image[a, b, c])
                 expected[i, j, c] = int(total / (step * step) + Fraction(1, 2))  # halves up
-    assert (shrink(picture, size) == expected).all()
+    assert (shrink(image, size) == expected).all()
 
 
 def test_paint_puts_each_in_its_box() -> None:

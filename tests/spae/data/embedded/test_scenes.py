@@ -10,7 +10,7 @@ import pytest
 from spae.data.annotations.annotated import AnnotatedSet
 from spae.data.embedded.pictograms import HELD_OUT_STYLE, load_pictograms
 from spae.data.embedded.scenes import SceneSet, is_thing, new_scenes, open_scenes
-from spae.data.protocol import PictureSet
+from spae.data.protocol import ImageSet
 from spae.data.registry import open_set
 from spae.errors import DataError
 
@@ -21,7 +21,7 @@ def scenes() -> SceneSet:
 
 
 def test_is_what_the_tasks_ask_for(scenes: SceneSet) -> None:
-    assert isinstance(scenes, AnnotatedSet) and isinstance(scenes, PictureSet)
+    assert isinstance(scenes, AnnotatedSet) and isinstance(scenes, ImageSet)
     assert open_set("scenes") is scenes and scenes.embedded
     assert "not COCO, not VQA" in scenes.title and HELD_OUT_STYLE in scenes.title
 
@@ -37,7 +37,7 @@ def test_the_same_for_ever(scenes: SceneSet) -> None:
         "query/2/0050": "ab55fe5edf333e5bf53af438939f0acd0a4a4faca23d2af6edf1a23b2b10256a",
         "query/3/0001": "a2a5f35f9acd520d6949929bf65e9b157fd55a7b04084205ec6fe901f74db941",
     }
-    assert {name: scenes.picture_digest(name) for name in pinned} == pinned
+    assert {name: scenes.image_digest(name) for name in pinned} == pinned
 
 
 def test_how_many_there_are(scenes: SceneSet) -> None:
@@ -66,7 +66,7 @@ def test_answers_are_true_of_the_pixels(scenes: SceneSet) -> None:
     """The number of things, and where they stand, from the painted pixels alone."""
     seen: dict[str, set[str]] = defaultdict(set)
     for name in [*scenes.query[::7], *scenes.support[::23]]:
-        painted = (scenes.picture(name).min(2) < 250).nonzero()
+        painted = (scenes.image(name).min(2) < 250).nonzero()
         assert len(painted[0]) > 20, name
         answers = {question.text: question.answers[0] for question in scenes.annotations[name].questions}
         assert answers["How many things are there?"] == ["one", "two", "three"][int(name.split("/")[1]) - 1]
@@ -95,10 +95,10 @@ def test_things(name: str, expected: bool) -> None:
     assert is_thing(name) == expected
 
 
-def test_pictures(scenes: SceneSet) -> None:
-    picture = scenes.picture(scenes.query[0])
-    assert picture.shape == (64, 64, 3) and picture.dtype == np.uint8
+def test_images(scenes: SceneSet) -> None:
+    image = scenes.image(scenes.query[0])
+    assert image.shape == (64, 64, 3) and image.dtype == np.uint8
     with pytest.raises(DataError, match=r"scenes has no scene '\.\./x'"):
-        scenes.picture("../x")
+        scenes.image("../x")
     with pytest.raises(DataError, match="has no scene"):
-        scenes.picture_digest("query/1/9999")
+        scenes.image_digest("query/1/9999")

@@ -22,7 +22,7 @@ from spae.data.embedded.training_pictograms import (
     with_training_styles,
     without_colour,
 )
-from spae.errors import CorruptPicture, DataError
+from spae.errors import CorruptImage, DataError
 
 STYLES = ("noto", HELD_OUT_STYLE)
 
@@ -56,7 +56,7 @@ def test_line_drawings_have_no_colour():
     assert of["symbola"] == of["noto-mono"] == 1 and of["openmoji"] < 0.3 and of["noto"] < 0.1
 
 
-def test_further_pictures_keep_away_from_the_held_out_style():
+def test_further_images_keep_away_from_the_held_out_style():
     """None comes as near to it as what was always trained on comes at its nearest, and few come near."""
     plain, more = load_pictograms(), load_training_pictograms()
     held_out = {int(more.concept[row]): more.pixels[row].astype(np.int16) for row in more.select([HELD_OUT_STYLE])}
@@ -79,7 +79,7 @@ def test_every_style_is_drawn_often_and_none_is_blank():
 
 
 def test_every_style_is_credited():
-    """A row a style, with as many pictures as the file has, and a licence text that is there."""
+    """A row a style, with as many images as the file has, and a licence text that is there."""
     more = load_training_pictograms()
     text = TRAINING_PICTOGRAMS.with_name("pictograms.LICENSES.md").read_text(encoding="utf-8")
     for index in range(len(load_pictograms().styles), len(more.styles)):
@@ -93,7 +93,7 @@ def test_every_style_is_credited():
 # Small files beside a small first set: a lion and a cat in two styles, and a vase held out.
 
 
-def picture_bytes(size: int = 64, kind: str = "WEBP") -> bytes:
+def image_bytes(size: int = 64, kind: str = "WEBP") -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (size, size), "red").save(buffer, kind, lossless=True)
     return buffer.getvalue()
@@ -108,7 +108,7 @@ def few() -> Pictograms:
 
 
 def small_rows() -> list[dict[str, object]]:
-    facts = {"tags": ["a"], "category": "objects", "picture": picture_bytes()}
+    facts = {"tags": ["a"], "category": "objects", "image": image_bytes()}
     return [
         {"concept": "1F0", "name": "lion", "style": "crayon", **facts},
         {"concept": "1F1", "name": "cat", "style": "crayon", **facts},
@@ -145,13 +145,13 @@ def with_row(**changes: object) -> list[dict[str, object]]:
         pytest.param(with_row(concept="1F9"), "1F9, which is no concept", id="unknown-concept"),
         pytest.param(with_row(name="tiger"), "names 1F0 otherwise", id="other-name"),
         pytest.param([*small_rows(), small_rows()[0]], "1F0 twice in style crayon", id="twice"),
-        pytest.param(with_row(picture=None), "empty cells in picture", id="null"),
-        pytest.param([{**row, "picture": "red"} for row in small_rows()], "other types .* in picture", id="text"),
+        pytest.param(with_row(image=None), "empty cells in image", id="null"),
+        pytest.param([{**row, "image": "red"} for row in small_rows()], "other types .* in image", id="text"),
         pytest.param([{**row, "tags": 3} for row in small_rows()], "other types .* in tags", id="number"),
         pytest.param([{k: v for k, v in r.items() if k != "style"} for r in small_rows()], "style", id="column"),
-        pytest.param(with_row(picture=b"RIFF"), "1F0/crayon .* does not decode", id="garbage"),
-        pytest.param(with_row(picture=picture_bytes(kind="PNG")), "does not decode", id="png"),
-        pytest.param(with_row(picture=picture_bytes(32)), "is 32x32, not 64x64", id="size"),
+        pytest.param(with_row(image=b"RIFF"), "1F0/crayon .* does not decode", id="garbage"),
+        pytest.param(with_row(image=image_bytes(kind="PNG")), "does not decode", id="png"),
+        pytest.param(with_row(image=image_bytes(32)), "is 32x32, not 64x64", id="size"),
     ],
 )
 def test_damaged_content_is_named(tmp_path, few, rows, message):
@@ -171,12 +171,12 @@ def test_damaged_files_are_named(tmp_path, few):
         with_training_styles(few, cut)
 
 
-def test_truncated_picture_is_corrupt(tmp_path, few):
+def test_truncated_image_is_corrupt(tmp_path, few):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "WEBP", lossless=True)
-    with pytest.raises(CorruptPicture, match="1F0/crayon"):
-        with_training_styles(few, write(tmp_path / "p.parquet", with_row(picture=buffer.getvalue()[:2000])))
+    with pytest.raises(CorruptImage, match="1F0/crayon"):
+        with_training_styles(few, write(tmp_path / "p.parquet", with_row(image=buffer.getvalue()[:2000])))
 
 
 def test_rebuild_names_a_script_that_is_there():

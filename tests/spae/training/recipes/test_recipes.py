@@ -95,12 +95,12 @@ def test_numbers_of_section_4_1_and_appendix_b_1():
     assert (image.alpha, image.beta, image.gan_weight, image.perceptual_weight) == (1, 0.33, 0.1, 0.1)
     assert (image.lecam_weight, image.learning_rate, image.betas) == (1e-4, 1e-4, (0, 0.99))
     assert (image.batch, image.drawn, image.steps, image.ema) == (256, 256, 450_000, 0.999)
-    assert (image.schedule, image.prefix_share, image.latent_spread) == ("inverse_sqrt", 0, 0)
+    assert (image.schedule, image.layer_dropout, image.latent_scale) == ("inverse_sqrt", 0, 0)
     assert (video.batch, video.steps, video.frames, video.inflation) == (512, 130_000, 16, "central")
     assert get_recipe("mnist_full").steps == 10_000 and get_recipe("mnist_full").batch == 256
     assert get_recipe("image_8").thresholds == image.thresholds, "the semantic loss stays on the first five"
     assert (get_recipe("vqgan").entries, get_recipe("vqgan").width) == (1024, 256)
-    assert (lqae.beta, lqae.masked_lm_weight, lqae.mask_share, lqae.by_angle) == (0.005, 1e-4, 0.5, True)
+    assert (lqae.beta, lqae.masked_lm_weight, lqae.mask_ratio, lqae.l2_normalize) == (0.005, 1e-4, 0.5, True)
     assert (lqae.gan, lqae.perceptual, lqae.thresholds, lqae.schedule) == ("none", "none", (), "cosine")
     assert {get_recipe(name).vocabulary for name in ("gpt", "lqae", "image")} == {"ada-002", "roberta-base", "smollm2"}
 

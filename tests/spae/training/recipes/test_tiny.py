@@ -28,16 +28,16 @@ FULL |= {name: f"tiny_{name}" for name in MODULES["ablations"]}
 SAME = [
     "quantizer",
     "codebook",
-    "by_angle",
+    "l2_normalize",
     "target",
     "alpha",
     "dynamic_weight",
-    "weight_of",
+    "semantic_weight_reference",
     "beta",
     "gan",
     "gan_weight",
 ]
-SAME += ["lecam_weight", "perceptual_weight", "masked_lm", "prefix_share", "inflation", "frames", "schedule", "betas"]
+SAME += ["lecam_weight", "perceptual_weight", "masked_lm", "layer_dropout", "inflation", "frames", "schedule", "betas"]
 # Recipes that differ in what the embedded data do not have.
 TWICE = ["tiny_imagenet21k", "tiny_disjoint", "tiny_ablation_pyramid", "tiny_ablation_vq"]
 
@@ -80,7 +80,7 @@ def test_twins_differ_as_their_recipes_do():
 
 @pytest.fixture
 def small(monkeypatch, tiny, few_pictograms):
-    """Everything that takes time, small: networks, words, pictures, texts, and the perceptual loss."""
+    """Everything that takes time, small: networks, words, images, texts, and the perceptual loss."""
     for preset, (_, multipliers) in list(NETWORKS.items()):
         monkeypatch.setitem(NETWORKS, preset, (4, multipliers))
     monkeypatch.setitem(VITS, "picto-lqae", VitPlan(size=32, patch=8, features=24, layers=1, heads=2, hidden=48))
@@ -105,7 +105,7 @@ def small(monkeypatch, tiny, few_pictograms):
 def test_a_twin_trains(name, small, tmp_path):
     recipe = get_recipe(name)
     few = {
-        "steps": 2, "batch": 2, "drawn": 2, "warmup": 0, "evaluate_pictures": 4, "vocabulary": recipe.vocabulary
+        "steps": 2, "batch": 2, "drawn": 2, "warmup": 0, "evaluate_images": 4, "vocabulary": recipe.vocabulary
     }  # fmt: skip
     if recipe.frames:
         # The weights that it begins with are of other widths than these; tests of `load_initial` have them.
