@@ -35,7 +35,7 @@ def make_exhibits(plan: Plan, records: list[Record]) -> Examples:
     """Exhibits of the first episodes of each job, from records that are there already."""
     by_sample: dict[tuple[str, str, str, str], list[Record]] = {}
     for record in records:
-        by_sample.setdefault((record.task, record.tokenizer, record.layers, record.sample), []).append(record)
+        by_sample.setdefault((record.task, record.tokenizer, record.layers, record.sample_id), []).append(record)
     episodes, reconstructions, notes = [], [], {}
     questions: list[QuestionGroup] = []
     for job in plan.jobs:
@@ -85,20 +85,20 @@ def _episode(job: TaskRun, view: TokenizerView, sample: Sample, record: Record) 
     return Exhibit(
         task=record.task,
         setting=record.setting,
-        sample=record.sample,
+        sample=record.sample_id,
         tokenizer=record.tokenizer,
         layers=record.layers,
-        llm=record.llm,
+        llm=record.model,
         scoring=record.scoring,
         images=tuple(shown),
         prompt=record.prompt,
         reply=record.reply,
         prediction=record.prediction,
-        answer=record.answer,
+        answer=record.target,
         references=record.references,
         status=record.status,
-        value=record.value,
-        detail=record.detail,
+        value=next(iter(record.scores.values()), None),
+        detail=record.explanation,
     )
 
 

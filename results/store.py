@@ -24,7 +24,8 @@ from results.analysis.differences import Difference, differences, in_words
 from results.atomic import path_inside, write_text_atomic
 from results.errors import RecordError
 from results.lines import append_lines, cut_torn_line, load_lines, sync_file, sync_folder
-from results.record import Call, Record, sha256_of
+from results.record import Call, Record
+from spae.canonical import sha256_json
 
 RUN = "run.json"
 RECORDS = "records.jsonl"
@@ -80,7 +81,7 @@ class RunStore:
     ) -> None:
         self.folder = folder
         self.config: dict[str, Any] = dict(config)
-        self.config_hash = sha256_of(self.config)
+        self.config_hash = sha256_json(self.config)
         self.notes = tuple(notes)
         self._listed = False  # whether the disk itself knows of the files
         lines = list(records)
@@ -159,7 +160,7 @@ class RunStore:
             config, digest = held["config"], held["sha256"]
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{path} is not a run's configuration ({error!r}): pass another --out") from error
-        if not isinstance(config, dict) or sha256_of(config) != digest:
+        if not isinstance(config, dict) or sha256_json(config) != digest:
             raise RecordError(f"{path} was changed after the run began (its hash differs): pass another --out")
         records, torn = load_lines(folder / RECORDS, Record)
         calls, torn_call = load_lines(folder / CALLS, Call)
@@ -178,7 +179,7 @@ class RunStore:
 
     @classmethod
     def _begin(cls, folder: Path, config: dict[str, Any]) -> Self:
-        held = {"format": FORMAT, "sha256": sha256_of(config), "config": config}
+        held = {"format": FORMAT, "sha256": sha256_json(config), "config": config}
         store = cls(folder, config, (), ())
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from results.analysis.aggregate import Row
 from results.analysis.settings import in_words, setting_order
-from results.record import Frozen, Record
+from results.record import Record
 from results.report.display import percent
+from spae.canonical import Frozen
 
 
 class QuestionGroup(Frozen):
@@ -58,11 +59,10 @@ def kind_tables(records: Iterable[Record], groups: Sequence[QuestionGroup]) -> l
         lambda: defaultdict(lambda: defaultdict(list))
     )
     for record in records:
-        kind = kind_of.get((record.task, record.data, record.setting, record.sample))
+        kind = kind_of.get((record.task, record.data, record.setting, record.sample_id))
         if kind is not None:
             of_row = values[record.task, record.data][Row.of(record)][kind]
-            if record.value is not None:
-                of_row.append(record.value)
+            of_row.extend(record.scores.values())
     tables = []
     for (task, data), rows in values.items():
         shares = _blind([group for group in groups if (group.task, group.data) == (task, data)])

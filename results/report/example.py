@@ -15,12 +15,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from results.analysis.question_groups import QuestionGroup
-from results.analysis.settings import SHUFFLED, layer_numbers
+from results.analysis.settings import layer_numbers
 from results.atomic import path_inside, write_text_atomic
 from results.errors import RecordError
 from results.faults import first_fault
-from results.record import Frozen, Status
+from results.record import Status
 from results.store import EXHIBITS
+from spae.canonical import Frozen
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PNG_BYTES = 2_000_000
@@ -138,7 +139,6 @@ class Examples(Frozen):
 
     def grids(self, tokenizer: str) -> tuple[tuple[int, int], ...]:
         """The (rows, columns) of a tokenizer's layers; none where nothing of it is exhibited."""
-        tokenizer = tokenizer.removesuffix(SHUFFLED)
         for reconstruction in self.reconstructions:
             if reconstruction.tokenizer == tokenizer:
                 return reconstruction.grids

@@ -37,8 +37,8 @@ def _table(head: Sequence[str], right_from: int, rows: Sequence[Sequence[str]]) 
 def _comparisons(run: Gathered) -> str:
     rows = [
         [
-            markdown_text(f"{one.tokenizer} {one.layers} vs {one.other} {one.other_layers}"),
-            markdown_text(f"{one.llm}; {one.scoring}, {one.prompt}"),
+            markdown_text(f"{one.tokenizer} {one.layers} vs {one.other_name} {one.other_layers}"),
+            markdown_text(f"{one.model}; {one.scoring}, {one.prompt_style}"),
             markdown_text(comparison_name(one)),
             str(one.n),
             f"{signed(100 * one.difference)} ({signed(100 * one.ci_low)} to {signed(100 * one.ci_high)})",
@@ -70,7 +70,7 @@ def _kinds(table: KindTable) -> str:
     rows += [
         [
             markdown_text(f"{row.tokenizer} {row.layers}"),
-            markdown_text(f"{row.llm}; {row.scoring}, {row.prompt}"),
+            markdown_text(f"{row.model}; {row.scoring}, {row.prompt_style}"),
             *(entry.text for entry in entries),
         ]
         for row, entries in table.rows
@@ -87,7 +87,7 @@ def _counts(run: Gathered) -> str:
     rows = [
         [
             markdown_text(f"{count.row.tokenizer} {count.row.layers}"),
-            markdown_text(f"{count.row.task}; {count.row.data}; {count.row.llm}; {count.row.scoring}"),
+            markdown_text(f"{count.row.task}; {count.row.data}; {count.row.model}; {count.row.scoring}"),
             *(str(x) for x in (count.n, count.scored, count.infeasible, count.refused, count.empty, count.failed)),
             str(count.cached),
         ]

@@ -16,10 +16,12 @@ from results.analysis.question_groups import KindTable, blind_note, kind_tables
 from results.analysis.settings import AVERAGE, natural_order, setting_order, tokenizer_order
 from results.analysis.tables import ResultTable, result_tables
 from results.errors import ReportError
-from results.record import ACCURACY, Record, canonical_json
+from results.record import Record
 from results.report.example import Examples, Exhibit, Reconstruction, ShownImage, load_exhibits
 from results.store import RunStore
+from spae.canonical import canonical_json
 
+ACCURACY = "accuracy"
 REASONS_SHOWN = 12
 
 
@@ -163,8 +165,8 @@ class Gathered:
         return [
             ("Task", _several(record.task for record in first)),
             ("Data", "; ".join(self.data_label(data) for data in sorted({record.data for record in first}))),
-            ("Language model", _several(f"{record.llm}, {record.dtype}, frozen" for record in first)),
-            ("Tokenizers", _several(f"{r.tokenizer} (layers {r.layers})" for r in first)),
+            ("Language model", _several(f"{record.model}, {record.dtype}, frozen" for record in first)),
+            ("Tokenizers", _several(f"{Row.of(r).name} (layers {r.layers})" for r in first)),
             (
                 "Prompt, scoring",
                 _several(f"{record.prompt_style} prompt, {record.scoring} scoring" for record in first),
@@ -177,8 +179,8 @@ class Gathered:
         """What names the run and its inputs exactly, as label and hash."""
         pairs = {("run configuration", self.store.config_hash): None}
         for record in sorted(self.records, key=_row_order):
-            pairs[f"tokenizer {record.tokenizer}", record.tokenizer_fingerprint] = None
-            pairs[f"language model {record.llm}", record.llm_revision] = None
+            pairs[f"tokenizer {Row.of(record).name}", record.tokenizer_fingerprint] = None
+            pairs[f"language model {record.model}", record.model_revision] = None
             pairs[f"data {record.data}", record.data_fingerprint] = None
         return list(pairs)
 
@@ -187,8 +189,8 @@ class Gathered:
         """The comparisons by pair of rows, each pair under a line that names it."""
         pairs: dict[str, list[Comparison]] = {}
         for one in self.comparisons:
-            what = f"{one.task} on {one.data}, {one.llm}, {one.scoring}, {one.prompt}"
-            name = f"{one.tokenizer} {one.layers} against {one.other} {one.other_layers} ({what})"
+            what = f"{one.task} on {one.data}, {one.model}, {one.scoring}, {one.prompt_style}"
+            name = f"{one.tokenizer} {one.layers} against {one.other_name} {one.other_layers} ({what})"
             pairs.setdefault(name, []).append(one)
         return list(pairs.items())
 
@@ -205,7 +207,7 @@ class Gathered:
     @property
     def reasons(self) -> list[Reason]:
         """Why records went without a score, the commonest first."""
-        found = Counter((Row.of(r), r.status, r.detail) for r in self.records if r.status != "scored")
+        found = Counter((Row.of(r), r.status, r.explanation) for r in self.records if r.status != "scored")
         reasons = [Reason(row, status, detail, count) for (row, status, detail), count in found.items()]
         return sorted(reasons, key=lambda r: (-r.count, r.row.order(), r.status, r.detail))[:REASONS_SHOWN]
 
@@ -226,11 +228,11 @@ class Gathered:
     @property
     def shared_prompts(self) -> int:
         """How many prompts two or more tokenizers came to, word for word: each was asked once for all of them."""
-        asked = {call.record: canonical_json(call.asked) for call in self.store.calls if call.asked is not None}
+        asked = {call.record: canonical_json(call.request) for call in self.store.calls if call.request is not None}
         tokenizers: dict[tuple[str, ...], set[str]] = {}
         for record in self.records:
             if record.id in asked and record.status in ("scored", "empty", "refused"):  # the others share no reply
-                key = (record.llm, record.llm_revision, record.dtype, asked[record.id], record.prompt)
+                key = (record.model, record.model_revision, record.dtype, asked[record.id], record.prompt)
                 tokenizers.setdefault(key, set()).add(record.tokenizer_fingerprint)
         return sum(len(found) > 1 for found in tokenizers.values())
 

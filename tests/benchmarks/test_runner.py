@@ -54,7 +54,7 @@ def test_a_failed_call_is_counted_not_scored(photos: Path, tokenizers: dict[str,
     statuses = [record.status for record in store.records]
     assert statuses.count("failed") == 1 and statuses.count("scored") == 7
     failed = store.records[2]
-    assert failed.value is None and failed.reply is None and "the line was cut" in failed.detail
+    assert not failed.scores and failed.reply is None and "the line was cut" in failed.explanation
 
 
 def test_a_prompt_over_the_context_is_infeasible(photos: Path, tokenizers: dict[str, ColourTokenizer]) -> None:
@@ -86,7 +86,7 @@ def test_ranked_takes_the_likeliest_class(photos: Path, tokenizers: dict[str, Co
     for record in run(photos, backend, scorings=("ranked",)).records:
         shortest = min(record.choices, key=len)
         assert record.prediction == record.reply == shortest
-        assert record.value == float(shortest == record.answer)
+        assert record.scores == {"accuracy": float(shortest == record.target)}
 
 
 def test_exhibits_show_the_first_episodes_and_every_layer(photos: Path, tokenizers: dict[str, ColourTokenizer]) -> None:

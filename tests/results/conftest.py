@@ -44,7 +44,7 @@ def cell_key(**changes: Any) -> CellKey:
     """A cell; `changes` override its fields."""
     fields: dict[str, Any] = {
         "task": "miniimagenet-5way", "setting": "i1-s1-r0", "tokenizer": "spae", "tokenizer_fingerprint": "5" * 64,
-        "layers": "1-2", "llm": "SmolLM2-135M-Instruct", "llm_revision": "a" * 64, "dtype": "bfloat16",
+        "layers": "1-2", "model": "SmolLM2-135M-Instruct", "model_revision": "a" * 64, "dtype": "bfloat16",
         "data": "pictograms", "data_fingerprint": "d" * 64, "prompt_style": "gpt", "scoring": "ranked", "seed": 0,
     }  # fmt: skip
     return CellKey(**{**fields, **changes})
@@ -53,9 +53,9 @@ def cell_key(**changes: Any) -> CellKey:
 def record_of(key: CellKey, number: int = 0, **changes: Any) -> Record:
     """A scored, right record of `key`; `changes` override its fields."""
     fields: dict[str, Any] = {
-        "sample": f"{key.setting}/{number}", "sample_fingerprint": f"{number:064x}", "prompt": "Input:\nOutput:",
-        "choices": CLASSES, "answer": "lion", "reply": " lion", "prediction": "lion", "status": "scored",
-        "value": 1.0,
+        "sample_id": f"{key.setting}/{number}", "sample_fingerprint": f"{number:064x}", "prompt": "Input:\nOutput:",
+        "choices": CLASSES, "target": "lion", "reply": " lion", "prediction": "lion", "status": "scored",
+        "scores": {"accuracy": 1.0},
     }  # fmt: skip
     return Record.of(key, **{**fields, **changes})
 
@@ -63,8 +63,8 @@ def record_of(key: CellKey, number: int = 0, **changes: Any) -> Record:
 def scored(key: CellKey, values: list[float | None]) -> list[Record]:
     """A record per value, in order; None is infeasible."""
     return [
-        record_of(key, i, value=value) if value is not None
-        else record_of(key, i, value=None, status="infeasible", reply=None, prediction=None, detail="too long")
+        record_of(key, i, scores={"accuracy": value}) if value is not None
+        else record_of(key, i, scores={}, status="infeasible", reply=None, prediction=None, explanation="too long")
         for i, value in enumerate(values)
     ]  # fmt: skip
 

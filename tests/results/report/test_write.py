@@ -48,12 +48,14 @@ class Page(HTMLParser):
 def hostile_run(tmp_path, key, of, show):
     folder = tmp_path / "hostile"
     store = RunStore.create(folder, {"note": HOSTILE, HOSTILE: 1}, resume=False)
-    names = dict.fromkeys(("task", "setting", "tokenizer", "llm", "data", "prompt_style", "scoring", "dtype"), HOSTILE)
+    names = dict.fromkeys(
+        ("task", "setting", "tokenizer", "model", "data", "prompt_style", "scoring", "dtype"), HOSTILE
+    )
     for tokenizer in (HOSTILE, HOSTILE + " spae"):
         cell = key(**{**names, "tokenizer": tokenizer, "tokenizer_fingerprint": HOSTILE})
         store.append([
-            of(cell, 0, answer=HOSTILE, reply=HOSTILE, prompt=HOSTILE),
-            of(cell, 1, status="failed", value=None, reply=None, prediction=None, detail=HOSTILE),
+            of(cell, 0, target=HOSTILE, reply=HOSTILE, prompt=HOSTILE),
+            of(cell, 1, status="failed", scores={}, reply=None, prediction=None, explanation=HOSTILE),
         ])  # fmt: skip
     shown = show("spae")
     layer = shown.images[0].pyramid[0].model_copy(update={"words": (HOSTILE,)})
