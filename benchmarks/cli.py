@@ -223,7 +223,7 @@ def run(
             dtype=dtype,
             device=device,
             out=out,
-            mode="cache-only" if cache_only else "live" if live else "normal",
+            mode="cache-only" if cache_only else "refresh" if live else "normal",
             resume=resume,
             context_length=context_length,
             replies=tuple(replies or ()),

@@ -189,7 +189,7 @@ def _open_store(options: RunOptions, plan: Plan, run: dict[str, Any], console: C
     except RunDiffers as error:
         Console(stderr=True).print(_difference_table(error.differences))
         raise
-    if options.out is None and options.mode == "live" and not options.resume and not _missing(store, plan):
+    if options.out is None and options.mode == "refresh" and not options.resume and not _missing(store, plan):
         return RunStore.restart(folder, run)
     if store.records:
         missing = _missing(store, plan)

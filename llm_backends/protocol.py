@@ -8,15 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from llm_backends.errors import BackendError
-
-
-class Frozen(BaseModel):
-    """A value: validated once, never changed, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from spae.canonical import Frozen
 
 
 class Identity(Frozen):
@@ -85,6 +80,15 @@ class Likelihoods(Frozen):
     """The reply to a LikelihoodRequest: per continuation, the sum of its tokens' log-probabilities in nats."""
 
     values: tuple[float, ...]
+
+
+class Failure(Frozen):
+    """Why a request has no reply, for those who asked it."""
+
+    reason: Literal["too_long", "failed"] = Field(
+        description="'too_long': the prompt does not fit the model's context; 'failed': the call gave no usable reply"
+    )
+    message: str = Field(description="one line: the rule, the value seen and the fix")
 
 
 Request = CompletionRequest | LikelihoodRequest

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import Field, NonNegativeInt
 
-from llm_backends.protocol import Frozen
+from spae.canonical import Frozen
 
 
 class Usage(Frozen):

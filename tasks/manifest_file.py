@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from llm_backends.protocol import Frozen
+from spae.canonical import Frozen
 from tasks.errors import ManifestError
 
 

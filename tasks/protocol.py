@@ -13,7 +13,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import ConfigDict, Field
 
-from llm_backends.protocol import CompletionRequest, Frozen, LikelihoodRequest, Reply
+from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Reply
+from spae.canonical import Frozen
 from spae.data.protocol import ImageSet
 
 Style = Literal["gpt", "palm"]

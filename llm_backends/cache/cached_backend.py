@@ -37,8 +37,8 @@ from llm_backends.protocol import (
     Streams,
 )
 
-CacheMode = Literal["normal", "cache-only", "live"]
-MODES = ("normal", "cache-only", "live")
+CacheMode = Literal["normal", "cache-only", "refresh"]
+MODES = ("normal", "cache-only", "refresh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class CachedBackend:
         identity: of that backend, known beforehand.
         store: where new replies go; None keeps none.
         layers: looked through after the store; never written.
-        mode: "normal" asks the model on a miss; "cache-only" raises CacheMiss and writes nothing; "live" asks always,
-            and replaces what the store holds.
+        mode: "normal" asks the model on a miss; "cache-only" raises CacheMiss and writes nothing; "refresh" always
+            asks, and replaces what the store holds.
         chunk: requests given at once to a model that does not stream; as many are lost where a run is killed.
         raise_misses: False gives each CacheMiss in its answer instead, for those who want all of them.
 
@@ -136,7 +136,7 @@ class CachedBackend:
         return [reply for reply in replies if isinstance(reply, Likelihoods)]
 
     def lookup(self, request: Request) -> Reply | None:
-        """The stored reply, or None; asks nothing. In live mode always None.
+        """The stored reply, or None; asks nothing. In refresh mode always None.
 
         Raises:
             CacheCorrupt: the stored reply is damaged.
@@ -202,7 +202,7 @@ class CachedBackend:
 
     def _find(self, asked: Sequence[_Asked]) -> dict[str, Part]:
         found: dict[str, Part] = {}
-        if self._mode == "live":
+        if self._mode == "refresh":
             return found
         wanted = {key: text for one in asked for key, text in one.texts.items()}
         for source in self._sources:
@@ -242,7 +242,7 @@ class CachedBackend:
         if self._store is not None and good:
             pairs = [(one.request, reply) for one, reply in good]
             noted = [_origins(one, origins) for one, _ in good]
-            replies = self._store.put_many(self._identity, pairs, noted, replace=self._mode == "live")
+            replies = self._store.put_many(self._identity, pairs, noted, replace=self._mode == "refresh")
         for (one, _), reply in zip(good, replies, strict=True):
             answers[one.key] = Answer(reply, cached=False, key=one.key)
         return [(one, answers[one.key]) for one, _ in group]

@@ -125,7 +125,7 @@ def explain_miss(identity: Identity, request: Request, sources: Sequence[ReplySo
         reason = f"the nearest one (key {nearest.entry.key[:12]} in {nearest.source}) differs in {nearest.brief}"
     return CacheMiss(
         f"--cache-only needs a stored reply, there is none for {first_line(prompt_of(request))!r} "
-        f"(key {request_key(identity, request)}): {reason}; drop --cache-only, or run once with --live"
+        f"(key {request_key(identity, request)}): {reason}; drop --cache-only, or run once with --refresh-cache"
     )
 
 

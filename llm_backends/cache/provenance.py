@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from llm_backends.protocol import Frozen
+from spae.canonical import Frozen
 
 
 class Provenance(Frozen):

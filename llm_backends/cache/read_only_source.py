@@ -84,7 +84,7 @@ class ReadOnlySource:
     def _corrupt(self, key: str, error: ValueError) -> CacheCorrupt:
         return CacheCorrupt(
             f"a committed reply must match its key, {self._path} key {key} does not "
-            f"({str(error).splitlines()[0]}): restore the file, or ask again with --live"
+            f"({str(error).splitlines()[0]}): restore the file, or ask again with --refresh-cache"
         )
 
     @cached_property

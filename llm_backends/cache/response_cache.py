@@ -175,7 +175,7 @@ class ReplyCache:
     def _corrupt(self, key: str, error: ValueError) -> BackendError:
         return CacheCorrupt(
             f"a stored reply must be as it was written, {self.path} key {key} is not "
-            f"({str(error).splitlines()[0]}): ask again with --live, or remove it with "
+            f"({str(error).splitlines()[0]}): ask again with --refresh-cache, or remove it with "
             "python -m benchmarks cache prune --bad"
         )
 

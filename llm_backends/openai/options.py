@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import model_validator
 
 from llm_backends.errors import BackendInputError
-from llm_backends.protocol import Frozen
+from spae.canonical import Frozen
 
 Api = Literal["completions", "chat"]
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field, model_validator
 
-from llm_backends.protocol import Completion, CompletionRequest, Frozen, LikelihoodRequest, Likelihoods, Reply
+from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Likelihoods, Reply
+from spae.canonical import Frozen
 from tasks.errors import TaskInputError
 from tasks.fewshot.prompts import image_line
 from tasks.manifest_file import sample_digest

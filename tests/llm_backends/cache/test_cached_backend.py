@@ -90,7 +90,7 @@ def test_live_asks_again_and_replaces(store: ReplyCache) -> None:
     replies = iter(["one", "two"])
     inner = ScriptedBackend(reply=lambda prompt: next(replies))
     behind(inner, store).ask([ask("a")])
-    live = behind(inner, store, "live").ask([ask("a")])[0]
+    live = behind(inner, store, "refresh").ask([ask("a")])[0]
     assert live.reply == Completion(choices=(Choice(text="two", finish="stop"),)) and not live.cached
     assert behind(inner, store).lookup(ask("a")) == live.reply
 
@@ -134,7 +134,7 @@ def test_one_bad_request_spoils_no_other_and_is_not_stored(store: ReplyCache) ->
 def test_a_miss_names_the_prompt_the_reason_and_the_fix(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     only = behind(inner, store, "cache-only")
-    with pytest.raises(CacheMiss, match=r"none for 'a'.*nothing is stored.*drop --cache-only, or .*--live"):
+    with pytest.raises(CacheMiss, match=r"none for 'a'.*nothing is stored.*drop --cache-only, or .*--refresh-cache"):
         only.ask([ask("a\nb")])
     behind(inner, store).ask([ask("a")])
     with pytest.raises(
@@ -332,5 +332,5 @@ def test_damage_ends_the_run_and_is_never_served(store: ReplyCache) -> None:
     connection.close()
     with pytest.raises(CacheCorrupt, match="prune --bad"):
         behind(inner, store).ask([ask("a")])
-    assert behind(inner, store, "live").complete([ask("a")])[0].text == "lion"
+    assert behind(inner, store, "refresh").complete([ask("a")])[0].text == "lion"
     assert behind(inner, store).complete([ask("a")])[0].text == "lion"

@@ -140,7 +140,7 @@ def test_a_bit_flipped_in_any_column_is_never_served(cache: ReplyCache, column: 
             with pytest.raises(CacheCorrupt):
                 cache.entry(found)
         else:
-            with pytest.raises(CacheCorrupt, match=r"key [0-9a-f]{64} .*--live, or remove it.*prune --bad"):
+            with pytest.raises(CacheCorrupt, match=r"key [0-9a-f]{64} .*--refresh-cache, or remove it.*prune --bad"):
                 cache.get(IDENTITY, ASK)
         cache.close()
     if column != "key":
