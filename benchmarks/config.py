@@ -28,7 +28,7 @@ class RunConfig(BaseModel):
     settings: tuple[str, ...] | None = Field(default=None, description="setting ids; None is all of the task's")
     layers: tuple[str, ...] = Field(min_length=1, description="layer subsets, '1-2'; a flat tokenizer has layer 1 only")
     scorings: tuple[str, ...] = Field(min_length=1, description="scoring rules")
-    style: Literal["gpt", "palm"] = Field(description="prompt style")
+    prompt_style: Literal["gpt", "palm"] = Field(description="prompt style")
     limit: int = Field(gt=0, description="episodes a setting")
     seed: int = Field(description="of the episodes")
     shuffle_images: bool = Field(

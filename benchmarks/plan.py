@@ -87,7 +87,7 @@ class Plan:
             dtype=llm.dtype,
             data=job.data.name,
             data_fingerprint=job.data.fingerprint,
-            prompt_style=self.config.style,
+            prompt_style=self.config.prompt_style,
             scoring=scoring,
             seed=self.config.seed,
         )

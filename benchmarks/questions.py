@@ -72,7 +72,7 @@ def _of_view(
     words = ImageWords(job, view)
     words.add([name for _, _, sample, _ in open_questions for name in sample.images])
     for record_id, cell, sample, scoring in open_questions:
-        request = job.task.request(sample, words.texts, plan.config.style, scoring)
+        request = job.task.request(sample, words.texts, plan.config.prompt_style, scoring)
         yield Question(record_id, job.task, cell, sample, request)
 
 

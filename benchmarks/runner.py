@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.plan import Plan
 from benchmarks.questions import Question, origin_of, questions, record_of
-from benchmarks.replies import what_was_asked
+from benchmarks.reply_sources import request_facts
 from llm_backends.cache.cached_backend import Answer, CachedBackend
 from llm_backends.context import ContextLimit
 from results.record import Call, Record
@@ -64,7 +64,7 @@ class Runner:
         try:
             while block := list(islice(asked, BLOCK)):
                 for question, answer in self._answers(block):
-                    parts = what_was_asked(question.request, self.backend.identity)
+                    parts = request_facts((question.request,), self.backend.identity)
                     writer.take(record_of(question, answer), answer.cached, parts)
                 writer.write()
         finally:

@@ -1,19 +1,40 @@
-"""Replies made up to tell scoring rules apart: a rule that changes anywhere answers one of them otherwise."""
+"""Invented replies that tell scoring rules apart: a rule that changes anywhere scores one of them differently."""
 
 from __future__ import annotations
 
 import math
 
+from benchmarks.config import RunConfig
 from llm_backends.protocol import Choice, Completion, LikelihoodRequest, Likelihoods, Reply
+from results.regression.baseline import ScorerOutcomes
 from tasks.errors import TaskError
 from tasks.protocol import Sample, Style, Task
+from tasks.registry import entry, open_data, open_task
 
 WORD = "word"
-"""What every image is shown as."""
+"""The text of every image."""
 
 
-def probe(task: Task, sample: Sample, style: Style, scoring: str) -> dict[str, str]:
-    """What a rule makes of each case, on one line: case -> status, value, prediction, detail."""
+def scorer_outcomes(config: RunConfig) -> list[ScorerOutcomes]:
+    """What the present scoring rules of a run make of the cases, on the first sample of each task.
+
+    Raises:
+        SpaeError, TaskError: data or a task cannot be opened.
+    """
+    found = []
+    for name in config.tasks:
+        task, facts = open_task(name), entry(name)
+        setting = (config.settings or task.settings)[0]
+        data = open_data(facts, config.data or facts.default_data)
+        (sample,) = task.samples(data, (setting,), config.seed, 1).of(setting)
+        for scoring in config.scorings:
+            outcomes = score_cases(task, sample, config.prompt_style, scoring)
+            found.append(ScorerOutcomes(task=name, scoring=scoring, outcomes=outcomes))
+    return found
+
+
+def score_cases(task: Task, sample: Sample, style: Style, scoring: str) -> dict[str, str]:
+    """What a rule makes of each case, on one line: case -> status, scores, prediction, explanation."""
     request = task.request(sample, dict.fromkeys(sample.images, WORD), style, scoring)
     replies: dict[str, Reply] = {}
     if isinstance(request, LikelihoodRequest):

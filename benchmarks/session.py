@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,13 +18,12 @@ from benchmarks.corpus import score_corpora
 from benchmarks.errors import UsageError
 from benchmarks.examples import make_exhibits
 from benchmarks.plan import Plan, default_scorings, make_plan
-from benchmarks.replies import reply_layers, reply_store
+from benchmarks.reply_sources import read_only_sources, reply_store
 from benchmarks.runner import Runner
 from benchmarks.saved_samples import SavedSamples
-from benchmarks.usage import Spending
+from benchmarks.usage import UsageFile
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
 from llm_backends.context import ContextLimit
-from llm_backends.openai.options import ServerOptions
 from llm_backends.protocol import Backend, Closes
 from llm_backends.registry import find_backend, open_backend
 from results.analysis.corpus import save_corpus
@@ -53,7 +52,7 @@ class RunOptions:
     settings: tuple[str, ...] | None
     layers: tuple[str, ...]
     scorings: tuple[str, ...] | None
-    style: Literal["gpt", "palm"]
+    prompt_style: Literal["gpt", "palm"]
     limit: int | None
     seed: int | None
     dtype: str
@@ -62,9 +61,9 @@ class RunOptions:
     resume: bool
     device: str = "auto"
     context_length: int | None = None
-    replies: tuple[Path, ...] = ()
-    server: ServerOptions | None = None
-    episodes: tuple[Path, ...] = ()
+    cache_files: tuple[Path, ...] = ()
+    backend_options: Mapping[str, str] = field(default_factory=dict)
+    manifests: tuple[Path, ...] = ()
     shuffle_images: bool = False
 
     def config(self) -> RunConfig:
@@ -84,7 +83,7 @@ class RunOptions:
             settings=self.settings,
             layers=self.layers,
             scorings=default_scorings(self.tasks) if self.scorings is None else self.scorings,
-            style=self.style,
+            prompt_style=self.prompt_style,
             limit=LIMIT if self.limit is None else self.limit,
             seed=SEED if self.seed is None else self.seed,
             shuffle_images=self.shuffle_images,
@@ -93,32 +92,40 @@ class RunOptions:
     @property
     def saved(self) -> SavedSamples | None:
         """The samples to take up, or None where they are drawn."""
-        return SavedSamples(self.episodes, self.settings, self.limit, self.seed) if self.episodes else None
+        return SavedSamples(self.manifests, self.settings, self.limit, self.seed) if self.manifests else None
 
 
-def run_benchmark(options: RunOptions) -> Path:
+def run_benchmark(options: RunOptions, *, backend: Backend | None = None, console: Console | None = None) -> Path:
     """Runs, reports and prints the tables; returns the run's folder.
+
+    Args:
+        options: what to run.
+        backend: asked instead of the one that `options.llm` names; stored replies then come from
+            `options.cache_files` alone, and none are stored.
+        console: where to print; standard output by default.
 
     Raises:
         BenchmarkError, SpaeError, TaskError, BackendError, ResultsError: see each room.
     """
-    console = Console()
+    console = console or Console()
     config = options.config()
     find_backend(config.llm)  # a wrong name is told before images are read
     plan = make_plan(config, options.saved)
-    layers = reply_layers(options.replies)  # a wrong file is told before a model is looked for
+    sources = read_only_sources(
+        options.cache_files, committed=backend is None
+    )  # fail on a wrong file before looking for a model
     if options.mode == "cache-only":
         _stay_offline()
-    inner = open_backend(config.llm, dtype=config.dtype, device=options.device, server=options.server)
+    inner = backend or open_backend(config.llm, dtype=config.dtype, device=options.device)
     check_scorings(config, inner)
-    replies = reply_store()
-    backend = CachedBackend(lambda: inner, inner.identity, replies, layers, options.mode)
+    replies = None if backend else reply_store()
+    cached = CachedBackend(lambda: inner, inner.identity, replies, sources, options.mode)
     context = ContextLimit(inner, config.context_length)
     store = _open_store(options, plan, plan.run_config(inner.identity, context.limit), console)
     for job in plan.jobs:
         job.samples.save(store.folder / f"episodes-{job.task.name}.json")
         console.print(f"{job.task.name} on {job.data.title}", highlight=False, markup=False)
-    spending = Spending(store, inner)
+    usage = UsageFile(store, inner)
     complete = False
     try:
         with _progress(console) as progress:
@@ -126,17 +133,18 @@ def run_benchmark(options: RunOptions) -> Path:
 
             def advance(count: int) -> None:
                 progress.advance(bar, count)
-                spending.tick()
+                usage.tick()
 
-            Runner(plan, backend, store, advance, context).run()
+            Runner(plan, cached, store, advance, context).run()
         complete = True
     finally:
-        replies.close()
+        if replies is not None:
+            replies.close()
         if isinstance(inner, Closes):
             inner.close()
-        spending.save()
-        if spending.said:
-            console.print(spending.said, highlight=False, markup=False, soft_wrap=True)
+        usage.save()
+        if usage.summary:
+            console.print(usage.summary, highlight=False, markup=False, soft_wrap=True)
         if store.records:
             save_exhibits(store.folder, make_exhibits(plan, store.records))
             if complete:
@@ -144,8 +152,8 @@ def run_benchmark(options: RunOptions) -> Path:
             write_reports(store.folder)
     for table in load_tables(store.folder):
         console.print(to_rich(table))
-    cached = sum(call.cached for call in store.calls)
-    console.print(f"{len(store.records)} records, {cached} from stored replies", highlight=False)
+    stored = sum(call.cached for call in store.calls)
+    console.print(f"{len(store.records)} records, {stored} from stored replies", highlight=False)
     console.print(f"report: {store.folder / 'report.html'}", highlight=False, soft_wrap=True)
     return store.folder
 
@@ -165,7 +173,11 @@ def check_scorings(config: RunConfig, model: Backend) -> None:
         return
     for scoring in config.scorings:
         if scoring in RULES and RULES[scoring].asks == "likelihood":
-            fix = " (or --echo-logprobs, where its completions do that)" if find_backend(config.llm)[0].server else ""
+            fix = (
+                " (or --llm-args echo_logprobs=true, where its completions do that)"
+                if find_backend(config.llm)[0].server
+                else ""
+            )
             raise UsageError(
                 f"--scoring {scoring} needs log-likelihoods, --llm {config.llm} gives none: "
                 f"use --scoring exact, prefix or contains{fix}"

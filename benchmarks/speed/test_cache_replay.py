@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.replies import COMMITTED
+from benchmarks.reply_sources import COMMITTED
 from llm_backends.cache.cached_backend import CachedBackend
 from llm_backends.cache.entry import Entry
 from llm_backends.cache.read_only_source import ReadOnlySource

@@ -1,4 +1,4 @@
-"""`python -m benchmarks cache ...`: what is stored, into and out of files, checked, explained."""
+"""`cache ...`: count, export, import, verify, prune and explain stored replies."""
 
 from __future__ import annotations
 
@@ -7,41 +7,42 @@ from typing import Annotated
 
 import typer
 
-cache = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Stored replies: see, move, check, explain.")
+cache = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Stored replies: count, export, import, verify, prune, explain."
+)
 
-Replies = Annotated[
-    list[Path] | None, typer.Option("--replies", help="A further file of replies to look through; may be repeated.")
+CacheFiles = Annotated[
+    list[Path] | None, typer.Option("--cache-file", help="More stored replies (.jsonl or .sqlite); repeatable.")
 ]
 
 
 @cache.command("stats")
 def cache_stats(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Count what is stored: replies, models, empty ones, those that several tokenizers share.
+    """Count stored replies: by model, empty ones, and those that several tokenizers share.
 
+    \b
     Examples:
-
       python -m benchmarks cache stats
-
       python -m benchmarks cache stats --json
     """
     from contextlib import closing
     from dataclasses import asdict
 
-    from benchmarks.replies import reply_store
+    from benchmarks.reply_sources import reply_store
     from llm_backends.cache.maintenance import cache_stats
 
     with closing(reply_store()) as store:
         found = cache_stats(store)
     if json:
-        import json as plain
+        from json import dumps
 
-        typer.echo(plain.dumps({"file": str(store.path)} | asdict(found), indent=2))
+        typer.echo(dumps({"file": str(store.path)} | asdict(found), indent=2))
         return
     typer.echo(f"{store.path}: {found.entries:,} replies, {found.bytes / 1e6:,.1f} MB")
     for one in found.models:
         typer.echo(f"  {one.entries:>8,}  {one.model} {one.dtype} ({one.backend}, revision {one.revision[:12]})")
     typer.echo(f"empty: {found.empty:,}")
-    typer.echo(f"shared by several tokenizers: {found.shared:,} (of {found.notes:,} questions on record)")
+    typer.echo(f"shared by several tokenizers: {found.shared:,} (of {found.notes:,} requests noted)")
     if found.entries:
         typer.echo(f"stored: {found.oldest} to {found.newest}")
     if found.damaged:
@@ -53,20 +54,19 @@ def cache_export(
     paths: Annotated[
         list[Path], typer.Argument(metavar="[OUT] FILE", help="The --out of a run, and the .jsonl file to write.")
     ],
-    all: Annotated[bool, typer.Option("--all", help="Everything that is stored; OUT is left out.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="Everything in your own store; without OUT.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="With --all: leave damaged replies out.")] = False,
-    replies: Replies = None,
+    cache_file: CacheFiles = None,
 ) -> None:
-    """Write replies to a file that can be committed and reviewed: one a line, sorted.
+    """Write replies to a file that can be committed and reviewed: one per line, sorted.
 
+    \b
     Examples:
-
       python -m benchmarks cache export runs/demo results/replies/demo.jsonl
-
       python -m benchmarks cache export --all all.jsonl
     """
     from benchmarks.errors import UsageError
-    from benchmarks.replies import export_all, export_run, reply_layers
+    from benchmarks.reply_sources import export_all, export_run, read_only_sources
 
     wanted = 1 if all else 2
     if len(paths) != wanted:
@@ -77,7 +77,7 @@ def cache_export(
         count, bad = export_all(paths[0], skip_bad=skip_bad)
         typer.echo(f"{count:,} replies written to {paths[0]}" + (f", {bad:,} damaged ones left out" if bad else ""))
         return
-    count = export_run(paths[0], paths[1], reply_layers(replies or ()))
+    count = export_run(paths[0], paths[1], read_only_sources(cache_file or ()))
     typer.echo(f"{count:,} replies written to {paths[1]}")
 
 
@@ -85,24 +85,23 @@ def cache_export(
 def cache_import(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of replies: .jsonl or .sqlite.")],
     into: Annotated[
-        Path | None, typer.Option(help="A .jsonl file to write, instead of your own store; may be one of FILE.")
+        Path | None, typer.Option(help="A .jsonl file to write instead of your own store; may be one of FILE.")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Where replies differ, keep what is stored.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Where replies differ, take what is imported.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="If replies differ, keep the stored one.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="If replies differ, take the imported one.")] = False,
 ) -> None:
-    """Take in replies from files, all or none; also those an earlier version wrote.
+    """Import replies from files, all or none.
 
-    Every reply is checked first. Where another reply is stored to the same request, nothing is imported unless you
-    choose --keep or --replace.
+    Every reply is checked first. If a different reply to the same request is stored, nothing is imported without
+    --keep or --replace.
 
+    \b
     Examples:
-
       python -m benchmarks cache import colleague.jsonl
-
-      python -m benchmarks cache import old.jsonl --into old.jsonl
+      python -m benchmarks cache import a.jsonl b.jsonl --into both.jsonl
     """
     from benchmarks.errors import UsageError
-    from benchmarks.replies import import_files
+    from benchmarks.reply_sources import import_files
 
     if keep and replace:
         raise UsageError("--keep and --replace exclude each other: drop one")
@@ -119,24 +118,23 @@ def cache_verify(
         typer.Argument(metavar="[FILE]...", help="Files of replies; your own store and the project's by default."),
     ] = None,
 ) -> None:
-    """Check every stored reply against its checksum and key: exit code 0, or 1 naming each damaged one.
+    """Check every stored reply against its checksum and key; exit code 1 if one is damaged.
 
+    \b
     Examples:
-
       python -m benchmarks cache verify
-
       python -m benchmarks cache verify results/replies/miniimagenet-5way-smollm2.jsonl
     """
-    from benchmarks.replies import own_files
+    from benchmarks.reply_sources import own_files
     from llm_backends.cache.verify import check_file
 
     found = [check_file(path) for path in (files or own_files())]
     for one in found:
         for bad in one.bad:
             typer.echo(f"{one.path}: {bad}")
-        state = f"{len(one.bad):,} damaged" if one.bad else "all as they were written"
+        state = f"{len(one.bad):,} damaged" if one.bad else "none damaged"
         if not one.whole:
-            state += " (unused bytes of the file not checked: it is in use, or was not closed)"
+            state += " (the file is in use or was not closed: its unused bytes are not checked)"
         typer.echo(f"{one.path}: {one.entries:,} replies, {state}")
     if not found:
         typer.echo("nothing is stored")
@@ -146,24 +144,25 @@ def cache_verify(
 
 @cache.command("prune")
 def cache_prune(
-    model: Annotated[str | None, typer.Option(help="Replies of this model; `cache stats` names them.")] = None,
-    older_than: Annotated[float | None, typer.Option(min=0, help="Replies stored more days ago than this.")] = None,
-    bad: Annotated[bool, typer.Option("--bad", help="Replies that are damaged.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    model: Annotated[str | None, typer.Option(help="Replies of this model (see `cache stats`).")] = None,
+    older_than: Annotated[
+        float | None, typer.Option(min=0, help="Replies stored more than this many days ago.")
+    ] = None,
+    bad: Annotated[bool, typer.Option("--bad", help="Damaged replies.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> None:
-    """Remove stored replies; --model with --older-than removes what is both.
+    """Remove stored replies; --model with --older-than removes those that match both.
 
+    \b
     Examples:
-
       python -m benchmarks cache prune --bad
-
       python -m benchmarks cache prune --model SmolLM2-135M-Instruct --older-than 90 --dry-run
     """
     from contextlib import closing
     from datetime import timedelta
 
     from benchmarks.errors import UsageError
-    from benchmarks.replies import reply_store
+    from benchmarks.reply_sources import reply_store
     from llm_backends.cache.maintenance import prune_cache
 
     if model is None and older_than is None and not bad:
@@ -179,20 +178,22 @@ def cache_prune(
         typer.echo(f"  {gone.damaged:>8,}  damaged")
 
 
-@cache.command("why")
-def cache_why(
+@cache.command("explain")
+def cache_explain(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="The --out of a run.")],
     record: Annotated[str, typer.Argument(help="A record's id, or its beginning.")],
-    replies: Replies = None,
+    cache_file: CacheFiles = None,
 ) -> None:
-    """Say how a record's request differs from the nearest stored one: its fields, and its prompt as a diff.
+    """Show how a record's request differs from the nearest stored one: its fields, and its prompt as a diff.
 
-    Example: python -m benchmarks cache why runs/demo 3f9a2c
+    \b
+    Example:
+      python -m benchmarks cache explain runs/demo 3f9a2c
     """
     from contextlib import closing
 
-    from benchmarks.cache_why import explain_record
-    from benchmarks.replies import reply_layers, reply_store
+    from benchmarks.cache_explain import explain_record
+    from benchmarks.reply_sources import read_only_sources, reply_store
 
     with closing(reply_store()) as store:
-        typer.echo(explain_record(folder, record, [store, *reply_layers(replies or ())]))
+        typer.echo(explain_record(folder, record, [store, *read_only_sources(cache_file or ())]))

@@ -1,4 +1,4 @@
-"""Where a run's replies are kept: the user's store, the files that come with the project, and those the user names."""
+"""Sources of stored replies: the user's own store, the project's committed files, and files that the user names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.errors import UsageError
 from llm_backends.cache.entry import ReplySource, parse_request
 from llm_backends.cache.jsonl import write_lines
-from llm_backends.cache.merge import Conflicts, import_into_cache, import_into_lines, migrate, read_file
+from llm_backends.cache.merge import Conflicts, import_into_cache, import_into_lines, read_file
 from llm_backends.cache.read_only_source import ReadOnlySource, export, open_layer
 from llm_backends.cache.request_key import key_of, key_texts
 from llm_backends.cache.response_cache import ReplyCache
@@ -20,7 +20,6 @@ from results.record import Call, Record
 from results.store import RunStore
 from spae.cache_folder import cache_folder
 
-TOO_OLD = "was made by an earlier version, which did not keep what it asked: run the same into another --out"
 COMMITTED = Path(__file__).parent.parent / "results" / "replies"
 
 
@@ -30,76 +29,91 @@ def reply_store() -> ReplyCache:
 
 
 def committed_replies() -> list[ReadOnlySource]:
-    """The files of replies that come with the project."""
+    """The project's files of replies."""
     return [ReadOnlySource(path) for path in sorted(COMMITTED.glob("*.jsonl"))]
 
 
-def reply_layers(files: Sequence[Path] = ()) -> list[ReplySource]:
-    """What lies under the store and is only read: the files given, then those that come with the project.
+def read_only_sources(files: Sequence[Path] = (), *, committed: bool = True) -> list[ReplySource]:
+    """Where replies are looked up after the user's own store: the files given, then the project's.
+
+    Args:
+        files: .jsonl or .sqlite.
+        committed: False leaves the project's out.
 
     Raises:
         BackendInputError: one of the files cannot be read.
     """
-    return [*map(open_layer, files), *committed_replies()]
+    return [*map(open_layer, files), *(committed_replies() if committed else ())]
 
 
-def what_was_asked(request: Request, identity: Identity) -> dict[str, Any]:
-    """All of a request that its record does not say, for `Call.request`."""
+def request_facts(requests: Sequence[Request], identity: Identity) -> dict[str, Any] | None:
+    """What `Call.request` keeps: of one request all that its record lacks, of several their keys in the cache."""
+    if not requests:
+        return None
+    if len(requests) > 1:
+        return {"backend": identity.kind, "keys": [key for request in requests for key in _keys(identity, request)]}
+    (request,) = requests
     text = isinstance(getattr(request, "prompt", ""), str)
     fields = request.model_dump(mode="json", exclude={"prompt", "context"} if text else None)
     return {"backend": identity.kind, "request": fields}
 
 
-def asked_again(record: Record, call: Call | None) -> tuple[Identity, Request] | None:
-    """The model and the request behind a record; None where the run was made before calls kept them.
+def _keys(identity: Identity, request: Request) -> list[str]:
+    return [key_of(text) for text in key_texts(identity, request)]
+
+
+def request_of(record: Record, call: Call | None) -> tuple[Identity, Request]:
+    """The model and the request behind a record.
 
     Raises:
-        UsageError: the call belongs to no such request.
+        UsageError: the call is missing or does not hold such a request.
     """
-    if call is None or call.request is None:
-        return None
     try:
+        facts = call.request if call is not None and call.request is not None else {}
         identity = Identity(
-            kind=call.request["backend"], model=record.model, revision=record.model_revision, dtype=record.dtype
+            kind=facts["backend"], model=record.model, revision=record.model_revision, dtype=record.dtype
         )
-        fields = dict(call.request["request"])
+        fields = dict(facts["request"])
         if "prompt" not in fields:
             fields["context" if "continuations" in fields else "prompt"] = record.prompt
         return identity, parse_request(fields)
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"calls.jsonl holds no request for record {record.id[:12]} ({error!r}): run again") from error
+        raise UsageError(
+            f"calls.jsonl must hold the request of each record, that of {record.id[:12]} is missing or broken "
+            f"({error!r}): run again into another --out"
+        ) from error
 
 
-def export_run(folder: Path, file: Path, layers: Sequence[ReplySource] = ()) -> int:
-    """Writes the stored replies to a run's prompts, by the models the run asked; returns how many.
+def export_run(folder: Path, file: Path, sources: Sequence[ReplySource] = ()) -> int:
+    """Writes the stored replies to a run's requests; returns how many.
 
-    Questions without a reply (failed, or too long for the model) are left out.
+    Records without a reply (failed, or too long for the model) are left out.
 
     Args:
-        layers: further files that the run read replies from.
+        sources: read-only ones, looked up after the user's own store.
 
     Raises:
-        UsageError: nothing of the run is stored, or it was made before runs kept what they asked.
-        CacheMiss: a scored record's reply is not stored any more.
+        UsageError: the run has no reply, or not the requests of its records.
+        CacheMiss: the reply of a scored record is not stored any more.
         RecordError: the folder holds no run.
     """
     store = RunStore.open(folder)
     calls = {call.record: call for call in store.calls}
-    keys = []
+    keys: list[str] = []
     for record in store.records:
-        asked = asked_again(record, calls.get(record.id))
-        if asked is None:
-            raise UsageError(f"{folder} {TOO_OLD}")
-        if record.status in ("scored", "empty", "refused"):
-            keys += [key_of(text) for text in key_texts(*asked)]
+        call = calls.get(record.id)
+        if call is not None and call.request is not None and "keys" in call.request:
+            keys += call.request["keys"]
+        elif record.status in ("scored", "empty", "refused"):
+            keys += _keys(*request_of(record, call))
     if not keys:
-        raise UsageError(f"no reply to a prompt of {folder} is stored: run it once with --live")
+        raise UsageError(f"{folder} must have records with a reply, it has none: run it once with --refresh-cache")
     with closing(reply_store()) as own:
-        return export([own, *layers, *committed_replies()], file, keys)
+        return export([own, *sources], file, keys)
 
 
 def export_all(file: Path, *, skip_bad: bool = False) -> tuple[int, int]:
-    """Writes everything in the user's store; returns how many replies, and how many damaged ones were left out.
+    """Writes everything in the user's store; returns the numbers of written and of left out, damaged replies.
 
     Raises:
         UsageError: nothing is stored.
@@ -123,21 +137,13 @@ def export_all(file: Path, *, skip_bad: bool = False) -> tuple[int, int]:
 
 
 def import_files(files: Sequence[Path], into: Path | None, conflicts: Conflicts) -> list[str]:
-    """Takes the replies of files into the user's store, or into a file of lines; returns what to tell the user.
+    """Imports replies into the user's store, or into a .jsonl file; returns lines for the user.
 
     Raises:
         CacheCorrupt: a reply is damaged or differs from one that is there; nothing is imported.
         BackendInputError, BackendUnavailable: a file cannot be used.
     """
     own = reply_store().path
-    if into is None and own.exists() and any(path.exists() and path.samefile(own) for path in files):
-        if len(files) > 1:
-            raise UsageError(f"{own} is the store itself: import it alone, then the others")
-        count = migrate(own)
-        return [
-            f"{own}: {count:,} replies of an earlier version, all kept",
-            f"the file as it was: {own}.layout-1 (no longer needed)",
-        ]
     read = [(path, read_file(path)) for path in files]
     entries = [entry for _, some in read for entry in some]
     if into is None:
@@ -154,4 +160,4 @@ def import_files(files: Sequence[Path], into: Path | None, conflicts: Conflicts)
 def own_files() -> list[Path]:
     """The user's store, where it exists, and the project's files of replies."""
     store = reply_store().path
-    return [*([store] if store.exists() else []), *(layer.path for layer in committed_replies())]
+    return [*([store] if store.exists() else []), *(source.path for source in committed_replies())]

@@ -1,4 +1,4 @@
-"""Why the reply to a record's question was stored, or was not: its request beside the nearest stored one."""
+"""Why the reply to a record's request is stored or not: the request beside the nearest stored one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.errors import UsageError
-from benchmarks.replies import TOO_OLD, asked_again
+from benchmarks.reply_sources import request_of
 from llm_backends.cache.entry import ReplySource
 from llm_backends.cache.nearest_request import find_nearest
 from llm_backends.cache.request_key import first_line, prompt_of, request_key
@@ -26,22 +26,20 @@ def explain_record(folder: Path, beginning: str, sources: Sequence[ReplySource])
         sources: where replies are looked up.
 
     Raises:
-        UsageError: no record, or several, begin so; or the run was made before runs kept what they asked.
+        UsageError: no record, or several, begin so, or the run lacks the record's request.
         RecordError: the folder holds no run.
     """
     store = RunStore.open(folder)
     record = _record(store.records, beginning, folder)
-    asked = asked_again(record, next((call for call in store.calls if call.record == record.id), None))
-    if asked is None:
-        raise UsageError(f"{folder} {TOO_OLD}")
-    key = request_key(*asked)
+    identity, request = request_of(record, next((call for call in store.calls if call.record == record.id), None))
+    key = request_key(identity, request)
     held = next((source.path for source in sources if source.entry(key) is not None), None)
     lines = [
         f"record {record.id[:12]}: {record.sample_id} of {record.task}, {record.tokenizer} {record.layers}, "
-        f"{record.status}, prompt {first_line(prompt_of(asked[1]))!r}",
+        f"{record.status}, prompt {first_line(prompt_of(request))!r}",
         f"key {key}: {'no reply is stored' if held is None else f'its reply is stored in {held}'}",
     ]
-    nearest = find_nearest(*asked, sources, without=key)
+    nearest = find_nearest(identity, request, sources, without=key)
     if nearest is None:
         return "\n".join([*lines, "nothing else is stored" if held else "nothing is stored"])
     lines.append(f"nearest {'other ' if held else ''}request: key {nearest.entry.key} in {nearest.source}")

@@ -1,4 +1,4 @@
-"""`python -m benchmarks validate`: nothing heavy is imported until it runs."""
+"""`validate`: check a task's data before a run."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ SHOWN = 20
 
 
 def validate(
-    task: Annotated[str, typer.Option(help="Name of a task, as `ls tasks` shows it.")],
-    data: Annotated[
-        str | None, typer.Option(help="Data, as `run` takes them; the task's own by default.", show_default=False)
-    ] = None,
+    task: Annotated[str, typer.Option(help="A task (`ls tasks`).")],
+    data: Annotated[str | None, typer.Option(help="As of `run`.", show_default="the task's own")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with every problem.")] = False,
 ) -> None:
-    """Read the data of a task whole, count them and name every problem; write nothing.
+    """Read all data of a task and name every problem.
 
-    Exit code 0 where there is no problem, else 2.
+    Nothing is written. Exit code 0 if there is no problem, else 2.
 
+    \b
     Examples:
-
       python -m benchmarks validate --task miniimagenet-5way --data miniimagenet/test.csv
-
       python -m benchmarks validate --task miniimagenet-2way --data open_ended_mi.tar.gz --json
     """
     from rich.console import Console
@@ -44,36 +41,37 @@ def validate(
         shown = bar.add_task("", total=None, problems=0)
         problems = 0
 
-        def met(_: object) -> None:
+        def add_problem(_: object) -> None:
             nonlocal problems
             problems += 1
             bar.update(shown, problems=problems)
 
-        found = findings(
-            task, data, lambda read, total: bar.update(shown, completed=read, total=max(total, read) or None), met
-        )
-    if json:
-        import json as plain
+        def show_progress(read: int, total: int) -> None:
+            bar.update(shown, completed=read, total=max(total, read) or None)
 
-        typer.echo(plain.dumps(found.plain(), indent=2))
+        found = findings(task, data, show_progress, add_problem)
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(found.plain(), indent=2))
     else:
-        _tell(found)
+        _print(found)
     if found.faults:
         sys.exit(2)
 
 
-def _tell(found: Findings) -> None:
+def _print(found: Findings) -> None:
     from results.report.display import one_line
 
     typer.echo(one_line(f"{found.data}: {found.title}"))
     for name, count in found.counts.items():
         typer.echo(f"  {name}: {count:,}")
     if found.settings:
-        typer.echo(f"  settings that it can give: {', '.join(found.settings)}")
+        typer.echo(f"  feasible settings: {', '.join(found.settings)}")
     for reason in dict.fromkeys(found.lacking.values()):
         settings = ", ".join(setting for setting, why in found.lacking.items() if why == reason)
         if found.settings:
-            typer.echo(one_line(f"  not {settings}: {reason}"))
+            typer.echo(one_line(f"  not feasible: {settings}: {reason}"))
     if not found.faults:
         typer.echo("no problem found")
         return
