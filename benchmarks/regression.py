@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
-from benchmarks.replay import replay
+from benchmarks.replay import recorded_config, replay
 from benchmarks.reply_sources import export_run, read_only_sources
 from benchmarks.scorer_cases import scorer_outcomes
 from llm_backends.cache.verify import check_file
@@ -78,11 +77,12 @@ def make_baseline(run: Path, out: Path, cache_files: Sequence[Path] = ()) -> int
     Raises:
         UsageError: the run is incomplete or not what the present code makes of its replies, a reply is not stored,
             the baseline is too large, or `out` holds something else.
-        RecordError: `run` is not the folder of a run.
+        RecordError, BaselineError: `run` is not the folder of a run, or one of another version.
     """
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not is_baseline(out):
         raise UsageError(f"a baseline replaces only a baseline, {out} holds something else: pass another --out")
     store = RunStore.open(run)
+    config, _ = recorded_config(store.config, run)
     failed = sum(record.status == "failed" for record in store.records)
     if failed or not store.records:
         held = f"{failed} of {len(store.records)} records failed" if failed else "no records"
@@ -97,8 +97,7 @@ def make_baseline(run: Path, out: Path, cache_files: Sequence[Path] = ()) -> int
             export_run(run, building / REPLIES, read_only_sources(cache_files))
         except CacheMiss as error:
             raise UsageError(f"a baseline holds every reply of its run, one of {run} is missing ({error})") from error
-        names = {name: store.config[name] for name in RunConfig.model_fields if name in store.config}
-        write_baseline(run, building, scorer_outcomes(RunConfig.model_validate(names)))
+        write_baseline(run, building, scorer_outcomes(config))
         _check_new(run, building)
         size = sum((building / name).stat().st_size for name in FILES)
         if size > TOO_LARGE:

@@ -83,7 +83,7 @@ def replay(recorded: Baseline, folder: Path) -> Baseline:
         BaselineError: the configuration is not one of this program.
         SpaeError, TaskError, UsageError: what it names (a task, images, a tokenizer) does not exist any more.
     """
-    config, identity = _config(recorded.config, folder)
+    config, identity = recorded_config(recorded.config, folder)
     length: int | None = recorded.config.get("llm_context_length")
     too_long = {record.prompt: record.explanation for record in recorded.records if record.status == "infeasible"}
     backend = NoModel(identity, length, ReadOnlySource(folder / REPLIES), too_long)
@@ -117,7 +117,8 @@ def replay(recorded: Baseline, folder: Path) -> Baseline:
     return now
 
 
-def _config(held: Mapping[str, Any], folder: Path) -> tuple[RunConfig, Identity]:
+def recorded_config(held: Mapping[str, Any], folder: Path) -> tuple[RunConfig, Identity]:
+    """The configuration in a run.json and the model it names. Raises BaselineError if it is not of this program."""
     try:
         config = RunConfig.model_validate({name: held[name] for name in RunConfig.model_fields if name in held})
         return config, Identity.model_validate(held.get("llm_identity"))
@@ -125,7 +126,7 @@ def _config(held: Mapping[str, Any], folder: Path) -> tuple[RunConfig, Identity]
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
         raise BaselineError(
-            f"the run of {folder} must be one of this program ({field}: {first['msg']}): make it again with `baseline`"
+            f"{folder} must hold a run of this version ({field}: {first['msg']}): give its run command again"
         ) from error
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from results.report.display import one_line, visible
 TOLERANCE = 1e-9
 """Of a score: what another order of floating point sums may change."""
 
+SHA256 = re.compile("[0-9a-f]{64}")
 KINDS_OF_CONFIG = {
     "llm_identity": "model",
     "llm_context_length": "context length",
@@ -107,8 +109,9 @@ def _config(recorded: Baseline, now: Baseline) -> Iterator[Drift]:
 
 
 def _plain(value: str | None) -> str | None:
-    """A JSON string without its quotation marks."""
-    return value[1:-1] if value is not None and value.startswith('"') else value
+    """A JSON string without its quotation marks, and a sha256 by its first characters."""
+    text = value[1:-1] if value is not None and value.startswith('"') else value
+    return text[:12] if text is not None and SHA256.fullmatch(text) else text
 
 
 def _data(recorded: Baseline, now: Baseline) -> Iterator[Drift]:
