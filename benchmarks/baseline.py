@@ -67,7 +67,7 @@ def make_baseline(run: Path, out: Path, layers: Sequence[Path] = ()) -> int:
     try:
         _export(run, asked, records, llm, layers, building / REPLIES)
         infeasible = {
-            place_of(question): (request_keys(llm, question.request)[0], records[question.id].detail)
+            place_of(question): (request_keys(llm, question.request)[0], records[question.id].explanation)
             for question in asked
             if records[question.id].status == "infeasible"
         }
@@ -75,7 +75,7 @@ def make_baseline(run: Path, out: Path, layers: Sequence[Path] = ()) -> int:
         for record in made:
             if record != records[record.id]:
                 raise UsageError(
-                    f"the stored replies must be {run}'s own, the one to {record.sample} ({record.tokenizer}, "
+                    f"the stored replies must be {run}'s own, the one to {record.sample_id} ({record.tokenizer}, "
                     f"{record.scoring}) is another: run it again into another --out"
                 )
         write_baseline(building, now.baseline)

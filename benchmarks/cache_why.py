@@ -37,7 +37,7 @@ def explain_record(folder: Path, beginning: str, sources: Sequence[ReplySource])
     key = request_key(*asked)
     held = next((source.path for source in sources if source.entry(key) is not None), None)
     lines = [
-        f"record {record.id[:12]}: {record.sample} of {record.task}, {record.tokenizer} {record.layers}, "
+        f"record {record.id[:12]}: {record.sample_id} of {record.task}, {record.tokenizer} {record.layers}, "
         f"{record.status}, prompt {first_line(prompt_of(asked[1]))!r}",
         f"key {key}: {'no reply is stored' if held is None else f'its reply is stored in {held}'}",
     ]

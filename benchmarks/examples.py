@@ -11,10 +11,10 @@ from results.analysis.question_groups import QuestionGroup
 from results.record import Record
 from results.report.example import (
     DataNote,
+    Example,
     Examples,
-    Exhibit,
+    ReconstructedImage,
     Reconstruction,
-    RedrawnImage,
     ShownImage,
     WordLayer,
 )
@@ -31,11 +31,13 @@ REDRAWN = 6
 MEASURED = 128
 
 
-def make_exhibits(plan: Plan, records: list[Record]) -> Examples:
-    """Exhibits of the first episodes of each job, from records that are there already."""
+def make_examples(plan: Plan, records: list[Record]) -> Examples:
+    """Examples of the first episodes of each job, from records that are there already."""
     by_sample: dict[tuple[str, str, str, str], list[Record]] = {}
     for record in records:
-        by_sample.setdefault((record.task, record.tokenizer, record.layers, record.sample), []).append(record)
+        if record.shuffled:
+            continue
+        by_sample.setdefault((record.task, record.tokenizer, record.layers, record.sample_id), []).append(record)
     episodes, reconstructions, notes = [], [], {}
     questions: list[QuestionGroup] = []
     for job in plan.jobs:
@@ -55,7 +57,7 @@ def make_exhibits(plan: Plan, records: list[Record]) -> Examples:
             reconstructions.append(reconstruct(tokenizer, data))
     return Examples(
         data=tuple(notes.values()),
-        episodes=tuple(episodes),
+        samples=tuple(episodes),
         reconstructions=tuple(reconstructions),
         questions=tuple(questions),
     )
@@ -68,7 +70,7 @@ def _shown(job: TaskRun) -> list[Sample]:
     return list(job.samples.of(chosen)[:EPISODES])
 
 
-def _episode(job: TaskRun, view: TokenizerView, sample: Sample, record: Record) -> Exhibit:
+def _episode(job: TaskRun, view: TokenizerView, sample: Sample, record: Record) -> Example:
     # The task names each image's class; all that is generic is that the query stands last.
     labels = sample.labels if isinstance(sample, VqaSample) else dict(getattr(sample, "support", ()))
     shown = []
@@ -82,23 +84,24 @@ def _episode(job: TaskRun, view: TokenizerView, sample: Sample, record: Record) 
                 pyramid=_pyramid(view.tokenizer.encode([job.data.image(image)])[0]),
             )
         )
-    return Exhibit(
+    return Example(
         task=record.task,
         setting=record.setting,
-        sample=record.sample,
+        sample_id=record.sample_id,
         tokenizer=record.tokenizer,
         layers=record.layers,
-        llm=record.llm,
+        shuffled=record.shuffled,
+        model=record.model,
         scoring=record.scoring,
         images=tuple(shown),
         prompt=record.prompt,
         reply=record.reply,
         prediction=record.prediction,
-        answer=record.answer,
+        target=record.target,
         references=record.references,
         status=record.status,
-        value=record.value,
-        detail=record.detail,
+        scores=record.scores,
+        explanation=record.explanation,
     )
 
 
@@ -134,7 +137,7 @@ def reconstruct(tokenizer: Tokenizer, data: ImageSet, measured: int = MEASURED) 
         # One image alone is its own mean; any positive number then says that there is nothing to compare with.
         mean_image_mse=max(float(np.mean((truth - truth.mean(0)) ** 2)), 1e-12),
         images=tuple(
-            RedrawnImage(
+            ReconstructedImage(
                 label=labels[names[i]], original=png(originals[i]), by_layer=tuple(png(layer[i]) for layer in drawn)
             )
             for i in list(shown)[:REDRAWN]

@@ -15,7 +15,7 @@ BATCH = 64
 
 
 def png(pixels: np.ndarray) -> Png:
-    """[H, W, 3] uint8 as the PNG text of an exhibit."""
+    """[H, W, 3] uint8 as the PNG text of an example."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG")
     return png_text(stream.getvalue())

@@ -12,7 +12,7 @@ from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
 from benchmarks.saved_samples import SavedSamples
 from llm_backends.protocol import Identity
-from results.analysis.settings import SHUFFLED, layer_numbers
+from results.analysis.settings import layer_numbers
 from results.record import CellKey
 from spae.data.protocol import ImageSet
 from spae.tokenizers.protocol import Tokenizer
@@ -55,7 +55,7 @@ class TokenizerView:
     @property
     def name(self) -> str:
         """The tokenizer's, in records and tables; says where the images are shuffled."""
-        return self.tokenizer.name + (SHUFFLED if self.shuffle_seed is not None else "")
+        return self.tokenizer.name + (" (shuffled)" if self.shuffle_seed is not None else "")
 
     @property
     def fingerprint(self) -> str:
@@ -78,11 +78,12 @@ class Plan:
         return CellKey(
             task=job.task.name,
             setting=setting,
-            tokenizer=view.name,
+            tokenizer=view.tokenizer.name,
             tokenizer_fingerprint=view.fingerprint,
             layers=view.label,
-            llm=llm.model,
-            llm_revision=llm.revision,
+            shuffled=view.shuffle_seed is not None,
+            model=llm.model,
+            model_revision=llm.revision,
             dtype=llm.dtype,
             data=job.data.name,
             data_fingerprint=job.data.fingerprint,

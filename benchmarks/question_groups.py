@@ -37,7 +37,7 @@ def question_groups(task: str, samples: Samples) -> Iterator[QuestionGroup]:
                 task=task,
                 data=samples.data,
                 setting=setting,
-                kind=kind,
+                question_type=kind,
                 samples=tuple(one.id for one in members),
-                blind=blind_share(members),
+                text_only=blind_share(members),
             )

@@ -99,16 +99,15 @@ def record_of(question: Question, answer: Answer) -> Record:
     text = answer.reply.text if isinstance(answer.reply, Completion) else outcome.reply
     return Record.of(
         question.cell,
-        sample=sample.id,
+        sample_id=sample.id,
         sample_fingerprint=sample.fingerprint,
         prompt=prompt_of(request),
-        answer=sample.answer,
+        target=sample.answer,
         reply=text,
         prediction=outcome.prediction,
         status=outcome.status,
-        value=outcome.value,
+        scores={} if outcome.value is None else {question.task.metric: outcome.value},
         choices=tuple(getattr(sample, "classes", ())),
-        detail=outcome.detail or "",
-        metric=question.task.metric,
+        explanation=outcome.detail or "",
         references=tuple(getattr(sample, "references", ())),
     )

@@ -140,9 +140,9 @@ def _line(question: Question, key: str, reply: str | None, record: Record | None
         prompt=hashlib.sha256(prompt_of(question.request).encode("utf-8", "surrogatepass")).hexdigest(),
         reply=reply,
         status=UNANSWERED if record is None else record.status,
-        value=None if record is None else record.value,
+        value=None if record is None else next(iter(record.scores.values()), None),
         prediction=None if record is None else record.prediction,
-        detail="" if record is None else record.detail,
+        detail="" if record is None else record.explanation,
     )
 
 

@@ -44,7 +44,7 @@ def reply_layers(files: Sequence[Path] = ()) -> list[ReplySource]:
 
 
 def what_was_asked(request: Request, identity: Identity) -> dict[str, Any]:
-    """All of a request that its record does not say, for `Call.asked`."""
+    """All of a request that its record does not say, for `Call.request`."""
     text = isinstance(getattr(request, "prompt", ""), str)
     fields = request.model_dump(mode="json", exclude={"prompt", "context"} if text else None)
     return {"backend": identity.kind, "request": fields}
@@ -56,13 +56,13 @@ def asked_again(record: Record, call: Call | None) -> tuple[Identity, Request] |
     Raises:
         UsageError: the call belongs to no such request.
     """
-    if call is None or call.asked is None:
+    if call is None or call.request is None:
         return None
     try:
         identity = Identity(
-            kind=call.asked["backend"], model=record.llm, revision=record.llm_revision, dtype=record.dtype
+            kind=call.request["backend"], model=record.model, revision=record.model_revision, dtype=record.dtype
         )
-        fields = dict(call.asked["request"])
+        fields = dict(call.request["request"])
         if "prompt" not in fields:
             fields["context" if "continuations" in fields else "prompt"] = record.prompt
         return identity, parse_request(fields)

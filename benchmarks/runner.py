@@ -112,7 +112,7 @@ class RecordWriter:
             share = (now - self._written) / len(self._ready)
             records = [record for record, _, _ in self._ready]
             calls = [
-                Call(record=record.id, cached=cached, seconds=share, asked=asked)
+                Call(record=record.id, cached=cached, seconds=share, request=asked)
                 for record, cached, asked in self._ready
             ]
             self._ready = []

@@ -16,7 +16,7 @@ from rich.text import Text
 from benchmarks.config import RunConfig
 from benchmarks.corpus import score_corpora
 from benchmarks.errors import UsageError
-from benchmarks.examples import make_exhibits
+from benchmarks.examples import make_examples
 from benchmarks.plan import Plan, default_scorings, make_plan
 from benchmarks.replies import reply_layers, reply_store
 from benchmarks.runner import Runner
@@ -29,12 +29,12 @@ from llm_backends.protocol import Backend, Closes
 from llm_backends.registry import find_backend, open_backend
 from results.analysis.corpus import save_corpus
 from results.analysis.differences import Difference, short
-from results.record import sha256_of
 from results.report.display import visible
-from results.report.example import save_exhibits
+from results.report.example import save_examples
 from results.report.table_formats import to_rich
 from results.report.write import load_tables, write_reports
 from results.store import RunDiffers, RunStore
+from spae.canonical import sha256_json
 from tasks.scoring import RULES
 
 RUNS = Path("runs")
@@ -138,7 +138,7 @@ def run_benchmark(options: RunOptions) -> Path:
         if spending.said:
             console.print(spending.said, highlight=False, markup=False, soft_wrap=True)
         if store.records:
-            save_exhibits(store.folder, make_exhibits(plan, store.records))
+            save_examples(store.folder, make_examples(plan, store.records))
             if complete:
                 _score_corpora(plan, store, console)
             write_reports(store.folder)
@@ -183,7 +183,7 @@ def _open_store(options: RunOptions, plan: Plan, run: dict[str, Any], console: C
     A folder that the hash of the run names is begun anew for --live, once it is complete: what is asked for then is
     another set of answers, while a run that was stopped is to be finished.
     """
-    folder = options.out or RUNS / f"{'-'.join(plan.config.tasks)}-{sha256_of(run)[:10]}"
+    folder = options.out or RUNS / f"{'-'.join(plan.config.tasks)}-{sha256_json(run)[:10]}"
     try:
         store = RunStore.create(folder, run)
     except RunDiffers as error:

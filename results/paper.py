@@ -9,7 +9,7 @@ from importlib.resources import files
 from pydantic import Field
 
 from results.errors import ReportError
-from results.record import Frozen
+from spae.canonical import Frozen
 
 ACCURACY = "accuracy_percent"
 TABLES = {"1", "3", "5"}

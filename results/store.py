@@ -4,7 +4,7 @@ run.json        the run's configuration and its hash
 records.jsonl   one record a line, written as the answers come and put into the plan's order when the run ends; while
                 it runs, a later line replaces an earlier one of the same id whose call had failed
 calls.jsonl     per record: cached or not, and seconds (the only file that differs between a run and its replay)
-exhibits.json   images and words for the report (see `results.report.example`)
+examples.json   images and words for the report (see `results.report.example`)
 metrics.json    metrics of whole corpora, such as BLEU, where a task has some (see `results.analysis.corpus`)
 summary.json, comparisons.json, report.md, report.html   made from the above by `results.report.write`
 .run.lock       held while a run writes here
@@ -24,18 +24,19 @@ from results.analysis.differences import Difference, differences, in_words
 from results.atomic import path_inside, write_text_atomic
 from results.errors import RecordError
 from results.lines import append_lines, cut_torn_line, load_lines, sync_file, sync_folder
-from results.record import Call, Record, sha256_of
+from results.record import Call, Record
+from spae.canonical import sha256_json
 
 RUN = "run.json"
 RECORDS = "records.jsonl"
 CALLS = "calls.jsonl"
-EXHIBITS = "exhibits.json"
+EXAMPLES = "examples.json"
 METRICS = "metrics.json"
 SUMMARY = "summary.json"
 COMPARISONS = "comparisons.json"
 REPORT_MARKDOWN = "report.md"
 REPORT_HTML = "report.html"
-OWN_FILES = (RUN, RECORDS, CALLS, EXHIBITS, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
+OWN_FILES = (RUN, RECORDS, CALLS, EXAMPLES, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
 LOCK = ".run.lock"
 
 FORMAT = 1
@@ -80,7 +81,7 @@ class RunStore:
     ) -> None:
         self.folder = folder
         self.config: dict[str, Any] = dict(config)
-        self.config_hash = sha256_of(self.config)
+        self.config_hash = sha256_json(self.config)
         self.notes = tuple(notes)
         self._listed = False  # whether the disk itself knows of the files
         lines = list(records)
@@ -159,7 +160,7 @@ class RunStore:
             config, digest = held["config"], held["sha256"]
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{path} is not a run's configuration ({error!r}): pass another --out") from error
-        if not isinstance(config, dict) or sha256_of(config) != digest:
+        if not isinstance(config, dict) or sha256_json(config) != digest:
             raise RecordError(f"{path} was changed after the run began (its hash differs): pass another --out")
         records, torn = load_lines(folder / RECORDS, Record)
         calls, torn_call = load_lines(folder / CALLS, Call)
@@ -178,7 +179,7 @@ class RunStore:
 
     @classmethod
     def _begin(cls, folder: Path, config: dict[str, Any]) -> Self:
-        held = {"format": FORMAT, "sha256": sha256_of(config), "config": config}
+        held = {"format": FORMAT, "sha256": sha256_json(config), "config": config}
         store = cls(folder, config, (), ())
         try:
             folder.mkdir(parents=True, exist_ok=True)

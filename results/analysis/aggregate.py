@@ -14,10 +14,11 @@ from pydantic import Field
 from results.analysis.settings import AVERAGE, FEW_SHOT, natural_order, setting_order, tokenizer_order
 from results.analysis.statistics import Interval, bootstrap_mean_of_rows, wilson
 from results.errors import RecordError
-from results.record import Call, Frozen, Record
+from results.record import Call, Record
+from spae.canonical import Frozen
 
 # What two records of a cell share and its row does not show: a second value of one of these would be another row.
-HIDDEN = ("tokenizer_fingerprint", "llm_revision", "dtype", "data_fingerprint", "seed")
+HIDDEN = ("tokenizer_fingerprint", "model_revision", "dtype", "data_fingerprint", "seed")
 
 
 class Row(Frozen):
@@ -26,21 +27,28 @@ class Row(Frozen):
     task: str = Field(description="name in the task registry")
     tokenizer: str = Field(description="name in the tokenizer registry")
     layers: str = Field(description="layers whose words the LLM saw: '1-2'")
-    llm: str = Field(description="model id")
+    shuffled: bool = Field(default=False, description="every image was shown with another image's words")
+    model: str = Field(description="id of the LLM")
     data: str = Field(description="name of the image set")
     scoring: str = Field(description="the scoring rule")
-    prompt: str = Field(description="the prompt style")
+    prompt_style: str = Field(description="the prompt style")
 
     @classmethod
     def of(cls, record: Record) -> Row:
         """The row that `record` belongs to."""
-        return cls(task=record.task, tokenizer=record.tokenizer, layers=record.layers, llm=record.llm,
-                   data=record.data, scoring=record.scoring, prompt=record.prompt_style)  # fmt: skip
+        return cls(task=record.task, tokenizer=record.tokenizer, layers=record.layers,
+                   shuffled=record.shuffled, model=record.model, data=record.data, scoring=record.scoring,
+                   prompt_style=record.prompt_style)  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """The tokenizer for a reader: 'spae', 'spae (shuffled)'."""
+        return f"{self.tokenizer} (shuffled)" if self.shuffled else self.tokenizer
 
     def order(self) -> tuple[object, ...]:
         """Sort key: task and data, then what must be equal for a comparison, then baselines before SPAE."""
-        return (natural_order(self.task), self.data, self.llm, self.prompt, self.scoring,
-                tokenizer_order(self.tokenizer), natural_order(self.layers))  # fmt: skip
+        return (natural_order(self.task), self.data, self.model, self.prompt_style, self.scoring,
+                tokenizer_order(self.tokenizer), not self.shuffled, natural_order(self.layers))  # fmt: skip
 
 
 class Cell(Row):
@@ -87,7 +95,7 @@ def by_row(records: Iterable[Record]) -> dict[Row, dict[str, list[Record]]]:
         rows[row][record.setting].append(record)
     return {
         row: {
-            setting: sorted(rows[row][setting], key=lambda record: natural_order(record.sample))
+            setting: sorted(rows[row][setting], key=lambda record: natural_order(record.sample_id))
             for setting in sorted(rows[row], key=setting_order)
         }
         for row in sorted(rows, key=lambda row: row.order())
@@ -125,7 +133,8 @@ def summary_json(cells: Sequence[Cell]) -> str:
 
 def _cell(row: Row, setting: str, records: Sequence[Record], cached: set[str], metric: str | None) -> Cell:
     status = Counter(record.status for record in records)
-    values = [record.value for record in records if record.value is not None]
+    metric = metric or next((name for record in records for name in record.scores), "accuracy")
+    values = [record.scores[metric] for record in records if record.scores]
     interval = _interval(values)
     return Cell(
         **row.model_dump(),
@@ -137,7 +146,7 @@ def _cell(row: Row, setting: str, records: Sequence[Record], cached: set[str], m
         empty=status["empty"],
         refused=status["refused"],
         cached=sum(record.id in cached for record in records),
-        metric=records[0].metric if metric is None else metric,
+        metric=metric,
         value=sum(values) / len(values) if values else None,
         ci_low=interval.low if interval else None,
         ci_high=interval.high if interval else None,
@@ -182,4 +191,7 @@ def _average(row: Row, cells: dict[str, Cell], settings: dict[str, list[Record]]
 def aligned(groups: Sequence[Sequence[Record]]) -> list[list[float | None]]:
     """Values of each group as rows of one length, the i-th sample of each in column i, None where there is none."""
     longest = max(len(group) for group in groups)
-    return [[record.value for record in group] + [None] * (longest - len(group)) for group in groups]
+    return [
+        [next(iter(record.scores.values()), None) for record in group] + [None] * (longest - len(group))
+        for group in groups
+    ]

@@ -12,10 +12,11 @@ from pydantic import Field
 
 from results.analysis.aggregate import Row, by_row
 from results.analysis.corpus import SampleValues
-from results.analysis.settings import AVERAGE, FEW_SHOT, SHUFFLED, in_words, is_shuffled, is_spae
+from results.analysis.settings import AVERAGE, FEW_SHOT, in_words, is_spae
 from results.analysis.statistics import bootstrap_mean_of_rows, holm, mcnemar_exact, paired_bootstrap, sign_flip
 from results.errors import RecordError
-from results.record import Frozen, Record
+from results.record import Record
+from spae.canonical import Frozen
 
 
 class Comparison(Frozen):
@@ -23,15 +24,16 @@ class Comparison(Frozen):
 
     task: str
     setting: str = Field(description="setting id, or 'average' of the seven")
-    llm: str
+    model: str
     data: str
     scoring: str
     metric: str = Field(default="", description="of a task's further metrics; empty: the score of the records")
-    prompt: str
+    prompt_style: str
     tokenizer: str = Field(description="the first of the two: SPAE where there is one")
     layers: str
     other: str = Field(description="the tokenizer it is compared with")
     other_layers: str
+    other_shuffled: bool = Field(default=False, description="the other's images were shuffled")
     n: int = Field(description="samples with a score from both")
     only_first: int | None = Field(description="samples that only the first got right; None where that has no meaning")
     only_second: int | None = Field(description="samples that only the other got right")
@@ -43,6 +45,11 @@ class Comparison(Frozen):
         "for an average"
     )
     p_holm: float | None = Field(description="p adjusted (Holm) for the settings and metrics of this pair of rows")
+
+    @property
+    def other_name(self) -> str:
+        """The other tokenizer for a reader: 'vqgan', 'spae (shuffled)'."""
+        return f"{self.other} (shuffled)" if self.other_shuffled else self.other
 
 
 def compare(records: Iterable[Record], further: Sequence[SampleValues] = ()) -> list[Comparison]:
@@ -61,20 +68,20 @@ def compare(records: Iterable[Record], further: Sequence[SampleValues] = ()) -> 
     rows = by_row(records)
     alike: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        alike.setdefault((row.task, row.data, row.llm, row.prompt, row.scoring), []).append(row)
+        alike.setdefault((row.task, row.data, row.model, row.prompt_style, row.scoring), []).append(row)
     found: list[Comparison] = []
     beside: dict[Row, list[SampleValues]] = {}
     for one in further:
         beside.setdefault(one.row, []).append(one)
     for group in alike.values():
-        seeing = [row for row in group if not is_shuffled(row.tokenizer)]
+        seeing = [row for row in group if not row.shuffled]
         firsts = [row for row in seeing if is_spae(row.tokenizer)]
         others = [row for row in seeing if row not in firsts]
         if not firsts or not others:
             firsts, others = seeing[-1:], seeing[:-1]
         pairs = [(first, other) for first in firsts for other in others]
-        blind = {(row.tokenizer, row.layers): row for row in group if is_shuffled(row.tokenizer)}
-        pairs += [(row, blind[key]) for row in seeing if (key := (row.tokenizer + SHUFFLED, row.layers)) in blind]
+        blind = {(row.tokenizer, row.layers): row for row in group if row.shuffled}
+        pairs += [(row, blind[key]) for row in seeing if (key := (row.tokenizer, row.layers)) in blind]
         for first, other in pairs:
             tests = _pair(first, rows[first], other, rows[other])
             found.extend(_adjusted([*tests, *_further(first, beside.get(first, []), other, beside.get(other, []))]))
@@ -124,19 +131,19 @@ def _adjusted(tests: Sequence[Comparison]) -> list[Comparison]:
 
 def _shared(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[float, float]]:
     """Values of both for each sample that both scored, in the first's order."""
-    by_sample = {record.sample: record for record in second}
+    by_sample = {record.sample_id: record for record in second}
     pairs = []
     for record in first:
-        twin = by_sample.get(record.sample)
+        twin = by_sample.get(record.sample_id)
         if twin is None:
             continue
         if twin.sample_fingerprint != record.sample_fingerprint:
             raise RecordError(
-                f"sample {record.sample!r} is not the same for {record.tokenizer} and {twin.tokenizer} "
+                f"sample {record.sample_id!r} is not the same for {record.tokenizer} and {twin.tokenizer} "
                 "(its fingerprints differ): run both from one manifest"
             )
-        if record.value is not None and twin.value is not None:
-            pairs.append((record.value, twin.value))
+        if record.scores and twin.scores:
+            pairs.append((next(iter(record.scores.values())), next(iter(twin.scores.values()))))
     return pairs
 
 
@@ -168,14 +175,15 @@ def _comparison(first: Row, other: Row, setting: str, n: int, only_first: int | 
     return Comparison(
         task=first.task,
         setting=setting,
-        llm=first.llm,
+        model=first.model,
         data=first.data,
         scoring=first.scoring,
-        prompt=first.prompt,
+        prompt_style=first.prompt_style,
         tokenizer=first.tokenizer,
         layers=first.layers,
         other=other.tokenizer,
         other_layers=other.layers,
+        other_shuffled=other.shuffled,
         n=n,
         only_first=only_first,
         only_second=only_second,

@@ -16,8 +16,9 @@ from results.analysis.statistics import bootstrap_mean_of_rows
 from results.atomic import path_inside, write_text_atomic
 from results.errors import RecordError
 from results.faults import first_fault
-from results.record import Frozen, Record, sha256_of
+from results.record import Record
 from results.store import METRICS
+from spae.canonical import Frozen, sha256_json
 
 
 class Missing(Frozen):
@@ -74,10 +75,10 @@ def corpora(records: Iterable[Record], task: str) -> list[Corpus]:
                     Corpus(
                         row=row,
                         setting=setting,
-                        metric=scored[0].metric,
-                        samples=tuple(record.sample for record in scored),
+                        metric=next(iter(scored[0].scores)),
+                        samples=tuple(record.sample_id for record in scored),
                         predictions=tuple(record.prediction or "" for record in scored),
-                        references=tuple(record.references or (record.answer,) for record in scored),
+                        references=tuple(record.references or (record.target,) for record in scored),
                     )
                 )
     return found
@@ -112,7 +113,7 @@ def sample_values(corpus: Corpus, metric: str, per_sample: Sequence[float]) -> S
 
 def digest(records: Iterable[Record]) -> str:
     """sha256 over what the metrics follow from: each record's id, status and prediction."""
-    return sha256_of(sorted([record.id, record.status, record.prediction] for record in records))
+    return sha256_json(sorted([record.id, record.status, record.prediction] for record in records))
 
 
 def save_corpus(folder: Path, book: CorpusBook) -> Path:

@@ -79,7 +79,7 @@ def _best(cell: Cell, name: str, own: Sequence[Cell], values: Mapping[tuple[Row,
     rivals = [
         values[one.row, name]
         for one in own
-        if (one.llm, one.prompt, one.scoring) == (cell.llm, cell.prompt, cell.scoring)
+        if (one.model, one.prompt_style, one.scoring) == (cell.model, cell.prompt_style, cell.scoring)
     ]
     numbers = [one.value for one in rivals if one is not None and one.value is not None]
     mine = values[cell.row, name]

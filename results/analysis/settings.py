@@ -10,8 +10,6 @@ from collections.abc import Iterable
 
 AVERAGE = "average"
 FEW_SHOT = ("i0-s1-r0", "i1-s1-r0", "i1-s3-r0", "i1-s5-r0", "i1-s1-r1", "i1-s1-r3", "i1-s1-r5")
-SHUFFLED = " (shuffled)"
-"""After the name of a tokenizer whose images were shown with each other's words: what a model knows unseeing."""
 HEADS = ("Task induction", "Inner shots", "Repeats")
 
 
@@ -50,12 +48,7 @@ def columns(settings: Iterable[str]) -> tuple[str, ...]:
 
 def is_spae(tokenizer: str) -> bool:
     """True for the method under test and its variants (`spae`, `picto_spae`, `spae-disjoint`)."""
-    return not is_shuffled(tokenizer) and "spae" in re.split(r"[^a-z]+", tokenizer.lower())
-
-
-def is_shuffled(tokenizer: str) -> bool:
-    """True for a row of shuffled images, a baseline whatever its tokenizer."""
-    return tokenizer.endswith(SHUFFLED)
+    return "spae" in re.split(r"[^a-z]+", tokenizer.lower())
 
 
 def tokenizer_order(tokenizer: str) -> tuple[bool, str]:

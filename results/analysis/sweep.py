@@ -102,7 +102,7 @@ def _sweep(row: Row, cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int
         for column, setting in sorted(enumerate(table.settings), key=lambda pair: setting_order(pair[1]))
     ]
     return Sweep(
-        of=f"{row.tokenizer} by layers: {row.task} on {row.data}, {row.llm}, {row.scoring}, {row.prompt}",
+        of=f"{row.name} by layers: {row.task} on {row.data}, {row.model}, {row.scoring}, {row.prompt_style}",
         layers=tuple(sorted(numbers)),
         tokens={
             layers: one.tokens

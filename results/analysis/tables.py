@@ -15,8 +15,8 @@ from pydantic import Field
 from results.analysis.aggregate import Cell, Row
 from results.analysis.settings import AVERAGE, HEADS, columns, heads
 from results.paper import PaperRow, caption, paper_rows
-from results.record import Frozen
 from results.report.display import percent
+from spae.canonical import Frozen
 
 State = Literal["value", "infeasible", "unscored", "absent", "unavailable"]
 PER_CENT = "in per cent"
@@ -123,11 +123,11 @@ def result_tables(cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int] |
 def run_row(row: Row, tokens: Mapping[tuple[str, str], int], entries: Sequence[Entry]) -> TableRow:
     """A row of this run; `tokens` as of `result_tables`."""
     return TableRow(
-        tokenizer=row.tokenizer,
+        tokenizer=row.name,
         layers=row.layers,
         tokens=tokens.get((row.tokenizer, row.layers)),
-        llm=row.llm,
-        scoring=f"{row.scoring}, {row.prompt}",
+        llm=row.model,
+        scoring=f"{row.scoring}, {row.prompt_style}",
         entries=tuple(entries),
     )
 
@@ -168,7 +168,7 @@ def _best(by_row: Mapping[Row, Mapping[str, Cell]]) -> set[tuple[Row, str]]:
     for row, of_row in by_row.items():
         for setting, cell in of_row.items():
             value = -1.0 if cell.value is None else cell.value  # a row without a value is a rival that cannot win
-            contests.setdefault((row.llm, row.prompt, row.scoring, setting), []).append((value, row))
+            contests.setdefault((row.model, row.prompt_style, row.scoring, setting), []).append((value, row))
     return {
         (row, setting)
         for (*_, setting), entries in contests.items()

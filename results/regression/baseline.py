@@ -23,7 +23,7 @@ from results.atomic import path_inside, write_text_atomic
 from results.errors import RecordError, ResultsError
 from results.faults import first_fault
 from results.lines import load_lines
-from results.record import Frozen, canonical_json
+from spae.canonical import Frozen, canonical_json
 
 FACTS = "baseline.json"
 METRICS = "metrics.json"

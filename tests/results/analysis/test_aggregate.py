@@ -14,15 +14,15 @@ from results.record import Call
 
 def test_schema_of_a_cell_is_frozen():
     assert sorted(Cell.model_fields) == sorted([
-        "task", "setting", "tokenizer", "layers", "llm", "data", "scoring", "prompt", "n", "scored", "failed",
-        "infeasible", "empty", "refused", "cached", "metric", "value", "ci_low", "ci_high",
+        "task", "setting", "tokenizer", "layers", "shuffled", "model", "data", "scoring", "prompt_style", "n", "scored",
+        "failed", "infeasible", "empty", "refused", "cached", "metric", "value", "ci_low", "ci_high",
     ])  # fmt: skip
 
 
 def test_only_scored_records_are_in_the_accuracy(key, of):
-    none = {"value": None, "reply": None, "prediction": None}
+    none = {"scores": {}, "reply": None, "prediction": None}
     records = [
-        of(key(), 0), of(key(), 1), of(key(), 2, value=0.0), of(key(), 3, status="empty", **none),
+        of(key(), 0), of(key(), 1), of(key(), 2, scores={"accuracy": 0.0}), of(key(), 3, status="empty", **none),
         of(key(), 4, status="refused", **none), of(key(), 5, status="failed", **none),
         of(key(), 6, status="infeasible", **none), of(key(), 7, status="infeasible", **none),
     ]  # fmt: skip
@@ -45,8 +45,8 @@ def test_nothing_scored_has_no_value(key, values):
     assert cell.value is cell.ci_low is cell.ci_high is None and cell.infeasible == cell.n == 2
 
 
-def test_values_other_than_0_and_1_have_a_bootstrap_interval(key, values):
-    [cell] = aggregate(values(key(), [0.2, 0.4, 0.9, 0.5]), metric="cider")
+def test_values_other_than_0_and_1_have_a_bootstrap_interval(key, of):
+    [cell] = aggregate([of(key(), i, scores={"cider": x}) for i, x in enumerate([0.2, 0.4, 0.9, 0.5])])
     assert cell.metric == "cider" and cell.value == pytest.approx(0.5)
     assert cell.ci_low < 0.5 < cell.ci_high
 
@@ -89,7 +89,7 @@ def test_the_summary_is_a_list_of_cells(key, values):
     assert [Cell.model_validate(one) for one in json.loads(summary_json(cells))] == cells
 
 
-@pytest.mark.parametrize("field", ["tokenizer_fingerprint", "llm_revision", "dtype", "data_fingerprint", "seed"])
+@pytest.mark.parametrize("field", ["tokenizer_fingerprint", "model_revision", "dtype", "data_fingerprint", "seed"])
 def test_records_that_only_look_alike_are_not_mixed(key, of, field):
     with pytest.raises(RecordError, match=field):
         aggregate([of(key()), of(key(**{field: "7"}))])

@@ -47,7 +47,7 @@ def test_further_metrics_are_tested_beside_the_score_and_share_its_correction(ke
 
 def test_other_scoring_or_model_is_not_compared(key, values):
     assert compare(values(key(), SPAE) + values(key(tokenizer="vqgan", scoring="exact"), VQGAN)) == []
-    assert compare(values(key(), SPAE) + values(key(tokenizer="vqgan", llm="other"), VQGAN)) == []
+    assert compare(values(key(), SPAE) + values(key(tokenizer="vqgan", model="other"), VQGAN)) == []
 
 
 def test_the_average_is_compared_over_all_seven(key, values):
@@ -71,11 +71,14 @@ def test_without_spae_the_last_row_is_compared(key, values):
 def test_shuffled_images_are_compared_with_the_same_row_only(key, values):
     records = [
         record
-        for tokenizer in ("spae", "spae (shuffled)", "vqgan", "vqgan (shuffled)")
+        for tokenizer in ("spae", "vqgan")
+        for shuffled in (False, True)
         for layers in ("1-2", "1-3")
-        for record in values(key(tokenizer=tokenizer, layers=layers), SPAE if tokenizer == "spae" else VQGAN)
+        for record in values(
+            key(tokenizer=tokenizer, layers=layers, shuffled=shuffled), SPAE if tokenizer == "spae" else VQGAN
+        )
     ]
-    pairs = {(one.tokenizer, one.layers, one.other, one.other_layers) for one in compare(records)}
+    pairs = {(one.tokenizer, one.layers, one.other_name, one.other_layers) for one in compare(records)}
     assert pairs == {
         *(("spae", a, "vqgan", b) for a in ("1-2", "1-3") for b in ("1-2", "1-3")),
         *((name, layers, f"{name} (shuffled)", layers) for name in ("spae", "vqgan") for layers in ("1-2", "1-3")),

@@ -26,14 +26,14 @@ TASK = "coco-captioning"
 def captions(key, of, tokenizer="spae", values=(0.2, 0.6), **more):
     cell = key(task=TASK, tokenizer=tokenizer, scoring="rouge-l", setting="shots=10", **more)
     return [
-        of(cell, i, choices=(), answer="a lion", references=("a lion", "lions"), prediction=f"caption {i}",
-           value=value, metric="ROUGE-L")
+        of(cell, i, choices=(), target="a lion", references=("a lion", "lions"), prediction=f"caption {i}",
+           scores={} if value is None else {"ROUGE-L": value})
         for i, value in enumerate(values)
     ]  # fmt: skip
 
 
 def failed(record):
-    changes = {"status": "failed", "value": None, "prediction": None, "reply": None}
+    changes = {"status": "failed", "scores": {}, "prediction": None, "reply": None}
     return type(record).model_validate(json.loads(record.model_copy(update=changes).line()))
 
 
@@ -56,8 +56,8 @@ def test_values_go_by_sample(key, of):
         sample_values(one, "CIDEr-D", [0.1])
 
 
-def test_without_references_the_answer_is_the_one(key, of):
-    [one] = corpora([of(key(), answer="two", prediction="three")], "miniimagenet-5way")
+def test_without_references_the_target_is_the_one(key, of):
+    [one] = corpora([of(key(), target="two", prediction="three")], "miniimagenet-5way")
     assert one.references == (("two",),)
 
 

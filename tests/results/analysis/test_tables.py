@@ -11,8 +11,8 @@ from results.analysis.tables import result_tables
 
 def cell(**changes: Any) -> Cell:
     fields: dict[str, Any] = {
-        "task": "miniimagenet-5way", "setting": "i1-s1-r0", "tokenizer": "spae", "layers": "1-2", "llm": "small",
-        "data": "pictograms", "scoring": "ranked", "prompt": "gpt", "n": 10, "scored": 10, "failed": 0,
+        "task": "miniimagenet-5way", "setting": "i1-s1-r0", "tokenizer": "spae", "layers": "1-2", "model": "small",
+        "data": "pictograms", "scoring": "ranked", "prompt_style": "gpt", "n": 10, "scored": 10, "failed": 0,
         "infeasible": 0, "empty": 0, "refused": 0, "cached": 0, "metric": "accuracy", "value": 0.5, "ci_low": 0.2,
         "ci_high": 0.8,
     }  # fmt: skip
@@ -57,7 +57,7 @@ def test_footnotes_explain_only_what_is_there():
 def test_best_is_among_rows_that_may_be_compared():
     [table] = result_tables([
         cell(tokenizer="vqgan", value=0.3), cell(), cell(scoring="exact", value=0.9),
-        cell(llm="big", value=0.95, tokenizer="vqgan"), cell(llm="big", value=0.95),
+        cell(model="big", value=0.95, tokenizer="vqgan"), cell(model="big", value=0.95),
     ])  # fmt: skip
     assert [row.entries[1].best for row in table.groups[0].rows] == [False, True, False, True, True]
 

@@ -19,9 +19,9 @@ HOSTILE = "<script>alert(1)</script>|[red]\x1b[31m\u202e\n\"'`"
 def hostile(key, values):
     from results.analysis.aggregate import aggregate
 
-    return result_tables(aggregate(values(key(tokenizer=HOSTILE, llm="=1+1", task="t", setting=HOSTILE), [1.0, 0.0])))[
-        0
-    ]
+    return result_tables(
+        aggregate(values(key(tokenizer=HOSTILE, model="=1+1", task="t", setting=HOSTILE), [1.0, 0.0]))
+    )[0]
 
 
 def rich_text(table, width=80):
