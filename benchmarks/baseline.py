@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
 from benchmarks.plan import make_plan
-from benchmarks.questions import Question, questions
-from benchmarks.replay import Replies, place_of, replay, request_keys
+from benchmarks.replay import Question, Replies, place_of, questions, replay, request_keys
 from benchmarks.replies import reply_layers, reply_store
 from llm_backends.cache.read_only_source import export
 from llm_backends.errors import CacheMiss

@@ -7,25 +7,63 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.plan import Plan
-from benchmarks.questions import Question, Request, questions, record_of
+from benchmarks.errors import UsageError
+from benchmarks.plan import Cell, Plan, in_order
+from benchmarks.runner import record_of
+from benchmarks.scheduler import Solved
 from benchmarks.scorer_cases import probe
-from llm_backends.cache.cached_backend import Answer, CachedBackend
+from llm_backends.cache.cached_backend import CachedBackend
 from llm_backends.cache.entry import Entry, part_json
 from llm_backends.cache.read_only_source import ReadOnlySource
 from llm_backends.cache.request_key import key_of, key_texts, prompt_of
-from llm_backends.errors import BackendUnavailable, CacheCorrupt, PromptTooLong
-from llm_backends.protocol import Backend, Identity
+from llm_backends.errors import BackendUnavailable, CacheCorrupt
+from llm_backends.protocol import Backend, Failure, Identity, Reply, Request
 from results.analysis.aggregate import aggregate
 from results.record import Record
 from results.regression.baseline import Baseline, BaselineFacts, ManifestFact, QuestionLine, ScorerFact, TokenizerFact
 from results.regression.drift import Replayed
+from tasks.protocol import Sample, Solution
 
 UNANSWERED = "unanswered"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A sample that waits for the reply to its one request."""
+
+    cell: Cell
+    sample: Sample
+    request: Request
+    solution: Solution
+
+    @property
+    def id(self) -> str:
+        """Of its record."""
+        return self.cell.record_id(self.sample)
+
+    def record(self, reply: Reply | Failure) -> Record:
+        """Its record, given a reply."""
+        try:
+            self.solution.send((reply,))
+        except StopIteration as end:
+            return record_of(Solved(self.cell, self.sample, end.value, (self.request,), cached=True))
+        raise UsageError(f"a baseline is of tasks with one request a sample, {self.cell.key.task} has more")
+
+
+def questions(plan: Plan, llm: Identity) -> Iterator[Question]:
+    """The samples of a plan, each at its request, in the order of the records."""
+    pairs = list(in_order(plan.cells(llm)))
+    codecs = {id(cell.codec): cell.codec for cell, _ in pairs}
+    for key, codec in codecs.items():
+        codec.prepare([image for cell, sample in pairs if id(cell.codec) == key for image in sample.images])
+    for cell, sample in pairs:
+        solution = cell.task.solve(sample, cell.codec)
+        (request,) = next(solution)
+        yield Question(cell, sample, request, solution)
 
 
 @dataclass(frozen=True)
@@ -83,7 +121,7 @@ def request_text(request: Request) -> str:
 
 def place_of(question: Question) -> tuple[str, ...]:
     """As `QuestionLine.place`."""
-    cell = question.cell
+    cell = question.cell.key
     return (cell.task, cell.setting, question.sample.id, cell.tokenizer, cell.layers, cell.scoring)
 
 
@@ -116,10 +154,11 @@ def replay(
         known_key, detail = infeasible.get(place_of(question), ("", ""))
         record = None
         if known_key == key:
-            record = record_of(question, Answer(None, cached=True, error=PromptTooLong(detail)))
+            record = question.record(Failure(reason="too_long", message=detail))
         elif key in replies.digests:
             (answer,) = backend.ask([question.request])
-            record = record_of(question, answer)
+            assert answer.reply is not None, "its digest is known"
+            record = question.record(answer.reply)
         if record is not None:
             records.append(record)
         lines.append(_line(question, key, replies.digests.get(key), record))
@@ -128,7 +167,7 @@ def replay(
 
 
 def _line(question: Question, key: str, reply: str | None, record: Record | None) -> QuestionLine:
-    cell = question.cell
+    cell = question.cell.key
     return QuestionLine(
         task=cell.task,
         setting=cell.setting,
@@ -149,7 +188,7 @@ def _line(question: Question, key: str, reply: str | None, record: Record | None
 def _facts(plan: Plan, llm: Identity, context_length: int | None) -> BaselineFacts:
     manifests = []
     scorers = []
-    for job in plan.jobs:
+    for job in plan.task_runs:
         samples = job.samples
         manifests.append(
             ManifestFact(
@@ -164,7 +203,7 @@ def _facts(plan: Plan, llm: Identity, context_length: int | None) -> BaselineFac
         )
         sample = samples.of(samples.settings[0])[0]
         for scoring in plan.config.scorings:
-            outcomes = probe(job.task, sample, plan.config.style, scoring)
+            outcomes = probe(job.task, sample, plan.config.prompt_style, scoring)
             scorers.append(ScorerFact(task=job.task.name, scoring=scoring, outcomes=outcomes))
     tokenizers = {view.tokenizer.name: view.tokenizer.fingerprint for view in plan.views}
     return BaselineFacts(

@@ -43,8 +43,14 @@ def reply_layers(files: Sequence[Path] = ()) -> list[ReplySource]:
     return [*map(open_layer, files), *committed_replies()]
 
 
-def what_was_asked(request: Request, identity: Identity) -> dict[str, Any]:
-    """All of a request that its record does not say, for `Call.request`."""
+def request_facts(requests: Sequence[Request], identity: Identity) -> dict[str, Any] | None:
+    """What `Call.request` keeps: of one request all that its record lacks, of several their keys in the cache."""
+    if not requests:
+        return None
+    if len(requests) > 1:
+        keys = [key_of(text) for request in requests for text in key_texts(identity, request)]
+        return {"backend": identity.kind, "keys": keys}
+    (request,) = requests
     text = isinstance(getattr(request, "prompt", ""), str)
     fields = request.model_dump(mode="json", exclude={"prompt", "context"} if text else None)
     return {"backend": identity.kind, "request": fields}
@@ -87,7 +93,11 @@ def export_run(folder: Path, file: Path, layers: Sequence[ReplySource] = ()) -> 
     calls = {call.record: call for call in store.calls}
     keys = []
     for record in store.records:
-        asked = asked_again(record, calls.get(record.id))
+        call = calls.get(record.id)
+        if call is not None and call.request is not None and "keys" in call.request:  # a sample of several requests
+            keys += call.request["keys"]
+            continue
+        asked = asked_again(record, call)
         if asked is None:
             raise UsageError(f"{folder} {TOO_OLD}")
         if record.status in ("scored", "empty", "refused"):

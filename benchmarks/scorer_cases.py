@@ -6,6 +6,7 @@ import math
 
 from llm_backends.protocol import Choice, Completion, LikelihoodRequest, Likelihoods, Reply
 from tasks.errors import TaskError
+from tasks.one_request import OneRequestTask
 from tasks.protocol import Sample, Style, Task
 
 WORD = "word"
@@ -14,19 +15,23 @@ WORD = "word"
 
 def probe(task: Task, sample: Sample, style: Style, scoring: str) -> dict[str, str]:
     """What a rule makes of each case, on one line: case -> status, value, prediction, detail."""
-    request = task.request(sample, dict.fromkeys(sample.images, WORD), style, scoring)
+    bound = task.configured(prompt_style=style, scoring=scoring)
+    if not isinstance(bound, OneRequestTask):
+        return {}
+    request = bound.request(sample, dict.fromkeys(sample.images, WORD))
     replies: dict[str, Reply] = {}
     if isinstance(request, LikelihoodRequest):
         for case, values in _likelihoods(len(request.continuations)).items():
             replies[case] = Likelihoods(values=values)
     else:
-        for case, text in _texts(sample.answer, tuple(getattr(sample, "classes", ()))).items():
+        for case, text in _texts(sample.target, sample.choices).items():
             replies[case] = Completion(choices=(Choice(text=text, finish="stop"),))
     outcomes = {}
     for case, reply in replies.items():
         try:
-            made = task.score(sample, request, reply, scoring)
-            parts = [made.status, f"{made.value}", f"{made.prediction!r}", made.detail or ""]
+            made = bound.score(sample, reply)
+            value = next(iter(made.scores.values()), None)
+            parts = [made.status, f"{value}", f"{made.prediction!r}", made.explanation]
         except TaskError as error:
             parts = [f"error: {error}"]
         outcomes[case] = " ".join(parts).strip()

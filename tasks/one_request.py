@@ -15,6 +15,7 @@ from tasks.protocol import Codec, Outcome, Sample, Solution, Style
 from tasks.registry import BUILT_IN
 from tasks.scoring import ACCURACY
 
+
 def ask_once(request: Request, score: Callable[[Reply], Outcome]) -> Solution:
     """The whole solution of a sample that takes one request; without a reply, the reason is its outcome."""
     (reply,) = yield (request,)

@@ -23,7 +23,7 @@ from tasks.protocol import Outcome
 Test = Callable[[str, str], bool]
 ACCURACY = MetricFacts(
     name="accuracy",
-    unit="fraction of 1",
+    unit="percent of 1",
     higher_is_better=True,
     protocol="share of scored samples whose reply is right by the scoring rule",
     low=0.0,
@@ -112,7 +112,7 @@ RULES: dict[str, Rule] = {
         False,
         is_normalised,
     ),
-    "ranked": Rule("ranked", "rank classification: the class with the highest log-likelihood", "likelihood", False, None),
+    "ranked": Rule("ranked", "rank classification: the class of the highest likelihood", "likelihood", False, None),
 }
 """By name, default first."""
 

@@ -30,7 +30,7 @@ _PROTOCOL = "pycocoevalcap on PTB words, against all references of an image"
 METRICS = tuple(
     MetricFacts(
         name=name,
-        unit="CIDEr-D points" if name == "CIDEr-D" else "fraction of 1",
+        unit="CIDEr-D points" if name == "CIDEr-D" else "percent of 1",
         higher_is_better=True,
         protocol=_PROTOCOL + (", mean over captions" if name == "ROUGE-L" else ", of the whole corpus"),
         low=0.0,

@@ -193,7 +193,8 @@ def _eligible(data: ImageSet, ways: int) -> tuple[list[ClassImages], int]:
         spoken = " ".join(one.name.casefold().split())
         if spoken in names:
             raise EpisodeError(
-                f"class names must differ, ignoring case, {data.name!r} has {names[spoken]!r} and {one.name!r}: rename one"
+                f"class names must differ, ignoring case, {data.name!r} has {names[spoken]!r} and {one.name!r}: "
+                "rename one"
             )
         names[spoken] = one.name
         for image in {*one.support, *one.query}:

@@ -13,7 +13,9 @@ of NLTK's). Versions of WordNet give different numbers.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -23,14 +25,14 @@ from spae.metrics.protocol import MetricFacts
 from tasks.protocol import Answered, CorpusScore
 
 if TYPE_CHECKING:
-    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+    from nltk.corpus.reader.wordnet import Synset, WordNetCorpusReader
 
 THRESHOLDS = (0.9, 0.0)
 BELOW = 0.1
 METRICS = tuple(
     MetricFacts(
         name=f"WUPS@{threshold:.1f}",
-        unit="fraction of 1",
+        unit="percent of 1",
         higher_is_better=True,
         protocol=f"Wu-Palmer similarity in the user's WordNet, by NLTK; below {threshold} it counts a tenth",
         low=0.0,
@@ -43,7 +45,7 @@ NO_WORDNET = f"it needs WordNet: set {VARIABLE} to the folder with its files (da
 
 
 class WordNet:
-    """Similarity of two words as nouns of WordNet.
+    """Similarity of two words as nouns of WordNet. To be closed: NLTK's reader keeps files open.
 
     Args:
         home: the folder with WordNet's files.
@@ -55,14 +57,37 @@ class WordNet:
     def __init__(self, home: Path) -> None:
         self._reader = _reader(home)
         self.similarity = lru_cache(maxsize=65536)(self._similarity)
+        try:
+            first = next(iter(self._reader.all_lemma_names("n")), None)
+            if first is None or not self._senses(first):
+                raise ValueError("index.noun must name synsets of data.noun, it names none or others")
+        except ValueError:
+            self.close()
+            raise
 
     def _similarity(self, first: str, second: str) -> float:
         """The best over the words' senses, 0 to 1; case is ignored."""
         first, second = ("_".join(word.casefold().split()) for word in (first, second))
         if first == second:
             return 1.0
-        senses = (self._reader.synsets(word, "n") for word in (first, second))
-        return max((one.wup_similarity(other) or 0.0 for one, other in product(*senses)), default=0.0)
+        pairs = product(self._senses(first), self._senses(second))
+        return max((one.wup_similarity(other) or 0.0 for one, other in pairs), default=0.0)
+
+    def _senses(self, word: str) -> list[Synset]:
+        """Raises ValueError where a line of data.noun cannot be read."""
+        from nltk.corpus.reader.wordnet import WordNetError
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # NLTK warns of a synset that is not there, and gives None
+                return [synset for synset in self._reader.synsets(word, "n") if synset is not None]
+        except (WordNetError, AssertionError, LookupError, StopIteration) as error:
+            raise ValueError(f"data.noun is not in WordNet's format: {type(error).__name__} {error}") from error
+
+    def close(self) -> None:
+        """Closes the files."""
+        for stream in self._reader._data_file_map.values():
+            stream.close()
 
 
 def wups(similarity: float, threshold: float) -> float:
@@ -75,15 +100,17 @@ def wups_scores(groups: Sequence[Sequence[Answered]]) -> list[list[CorpusScore]]
     wordnet, reason = open_wordnet()
     if wordnet is None:
         return [[CorpusScore(metric.name, None, unavailable=reason) for metric in METRICS] for _ in groups]
-    found = []
-    for group in groups:
-        best = [max(wordnet.similarity(one.prediction, right) for right in one.references) for one in group]
-        scores = []
-        for metric, threshold in zip(METRICS, THRESHOLDS, strict=True):
-            each = tuple(wups(one, threshold) for one in best)
-            scores.append(CorpusScore(metric.name, sum(each) / len(each), each))
-        found.append(scores)
-    return found
+    with closing(wordnet):
+        return [_group_scores(wordnet, group) for group in groups]
+
+
+def _group_scores(wordnet: WordNet, group: Sequence[Answered]) -> list[CorpusScore]:
+    best = [max(wordnet.similarity(one.prediction, right) for right in one.references) for one in group]
+    scores = []
+    for metric, threshold in zip(METRICS, THRESHOLDS, strict=True):
+        each = tuple(wups(one, threshold) for one in best)
+        scores.append(CorpusScore(metric.name, sum(each) / len(each), each))
+    return scores
 
 
 def open_wordnet() -> tuple[WordNet | None, str]:
@@ -99,8 +126,8 @@ def open_wordnet() -> tuple[WordNet | None, str]:
 
 
 def _reader(home: Path) -> WordNetCorpusReader:
-    """NLTK's reader of a folder, checked on one entry of the index."""
-    from nltk.corpus.reader.wordnet import WordNetCorpusReader, WordNetError  # half a second
+    import nltk.data  # half a second
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader, WordNetError
 
     class Reader(WordNetCorpusReader):
         """English only: without NLTK's own data, which its map to other languages would look for."""
@@ -108,15 +135,9 @@ def _reader(home: Path) -> WordNetCorpusReader:
         def map_wn(self, version: str = "wordnet") -> None:
             return
 
-    missing = [name for name in Reader._FILES if not (home / name).is_file()]
-    if missing:
-        raise ValueError(f"missing {', '.join(missing[:3])}")
+    if str(home) not in nltk.data.path:
+        nltk.data.path.append(str(home))  # NLTK refuses to read anywhere else
     try:
-        reader = Reader(str(home), None)
-        nouns = reader.all_lemma_names("n")
-        first = next(iter(nouns), None)
-        if first is None or not reader.synsets(first, "n"):
-            raise ValueError("index.noun has no nouns")
-    except (WordNetError, StopIteration, AssertionError, KeyError, IndexError) as error:
+        return Reader(str(home), omw_reader=())  # None would warn that other languages are missing
+    except (WordNetError, AssertionError, LookupError, StopIteration) as error:
         raise ValueError(f"not in WordNet's format: {type(error).__name__} {error}") from error
-    return reader
