@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.errors import UsageError
+from benchmarks.plan import make_plan
 from benchmarks.replay import recorded_config, replay
 from benchmarks.reply_sources import export_run, read_only_sources
 from benchmarks.scorer_cases import scorer_outcomes
@@ -97,7 +98,7 @@ def make_baseline(run: Path, out: Path, cache_files: Sequence[Path] = ()) -> int
             export_run(run, building / REPLIES, read_only_sources(cache_files))
         except CacheMiss as error:
             raise UsageError(f"a baseline holds every reply of its run, one of {run} is missing ({error})") from error
-        write_baseline(run, building, scorer_outcomes(config))
+        write_baseline(run, building, scorer_outcomes(make_plan(config)))
         _check_new(run, building)
         size = sum((building / name).stat().st_size for name in FILES)
         if size > TOO_LARGE:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Console
 
 from benchmarks.config import RunConfig
+from benchmarks.plan import make_plan
+from benchmarks.runner import run_plan
 from benchmarks.scorer_cases import scorer_outcomes
-from benchmarks.session import RunOptions, run_benchmark
+from llm_backends.cache.cached_backend import CachedBackend
 from llm_backends.cache.nearest_request import explain_miss
 from llm_backends.cache.read_only_source import ReadOnlySource
 from llm_backends.cache.request_key import prompt_of
@@ -29,6 +30,7 @@ from llm_backends.protocol import (
 )
 from llm_backends.registry import BUILT_IN, open_backend
 from results.regression.baseline import REPLIES, Baseline, BaselineError, of_run
+from results.store import RunStore
 
 
 class NoModel:
@@ -73,7 +75,9 @@ class NoModel:
 
 
 def replay(recorded: Baseline, folder: Path) -> Baseline:
-    """Runs a baseline's configuration again; opens no model, no other store and no socket.
+    """Runs a baseline's configuration again, by the same plan and runner as `run`.
+
+    Its file of replies is the only cache; no model, no socket and no token store is opened.
 
     Args:
         recorded: the baseline.
@@ -85,33 +89,16 @@ def replay(recorded: Baseline, folder: Path) -> Baseline:
     """
     config, identity = recorded_config(recorded.config, folder)
     length: int | None = recorded.config.get("llm_context_length")
+    replies = ReadOnlySource(folder / REPLIES)
     too_long = {record.prompt: record.explanation for record in recorded.records if record.status == "infeasible"}
-    backend = NoModel(identity, length, ReadOnlySource(folder / REPLIES), too_long)
+    model = NoModel(identity, length, replies, too_long)
+    backend = CachedBackend(lambda: model, identity, layers=[replies])
+    plan = make_plan(config)
     with tempfile.TemporaryDirectory(prefix="spae-check-") as scratch:
-        run = run_benchmark(
-            RunOptions(
-                tasks=config.tasks,
-                tokenizers=config.tokenizers,
-                llm=config.llm,
-                data=config.data,
-                settings=config.settings,
-                layers=config.layers,
-                scorings=config.scorings,
-                prompt_style=config.prompt_style,
-                limit=config.limit,
-                seed=config.seed,
-                dtype=config.dtype,
-                out=Path(scratch) / "run",
-                mode="normal",
-                resume=False,
-                context_length=config.context_length,
-                shuffle_images=config.shuffle_images,
-                cache_files=(folder / REPLIES,),
-            ),
-            backend=backend,
-            console=Console(quiet=True),
-        )
-        now = of_run(run, folder / REPLIES, scorer_outcomes(config))
+        store = RunStore.create(Path(scratch) / "run", plan.run_config(identity, length))
+        run_plan(plan, backend, store, context=ContextLimit(model, config.context_length))
+        store.close()
+        now = of_run(store.folder, folder / REPLIES, scorer_outcomes(plan))
     # Replies are looked up under the model that gave them; whether its name means the same model today is a fact.
     now.config.update(_model_today(config, identity, length))
     return now
@@ -120,8 +107,9 @@ def replay(recorded: Baseline, folder: Path) -> Baseline:
 def recorded_config(held: Mapping[str, Any], folder: Path) -> tuple[RunConfig, Identity]:
     """The configuration in a run.json and the model it names. Raises BaselineError if it is not of this program."""
     try:
-        config = RunConfig.model_validate({name: held[name] for name in RunConfig.model_fields if name in held})
-        return config, Identity.model_validate(held.get("llm_identity"))
+        fields = {name: held[name] for name in RunConfig.model_fields if name in held}
+        fields["tokenizers"] = held.get("tokenizer_names")  # `tokenizers` holds their fingerprints
+        return RunConfig.model_validate(fields), Identity.model_validate(held.get("llm_identity"))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))

@@ -4,7 +4,7 @@ run.json        the run's configuration and its hash
 records.jsonl   one record a line, written as the answers come and put into the plan's order when the run ends; while
                 it runs, a later line replaces an earlier one of the same id whose call had failed
 calls.jsonl     per record: cached or not, and seconds (the only file that differs between a run and its replay)
-exhibits.json   images and words for the report (see `results.report.example`)
+examples.json   images and words for the report (see `results.report.example`)
 metrics.json    metrics of whole corpora, such as BLEU, where a task has some (see `results.analysis.corpus`)
 summary.json, comparisons.json, report.md, report.html   made from the above by `results.report.write`
 .run.lock       held while a run writes here
@@ -30,13 +30,13 @@ from spae.canonical import sha256_json
 RUN = "run.json"
 RECORDS = "records.jsonl"
 CALLS = "calls.jsonl"
-EXHIBITS = "exhibits.json"
+EXAMPLES = "examples.json"
 METRICS = "metrics.json"
 SUMMARY = "summary.json"
 COMPARISONS = "comparisons.json"
 REPORT_MARKDOWN = "report.md"
 REPORT_HTML = "report.html"
-OWN_FILES = (RUN, RECORDS, CALLS, EXHIBITS, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
+OWN_FILES = (RUN, RECORDS, CALLS, EXAMPLES, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
 LOCK = ".run.lock"
 
 FORMAT = 1

@@ -28,8 +28,8 @@ KINDS_OF_CONFIG = {
     "llm_identity": "model",
     "llm_context_length": "context length",
     "samples_sha256": "manifest",
-    "tokenizer_sha256": "tokenizer",
     "tokenizers": "tokenizer",
+    "metrics": "metric",
 }
 """Part of a run's configuration -> kind of drift; any other part is a "setting of the run"."""
 

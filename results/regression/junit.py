@@ -10,7 +10,7 @@ from results.analysis.aggregate import Cell
 from results.regression.drift import CAUSES, Drift, cell_name
 from results.report.display import visible
 
-KINDS = ("model", "context length", "manifest", "tokenizer", "setting of the run", "data", "edited replies", "scorer",
+KINDS = ("model", "context length", "manifest", "tokenizer", "metric", "setting of the run", "data", "edited replies", "scorer",
          "record", "missing reply", *(kind for kind, _ in CAUSES))  # fmt: skip
 """Every kind of drift but "aggregate", whose test cases are the cells."""
 # What XML 1.0 cannot hold, not even escaped; `visible` spells out all of it but the last two.

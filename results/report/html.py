@@ -15,7 +15,7 @@ from results.report.display import one_line, p_text, percent, signed, visible
 def environment() -> Environment:
     """Templates of `results/templates`; a name that a template misspells is an error."""
     made = Environment(
-        loader=PackageLoader("results", "templates"),
+        loader=PackageLoader("results.report", "templates"),
         autoescape=True,  # for every file, whatever its ending
         undefined=StrictUndefined,
         trim_blocks=True,

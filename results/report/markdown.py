@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from results.analysis.comparisons import comparison_name
-from results.analysis.question_groups import KindTable
+from results.analysis.question_groups import QuestionTable
 from results.report.display import markdown_text, p_text, percent, signed
-from results.report.report_data import Gathered, layer_errors
+from results.report.report_data import ReportData, layer_errors
 from results.report.sweep_plot import run_sweeps
 from results.report.table_formats import to_markdown
 
 
-def markdown_report(run: Gathered) -> str:
+def markdown_report(run: ReportData) -> str:
     """The text of `report.md`. Text from outside is escaped."""
     sections = ["# Results\n\n" + "\n".join(f"- {name}: {markdown_text(text)}" for name, text in run.facts) + "\n"]
     sections.extend(to_markdown(table) for table in run.tables)
     sections.extend(f"## Layers\n\n{markdown_text(one.of)}\n\n{to_markdown(one.table)}" for one in run_sweeps(run))
     if run.comparisons:
         sections.append(_comparisons(run))
-    sections.extend(_kinds(table) for table in run.kinds)
+    sections.extend(_questions(table) for table in run.question_tables)
     sections.append(_counts(run))
     if run.reconstructions:
         sections.append(_reconstructions(run))
-    notes = [*run.store.notes] + ([] if run.book.episodes else ["No example episodes were kept with this run."])
+    notes = [*run.store.notes] + ([] if run.examples.samples else ["No example episodes were kept with this run."])
     hashes = [f"- {markdown_text(name)}: `{markdown_text(value)}`" for name, value in run.hashes]
     sections.append("## Exactly what ran\n\n" + "\n".join([*hashes, *(f"- {markdown_text(n)}" for n in notes)]) + "\n")
     return "\n".join(sections)
@@ -34,7 +34,7 @@ def _table(head: Sequence[str], right_from: int, rows: Sequence[Sequence[str]]) 
     return "\n".join("| " + " | ".join(fields) + " |" for fields in (head, rule, *rows)) + "\n"
 
 
-def _comparisons(run: Gathered) -> str:
+def _comparisons(run: ReportData) -> str:
     rows = [
         [
             markdown_text(f"{one.tokenizer} {one.layers} vs {one.other_name} {one.other_layers}"),
@@ -65,8 +65,8 @@ def _comparisons(run: Gathered) -> str:
     return "## Paired tests\n\n" + intro + _table(head, 3, rows)
 
 
-def _kinds(table: KindTable) -> str:
-    rows = [["unseeing", "", *(percent(value) for value in table.blind)]]
+def _questions(table: QuestionTable) -> str:
+    rows = [["text-only baseline", "", *(percent(value) for value in table.text_only)]]
     rows += [
         [
             markdown_text(f"{row.tokenizer} {row.layers}"),
@@ -75,15 +75,15 @@ def _kinds(table: KindTable) -> str:
         ]
         for row, entries in table.rows
     ]
-    head = ["Tokenizer", "LLM; scoring", *map(markdown_text, table.kinds)]
+    head = ["Tokenizer", "LLM; scoring", *map(markdown_text, table.types)]
     intro = (
-        "Per cent right of the scored questions, all settings together, and how many those are; first what the "
-        "commonest answer gets, said without seeing image or examples.\n\n"
+        "Per cent right of the scored questions, all settings together, and how many those are. The first row answers "
+        "with the commonest answer of each type, without image or examples.\n\n"
     )
-    return f"## By kind of question: {markdown_text(f'{table.task} on {table.data}')}\n\n{intro}{_table(head, 2, rows)}"
+    return f"## By question type: {markdown_text(f'{table.task} on {table.data}')}\n\n{intro}{_table(head, 2, rows)}"
 
 
-def _counts(run: Gathered) -> str:
+def _counts(run: ReportData) -> str:
     rows = [
         [
             markdown_text(f"{count.row.tokenizer} {count.row.layers}"),
@@ -102,7 +102,7 @@ def _counts(run: Gathered) -> str:
     return f"## Counts\n\n{run.call_line}\n\n" + _table(head, 2, rows) + (f"\n{reasons}" if reasons else "")
 
 
-def _reconstructions(run: Gathered) -> str:
+def _reconstructions(run: ReportData) -> str:
     rows = [
         [
             markdown_text(one.tokenizer),

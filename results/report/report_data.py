@@ -12,12 +12,12 @@ from results.analysis.aggregate import Cell, Row, aggregate
 from results.analysis.comparisons import Comparison, compare
 from results.analysis.corpus import CorpusBook, load_corpus
 from results.analysis.metric_tables import metric_tables
-from results.analysis.question_groups import KindTable, blind_note, kind_tables
+from results.analysis.question_groups import QuestionTable, question_tables, text_only_note
 from results.analysis.settings import AVERAGE, natural_order, setting_order, tokenizer_order
 from results.analysis.tables import ResultTable, result_tables
 from results.errors import ReportError
 from results.record import Record
-from results.report.example import Examples, Exhibit, Reconstruction, ShownImage, load_exhibits
+from results.report.example import Example, Examples, Reconstruction, ShownImage, load_examples
 from results.store import RunStore
 from spae.canonical import canonical_json
 
@@ -68,15 +68,15 @@ class Episode:
     setting: str
     sample: str
     answer: str
-    exhibits: tuple[Exhibit, ...]
+    examples: tuple[Example, ...]
 
     @property
     def query(self) -> ShownImage | None:
         """The image that was asked about."""
-        return next((p for e in self.exhibits for p in e.images if p.role == "query"), None)
+        return next((p for e in self.examples for p in e.images if p.role == "query"), None)
 
 
-class Gathered:
+class ReportData:
     """A run, read and counted.
 
     Args:
@@ -92,7 +92,7 @@ class Gathered:
         self.records: list[Record] = self.store.records
         if not self.records:
             raise ReportError(f"a report needs records, {folder} has none: let the run make some first")
-        self.book: Examples = load_exhibits(folder)
+        self.examples: Examples = load_examples(folder)
         self.cells: list[Cell] = aggregate(self.records, self.store.calls)
         self.corpus: CorpusBook | None = load_corpus(folder, self.records)
         self.comparisons: list[Comparison] = compare(self.records, self.corpus.samples if self.corpus else ())
@@ -106,22 +106,22 @@ class Gathered:
 
     @cached_property
     def tables(self) -> list[ResultTable]:
-        """The result tables, with tokens per image where the exhibits tell; of metrics, where a task has several."""
-        counts = self.book.token_counts({(cell.tokenizer, cell.layers) for cell in self.cells})
+        """The result tables, with tokens per image where the examples tell; of metrics, where a task has several."""
+        counts = self.examples.token_counts({(cell.tokenizer, cell.layers) for cell in self.cells})
         further = metric_tables(self.cells, self.corpus, counts) if self.corpus else []
         shown = {(table.task, table.data) for table in further}
         tables = result_tables([cell for cell in self.cells if (cell.task, cell.data) not in shown], counts) + further
-        return [table.model_copy(update={"footnotes": (*table.footnotes, *self._blind(table))}) for table in tables]
+        return [table.model_copy(update={"footnotes": (*table.footnotes, *self._text_only(table))}) for table in tables]
 
-    def _blind(self, table: ResultTable) -> list[str]:
+    def _text_only(self, table: ResultTable) -> list[str]:
         """What is right without seeing, where the task asks questions and the table is of their accuracy."""
-        groups = [group for group in self.book.questions if (group.task, group.data) == (table.task, table.data)]
-        return [blind_note(groups)] if groups and ACCURACY in (table.metric, *table.settings) else []
+        groups = [group for group in self.examples.questions if (group.task, group.data) == (table.task, table.data)]
+        return [text_only_note(groups)] if groups and ACCURACY in (table.metric, *table.settings) else []
 
     @cached_property
-    def kinds(self) -> list[KindTable]:
+    def question_tables(self) -> list[QuestionTable]:
         """Accuracy by what is asked for, where the samples say."""
-        return kind_tables(self.records, self.book.questions)
+        return question_tables(self.records, self.examples.questions)
 
     def chance(self, table: ResultTable) -> dict[str, float]:
         """By setting, the per cent that a guess among the named classes gets; none for free-text samples."""
@@ -138,7 +138,7 @@ class Gathered:
 
     def data_label(self, data: str) -> str:
         """What the image set is; for embedded data, that it stands in for another."""
-        note = self.book.note(data)
+        note = self.examples.note(data)
         if note is None:
             return data
         if not note.embedded:
@@ -148,13 +148,13 @@ class Gathered:
     @property
     def embedded(self) -> bool:
         """True where an image set of the run stands in for a published one."""
-        return any(note.embedded for note in self.book.data if note.name in {r.data for r in self.records})
+        return any(note.embedded for note in self.examples.data if note.name in {r.data for r in self.records})
 
     @property
     def stands_for(self) -> str:
         """The published sets that the embedded ones of this run are not: 'mini-ImageNet'."""
         used = {record.data for record in self.records}
-        return _several(note.stands_for for note in self.book.data if note.embedded and note.name in used)
+        return _several(note.stands_for for note in self.examples.data if note.embedded and note.name in used)
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -238,20 +238,20 @@ class Gathered:
 
     @property
     def episodes(self) -> list[Episode]:
-        """Example episodes, each with its exhibits in the order of the table's rows."""
-        groups: dict[tuple[str, str, str], list[Exhibit]] = {}
-        for exhibit in self.book.episodes:
-            groups.setdefault((exhibit.task, exhibit.setting, exhibit.sample), []).append(exhibit)
+        """Example episodes, each with its examples in the order of the table's rows."""
+        groups: dict[tuple[str, str, str], list[Example]] = {}
+        for example in self.examples.samples:
+            groups.setdefault((example.task, example.setting, example.sample_id), []).append(example)
         keys = sorted(groups, key=lambda key: (key[0], setting_order(key[1]), natural_order(key[2])))
         return [
-            Episode(*key, answer=groups[key][0].answer, exhibits=tuple(sorted(groups[key], key=_exhibit_order)))
+            Episode(*key, answer=groups[key][0].target, examples=tuple(sorted(groups[key], key=_example_order)))
             for key in keys
         ]
 
     @property
     def reconstructions(self) -> list[Reconstruction]:
         """Redrawn images, SPAE last as in the tables."""
-        return sorted(self.book.reconstructions, key=lambda r: tokenizer_order(r.tokenizer))
+        return sorted(self.examples.reconstructions, key=lambda r: tokenizer_order(r.tokenizer))
 
 
 def layer_errors(reconstruction: Reconstruction) -> list[LayerError]:
@@ -267,8 +267,8 @@ def _row_order(record: Record) -> tuple[object, ...]:
     return Row.of(record).order()
 
 
-def _exhibit_order(exhibit: Exhibit) -> tuple[object, ...]:
-    return (tokenizer_order(exhibit.tokenizer), natural_order(exhibit.layers), exhibit.llm, exhibit.scoring)
+def _example_order(example: Example) -> tuple[object, ...]:
+    return (tokenizer_order(example.tokenizer), natural_order(example.layers), example.model, example.scoring)
 
 
 def _several(texts: Iterable[str]) -> str:

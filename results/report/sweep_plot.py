@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from results.analysis.settings import AVERAGE
 from results.analysis.sweep import Sweep, span, sweeps
 from results.report.plot import SHAPES
-from results.report.report_data import Gathered
+from results.report.report_data import ReportData
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 320.0, 12.0, 56.0, 44.0, 24.0
 ASIDE = 4.0  # lines that would cover each other are drawn so far apart
@@ -57,7 +57,7 @@ class SweepPlot:
     summary: str
 
 
-def sweep_panels(run: Gathered, widths: Mapping[str, float]) -> list[tuple[Sweep, list[tuple[str, SweepPlot]]]]:
+def sweep_panels(run: ReportData, widths: Mapping[str, float]) -> list[tuple[Sweep, list[tuple[str, SweepPlot]]]]:
     """The sweeps of a run, each with its plot in several widths.
 
     Args:
@@ -70,9 +70,9 @@ def sweep_panels(run: Gathered, widths: Mapping[str, float]) -> list[tuple[Sweep
     return panels
 
 
-def run_sweeps(run: Gathered) -> list[Sweep]:
+def run_sweeps(run: ReportData) -> list[Sweep]:
     """The sweeps of a run."""
-    return sweeps(run.cells, run.book.token_counts({(cell.tokenizer, cell.layers) for cell in run.cells}))
+    return sweeps(run.cells, run.examples.token_counts({(cell.tokenizer, cell.layers) for cell in run.cells}))
 
 
 def sweep_plot(sweep: Sweep, width: float) -> SweepPlot | None:

@@ -18,7 +18,7 @@ from results.errors import ReportError
 from results.report.html import environment
 from results.report.markdown import markdown_report
 from results.report.plot import Plot, accuracy_plot, contests
-from results.report.report_data import Gathered, layer_errors
+from results.report.report_data import ReportData, layer_errors
 from results.report.sweep_plot import sweep_panels
 from results.report.table_formats import to_csv
 from results.store import COMPARISONS, REPORT_HTML, REPORT_MARKDOWN, SUMMARY
@@ -35,7 +35,7 @@ def render(folder: Path, format: Format) -> str:
         RecordError: the folder is not a run's, or is broken.
         ReportError: there is no record yet, or the format is not one of html, md, csv.
     """
-    return _written(Gathered(folder), format)
+    return _written(ReportData(folder), format)
 
 
 def write_reports(folder: Path) -> list[Path]:
@@ -44,7 +44,7 @@ def write_reports(folder: Path) -> list[Path]:
     Raises:
         RecordError, ReportError: as `render`.
     """
-    run = Gathered(folder)
+    run = ReportData(folder)
     return [
         run.store.write_text(SUMMARY, summary_json(run.all_cells)),
         run.store.write_text(COMPARISONS, comparisons_json(run.comparisons)),
@@ -59,10 +59,10 @@ def load_tables(folder: Path) -> list[ResultTable]:
     Raises:
         RecordError, ReportError: as `render`.
     """
-    return Gathered(folder).tables
+    return ReportData(folder).tables
 
 
-def _written(run: Gathered, format: str) -> str:
+def _written(run: ReportData, format: str) -> str:
     match format:
         case "html":
             return _html(run)
@@ -73,7 +73,7 @@ def _written(run: Gathered, format: str) -> str:
     raise ReportError(f"a report is html, md or csv, got {format!r}: pass --format html")
 
 
-def _html(run: Gathered) -> str:
+def _html(run: ReportData) -> str:
     return (
         environment()
         .get_template("report.html.j2")
@@ -90,7 +90,7 @@ def _html(run: Gathered) -> str:
     )
 
 
-def _plots(run: Gathered, table: ResultTable) -> list[list[tuple[str, Plot]]]:
+def _plots(run: ReportData, table: ResultTable) -> list[list[tuple[str, Plot]]]:
     """Each plot in two widths, with the class that the style sheet shows or hides it by."""
     if table.unit != PER_CENT:  # metrics of several scales have no axis in common
         return []

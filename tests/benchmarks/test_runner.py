@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.config import RunConfig
-from benchmarks.examples import make_exhibits, reconstruct
+from benchmarks.examples import make_examples, reconstruct
 from benchmarks.plan import make_plan
 from benchmarks.runner import Runner
 from llm_backends.cache.cached_backend import CachedBackend
@@ -89,18 +89,18 @@ def test_ranked_takes_the_likeliest_class(photos: Path, tokenizers: dict[str, Co
         assert record.scores == {"accuracy": float(shortest == record.target)}
 
 
-def test_exhibits_show_the_first_episodes_and_every_layer(photos: Path, tokenizers: dict[str, ColourTokenizer]) -> None:
+def test_examples_show_the_first_episodes_and_every_layer(photos: Path, tokenizers: dict[str, ColourTokenizer]) -> None:
     plan = make_plan(config(photos, layers=("1",)))
     store = RunStore.create(Path("out"), plan.config.plain(), resume=False)
     backend = ScriptedBackend(Script(default=" ant"))
     Runner(plan, CachedBackend(lambda: backend, backend.identity), store).run()
-    book = make_exhibits(plan, store.records)
-    assert [episode.sample for episode in book.episodes] == [s.id for s in plan.jobs[0].samples.of("i1-s1-r0")[:2]]
-    for episode in book.episodes:
+    book = make_examples(plan, store.records)
+    assert [episode.sample_id for episode in book.samples] == [s.id for s in plan.jobs[0].samples.of("i1-s1-r0")[:2]]
+    for episode in book.samples:
         assert [image.role for image in episode.images] == ["support", "support", "query"]
         assert all(len(image.pyramid) == 2 for image in episode.images)
-        assert episode.images[-1].label == episode.answer
-        assert {p.label for p in episode.images} <= set(store.records[0].choices) | {episode.answer} | {
+        assert episode.images[-1].label == episode.target
+        assert {p.label for p in episode.images} <= set(store.records[0].choices) | {episode.target} | {
             p.label for p in episode.images
         }
     (data,) = book.data

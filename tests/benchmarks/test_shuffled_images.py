@@ -79,23 +79,23 @@ def test_a_run_asks_with_and_without(
     )  # fmt: skip
     assert done[0] == 0, done  # type: ignore[index]
     records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
-    by = {(r["tokenizer"], r["sample"]): r for r in records}
-    assert len(by) == 12 and {name for name, _ in by} == {"colours", "colours (shuffled)"}
+    by = {(r.get("shuffled", False), r["sample_id"]): r for r in records}
+    assert len(by) == 12 and {shuffled for shuffled, _ in by} == {False, True}
     exchange = stand_ins(FolderSet(photos, name=str(photos)), 0)
     words = {}
     manifest = json.loads((out / "episodes-miniimagenet-2way.json").read_text())
     for episode in manifest["episodes"]:
-        lines = [line for line in by["colours", episode["id"]]["prompt"].splitlines() if line.startswith("Input: ")]
-        words |= dict(zip(episode["images"], lines, strict=True))
+        lines = [line for line in by[False, episode["id"]]["prompt"].splitlines() if line.startswith("Input: ")]
+        words |= dict(zip(episode["pictures"], lines, strict=True))
     checked = 0
     for episode in manifest["episodes"]:
-        twin = by["colours (shuffled)", episode["id"]]
-        seen, blind = by["colours", episode["id"]], twin["prompt"].splitlines()
+        twin = by[True, episode["id"]]
+        seen, blind = by[False, episode["id"]], twin["prompt"].splitlines()
         assert [line for line in blind if not line.startswith("Input: ")] == [
             line for line in seen["prompt"].splitlines() if not line.startswith("Input: ")
         ]
         shown = [line for line in blind if line.startswith("Input: ")]
-        for image, line in zip(episode["images"], shown, strict=True):
+        for image, line in zip(episode["pictures"], shown, strict=True):
             if exchange[image] in words:  # the words of that one are known from another episode
                 assert line == words[exchange[image]]
                 checked += 1
@@ -103,5 +103,5 @@ def test_a_run_asks_with_and_without(
         assert twin["sample_fingerprint"] == seen["sample_fingerprint"]
     assert checked > 3
     pairs = json.loads((out / "comparisons.json").read_text())
-    assert [(one["tokenizer"], one["other"]) for one in pairs] == [("colours", "colours (shuffled)")]
+    assert [(one["tokenizer"], one["other"], one["other_shuffled"]) for one in pairs] == [("colours", "colours", True)]
     assert "colours (shuffled)" in (out / "report.html").read_text()

@@ -15,14 +15,14 @@ from results.analysis.settings import FEW_SHOT
 from results.record import Call, CellKey, Record
 from results.report.example import (
     DataNote,
+    Example,
     Examples,
-    Exhibit,
+    ReconstructedImage,
     Reconstruction,
-    RedrawnImage,
     ShownImage,
     WordLayer,
     png_text,
-    save_exhibits,
+    save_examples,
 )
 from results.store import RunStore
 
@@ -98,7 +98,7 @@ def pyramid(kind: int, tokenizer: str, seed: int) -> tuple[WordLayer, ...]:
     )
 
 
-def exhibit(tokenizer: str, setting: str = "i1-s1-r0", value: float | None = 1.0, **changes: Any) -> Exhibit:
+def example(tokenizer: str, setting: str = "i1-s1-r0", value: float | None = 1.0, **changes: Any) -> Example:
     """An example episode of five classes, one shot, asking about the first class."""
     layers = "1-2" if tokenizer == "spae" else "1"
     asked = [*range(5), 0]
@@ -113,22 +113,23 @@ def exhibit(tokenizer: str, setting: str = "i1-s1-r0", value: float | None = 1.0
         text = " ".join(word for layer in shown.pyramid[:2] for word in layer.words)
         lines += ["###", f"Input: {text}", "Output:" + (f" {shown.label}" if shown.role == "support" else "")]
     fields: dict[str, Any] = {
-        "task": "miniimagenet-5way", "setting": setting, "sample": f"{setting}/3", "tokenizer": tokenizer,
-        "layers": layers, "llm": "SmolLM2-135M-Instruct", "scoring": "ranked", "images": images,
+        "task": "miniimagenet-5way", "setting": setting, "sample_id": f"{setting}/3", "tokenizer": tokenizer,
+        "layers": layers, "model": "SmolLM2-135M-Instruct", "scoring": "ranked", "images": images,
         "prompt": "\n".join(lines), "reply": " lion" if value else " hourglass",
-        "prediction": "lion" if value else "hourglass", "answer": "lion",
-        "status": "scored" if value is not None else "empty", "value": value,
+        "prediction": "lion" if value else "hourglass", "target": "lion",
+        "status": "scored" if value is not None else "empty",
+        "scores": {} if value is None else {"accuracy": value},
     }  # fmt: skip
-    return Exhibit(**{**fields, **changes})
+    return Example(**{**fields, **changes})
 
 
 def book() -> Examples:
-    """Exhibits of two episodes and the redrawn images of both tokenizers."""
+    """Examples of two episodes and the redrawn images of both tokenizers."""
 
     def redrawn(tokenizer: str, mse: tuple[float, ...], grids: tuple[tuple[int, int], ...]) -> Reconstruction:
         blurs = [18.0 * error for error in mse]
         images = tuple(
-            RedrawnImage(label=CLASSES[k], original=png(k), by_layer=tuple(png(k, 40 * b / 18) for b in blurs))
+            ReconstructedImage(label=CLASSES[k], original=png(k), by_layer=tuple(png(k, 40 * b / 18) for b in blurs))
             for k in range(4)
         )
         return Reconstruction(tokenizer=tokenizer, data="pictograms", grids=grids, count=300, mse=mse,
@@ -137,8 +138,8 @@ def book() -> Examples:
     return Examples(
         data=(DataNote(name="pictograms", title="650 everyday concepts drawn in 7 styles, style emojione held out",
                        embedded=True),),
-        episodes=(exhibit("spae"), exhibit("vqgan", value=0.0), exhibit("spae", "i1-s3-r0", 0.0),
-                  exhibit("vqgan", "i1-s3-r0", None, reply="", prediction=None)),
+        samples=(example("spae"), example("vqgan", value=0.0), example("spae", "i1-s3-r0", 0.0),
+                  example("vqgan", "i1-s3-r0", None, reply="", prediction=None)),
         reconstructions=(
             redrawn("spae", (0.221, 0.172, 0.0961, 0.0688), ((1, 1), (2, 2), (4, 4), (4, 4))),
             redrawn("vqgan", (0.0752,), ((4, 4),)),
@@ -179,8 +180,8 @@ def values() -> Callable[..., list[Record]]:
 
 
 @pytest.fixture
-def show() -> Callable[..., Exhibit]:
-    return exhibit
+def show() -> Callable[..., Example]:
+    return example
 
 
 def write_fake_run(folder: Path, episodes: int = 30) -> Path:
@@ -188,7 +189,7 @@ def write_fake_run(folder: Path, episodes: int = 30) -> Path:
     store = RunStore.create(folder, CONFIG, resume=False)
     records = fake_records(episodes)
     store.append(records, [Call(record=r.id, cached=i % 4 > 0, seconds=0.25) for i, r in enumerate(records) if r.reply])
-    save_exhibits(folder, book())
+    save_examples(folder, book())
     return folder
 
 

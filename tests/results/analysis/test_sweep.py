@@ -13,7 +13,8 @@ def cell(layers: str, setting: str, value: float | None, tokenizer: str = "spae"
     n = 10
     return Cell(
         task="miniimagenet-5way", tokenizer=tokenizer, layers=layers, model="m", data="pictograms", scoring="ranked",
-        prompt_style="gpt", setting=setting, n=n, scored=0 if value is None else n, failed=0, infeasible=infeasible, empty=0,
+        prompt_style="gpt", setting=setting, n=n,
+        scored=0 if value is None else n, failed=0, infeasible=infeasible, empty=0,
         refused=0, cached=0, metric="accuracy", value=value,
         ci_low=None if value is None else max(0.0, value - 0.1), ci_high=None if value is None else value + 0.1,
     )  # fmt: skip

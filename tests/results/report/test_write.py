@@ -9,7 +9,7 @@ import pytest
 
 from results.analysis.aggregate import Cell
 from results.errors import RecordError, ReportError
-from results.report.example import DataNote, Examples, load_exhibits, save_exhibits
+from results.report.example import DataNote, Examples, load_examples, save_examples
 from results.report.write import render, write_reports
 from results.store import RunStore
 
@@ -60,10 +60,12 @@ def hostile_run(tmp_path, key, of, show):
     shown = show("spae")
     layer = shown.images[0].pyramid[0].model_copy(update={"words": (HOSTILE,)})
     images = tuple(p.model_copy(update={"label": HOSTILE, "pyramid": (layer,)}) for p in shown.images)
-    texts = set(type(shown).model_fields) - {"layers", "images", "status", "value", "references"}
+    texts = set(type(shown).model_fields) - {
+        "layers", "images", "status", "scores", "shuffled", "references", "generated",
+    }  # fmt: skip
     fields = dict.fromkeys(texts, HOSTILE)
-    exhibit = shown.model_copy(update={**fields, "references": (HOSTILE, HOSTILE), "layers": "1", "images": images})
-    save_exhibits(folder, Examples(episodes=(exhibit,), data=(DataNote(name=HOSTILE, title=HOSTILE, embedded=True),)))
+    example = shown.model_copy(update={**fields, "references": (HOSTILE, HOSTILE), "layers": "1", "images": images})
+    save_examples(folder, Examples(samples=(example,), data=(DataNote(name=HOSTILE, title=HOSTILE, embedded=True),)))
     return folder
 
 
@@ -136,7 +138,7 @@ def test_summary_is_exactly_a_list_of_cells(fake_run):
 
 
 def test_a_report_without_exhibits_is_still_a_report(fake_run):
-    (fake_run / "exhibits.json").unlink()
+    (fake_run / "examples.json").unlink()
     page = Page(render(fake_run, "html"))
     assert "img" not in page.tags and "Example episodes" not in "".join(page.text)
     assert "No example episodes" in render(fake_run, "md")
@@ -179,4 +181,4 @@ def test_a_browser_shows_it_without_complaint_and_without_overflow(fake_run, hos
 
 
 def test_book_of_the_fixture_is_real(fake_run):
-    assert load_exhibits(fake_run).reconstructions[0].count == 300
+    assert load_examples(fake_run).reconstructions[0].count == 300

@@ -11,7 +11,7 @@ import pytest
 
 from spae.data.protocol import ClassImages, FixedEpisode
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
-from tasks.fewshot.archive_episodes import published
+from tasks.fewshot.archive_episodes import published_episodes
 from tasks.fewshot.episodes import Manifest
 from tasks.fewshot.task import five_way, two_way
 from tasks.protocol import ReadsSamples
@@ -78,7 +78,7 @@ def test_settings_that_it_lacks_name_those_it_has() -> None:
     with pytest.raises(EpisodeError, match=r"of 1 shots and 5 ways.*run the task of these ways"):
         five_way().samples(data, ("i1-s1-r0",), 0, 1)
     with pytest.raises(TaskInputError, match="limit must be at least 1"):
-        published("t", data, data, 2, ("i1-s1-r0",), 0, 0)
+        published_episodes("t", data, data, 2, ("i1-s1-r0",), 0, 0)
 
 
 def test_a_saved_manifest_is_the_same_again(tmp_path: Path, make_set) -> None:
@@ -89,7 +89,7 @@ def test_a_saved_manifest_is_the_same_again(tmp_path: Path, make_set) -> None:
     assert task.saved(tmp_path / "m.json", data, None, None) == drawn
     # A part of it is what a draw of that part gives, to the hash.
     assert task.saved(tmp_path / "m.json", data, ("i1-s3-r0",), 4) == task.samples(data, ("i1-s3-r0",), 3, 4)
-    with pytest.raises(TaskInputError, match="has 10 episodes of each setting, got --limit 11"):
+    with pytest.raises(TaskInputError, match="has 10 samples of each setting, got --limit 11"):
         task.saved(tmp_path / "m.json", data, None, 11)
     with pytest.raises(TaskInputError, match="got 'i1-s5-r0'"):
         task.saved(tmp_path / "m.json", data, ("i1-s5-r0",), None)

@@ -1,16 +1,17 @@
-"""Questions with examples, drawn from annotated images: two answers to choose from, and S examples of each.
+"""Questions with examples, sampled from annotated images: two answers to choose from, and S examples of each.
 
 All examples of a sample answer the query's question in the query's words, each answer as often as the other, c1,c2,..:
-what the prompt without its images gives away is one in two. Questions take turns, the right answers to a question do,
-and so do their places. A question takes part where two answers or more have enough images. Sample k is the same in
-every setting but for its number of examples: settings are nested and paired, and 20 samples are the first 20 of 200.
+guessing from the prompt without its images is right one time in two. Questions, the right answers to a question, and
+their places are balanced in rounds. A question is eligible if two answers or more have enough images. Sample k is the
+same in every setting but for its number of examples: settings are nested and paired, and 20 samples are the first 20
+of 200.
 
-Each draw has its own stream (`tasks.rng`), keyed `spae-vqa-1/<seed>/...`, over texts and ids in code point order:
+Each choice has its own stream (`tasks.rng`), keyed `spae-vqa-1/<seed>/...`, over texts and ids in code point order:
 
     question  <k // questions>           the questions' order in a round, each once
     right     <t // answers>/<question>  the order in which its answers are right, each once; t is k // questions
     other     <k>                        the wrong answer, of the question's others
-    place     <k // 2>                   the right answer's place in two samples in a row: each once
+    place     <k // 2>                   the right answer's place in two consecutive samples: each once
     query     <k>                        one of the right answer's query images
     support   <k>/<answer>               the order of an answer's examples, the query left out
 """
@@ -23,9 +24,9 @@ from dataclasses import dataclass, field
 
 from spae.data.annotations.annotated import AnnotatedSet, Question
 from tasks.errors import EpisodeError, TaskInputError
+from tasks.manifest import SampleManifest
 from tasks.rng import Stream
-from tasks.sample_manifest import SampleManifest
-from tasks.vqa.vqa_sample import ShownAnswer, VqaSample, make_sample
+from tasks.vqa.sample import ShownAnswer, VqaSample, make_sample
 
 SHOTS = (1, 3, 5)
 SETTING_IDS = tuple(f"shots={shots}" for shots in SHOTS)
@@ -35,13 +36,13 @@ WAYS = 2
 
 @dataclass
 class _Answer:
-    """The images that give one answer to one question: id -> the question as asked of it."""
+    """The images with one answer to one question: id -> the question about it."""
 
     support: dict[str, Question] = field(default_factory=dict)
     query: dict[str, Question] = field(default_factory=dict)
 
     def room(self) -> int:
-        """Examples there are whichever image is asked about; 0 where none can be."""
+        """Examples beside any of the query images; 0 without a query image."""
         return len(self.support) - bool(self.support.keys() & self.query.keys()) if self.query else 0
 
 
@@ -59,7 +60,7 @@ def parse_shots(settings: Sequence[str]) -> tuple[int, ...]:
     return tuple(int(setting.removeprefix("shots=")) for setting in settings)
 
 
-def draw_questions(
+def sample_questions(
     task: str, data: AnnotatedSet, settings: Sequence[str], seed: int, limit: int
 ) -> SampleManifest[VqaSample]:
     """The first `limit` samples of each setting.
@@ -85,7 +86,7 @@ def draw_questions(
 
 
 def _eligible(data: AnnotatedSet) -> tuple[dict[str, dict[str, _Answer]], int]:
-    """Question text -> answer -> images, of those with enough of them; and how many examples that is."""
+    """Question text -> answer -> images, of those with enough of them; and the number of examples they allow."""
     found: dict[str, dict[str, _Answer]] = defaultdict(lambda: defaultdict(_Answer))
     for image, question in _questions(data, data.support):
         found[question.text][question.answers[0]].support[image] = question
@@ -100,7 +101,7 @@ def _eligible(data: AnnotatedSet) -> tuple[dict[str, dict[str, _Answer]], int]:
         if fit:
             return fit, need
     raise EpisodeError(
-        f"questions need two answers or more to the same words, each with an image to ask about and another to show, "
+        f"questions need two answers or more to the same words, each with a query image and another to show, "
         f"{data.name!r} has none among {len(found)} questions: pass other --data"
     )
 
@@ -132,7 +133,7 @@ def _sample(data: AnnotatedSet, asked: dict[str, dict[str, _Answer]], shots: int
         id=f"vqa-seed{seed}-s{shots}-{k:04d}",
         setting=f"shots={shots}",
         index=k,
-        kind=question.kind,
+        question_type=question.kind,
         support=support,
         query=query,
         question=text,

@@ -1,4 +1,4 @@
-"""`--episodes FILE`: samples that an earlier run wrote, taken up by a run of any tokenizer and language model."""
+"""`--manifest FILE`: the samples that an earlier run wrote, for a run of any tokenizer and language model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tasks.protocol import ReadsSamples, Samples, Task
 
 @dataclass(frozen=True)
 class SavedSamples:
-    """What the user asks of saved samples.
+    """The manifests of a run, and the part of them that it uses.
 
     Attributes:
         files: one for each task of the run.
-        settings: only these; None is all that a file has.
-        limit: only so many of each setting; None is all.
-        seed: must be the file's, where it is given.
+        settings: only these; None for all in a file.
+        limit: only so many of each setting; None for all.
+        seed: must be the file's, if given.
     """
 
     files: tuple[Path, ...]
@@ -40,28 +40,28 @@ class SavedSamples:
             task = _task_of(file)
             if task not in tasks:
                 raise UsageError(
-                    f"--episodes {file} is of {task!r}, the run is of {', '.join(tasks)}: drop one of them"
+                    f"--manifest {file} is of {task!r}, the run is of {', '.join(tasks)}: drop one of them"
                 )
             if task in found:
-                raise UsageError(f"--episodes takes one file a task, got {found[task]} and {file} for {task}: drop one")
+                raise UsageError(f"--manifest takes one file a task, got {found[task]} and {file} for {task}: drop one")
             found[task] = file
         missing = [task for task in tasks if task not in found]
         if missing:
-            raise UsageError(f"--episodes needs a file for each task, got none for {missing[0]}: name it, too")
+            raise UsageError(f"--manifest needs a file for each task, got none for {missing[0]}: name it, too")
         return found
 
     def read(self, task: Task, file: Path, data: ImageSet) -> Samples:
         """The samples of one task.
 
         Raises:
-            UsageError: the task cannot take up saved samples, or they are of another seed.
-            TaskError: the file is broken, or does not fit the data or what is asked.
+            UsageError: the task cannot read saved samples, or they are of another seed.
+            TaskError: the file is broken, or does not fit the data or the settings asked for.
         """
         if not isinstance(task, ReadsSamples):
-            raise UsageError(f"--episodes goes with tasks that read saved ones, {task.name} does not: leave it out")
+            raise UsageError(f"--manifest needs a task that reads saved samples, {task.name} does not: leave it out")
         samples = task.saved(file, data, self.settings, self.limit)
         if self.seed is not None and self.seed != samples.seed:
-            raise UsageError(f"--episodes {file} is of seed {samples.seed}, got --seed {self.seed}: leave --seed out")
+            raise UsageError(f"--manifest {file} is of seed {samples.seed}, got --seed {self.seed}: leave --seed out")
         return samples
 
 
@@ -69,10 +69,10 @@ def _task_of(file: Path) -> str:
     try:
         content: Any = json.loads(file.read_bytes())
     except OSError as error:
-        raise UsageError(f"--episodes {file} cannot be read ({error.strerror}): check the path") from error
+        raise UsageError(f"--manifest {file} cannot be read ({error.strerror}): check the path") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--episodes {file} is no manifest ({str(error)[:80]}): name an episodes-TASK.json") from error
+        raise UsageError(f"--manifest {file} is no manifest ({str(error)[:80]}): name an episodes-TASK.json") from error
     task = content.get("task") if isinstance(content, dict) else None
     if not isinstance(task, str):
-        raise UsageError(f"--episodes {file} is no manifest (it names no task): name an episodes-TASK.json of a run")
+        raise UsageError(f"--manifest {file} is no manifest (it names no task): name an episodes-TASK.json of a run")
     return task

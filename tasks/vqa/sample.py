@@ -1,4 +1,4 @@
-"""Questions about images: what one sample holds, its prompt to the character, and the score of its reply.
+"""Questions about images: one sample, its prompt to the character, and its request.
 
 Shared by every task that asks questions. The prompt is that of the appendix of arXiv 2306.17842, one for both styles;
 the model answers greedily, at most 4 tokens, until the first newline.
@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field, model_validator
 
-from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Likelihoods, Reply
+from llm_backends.protocol import CompletionRequest, Request
 from spae.canonical import Frozen
 from tasks.errors import TaskInputError
 from tasks.fewshot.prompts import image_line
-from tasks.manifest_file import sample_digest
-from tasks.protocol import WIRE, Outcome, Sample
-from tasks.scoring import rule, score_ranked, score_text
+from tasks.manifest import sample_digest
+from tasks.protocol import WIRE, Sample
+from tasks.scoring import likelihood_request, rule
 
 INSTRUCTION = "Answer with a single word."
 MAX_NEW_TOKENS = 4
@@ -45,22 +45,29 @@ class VqaSample(Sample):
     """
 
     index: int = Field(ge=0, description="k: samples of one k are paired across settings")
-    kind: str = Field(default="", description="what is asked for: 'colour'; '' where nobody says")
+    question_type: str = Field(
+        default="", alias="kind", description="'colour', 'how-many', ...; '' where the data do not say"
+    )
     support: tuple[ShownAnswer, ...] = Field(description="the examples, in the order of the prompt")
-    query: str = Field(description="id of the picture that is asked about")
-    question: str = Field(description="what is asked about it; one line")
-    accepted: tuple[str, ...] = Field(min_length=1, description="every right answer; `answer` is the first")
+    query: str = Field(description="id of the image the question is about")
+    question: str = Field(description="one line")
+    accepted: tuple[str, ...] = Field(min_length=1, description="every right answer; `target` is the first")
     classes: tuple[str, ...] = Field(
         default=(), description="the answers to choose from, one of them right; () where the question is open"
     )
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """As `classes`."""
+        return self.classes
+
+    @property
     def labels(self) -> dict[str, str]:
-        """What a reader is told of each image, by id: its questions and answers."""
+        """The questions about each image with their answers."""
         said: dict[str, list[str]] = defaultdict(list)
         for image, question, answer in (
             *((one.image, one.question, one.answer) for one in self.support),
-            (self.query, self.question, self.answer),
+            (self.query, self.question, self.target),
         ):
             said[image].append(f"{question} {answer}")
         return {image: "; ".join(texts) for image, texts in said.items()}
@@ -69,12 +76,12 @@ class VqaSample(Sample):
     def _is_a_question(self) -> VqaSample:
         _check_lines(self.question, *self.accepted, *self.classes)
         shown = tuple(one.image for one in self.support)
-        if self.answer != self.accepted[0]:
-            raise ValueError(f"answer must be the first accepted, got {self.answer!r} and {self.accepted}")
+        if self.target != self.accepted[0]:
+            raise ValueError(f"target must be the first accepted, got {self.target!r} and {self.accepted}")
         if self.query in shown or self.images != (*dict.fromkeys(shown), self.query):
             raise ValueError("images must be the examples' then the query's, which may not be among them")
-        if self.classes and (len(set(self.classes)) != len(self.classes) or self.answer not in self.classes):
-            raise ValueError(f"classes must differ and hold the answer, got {self.classes} and {self.answer!r}")
+        if self.classes and (len(set(self.classes)) != len(self.classes) or self.target not in self.classes):
+            raise ValueError(f"classes must differ and hold the target, got {self.classes} and {self.target!r}")
         return self
 
 
@@ -90,21 +97,21 @@ def make_sample(
     id: str,
     setting: str,
     index: int,
-    kind: str,
+    question_type: str,
     support: Sequence[ShownAnswer],
     query: str,
     question: str,
     accepted: Sequence[str],
     classes: Sequence[str],
 ) -> VqaSample:
-    """A sample with its images listed and its fingerprint worked out; fields as in `VqaSample`."""
+    """A sample with its images listed and its fingerprint computed; fields as in `VqaSample`."""
     content = {
         "id": id,
         "setting": setting,
         "pictures": [*dict.fromkeys(one.image for one in support), query],
         "answer": accepted[0],
         "index": index,
-        "kind": kind,
+        "kind": question_type,
         "support": [one.model_dump(mode="json") for one in support],
         "query": query,
         "question": question,
@@ -115,10 +122,10 @@ def make_sample(
 
 
 def vqa_prompt(sample: VqaSample, texts: Mapping[str, str]) -> str:
-    """The prompt; it ends in `A:`, and the model goes on right there.
+    """The prompt; it ends in `A:`, where the model continues.
 
     Args:
-        sample: what is shown and asked.
+        sample: the examples and the question.
         texts: the SPAE string of each of its images, by image id; one line each, not empty.
 
     Raises:
@@ -131,8 +138,8 @@ def vqa_prompt(sample: VqaSample, texts: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def vqa_request(sample: VqaSample, texts: Mapping[str, str], scoring: str) -> CompletionRequest | LikelihoodRequest:
-    """What to ask: greedy text, or with `ranked` the likelihood of each of the answers and the newline after it.
+def vqa_request(sample: VqaSample, texts: Mapping[str, str], scoring: str) -> Request:
+    """Greedy text, or with `ranked` the likelihood of each of the answers and the newline after it.
 
     Raises:
         TaskInputError: as `vqa_prompt`; the rule is unknown; the rule is `ranked` and the question is open.
@@ -146,39 +153,21 @@ def vqa_request(sample: VqaSample, texts: Mapping[str, str], scoring: str) -> Co
             f"scoring {scoring!r} needs answers to choose from, the question {sample.question!r} of {sample.id} is "
             "open: pass --scoring exact"
         )
-    return LikelihoodRequest(context=prompt, continuations=tuple(f" {name}\n" for name in sample.classes))
+    return likelihood_request(prompt, sample.classes)
 
 
-def vqa_score(sample: VqaSample, request: CompletionRequest | LikelihoodRequest, reply: Reply, scoring: str) -> Outcome:
-    """Right where the reply fits any accepted answer by the rule: see `tasks.scoring`.
+def question_type(sample: VqaSample) -> str:
+    """The question type in the data, else the first two words of the question: 'how many'."""
+    return sample.question_type or " ".join(sample.question.casefold().split()[:2])
 
-    Raises:
-        TaskInputError: the rule is unknown, or request, reply and rule do not belong together.
+
+def text_only_accuracy(samples: Sequence[VqaSample]) -> float:
+    """The text-only baseline: the accuracy of answering each question type with its most common target.
+
+    The most common targets are those of these very samples, so no guess from the question type alone does better: an
+    upper bound, as a fraction of 1.
     """
-    test = rule(scoring).test
-    if test is None and isinstance(request, LikelihoodRequest) and isinstance(reply, Likelihoods):
-        return score_ranked(reply.values, sample.answer, sample.classes)
-    if test is not None and isinstance(request, CompletionRequest) and isinstance(reply, Completion):
-        outcomes = [score_text(test, reply.text, answer, sample.classes) for answer in sample.accepted]
-        return next((one for one in outcomes if one.value), outcomes[0])
-    raise TaskInputError(
-        f"scoring {scoring!r} needs {'Likelihoods' if test is None else 'a Completion'}, "
-        f"got {type(reply).__name__} to {type(request).__name__}: ask with the same --scoring"
-    )
-
-
-def kind_of(sample: VqaSample) -> str:
-    """What the sample asks for, as its data say, else the first two words of the question: 'how many'."""
-    return sample.kind or " ".join(sample.question.casefold().split()[:2])
-
-
-def blind_share(samples: Sequence[VqaSample]) -> float:
-    """How often one is right who sees neither images nor examples, and says the commonest answer to each kind.
-
-    The commonest answers are those of these very samples, so nobody who sees only the kind of a question does better:
-    a bound, as a fraction of 1.
-    """
-    answers: dict[str, Counter[str]] = defaultdict(Counter)
+    targets: dict[str, Counter[str]] = defaultdict(Counter)
     for sample in samples:
-        answers[kind_of(sample)][sample.answer.casefold()] += 1
-    return sum(max(counts.values()) for counts in answers.values()) / max(1, len(samples))
+        targets[question_type(sample)][sample.target.casefold()] += 1
+    return sum(max(counts.values()) for counts in targets.values()) / max(1, len(samples))
