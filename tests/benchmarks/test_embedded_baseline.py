@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.check import check_baseline
+from benchmarks.regression import check_baseline
 from results.regression.baseline import FILES, read_baseline
 
 ROOT = Path(__file__).parents[2]
@@ -22,12 +22,13 @@ MOST_SECONDS = 20.0
 def test_it_is_small_and_covers_every_task_setting_and_tokenizer() -> None:
     baseline = read_baseline(EMBEDDED)
     assert sum((EMBEDDED / name).stat().st_size for name in FILES) < 5_000_000
-    assert {fact.task for fact in baseline.facts.manifests} == {"miniimagenet-2way", "miniimagenet-5way"}
-    assert {fact.name for fact in baseline.facts.tokenizers} == {"spae", "vqgan"}
-    assert {line.setting for line in baseline.questions} == {
+    assert {record.task for record in baseline.records} == {"miniimagenet-2way", "miniimagenet-5way"}
+    assert {record.tokenizer for record in baseline.records} == {"spae", "vqgan"}
+    assert {record.scoring for record in baseline.records} == {"ranked", "exact", "prefix", "contains"}
+    assert {record.setting for record in baseline.records} == {
         "i0-s1-r0", "i1-s1-r0", "i1-s3-r0", "i1-s5-r0", "i1-s1-r1", "i1-s1-r3", "i1-s1-r5",
     }  # fmt: skip
-    assert {line.status for line in baseline.questions} <= {"scored", "empty"}
+    assert {record.status for record in baseline.records} <= {"scored", "empty"}
 
 
 @pytest.mark.slow
@@ -37,13 +38,13 @@ def test_it_is_equal_without_a_socket(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(socket, "socket", forbidden)
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
-    assert check_baseline(EMBEDDED).drifts == (), "regenerate it where the change is meant: make baseline"
+    assert check_baseline(EMBEDDED).drifts == (), "if the change is meant, make it again: make baseline"
     assert not (tmp_path / "cache" / "replies.sqlite").exists()
 
 
 @pytest.mark.slow
 def test_it_is_checked_in_time(tmp_path: Path) -> None:
-    """In processor time of the whole command, start-up included, which a busy machine changes less."""
+    """In CPU time of the whole command, start-up included, which a busy machine changes less."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "check", str(EMBEDDED), "--junit", str(tmp_path / "check.xml")],

@@ -260,7 +260,7 @@ def test_changed_rule_is_named_and_no_other(
 def test_changed_ranking_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = tasks.scoring.score_ranked
     monkeypatch.setattr(
-        "tasks.fewshot.task.score_ranked",
+        "tasks.scoring.score_ranked",
         lambda values, answer, classes: whole(values[::-1], answer, classes[::-1]),  # the last of a tie wins
     )
     assert any("case: all alike" in drift.where for drift in drifts(made, "scorer"))
@@ -272,7 +272,7 @@ def test_changed_ranking_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_other_tokenizer_is_named(command: Command, made: Path, tokenizers: dict[str, ColourTokenizer]) -> None:
     tokenizers["colours"].fingerprint = "f" * 64
     (drift,) = check_baseline(made).drifts  # its words are the same, so nothing else differs
-    assert (drift.kind, drift.where, drift.now) == ("tokenizer", "colours", "f" * 12)
+    assert (drift.kind, drift.where, drift.now) == ("tokenizer", "colours.fingerprint", "f" * 12)
     assert command("check", made)[0] == 1
 
 

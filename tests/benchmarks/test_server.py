@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from benchmarks.server import server_options
 
 import llm_backends.openai.rate_limit
 from benchmarks.errors import UsageError
-from benchmarks.server import server_options
 from llm_backends.openai.options import OPENAI_URL, ServerOptions
 from tests.benchmarks.plugged_in import Program, few_shot
 from tests.llm_backends.openai_server import Behaviour, FaultServer, Seen, answer_to, tokens_of
