@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from benchmarks.plan import Cell
 from llm_backends.cache.cached_backend import Answer, CachedBackend
@@ -117,17 +118,19 @@ class Scheduler:
         """Opens samples until the window is full; adds them to `asking`, or yields those that ask nothing."""
         room = self._window - sum(len(one.pending) for one in asking)
         while room > 0 and self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
-            _prepare(batch)
-            for cell, sample in batch:
+            _prepare(list(islice(self._waiting, room)))
+            for _ in range(min(room, len(self._waiting))):
+                cell, sample = self._waiting.popleft()
                 one = _Open(self._opened, cell, sample, cell.task.solve(sample, cell.codec))
                 self._opened += 1
                 solved = one.advance()
-                if solved is None:
-                    asking.append(one)
-                    room -= len(one.pending)
-                else:
+                if solved is not None:
                     yield solved
+                    continue
+                asking.append(one)
+                room -= len(one.pending)
+                if room <= 0:
+                    break
 
     def _answered(self, asking: Sequence[_Open]) -> Iterator[_Open]:
         """Each sample once all its pending requests have a reply or failure."""
@@ -154,8 +157,9 @@ def _settle(one: _Open, place: int, answer: Answer) -> bool:
     if answer.reply is not None:
         one.replies[place] = answer.reply
     else:
-        reason = "too_long" if isinstance(answer.error, PromptTooLong) else "failed"
-        one.replies[place] = Failure(reason=reason, message=str(answer.error or "no reply and no error"))
+        too_long = isinstance(answer.error, PromptTooLong)
+        message = str(answer.error or "no reply and no error")
+        one.replies[place] = Failure(reason="too_long" if too_long else "failed", message=message)
     one.cached = one.cached and answer.cached
     return len(one.replies) == len(one.pending)
 

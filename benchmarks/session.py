@@ -129,9 +129,10 @@ def run_benchmark(options: RunOptions) -> Path:
         _run(plan, backend, context, store, usage, console)
     except BaseException as failure:
         # Whatever goes wrong in the report of a stopped run, the user sees why the run stopped.
+        reporting: tuple[type[Exception], ...] = (*deliberate_errors(), OSError)
         try:
             _report(plan, store, console, complete=False)
-        except (*deliberate_errors(), OSError) as error:
+        except reporting as error:
             log.warning("the report of the stopped run could not be written: %s", error)
         finally:
             raise failure

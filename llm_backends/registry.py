@@ -102,6 +102,12 @@ BUILT_IN = (
         argument="FILE",
         likelihood=True,
     ),
+    BackendEntry(
+        name="none",
+        target="llm_backends.scripted.no_model:open_none",
+        title="no model, for tasks that ask nothing",
+        likelihood=False,
+    ),
 )
 
 

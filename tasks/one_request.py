@@ -20,8 +20,7 @@ def ask_once(request: Request, score: Callable[[Reply], Outcome]) -> Solution:
     """The whole solution of a sample that takes one request; without a reply, the reason is its outcome."""
     (reply,) = yield (request,)
     if isinstance(reply, Failure):
-        status = "infeasible" if reply.reason == "too_long" else "failed"
-        return Outcome(status=status, explanation=reply.message)
+        return Outcome(status="infeasible" if reply.reason == "too_long" else "failed", explanation=reply.message)
     return score(reply)
 
 

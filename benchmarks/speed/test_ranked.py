@@ -34,13 +34,13 @@ TIMES_FASTER = 3.0
 @pytest.fixture(scope="module")
 def questions() -> list[LikelihoodRequest]:
     """The task's own prompts, each image shown as five words, as layers 1 and 2 show it."""
-    task = five_way()
+    task = five_way().configured(prompt_style="gpt", scoring="ranked")
     words = [one.name for one in open_set("pictograms").classes if " " not in one.name]
     rng = random.Random(0)
     asked = []
     for sample in task.samples(open_set("pictograms"), (SETTING,), 0, QUESTIONS).of(SETTING):
         texts = {image: " ".join(rng.choices(words, k=5)) for image in sample.images}
-        request = task.request(sample, texts, "gpt", "ranked")
+        request = task.request(sample, texts)
         assert isinstance(request, LikelihoodRequest) and len(request.continuations) == 5
         asked.append(request)
     return asked

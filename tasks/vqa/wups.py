@@ -129,15 +129,11 @@ def _reader(home: Path) -> WordNetCorpusReader:
     import nltk.data  # half a second
     from nltk.corpus.reader.wordnet import WordNetCorpusReader, WordNetError
 
-    class Reader(WordNetCorpusReader):
-        """English only: without NLTK's own data, which its map to other languages would look for."""
-
-        def map_wn(self, version: str = "wordnet") -> None:
-            return
-
+    # English only: without NLTK's own data, which its map to other languages would look for.
+    english = type("English", (WordNetCorpusReader,), {"map_wn": lambda self, version="wordnet": None})
     if str(home) not in nltk.data.path:
         nltk.data.path.append(str(home))  # NLTK refuses to read anywhere else
     try:
-        return Reader(str(home), omw_reader=())  # None would warn that other languages are missing
+        return english(str(home), omw_reader=())  # None would warn that other languages are missing
     except (WordNetError, AssertionError, LookupError, StopIteration) as error:
         raise ValueError(f"not in WordNet's format: {type(error).__name__} {error}") from error
