@@ -14,7 +14,7 @@ from llm_backends.cache.request_key import request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.cache.verify import check_file
 
-from .stored import IDENTITY, SCORE, ask, asked, fill, said
+from tests.llm_backends.stored import IDENTITY, SCORE, ask, asked, fill, said
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from llm_backends.cache.verify import check_file
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt
 from llm_backends.protocol import Choice, Completion, CompletionRequest, LikelihoodRequest, Likelihoods
 
-from .stored import IDENTITY, SCORE, ask, fill, said
+from tests.llm_backends.stored import IDENTITY, SCORE, ask, fill, said
 
 OLD_ASK = {"prompt": "old é", "max_new_tokens": 7, "stop": ["\n"], "temperature": 0.0, "seed": 0}
 OLD_SCORE = {"context": "old", "continuations": [" a", " b"]}

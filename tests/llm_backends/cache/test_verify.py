@@ -17,7 +17,7 @@ from llm_backends.cache.seal import seal_path
 from llm_backends.cache.verify import check_file
 from llm_backends.errors import BackendError, BackendInputError
 
-from .stored import IDENTITY, SCORE, ask, fill
+from tests.llm_backends.stored import IDENTITY, SCORE, ask, fill
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_the_seal_is_only_for_a_file_at_rest(path: Path) -> None:
 
 
 def served_reply() -> object:
-    from .stored import said
+    from tests.llm_backends.stored import said
 
     return said("x")
 

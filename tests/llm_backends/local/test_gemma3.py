@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llm_backends.errors import BackendUnavailable
-from llm_backends.local.backend import gemma3
+from llm_backends.local import gemma3
 from llm_backends.local.conversion import converted_folder
 from llm_backends.local.gemma3 import gemma3_model, gemma3_source, open_gemma3, put_together
 from llm_backends.local.wheels import package_folder

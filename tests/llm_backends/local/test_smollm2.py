@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llm_backends.errors import BackendUnavailable
-from llm_backends.local.backend import smollm2
+from llm_backends.local import smollm2
 from llm_backends.local.smollm2 import find_gguf, smollm2_model, smollm2_source
 from llm_backends.protocol import CompletionRequest, LikelihoodRequest
 
