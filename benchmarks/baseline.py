@@ -17,7 +17,7 @@ from benchmarks.plan import make_plan
 from benchmarks.questions import Question, questions
 from benchmarks.replay import Replies, place_of, replay, request_keys
 from benchmarks.replies import reply_layers, reply_store
-from llm_backends.cache.read_only_source import export
+from llm_backends.cache.jsonl import export
 from llm_backends.errors import CacheMiss
 from llm_backends.protocol import Identity
 from results.analysis.differences import differences, in_words

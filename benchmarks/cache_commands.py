@@ -128,15 +128,13 @@ def cache_verify(
       python -m benchmarks cache verify results/replies/miniimagenet-5way-smollm2.jsonl
     """
     from benchmarks.replies import own_files
-    from llm_backends.cache.verify import check_file
+    from llm_backends.cache.maintenance import check_file
 
     found = [check_file(path) for path in (files or own_files())]
     for one in found:
         for bad in one.bad:
             typer.echo(f"{one.path}: {bad}")
         state = f"{len(one.bad):,} damaged" if one.bad else "all as they were written"
-        if not one.whole:
-            state += " (unused bytes of the file not checked: it is in use, or was not closed)"
         typer.echo(f"{one.path}: {one.entries:,} replies, {state}")
     if not found:
         typer.echo("nothing is stored")

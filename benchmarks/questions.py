@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmarks.image_words import ImageWords
 from benchmarks.plan import Plan, TaskRun, TokenizerView
 from llm_backends.cache.cached_backend import Answer
-from llm_backends.cache.provenance import Provenance
+from llm_backends.cache.entry import Provenance
 from llm_backends.cache.request_key import prompt_of
 from llm_backends.errors import CallFailed, PromptTooLong
 from llm_backends.protocol import Completion, CompletionRequest, Identity, LikelihoodRequest

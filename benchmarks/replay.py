@@ -16,7 +16,7 @@ from benchmarks.questions import Question, Request, questions, record_of
 from benchmarks.scorer_cases import probe
 from llm_backends.cache.cached_backend import Answer, CachedBackend
 from llm_backends.cache.entry import Entry, part_json
-from llm_backends.cache.read_only_source import ReadOnlySource
+from llm_backends.cache.jsonl import ReadOnlySource
 from llm_backends.cache.request_key import key_of, key_texts, prompt_of
 from llm_backends.errors import BackendUnavailable, CacheCorrupt, PromptTooLong
 from llm_backends.protocol import Backend, Identity

@@ -9,9 +9,8 @@ from typing import Any
 
 from benchmarks.errors import UsageError
 from llm_backends.cache.entry import ReplySource, parse_request
-from llm_backends.cache.jsonl import write_lines
-from llm_backends.cache.merge import Conflicts, import_into_cache, import_into_lines, migrate, read_file
-from llm_backends.cache.read_only_source import ReadOnlySource, export, open_layer
+from llm_backends.cache.jsonl import ReadOnlySource, export, open_source, write_lines
+from llm_backends.cache.maintenance import Conflicts, import_into_cache, import_into_lines, read_file
 from llm_backends.cache.request_key import key_of, key_texts
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import CacheCorrupt
@@ -40,7 +39,7 @@ def reply_layers(files: Sequence[Path] = ()) -> list[ReplySource]:
     Raises:
         BackendInputError: one of the files cannot be read.
     """
-    return [*map(open_layer, files), *committed_replies()]
+    return [*map(open_source, files), *committed_replies()]
 
 
 def what_was_asked(request: Request, identity: Identity) -> dict[str, Any]:
@@ -130,14 +129,6 @@ def import_files(files: Sequence[Path], into: Path | None, conflicts: Conflicts)
         BackendInputError, BackendUnavailable: a file cannot be used.
     """
     own = reply_store().path
-    if into is None and own.exists() and any(path.exists() and path.samefile(own) for path in files):
-        if len(files) > 1:
-            raise UsageError(f"{own} is the store itself: import it alone, then the others")
-        count = migrate(own)
-        return [
-            f"{own}: {count:,} replies of an earlier version, all kept",
-            f"the file as it was: {own}.layout-1 (no longer needed)",
-        ]
     read = [(path, read_file(path)) for path in files]
     entries = [entry for _, some in read for entry in some]
     if into is None:

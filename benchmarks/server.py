@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from benchmarks.errors import UsageError
-from llm_backends.openai.options import Budget, Price, ServerOptions
 from llm_backends.registry import find_backend
-
-URL_VARIABLE = "OPENAI_BASE_URL"
 
 
 def server_options(
@@ -28,7 +24,7 @@ def server_options(
     llm_tokenizer: Path | None = None,
     echo_logprobs: bool = False,
     context_length: int | None = None,
-) -> ServerOptions | None:
+) -> dict[str, str] | None:
     """What was asked for, or None for a model that is no server and was given no such option.
 
     Args:
@@ -62,18 +58,17 @@ def server_options(
         if named:
             raise UsageError(f"{named} concern a server, --llm openai:MODEL, got --llm {llm}: leave them out")
         return None
-    plain = ServerOptions()
-    return ServerOptions(
-        base_url=base_url or os.environ.get(URL_VARIABLE) or plain.base_url,
-        api=cast("Literal['auto', 'completions', 'chat']", api or plain.api),
-        key_env=key_env,
-        key_file=key_file,
-        concurrency=plain.concurrency if concurrency is None else concurrency,
-        timeout=plain.timeout if timeout is None else timeout,
-        attempts=plain.attempts if attempts is None else attempts,
-        budget=None if budget is None else Budget.parse(budget),
-        price=None if price is None else Price.parse(price),
-        context_length=context_length,
-        tokenizer=llm_tokenizer,
-        echo_logprobs=echo_logprobs,
-    )
+    given = {
+        "base_url": base_url,
+        "api": api,
+        "key_env": key_env,
+        "key_file": key_file,
+        "concurrency": concurrency,
+        "timeout": timeout,
+        "max_attempts": attempts,
+        "budget": budget,
+        "price": price,
+        "tokenizer": llm_tokenizer,
+        "echo_logprobs": echo_logprobs or None,
+    }
+    return {name: str(value) for name, value in given.items() if value is not None}

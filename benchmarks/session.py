@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,6 @@ from benchmarks.saved_samples import SavedSamples
 from benchmarks.usage import Spending
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
 from llm_backends.context import ContextLimit
-from llm_backends.openai.options import ServerOptions
 from llm_backends.protocol import Backend, Closes
 from llm_backends.registry import find_backend, open_backend
 from results.analysis.corpus import save_corpus
@@ -63,7 +62,7 @@ class RunOptions:
     device: str = "auto"
     context_length: int | None = None
     replies: tuple[Path, ...] = ()
-    server: ServerOptions | None = None
+    server: Mapping[str, str] | None = None
     episodes: tuple[Path, ...] = ()
     shuffle_images: bool = False
 
@@ -109,7 +108,7 @@ def run_benchmark(options: RunOptions) -> Path:
     layers = reply_layers(options.replies)  # a wrong file is told before a model is looked for
     if options.mode == "cache-only":
         _stay_offline()
-    inner = open_backend(config.llm, dtype=config.dtype, device=options.device, server=options.server)
+    inner = open_backend(config.llm, dtype=config.dtype, device=options.device, options=options.server)
     check_scorings(config, inner)
     replies = reply_store()
     backend = CachedBackend(lambda: inner, inner.identity, replies, layers, options.mode)

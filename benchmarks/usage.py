@@ -62,7 +62,7 @@ class Spending:
         if self._backend is None:
             return
         last = self._backend.usage
-        if last.calls:
+        if last != Usage():
             file = _File(total=self._before.plus(last), last=last)
             self._store.write_text(USAGE, json.dumps(file.model_dump(mode="json"), indent=2) + "\n")
 

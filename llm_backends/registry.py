@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from dataclasses import dataclass
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
@@ -33,15 +33,17 @@ class BackendEntry:
     """`module:attribute` of the factory `(argument: str, *, dtype: str, device: str, options: M) -> Backend`."""
     title: str
     argument: str = ""
-    """What follows the colon, as shown to the user ("FILE"); empty where the name stands alone."""
+    """What follows the colon, as shown to the user ("FILE"); empty if it takes none."""
     needs: str = ""
-    """The line that installs what it needs; empty where the plain install is enough."""
+    """The line that installs what it needs; empty if a plain install is enough."""
     likelihood: bool | None = None
-    """Whether it gives log-likelihoods (ranked scoring); None where only asking would tell."""
+    """Whether it gives log-likelihoods (ranked scoring); None if that depends on its options."""
     local: bool = False
     """Whether it computes on this machine, so that `--device` applies."""
+    server: bool = False
+    """Whether it is reached over the network."""
     options: str = ""
-    """`module:Model` of the pydantic model of its `--llm-args`; empty where it takes none (`options.NoOptions`)."""
+    """`module:Model` of the pydantic model of its `--llm-args`; empty if it takes none (`options.NoOptions`)."""
 
     @property
     def spelling(self) -> str:
@@ -97,6 +99,7 @@ BUILT_IN = (
         target="llm_backends.openai.backend:open_openai",
         title="a model of any server that speaks OpenAI's protocol (--llm-args base_url=URL)",
         argument="MODEL",
+        server=True,
         options="llm_backends.openai.options:ServerOptions",
     ),
     BackendEntry(
@@ -141,7 +144,7 @@ def _by_name(point: EntryPoint) -> tuple[str, str]:
 def find_backend(spec: str) -> tuple[BackendEntry, str]:
     """Splits `name:argument` and looks the name up.
 
-    Returns the entry and the argument ("" where none was given).
+    Returns the entry and the argument ("" if none was given).
 
     Raises:
         BackendInputError: unknown name (with the nearest one), a missing argument or one too many.

@@ -111,7 +111,7 @@ class PlainTokenizer:
 
 
 def split_after(encode: Callable[[str], list[int]], context: str, continuations: Sequence[str]) -> Split:
-    """`PlainTokenizer.split` by any encoder of whole prompts. Raises as it does."""
+    """`PlainTokenizer.split` for any encoder of prompts. Raises as it does."""
     if not all(continuations):
         raise BackendInputError("a continuation to score needs at least one character, got '': leave it out")
     own = encode(context)

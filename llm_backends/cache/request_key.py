@@ -8,15 +8,14 @@ stored with the reply, so that a key can be checked, and two requests compared, 
 from __future__ import annotations
 
 import hashlib
-from json.encoder import encode_basestring_ascii
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 
 from llm_backends.protocol import CompletionRequest, Identity, Request
 from spae.canonical import canonical_json
 
 KEY_VERSION = 2
 """Increased when the text of a key changes, so that no old reply is found under a new key."""
-
 
 
 def key_text(identity: Identity, request: Request, sample: int = 0) -> bytes:
@@ -94,13 +93,17 @@ def _request_json(request: Request) -> str:
     before, after = _around_prompt(
         request.max_new_tokens, request.n, request.seed, request.stop, repr(request.temperature)
     )
-    prompt = encode_basestring_ascii(request.prompt) if isinstance(request.prompt, str) else canonical_json(request.prompt)
+    prompt = (
+        encode_basestring_ascii(request.prompt) if isinstance(request.prompt, str) else canonical_json(request.prompt)
+    )
     return f"{before}{prompt}{after}"
 
 
 @lru_cache(maxsize=256)
 def _around_prompt(max_new_tokens: int, n: int, seed: int, stop: tuple[str, ...], temperature: str) -> tuple[str, str]:
-    """A completion request's JSON before and after its prompt. The temperature is spelled, since 0.0 equals -0.0."""
+    """A completion request's JSON before and after its prompt. The temperature is text, since 0.0 equals -0.0."""
     fields = {"max_new_tokens": max_new_tokens, "n": n, "seed": seed, "stop": stop, "temperature": float(temperature)}
-    before, _, after = canonical_json(fields | {"prompt": None}).partition('"prompt":null')  # in a string, quotes are escaped
+    before, _, after = canonical_json(fields | {"prompt": None}).partition(
+        '"prompt":null'
+    )  # in a string, quotes are escaped
     return f'{before}"prompt":', after

@@ -26,8 +26,19 @@ LAYOUT = 1
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 INDEX = "model.safetensors.index.json"
 """Replaces model.safetensors if a model is written in shards."""
-CONVERSION_ERRORS = (OSError, ValueError, TypeError, RuntimeError, LookupError, AttributeError, ArithmeticError)
-CONVERSION_ERRORS += (AssertionError, ImportError, MemoryError, struct.error)
+CONVERSION_ERRORS: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 """What transformers and gguf raise for a file that is not as they expect."""
 
 

@@ -64,7 +64,7 @@ def open_gguf(argument: str, *, dtype: str, device: str, options: NoOptions) -> 
     """The backend of a file; its bytes are read once for their sha256, its weights at the first request.
 
     Raises:
-        BackendInputError: the dtype or device is unknown, or the argument names no whole GGUF file.
+        BackendInputError: the dtype or device is unknown, or the argument is not a whole GGUF file.
     """
     path, header = checked_gguf(argument)
     model = Convertible(
@@ -98,7 +98,7 @@ def checked_gguf(argument: str) -> tuple[Path, GgufHeader]:
 
 
 def _readable(path: Path, header: GgufHeader) -> Path:
-    """The same path. Raises BackendUnavailable where transformers does not know the architecture."""
+    """The same path. Raises BackendUnavailable if transformers does not know the architecture."""
     from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
     known = sorted({str(name) for name in GGUF_SUPPORTED_ARCHITECTURES})

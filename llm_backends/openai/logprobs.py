@@ -85,7 +85,7 @@ def likelihoods(context: str, echoes: Sequence[Echo]) -> Likelihoods:
     """
     border = len(context)
     while True:
-        # The last place at or before the border where a token of this text begins.
+        # The last token start at or before the border.
         moved = min(max((start for start in echo.starts if start <= border), default=0) for echo in echoes)
         if moved == border:
             break

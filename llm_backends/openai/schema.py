@@ -144,7 +144,7 @@ def read_reply(content_type: str | None, body: bytes) -> WireReply:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
-            raise Unusable("invalid JSON", f"the answer of {len(body)} bytes is no whole JSON") from None
+            raise Unusable("invalid JSON", f"the answer of {len(body)} bytes is not valid JSON") from None
         where = ".".join(map(str, first["loc"])) or "top"
         raise Unusable("malformed answer", f"the answer's JSON is not the protocol's (at {where})") from None
     if not reply.choices:

@@ -196,7 +196,8 @@ class ScriptedBackend:
         value = self._script.likelihoods.get(context, {}).get(continuation, self._script.default_likelihood)
         if value is None:
             raise CallFailed(
-                f"a script needs a value per continuation, it has no value for {continuation!r} after {context[-40:]!r}: "
+                f"a script needs a value per continuation, it has no value for {continuation!r} after "
+                f"{context[-40:]!r}: "
                 'add it to "likelihoods" or give a "default_likelihood"'
             )
         return value

@@ -65,9 +65,7 @@ class InjectedFailures(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     at: dict[int, InjectedFailure] = {}
-    rate: float = Field(
-        default=0.0, ge=0.0, le=1.0, description="fraction of the other requests")
-    )
+    rate: float = Field(default=0.0, ge=0.0, le=1.0, description="fraction of the other requests")
     seed: int = 0
     kinds: tuple[Kind, ...] = Field(default=RETRYABLE, min_length=1, description="what `rate` samples from")
     seconds: float = Field(default=0.0, ge=0.0, le=60.0, description="how long every request takes")

@@ -17,8 +17,8 @@ import tasks.scoring
 from benchmarks.check import check_baseline
 from benchmarks.cli import run_command_line
 from llm_backends.cache.jsonl import line_checksum
-from llm_backends.cache.request_key import canonical_json
 from results.regression.drift import Drift
+from spae.canonical import canonical_json
 
 from .conftest import ColourTokenizer, Command, make_photos, tokenizers_by_name
 

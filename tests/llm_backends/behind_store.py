@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
-from llm_backends.cache.read_only_source import ReadOnlySource
+from llm_backends.cache.jsonl import ReadOnlySource
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.protocol import Backend, CompletionRequest
 from llm_backends.scripted.backend import Script

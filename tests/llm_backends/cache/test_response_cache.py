@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_backends.cache.provenance import Provenance
+from llm_backends.cache.entry import Provenance
 from llm_backends.cache.request_key import identity_key, prompt_key, request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt, CallFailed

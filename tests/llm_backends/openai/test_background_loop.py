@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from llm_backends.openai.background_loop import BackgroundLoop
+from llm_backends.openai.backend import BackgroundLoop
 
 
 def test_work_goes_on_beside_the_program_and_is_cancelled_by_closing() -> None:

@@ -9,29 +9,29 @@ from decimal import Decimal
 import pytest
 
 from llm_backends.errors import BudgetSpent
-from llm_backends.openai.budget import TEMPLATE_TOKENS, Hold, Ledger, hold_for
+from llm_backends.openai.budget import TEMPLATE_TOKENS, BudgetTracker, Reservation
 from llm_backends.openai.options import Budget, Price
 
 
 def test_what_a_call_may_take() -> None:
-    assert hold_for("aé", 7) == Hold(3 + TEMPLATE_TOKENS, 7)
-    assert hold_for((5, 6), 1) == Hold(2 + TEMPLATE_TOKENS, 1)
+    assert Reservation.of("aé", 7) == Reservation(3 + TEMPLATE_TOKENS, 7)
+    assert Reservation.of((5, 6), 1) == Reservation(2 + TEMPLATE_TOKENS, 1)
 
 
 def test_books_are_kept() -> None:
-    async def run() -> Ledger:
-        ledger = Ledger(None, Price.parse("1,2"))
+    async def run() -> BudgetTracker:
+        ledger = BudgetTracker(None, Price.parse("1,2"))
         for _ in range(5):
-            await ledger.reserve(Hold(100, 10))
-        ledger.settle(Hold(100, 10), (40, 5))
-        ledger.settle(Hold(100, 10), None)
-        ledger.fail(Hold(100, 10), "429", charged=False)
-        ledger.fail(Hold(100, 10), "timeout", charged=True)
-        ledger.fail(Hold(100, 10), "broken off", charged=True, used=(41, 1))
+            await ledger.reserve(Reservation(100, 10))
+        ledger.settle(Reservation(100, 10), (40, 5))
+        ledger.settle(Reservation(100, 10), None)
+        ledger.fail(Reservation(100, 10), "429", charged=False)
+        ledger.fail(Reservation(100, 10), "timeout", charged=True)
+        ledger.fail(Reservation(100, 10), "broken off", charged=True, used=(41, 1))
         return ledger
 
     usage = asyncio.run(run()).usage
-    assert (usage.answers, usage.calls, usage.faults) == (2, 5, {"429": 1, "timeout": 1, "broken off": 1})
+    assert (usage.answers, usage.calls, usage.failures) == (2, 5, {"429": 1, "timeout": 1, "broken off": 1})
     assert (usage.prompt_tokens, usage.completion_tokens) == (40 + 100 + 100 + 41, 5 + 10 + 10 + 1)
     assert (usage.estimated_calls, usage.estimated_tokens) == (2, 220)
     assert usage.dollars == Decimal(281 * 1 + 26 * 2) / 1_000_000
@@ -44,12 +44,12 @@ def test_a_budget_is_never_exceeded_and_nearly_used_up(text: str, seed: int) -> 
     budget, price = Budget.parse(text), Price.parse("1,3")
     random_numbers = random.Random(seed)
 
-    async def run() -> tuple[Ledger, list[BudgetSpent]]:
-        ledger, stopped = Ledger(budget, price), []
+    async def run() -> tuple[BudgetTracker, list[BudgetSpent]]:
+        ledger, stopped = BudgetTracker(budget, price), []
 
         async def work() -> None:
             while True:
-                hold = Hold(random_numbers.randint(50, 150), 20)
+                hold = Reservation(random_numbers.randint(50, 150), 20)
                 try:
                     await ledger.reserve(hold)
                 except BudgetSpent as error:
@@ -75,17 +75,17 @@ def test_a_budget_is_never_exceeded_and_nearly_used_up(text: str, seed: int) -> 
 
 def test_a_call_under_way_may_leave_room_after_all() -> None:
     async def run() -> list[str]:
-        ledger, said = Ledger(Budget.parse("150tok"), None), []
+        ledger, said = BudgetTracker(Budget.parse("150tok"), None), []
 
         async def second() -> None:
-            await ledger.reserve(Hold(90, 10))
+            await ledger.reserve(Reservation(90, 10))
             said.append("second")
 
-        await ledger.reserve(Hold(90, 10))
+        await ledger.reserve(Reservation(90, 10))
         waiting = asyncio.create_task(second())
         await asyncio.sleep(0)
         said.append("first")
-        ledger.settle(Hold(90, 10), (30, 10))
+        ledger.settle(Reservation(90, 10), (30, 10))
         await waiting
         return said
 
