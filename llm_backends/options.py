@@ -6,15 +6,31 @@ import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from pydantic import ValidationError
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
 from spae.canonical import Frozen
 
-if TYPE_CHECKING:
-    from llm_backends.registry import BackendEntry
+
+class Configurable(Protocol):
+    """The part of a registry entry that options need."""
+
+    @property
+    def name(self) -> str:
+        """Of the backend."""
+        ...
+
+    @property
+    def spelling(self) -> str:
+        """How to write it on the command line."""
+        ...
+
+    @property
+    def options(self) -> str:
+        """`module:Model`, or empty for no options."""
+        ...
 
 
 class NoOptions(Frozen):
@@ -34,7 +50,7 @@ class OptionFact:
     default: str
 
 
-def options_model(entry: BackendEntry) -> type[Frozen]:
+def options_model(entry: Configurable) -> type[Frozen]:
     """The pydantic model of a backend's options, imported now.
 
     Raises:
@@ -52,7 +68,7 @@ def options_model(entry: BackendEntry) -> type[Frozen]:
     return model
 
 
-def list_options(entry: BackendEntry) -> list[OptionFact]:
+def list_options(entry: Configurable) -> list[OptionFact]:
     """What `--llm-args` can set for a backend. Raises BackendUnavailable as `options_model`."""
     facts = []
     for name, field in options_model(entry).model_fields.items():
@@ -62,7 +78,7 @@ def list_options(entry: BackendEntry) -> list[OptionFact]:
     return facts
 
 
-def parse_options(entry: BackendEntry, pairs: Mapping[str, str]) -> Frozen:
+def parse_options(entry: Configurable, pairs: Mapping[str, str]) -> Frozen:
     """Checks options given as text.
 
     Args:

@@ -136,8 +136,9 @@ def read_reply(content_type: str | None, body: bytes) -> WireReply:
         Unusable: another content type, invalid JSON, fields of the wrong type, or no choices.
         ErrorInside: an error instead of an answer.
     """
-    kind = (content_type or "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
+    kind = (content_type or "application/json").partition(";")[0].strip()
+    if kind.lower() != "application/json" and not kind.lower().endswith("+json"):
+        # Quoted as it came: in lower case, a key in it would not be redacted.
         raise Unusable("content type", f"the answer's content type is {kind}, not application/json")
     try:
         reply = WireReply.model_validate_json(body)

@@ -19,7 +19,7 @@ def behind(
     inner: Backend,
     store: ReplyCache | None,
     mode: CacheMode = "normal",
-    layers: tuple[ReadOnlySource, ...] = (),
+    sources: tuple[ReadOnlySource, ...] = (),
     chunk: int = 8,
 ) -> CachedBackend:
-    return CachedBackend(lambda: inner, inner.identity, store, layers, mode, chunk)
+    return CachedBackend(lambda: inner, inner.identity, store, sources, mode, chunk)

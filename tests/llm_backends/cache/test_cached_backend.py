@@ -259,7 +259,7 @@ def test_what_is_no_whole_answer_is_an_error_and_not_stored(store: ReplyCache, c
 
     asked = ask("a") if choice else ask("a", n=2, temperature=1.0)
     (answer,) = behind(Cutting(SCRIPT), store).ask([asked])
-    assert isinstance(answer.error, CallFailed) and "one whole reply" in str(answer.error) and store.keys() == []
+    assert isinstance(answer.error, CallFailed) and "one complete reply" in str(answer.error) and store.keys() == []
 
 
 def test_an_empty_answer_is_kept_and_not_asked_again(store: ReplyCache) -> None:

@@ -120,7 +120,7 @@ def test_a_reply_ends_at_the_end_token(tiny_llama: Path, monkeypatch: pytest.Mon
     one = backend(tiny_llama)
     (whole,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
     chosen = [int(one._runner.prefill([one.tokenizer.encode(HEAD)])[0].logits.argmax())]
-    monkeypatch.setitem(one.__dict__, "_ends", frozenset(chosen))
+    monkeypatch.setitem(one.__dict__, "_end_tokens", frozenset(chosen))
     (ended,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
     assert whole.text and (ended.text, ended.finish) == ("", "stop")
 

@@ -38,7 +38,7 @@ class Machine:
             raise self.fault
         return [2 * one for one in batch]
 
-    def free(self) -> None:
+    def free(self, batch: Sequence[int]) -> None:
         self.freed += 1
 
 

@@ -41,12 +41,12 @@ def test_folders_that_hold_no_model(tmp_path: Path) -> None:
         _ = FolderSource(tmp_path, "float32").identity
     with pytest.raises(BackendUnavailable, match=r"config\.json"):
         _ = FolderSource(tmp_path, "float32").context_length
-    with pytest.raises(BackendInputError, match="is none"):
+    with pytest.raises(BackendInputError, match="is not one"):
         open_hf(str(tmp_path / "nothing"), dtype="float32", device="auto", options=NoOptions())
     with pytest.raises(BackendInputError, match="dtype"):
         open_hf(str(tmp_path), dtype="int8", device="auto", options=NoOptions())
     gone = FolderSource(tmp_path / "gone", "float32")
-    with pytest.raises(BackendUnavailable, match="not there"):
+    with pytest.raises(BackendUnavailable, match="does not exist"):
         gone.folder()
 
 

@@ -44,6 +44,7 @@ class StandIn:
         model_path: str,
         n_ctx: int,
         n_gpu_layers: int,
+        n_threads: int | None,
         logits_all: bool,
         swa_full: bool,
         type_k: int,
@@ -52,7 +53,7 @@ class StandIn:
     ) -> None:
         assert Path(model_path).is_file() and logits_all and swa_full and (type_k, type_v) == (0, 0)
         self.windows.append(n_ctx)
-        self.gpu_layers = n_gpu_layers
+        self.gpu_layers, self.threads = n_gpu_layers, n_threads
         self._n_ctx = n_ctx
         self._tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         self._tokenizer.encode_special_tokens = True
@@ -206,7 +207,15 @@ def test_the_device_is_passed_on(gguf: Path) -> None:
     for device, layers in (("cpu", 0), ("auto", -1), ("cuda", -1)):
         ours = LlamaCppBackend(gguf, device=device)
         ours.count_tokens("x")
-        assert ours._opened.gpu_layers == layers
+        assert (ours._opened.gpu_layers, ours._opened.threads) == (layers, None)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_options_are_passed_on_and_do_not_change_the_identity(gguf: Path) -> None:
+    ours = open_backend(f"llamacpp:{gguf}", options={"gpu_layers": "3", "threads": "2"})
+    ours.count_tokens("x")
+    assert isinstance(ours, LlamaCppBackend) and (ours._opened.gpu_layers, ours._opened.threads) == (3, 2)
+    assert ours.identity == open_backend(f"llamacpp:{gguf}").identity
 
 
 @pytest.mark.usefixtures("stand_in")

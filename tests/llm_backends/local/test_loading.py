@@ -50,7 +50,7 @@ def test_a_device_that_is_not_there(name: str, tiny_llama: Path) -> None:
 
 def test_a_device_belongs_to_a_local_model(tmp_path: Path) -> None:
     (tmp_path / "script.json").write_text('{"default": "x"}')
-    with pytest.raises(BackendInputError, match="a device is of a local model"):
+    with pytest.raises(BackendInputError, match="--device is for local models"):
         open_backend(f"scripted:{tmp_path / 'script.json'}", device="cpu")
 
 

