@@ -20,7 +20,7 @@ from benchmarks.plan import make_plan
 from benchmarks.replay import recorded_config, replay
 from benchmarks.reply_sources import export_run, read_only_sources
 from benchmarks.scorer_cases import scorer_outcomes
-from llm_backends.cache.verify import check_file
+from llm_backends.cache.maintenance import check_file
 from llm_backends.errors import BackendError, CacheMiss
 from results.regression.baseline import (
     FILES,

@@ -14,8 +14,8 @@ from benchmarks.plan import make_plan
 from benchmarks.runner import run_plan
 from benchmarks.scorer_cases import scorer_outcomes
 from llm_backends.cache.cached_backend import CachedBackend
+from llm_backends.cache.jsonl import ReadOnlySource
 from llm_backends.cache.nearest_request import explain_miss
-from llm_backends.cache.read_only_source import ReadOnlySource
 from llm_backends.cache.request_key import prompt_of
 from llm_backends.context import ContextLimit
 from llm_backends.errors import BackendError, BackendUnavailable, CallFailed, PromptTooLong
@@ -33,7 +33,7 @@ from results.regression.baseline import REPLIES, Baseline, BaselineError, of_run
 from results.store import RunStore
 
 
-class NoModel:
+class AbsentModel:
     """Stands in for the model that gave a baseline's replies: every request that reaches it fails by itself.
 
     So a run goes on after a missing reply, and all of them are named.
@@ -91,7 +91,7 @@ def replay(recorded: Baseline, folder: Path) -> Baseline:
     length: int | None = recorded.config.get("llm_context_length")
     replies = ReadOnlySource(folder / REPLIES)
     too_long = {record.prompt: record.explanation for record in recorded.records if record.status == "infeasible"}
-    model = NoModel(identity, length, replies, too_long)
+    model = AbsentModel(identity, length, replies, too_long)
     backend = CachedBackend(lambda: model, identity, layers=[replies])
     plan = make_plan(config)
     with tempfile.TemporaryDirectory(prefix="spae-check-") as scratch:

@@ -9,9 +9,8 @@ from typing import Any
 
 from benchmarks.errors import UsageError
 from llm_backends.cache.entry import ReplySource, parse_request
-from llm_backends.cache.jsonl import write_lines
-from llm_backends.cache.merge import Conflicts, import_into_cache, import_into_lines, read_file
-from llm_backends.cache.read_only_source import ReadOnlySource, export, open_layer
+from llm_backends.cache.jsonl import ReadOnlySource, export, open_source, write_lines
+from llm_backends.cache.maintenance import Conflicts, import_into_cache, import_into_lines, read_file
 from llm_backends.cache.request_key import key_of, key_texts
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import CacheCorrupt
@@ -43,7 +42,7 @@ def read_only_sources(files: Sequence[Path] = (), *, committed: bool = True) -> 
     Raises:
         BackendInputError: one of the files cannot be read.
     """
-    return [*map(open_layer, files), *(committed_replies() if committed else ())]
+    return [*map(open_source, files), *(committed_replies() if committed else ())]
 
 
 def request_facts(requests: Sequence[Request], identity: Identity) -> dict[str, Any] | None:

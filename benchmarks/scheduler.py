@@ -14,7 +14,7 @@ from itertools import islice
 
 from benchmarks.plan import Cell
 from llm_backends.cache.cached_backend import Answer, CachedBackend
-from llm_backends.cache.provenance import Provenance
+from llm_backends.cache.entry import Provenance
 from llm_backends.context import ContextLimit
 from llm_backends.errors import PromptTooLong
 from llm_backends.protocol import Failure, LikelihoodRequest, Reply, Request

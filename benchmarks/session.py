@@ -115,7 +115,7 @@ def run_benchmark(options: RunOptions) -> Path:
     sources = read_only_sources(options.cache_files)  # fail on a broken file before opening a model
     if options.mode == "cache-only":
         _stay_offline()
-    inner = open_backend(config.llm, dtype=config.dtype, device=options.device)
+    inner = open_backend(config.llm, dtype=config.dtype, device=options.device, options=options.backend_options)
     check_scorings(config, inner)
     replies = reply_store()
     backend = CachedBackend(lambda: inner, inner.identity, replies, sources, options.mode)
@@ -199,11 +199,8 @@ def check_scorings(config: RunConfig, model: Backend) -> None:
         return
     for scoring in config.scorings:
         if scoring in RULES and RULES[scoring].asks == "likelihood":
-            fix = (
-                " (or --llm-args echo_logprobs=true, where its completions do that)"
-                if find_backend(config.llm)[0].server
-                else ""
-            )
+            depends = find_backend(config.llm)[0].likelihood is None
+            fix = " (or see `ls backends --verbose` for an --llm-args that changes this)" if depends else ""
             raise UsageError(
                 f"--scoring {scoring} needs log-likelihoods, --llm {config.llm} gives none: "
                 f"use --scoring exact, prefix or contains{fix}"

@@ -36,6 +36,8 @@ BREACHES = (
     ("tasks/errors.py", "from spae.tokenizers import registry", "tasks-protocols"),
     ("benchmarks/errors.py", "import tests.conftest", "no-tests"),
     ("spae/pyramid.py", "from spae.quantizers import saq", "spae-layers"),
+    ("llm_backends/scripted/backend.py", "from llm_backends.openai import options", "llm-backends-layers"),
+    ("llm_backends/cache/entry.py", "from llm_backends.cache import jsonl", "llm-backends-cache-layers"),
 )
 
 

@@ -126,15 +126,13 @@ def cache_verify(
       python -m benchmarks cache verify results/replies/miniimagenet-5way-smollm2.jsonl
     """
     from benchmarks.reply_sources import own_files
-    from llm_backends.cache.verify import check_file
+    from llm_backends.cache.maintenance import check_file
 
     found = [check_file(path) for path in (files or own_files())]
     for one in found:
         for bad in one.bad:
             typer.echo(f"{one.path}: {bad}")
         state = f"{len(one.bad):,} damaged" if one.bad else "none damaged"
-        if not one.whole:
-            state += " (the file is in use or was not closed: its unused bytes are not checked)"
         typer.echo(f"{one.path}: {one.entries:,} replies, {state}")
     if not found:
         typer.echo("nothing is stored")

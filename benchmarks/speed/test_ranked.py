@@ -20,6 +20,7 @@ import torch
 
 from llm_backends.errors import BackendUnavailable
 from llm_backends.local.smollm2 import find_gguf, open_smollm2, smollm2_source
+from llm_backends.options import NoOptions
 from llm_backends.protocol import LikelihoodRequest
 from spae.data.registry import open_set
 from tasks.fewshot.task import five_way
@@ -72,7 +73,7 @@ def test_ranked(benchmark: Callable[..., object], questions: list[LikelihoodRequ
         find_gguf()
     except BackendUnavailable as error:
         pytest.skip(str(error))
-    model = open_smollm2("", "float32", "cpu")
+    model = open_smollm2("", dtype="float32", device="cpu", options=NoOptions())
     peer = peer_model.HFLM(pretrained=str(smollm2_source().folder()), device="cpu", dtype="float32", batch_size=1)
     asked = [
         instance("loglikelihood", {}, (question.context, name), number)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from llm_backends.errors import BackendInputError
+from llm_backends.options import NoOptions
 from llm_backends.protocol import Capabilities, CompletionRequest, Identity, LikelihoodRequest
 
 
-def open_none(argument: str, dtype: str) -> NoModel:
-    """`dtype` changes nothing: there is no arithmetic."""
+def open_none(argument: str, *, dtype: str, device: str, options: NoOptions) -> NoModel:
+    """Every argument is ignored: nothing is computed."""
     return NoModel()
 
 

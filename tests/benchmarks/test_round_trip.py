@@ -20,7 +20,7 @@ from benchmarks.errors import UsageError
 from benchmarks.round_trip import measure, measure_names
 from llm_backends.errors import BackendUnavailable
 from llm_backends.local.smollm2 import find_gguf, smollm2_source
-from llm_backends.local.text_tokenizer import PlainTokenizer
+from llm_backends.text_tokenizer import PlainTokenizer
 from spae.vocabulary import LexicalVocabulary, open_vocabulary, whole_words
 
 

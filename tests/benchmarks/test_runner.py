@@ -49,7 +49,7 @@ def test_each_image_is_encoded_once(photos: Path, tokenizers: dict[str, ColourTo
 
 
 def test_a_failed_call_is_counted_not_scored(photos: Path, tokenizers: dict[str, ColourTokenizer]) -> None:
-    backend = ScriptedBackend(Script(default=" ant"), faults={3: CallFailed("the line was cut")})
+    backend = ScriptedBackend(Script(default=" ant"), failures={3: CallFailed("the line was cut")})
     store = run(photos, backend)
     statuses = [record.status for record in store.records]
     assert statuses.count("failed") == 1 and statuses.count("scored") == 7
@@ -69,7 +69,7 @@ def test_a_prompt_over_the_context_is_infeasible(photos: Path, tokenizers: dict[
 def test_what_was_answered_before_a_stop_is_kept_and_not_asked_again(
     photos: Path, tokenizers: dict[str, ColourTokenizer]
 ) -> None:
-    stopping = ScriptedBackend(Script(default=" ant"), faults={6: BackendUnavailable("the machine went away")})
+    stopping = ScriptedBackend(Script(default=" ant"), failures={6: BackendUnavailable("the machine went away")})
     with pytest.raises(BackendUnavailable):
         run(photos, stopping)
     assert len(RunStore.open(Path("out")).records) == 5

@@ -55,7 +55,7 @@ def test_two_thousand_questions_all_end(server: FaultServer, tmp_path: Path) -> 
     assert max(asked.values()) <= 6  # --attempts
     assert {seen.fault for seen in server.seen} == {"", *FAULTS}
     usage = json.loads((tmp_path / "out" / "usage.json").read_text())["total"]
-    assert usage["calls"] == usage["answers"] + sum(usage["faults"].values())
+    assert usage["calls"] == usage["answers"] + sum(usage["failures"].values())
     assert usage["answers"] == len({record["prompt"] for record in found if record["status"] == "scored"})
     assert f"{usage['answers']:,} answers in {usage['calls']:,} calls" in out
     # A second time, only what failed is asked for, and the calm server answers it.

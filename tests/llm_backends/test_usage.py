@@ -11,12 +11,21 @@ from llm_backends.usage import Metered, Usage
 
 
 def test_sums() -> None:
-    first = Usage(answers=1, calls=3, faults={"429": 2}, prompt_tokens=10, completion_tokens=2, dollars=Decimal("0.1"))
-    second = Usage(answers=1, calls=2, faults={"cut": 1}, prompt_tokens=5, estimated_calls=1, estimated_tokens=5)
+    first = Usage(
+        answers=1,
+        calls=3,
+        failures={"429": 2},
+        prompt_tokens=10,
+        completion_tokens=2,
+        dollars=Decimal("0.1"),
+        slow_paths={"slow": 2},
+    )
+    second = Usage(answers=1, calls=2, failures={"cut": 1}, prompt_tokens=5, estimated_calls=1, estimated_tokens=5)
+    second = second.model_copy(update={"slow_paths": {"slow": 1, "slower": 4}})
     both = first.plus(second)
     assert both == Usage(
-        answers=2, calls=5, faults={"429": 2, "cut": 1}, prompt_tokens=15, completion_tokens=2, estimated_calls=1,
-        estimated_tokens=5, dollars=Decimal("0.1"),
+        answers=2, calls=5, failures={"429": 2, "cut": 1}, prompt_tokens=15, completion_tokens=2, estimated_calls=1,
+        estimated_tokens=5, dollars=Decimal("0.1"), slow_paths={"slow": 3, "slower": 4},
     )  # fmt: skip
     assert both.tokens == 17 and Usage().plus(Usage()) == Usage()
     assert Usage.model_validate_json(both.model_dump_json()) == both

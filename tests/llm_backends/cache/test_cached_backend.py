@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
-from llm_backends.cache.provenance import Provenance
-from llm_backends.cache.read_only_source import ReadOnlySource, export
+from llm_backends.cache.entry import Provenance
+from llm_backends.cache.jsonl import ReadOnlySource, export
 from llm_backends.cache.request_key import request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import (
@@ -75,10 +75,10 @@ def test_layers_lie_under_the_store_and_are_not_written(store: ReplyCache, tmp_p
     path = tmp_path / "layer.jsonl"
     export(store, path, [request_key(inner.identity, ask("a"))])
     before = path.read_bytes()
-    layered = behind(inner, ReplyCache(tmp_path / "empty.sqlite"), layers=(ReadOnlySource(path),))
+    layered = behind(inner, ReplyCache(tmp_path / "empty.sqlite"), sources=(ReadOnlySource(path),))
     assert layered.ask([ask("a")])[0].cached
     fresh = ReplyCache(tmp_path / "second.sqlite")
-    assert [a.cached for a in behind(inner, fresh, layers=(ReadOnlySource(path),)).ask([ask("a"), ask("b")])] == [
+    assert [a.cached for a in behind(inner, fresh, sources=(ReadOnlySource(path),)).ask([ask("a"), ask("b")])] == [
         True,
         False,
     ]
@@ -92,7 +92,7 @@ def test_live_asks_again_and_replaces(store: ReplyCache) -> None:
     behind(inner, store).ask([ask("a")])
     live = behind(inner, store, "refresh").ask([ask("a")])[0]
     assert live.reply == Completion(choices=(Choice(text="two", finish="stop"),)) and not live.cached
-    assert behind(inner, store).lookup(ask("a")) == live.reply
+    assert store.get(inner.identity, ask("a")) == live.reply
 
 
 def test_a_crash_loses_at_most_one_chunk(store: ReplyCache) -> None:
@@ -123,7 +123,7 @@ def test_one_bad_request_spoils_no_other_and_is_not_stored(store: ReplyCache) ->
     answers = behind(inner, store).ask([ask("a"), long, ask("b")])
     assert [a.reply is not None for a in answers] == [True, False, True]
     assert isinstance(answers[1].error, PromptTooLong)
-    failing = ScriptedBackend(SCRIPT, faults={2: CallFailed("down"), 4: CallFailed("down")})
+    failing = ScriptedBackend(SCRIPT, failures={2: CallFailed("down"), 4: CallFailed("down")})
     answers = behind(failing, store).ask([ask("p"), ask("q"), ask("r")])
     assert [type(a.error) for a in answers] == [type(None), CallFailed, type(None)]
     assert len(store.keys()) == 4
@@ -174,10 +174,10 @@ def test_too_long_is_no_miss_for_a_local_model(tiny_llama: Path, store: ReplyCac
 
 
 def test_a_miss_prepares_no_model(store: ReplyCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from llm_backends.local.smollm2 import open_smollm2
+    from llm_backends.registry import open_backend
 
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
-    inner = open_smollm2("", "float32")
+    inner = open_backend("smollm2")
     with pytest.raises(CacheMiss):
         behind(inner, store, "cache-only").ask([ask("lion " * 9000)])
     assert not (tmp_path / "cache").exists()
@@ -224,10 +224,14 @@ def test_without_a_store_nothing_is_kept_and_counting_goes_to_the_model() -> Non
 
 
 def test_a_replay_of_the_real_model_imports_no_torch(tmp_path: Path) -> None:
-    from llm_backends.local.smollm2 import open_smollm2
+    from llm_backends.registry import open_backend
 
     store = ReplyCache(tmp_path / "replies.sqlite")
-    store.put(open_smollm2("", "float32").identity, ask("a"), Completion(choices=(Choice(text=" b", finish="stop"),)))
+    store.put(
+        open_backend("smollm2").identity,
+        ask("a"),
+        Completion(choices=(Choice(text=" b", finish="stop"),)),
+    )
     store.close()
     code = f"""
 import sys
@@ -255,7 +259,7 @@ def test_what_is_no_whole_answer_is_an_error_and_not_stored(store: ReplyCache, c
 
     asked = ask("a") if choice else ask("a", n=2, temperature=1.0)
     (answer,) = behind(Cutting(SCRIPT), store).ask([asked])
-    assert isinstance(answer.error, CallFailed) and "one whole reply" in str(answer.error) and store.keys() == []
+    assert isinstance(answer.error, CallFailed) and "one complete reply" in str(answer.error) and store.keys() == []
 
 
 def test_an_empty_answer_is_kept_and_not_asked_again(store: ReplyCache) -> None:

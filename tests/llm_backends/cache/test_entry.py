@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from llm_backends.cache.entry import (
     Entry,
+    defect_of,
     entries_of,
-    fault_of,
     parse_entry,
     parse_part,
     parse_request,
@@ -106,7 +106,7 @@ def said(text: str, finish: str = "stop", times: int = 2) -> Completion:
     ],
 )
 def test_what_is_no_whole_answer(request_: Request, reply: Reply, words: str | None) -> None:
-    fault = fault_of(request_, reply)
+    fault = defect_of(request_, reply)
     assert fault is None if words is None else fault is not None and words in fault
 
 

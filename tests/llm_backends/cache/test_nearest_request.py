@@ -11,8 +11,7 @@ from llm_backends.cache.nearest_request import Difference, explain_miss, find_ne
 from llm_backends.cache.request_key import request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.protocol import CompletionRequest, Likelihoods
-
-from .stored import IDENTITY, OTHER, SCORE, ask, fill, said
+from tests.llm_backends.stored import IDENTITY, OTHER, SCORE, ask, fill, said
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_backends.cache.request_key import canonical_json, key_text, prompt_key, prompt_of, request_key
+from llm_backends.cache.request_key import key_text, prompt_key, prompt_of, request_key
 from llm_backends.protocol import CompletionRequest, Identity, LikelihoodRequest, Request
+from spae.canonical import canonical_json
 
 IDENTITY = Identity(kind="k", model="m", revision="r", dtype="float32")
 ASK = CompletionRequest(prompt="a b", max_new_tokens=7, stop=("\n",), temperature=0.5, seed=3)

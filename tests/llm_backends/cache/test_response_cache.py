@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_backends.cache.provenance import Provenance
+from llm_backends.cache.entry import Provenance
 from llm_backends.cache.request_key import identity_key, prompt_key, request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt, CallFailed
@@ -174,7 +174,7 @@ def test_files_that_are_no_cache(tmp_path: Path) -> None:
         ReplyCache(path).get(IDENTITY, ASK)
     newer = tmp_path / "newer.sqlite"
     edit(newer, "pragma user_version = 9")
-    with pytest.raises(CacheCorrupt, match="layout 9, this program reads 2"):
+    with pytest.raises(CacheCorrupt, match="layout 9, this program reads 3"):
         ReplyCache(newer).get(IDENTITY, ASK)
     with pytest.raises(BackendUnavailable, match="cannot be"):
         ReplyCache(path / "below" / "a file").put(IDENTITY, ASK, LION)
@@ -212,7 +212,7 @@ def test_a_shared_layer_is_looked_through_and_never_written(cache: ReplyCache) -
     listing = sorted(os.listdir(folder))
     shared = ReplyCache(cache.path, read_only=True)
     assert shared.get(IDENTITY, ASK) == LION and shared.get(IDENTITY, SCORE) is None
-    with pytest.raises(BackendInputError, match="only read"):
+    with pytest.raises(BackendInputError, match="read-only"):
         shared.put(IDENTITY, SCORE, NATS)
     assert sorted(os.listdir(folder)) == listing and cache.path.read_bytes() == before
     shared.close()

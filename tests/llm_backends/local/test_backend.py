@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM
 from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
 from llm_backends.local.backend import LocalBackend
 from llm_backends.local.folder import FolderSource
-from llm_backends.local.text_tokenizer import PlainTokenizer
 from llm_backends.protocol import Backend, CompletionRequest, LikelihoodRequest, Request, Streams
+from llm_backends.text_tokenizer import PlainTokenizer
 
 HEAD = "For each of the following input output pairs, output is one of ['lion', 'vase']\n###\nInput: cat\nOutput:"
 CONTEXTS = [
@@ -119,8 +119,8 @@ def test_replies_stop_where_they_should(tiny_llama: Path) -> None:
 def test_a_reply_ends_at_the_end_token(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = backend(tiny_llama)
     (whole,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
-    chosen = [int(one._runner.read([one.text.encode(HEAD)])[0].logits.argmax())]
-    monkeypatch.setitem(one.__dict__, "_ends", frozenset(chosen))
+    chosen = [int(one._runner.prefill([one.tokenizer.encode(HEAD)])[0].logits.argmax())]
+    monkeypatch.setitem(one.__dict__, "_end_tokens", frozenset(chosen))
     (ended,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
     assert whole.text and (ended.text, ended.finish) == ("", "stop")
 
@@ -135,9 +135,9 @@ def test_sampling_follows_its_seed_not_its_neighbours(tiny_llama: Path) -> None:
 
 def test_sampling_draws_from_the_models_chances(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
-    chances = torch.softmax(one._runner.read([one.text.encode("This is a")])[0].logits.double() / 0.7, dim=-1)
+    chances = torch.softmax(one._runner.prefill([one.tokenizer.encode("This is a")])[0].logits.double() / 0.7, dim=-1)
     top = int(chances.argmax())
-    text = one.text.decode_after(one.text.encode("This is a"), [top])
+    text = one.tokenizer.decode_after(one.tokenizer.encode("This is a"), [top])
     asked = [CompletionRequest(prompt="This is a", max_new_tokens=1, temperature=0.7, seed=s) for s in range(300)]
     share = sum(reply.text == text for reply in one.complete(asked)) / 300
     expected = float(chances[top])
@@ -157,9 +157,9 @@ def test_samples_differ_and_do_not_depend_on_how_many(tiny_llama: Path) -> None:
 
 def test_samples_draw_from_the_models_chances(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
-    chances = torch.softmax(one._runner.read([one.text.encode("This is a")])[0].logits.double() / 0.7, dim=-1)
+    chances = torch.softmax(one._runner.prefill([one.tokenizer.encode("This is a")])[0].logits.double() / 0.7, dim=-1)
     top = int(chances.argmax())
-    text = one.text.decode_after(one.text.encode("This is a"), [top])
+    text = one.tokenizer.decode_after(one.tokenizer.encode("This is a"), [top])
     (reply,) = one.complete([CompletionRequest(prompt="This is a", max_new_tokens=1, temperature=0.7, n=300)])
     share = sum(choice.text == text for choice in reply.choices) / 300
     expected = float(chances[top])
@@ -175,7 +175,7 @@ def test_a_temperature_near_nothing_is_greedy(tiny_llama: Path) -> None:
 def test_token_ids_are_a_prompt_as_they_are(tiny_llama: Path, marking_tokenizer_folder: Path) -> None:
     one = backend(tiny_llama)
     (text,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
-    (ids,) = one.complete([CompletionRequest(prompt=tuple(one.text.encode(HEAD)), max_new_tokens=6)])
+    (ids,) = one.complete([CompletionRequest(prompt=tuple(one.tokenizer.encode(HEAD)), max_new_tokens=6)])
     assert ids == text
     marking = PlainTokenizer.read(marking_tokenizer_folder)
     assert marking.checked((5, 6)) == [5, 6], "no leading mark is added to ids"
@@ -198,8 +198,8 @@ def test_every_reply_is_handed_over_and_one_bad_prompt_spoils_none(tiny_llama: P
 
 def test_numbers_that_are_not_finite_fail_alone(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
-    token = one.text.encode(" truck")[-1]
-    assert token not in one.text.encode("This is a")
+    token = one.tokenizer.encode(" truck")[-1]
+    assert token not in one.tokenizer.encode("This is a")
 
     def spoil(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         return output.masked_fill((inputs[0] == token)[..., None], float("nan"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_backends.errors import BackendInputError, CallFailed
-from llm_backends.local.batching import MOST_CELLS, BatchSize, in_batches, is_out_of_memory
+from llm_backends.local.batching import MAX_CELLS, BatchSize, in_batches, is_out_of_memory
 
 FAULTS = [
     pytest.param(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), id="cuda"),
@@ -38,7 +38,7 @@ class Machine:
             raise self.fault
         return [2 * one for one in batch]
 
-    def free(self) -> None:
+    def free(self, batch: Sequence[int]) -> None:
         self.freed += 1
 
 
@@ -95,7 +95,7 @@ def test_every_item_is_answered_once_in_order(items: list[int], cells: int, rows
 def test_sizes_out_of_range() -> None:
     with pytest.raises(BackendInputError, match="at least 1, got 0"):
         BatchSize(10, 0)
-    assert BatchSize(0).cells == 1 and BatchSize(MOST_CELLS * 9).cells == MOST_CELLS
+    assert BatchSize(0).cells == 1 and BatchSize(MAX_CELLS * 9).cells == MAX_CELLS
 
 
 def test_what_is_no_lack_of_memory() -> None:

@@ -63,7 +63,7 @@ def test_it_is_converted_once_and_says_so(gguf: Path, tmp_path: Path) -> None:
     assert converted_folder(model, cache=tmp_path / "cache", convert=again, say=lines.append) == folder and lines == []
 
 
-def test_parts_that_a_model_is_put_together_from_are_removed(gguf: Path, tmp_path: Path) -> None:
+def test_parts_that_a_model_is_join_parts_from_are_removed(gguf: Path, tmp_path: Path) -> None:
     seen: list[Path] = []
 
     def find(parts: Path) -> Path:

@@ -10,6 +10,7 @@ import pytest
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
 from llm_backends.local.folder import FolderSource, HubSource, open_hf, stated_context_length
+from llm_backends.options import NoOptions
 from llm_backends.protocol import CompletionRequest
 from llm_backends.registry import open_backend
 
@@ -40,12 +41,12 @@ def test_folders_that_hold_no_model(tmp_path: Path) -> None:
         _ = FolderSource(tmp_path, "float32").identity
     with pytest.raises(BackendUnavailable, match=r"config\.json"):
         _ = FolderSource(tmp_path, "float32").context_length
-    with pytest.raises(BackendInputError, match="is none"):
-        open_hf(str(tmp_path / "nothing"), "float32")
+    with pytest.raises(BackendInputError, match="is not one"):
+        open_hf(str(tmp_path / "nothing"), dtype="float32", device="auto", options=NoOptions())
     with pytest.raises(BackendInputError, match="dtype"):
-        open_hf(str(tmp_path), "int8")
+        open_hf(str(tmp_path), dtype="int8", device="auto", options=NoOptions())
     gone = FolderSource(tmp_path / "gone", "float32")
-    with pytest.raises(BackendUnavailable, match="not there"):
+    with pytest.raises(BackendUnavailable, match="does not exist"):
         gone.folder()
 
 
@@ -79,7 +80,7 @@ def test_a_hub_model_is_held_to_one_commit(tiny_llama: Path, tmp_path: Path, mon
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", config)
     monkeypatch.setattr("huggingface_hub.snapshot_download", whole)
-    model = open_hf("a/b@main", "float32")
+    model = open_hf("a/b@main", dtype="float32", device="auto", options=NoOptions())
     assert (
         model.identity.model == "a/b" and model.identity.revision == COMMIT and model.capabilities.context_length == 256
     )

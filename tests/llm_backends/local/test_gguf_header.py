@@ -9,7 +9,7 @@ import pytest
 from gguf import GGUFWriter
 
 from llm_backends.errors import BackendInputError
-from llm_backends.local.gguf_header import read_header
+from llm_backends.local.gguf_file import read_header
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
-from llm_backends.local.folder import open_hf
 from llm_backends.local.loading import (
     CPU_BATCH_BYTES,
     batch_cells,
@@ -51,7 +50,7 @@ def test_a_device_that_is_not_there(name: str, tiny_llama: Path) -> None:
 
 def test_a_device_belongs_to_a_local_model(tmp_path: Path) -> None:
     (tmp_path / "script.json").write_text('{"default": "x"}')
-    with pytest.raises(BackendInputError, match="a device is of a local model"):
+    with pytest.raises(BackendInputError, match="--device is for local models"):
         open_backend(f"scripted:{tmp_path / 'script.json'}", device="cpu")
 
 
@@ -75,5 +74,5 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
 def test_an_accelerator_says_what_the_processor_says(tiny_llama: Path) -> None:
     asked = [CompletionRequest(prompt=prompt, max_new_tokens=8) for prompt in ("This is a", "Input: cat\nOutput:", "x")]
-    replies = [open_hf(str(tiny_llama), "float32", device).complete(asked) for device in ("cpu", "cuda")]
+    replies = [open_backend(f"hf:{tiny_llama}", device=device).complete(asked) for device in ("cpu", "cuda")]
     assert replies[0] == replies[1]

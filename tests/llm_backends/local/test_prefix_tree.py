@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_backends.local.prefix_tree import Step, alike, plan_steps
+from llm_backends.local.prefix_tree import Step, group_by_length, plan_steps
 
 PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=9)
 
@@ -69,7 +69,7 @@ def test_no_prompts_no_steps() -> None:
 @pytest.mark.parametrize("waste", [0, 1, 5, 100])
 @given(sizes=st.lists(st.integers(1, 9), max_size=12))
 def test_rows_of_like_size_stand_together(waste: int, sizes: list[int]) -> None:
-    groups = alike(sizes, waste)
+    groups = group_by_length(sizes, waste)
     assert sorted(i for group in groups for i in group) == list(range(len(sizes)))
     for group in groups:
         assert sum(sizes[group[0]] - sizes[i] for i in group) <= waste

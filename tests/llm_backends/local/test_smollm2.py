@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from llm_backends.errors import BackendUnavailable
-from llm_backends.local.backend import smollm2
+from llm_backends.local import smollm2
 from llm_backends.local.smollm2 import find_gguf, smollm2_model, smollm2_source
+from llm_backends.options import NoOptions
 from llm_backends.protocol import CompletionRequest, LikelihoodRequest
 
 needs_wheel = pytest.mark.skipif(
@@ -74,7 +75,7 @@ def test_the_real_model_says_the_same_in_any_company() -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = smollm2.open_smollm2("", "float32", "cpu")
+    model = smollm2.open_smollm2("", dtype="float32", device="cpu", options=NoOptions())
     plain = AutoModelForCausalLM.from_pretrained(smollm2_source().folder(), dtype=torch.float32)
     head = "For each of the following input output pairs, output is one of ['lion', 'vase']\n###\nInput: "
     contexts = [head + "cat lion mane\nOutput:", head + "pot\nOutput: vase\n###\nInput: claw\nOutput:", "Output:", head]
@@ -84,13 +85,13 @@ def test_the_real_model_says_the_same_in_any_company() -> None:
     found = dict(model.stream([*asked, *prompts]))
     for i, context in enumerate(contexts):
         for name, value in zip(names, found[i].values, strict=True):  # type: ignore[union-attr]
-            split = model.text.split(context, (name,))
+            split = model.tokenizer.split(context, (name,))
             whole = [*split.context, *split.tails[0]]
             with torch.no_grad():
                 chances = plain(torch.tensor([whole])).logits[0].double().log_softmax(-1)
             expected = sum(float(chances[j - 1, whole[j]]) for j in range(len(split.context), len(whole)))
             assert value == pytest.approx(expected, abs=1e-4)
-        alone = smollm2.open_smollm2("", "float32", "cpu").complete([prompts[i]])
+        alone = smollm2.open_smollm2("", dtype="float32", device="cpu", options=NoOptions()).complete([prompts[i]])
         assert found[len(contexts) + i] == alone[0]
 
 
@@ -100,13 +101,13 @@ def test_the_real_model_knows_its_capitals() -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = smollm2.open_smollm2("", "float32")
+    model = smollm2.open_smollm2("", dtype="float32", device="auto", options=NoOptions())
     context, names = "The capital of France is", (" Paris", " Rome", " a small village\n")
     (scores,) = model.loglikelihood([LikelihoodRequest(context=context, continuations=names)])
     assert scores.values[0] > scores.values[1] + 3
     folder = smollm2_source().folder()
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    text = model.text
+    text = model.tokenizer
     for name, value in zip(names, scores.values, strict=True):
         before, whole = text.encode(context), text.encode(context + name)
         with torch.no_grad():

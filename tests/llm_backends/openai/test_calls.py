@@ -86,7 +86,9 @@ def test_a_server_that_dribbles_is_not_waited_for(server: FaultServer, part: str
     thread = threading.Thread(target=dribble, daemon=True)
     thread.start()
     started = time.monotonic()
-    end = end_of(ServerOptions(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}/v1", timeout=0.5, attempts=1))
+    end = end_of(
+        ServerOptions(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}/v1", timeout=0.5, max_attempts=1)
+    )
     assert time.monotonic() - started < 20
     assert isinstance(end, CallFailed) and "within 0.5 s" in str(end)
     over.set()

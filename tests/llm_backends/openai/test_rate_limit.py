@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from llm_backends.openai.rate_limit import LONGEST_WAIT, Pace, backoff, retry_after
+from llm_backends.openai.rate_limit import LONGEST_WAIT, RateLimit, backoff, retry_after
 
 
 class Clock:
@@ -22,7 +22,7 @@ class Clock:
 
 def test_a_refusal_halves_once_for_all_calls_under_way_and_answers_bring_it_back() -> None:
     clock = Clock()
-    pace = Pace(16, clock)
+    pace = RateLimit(16, clock)
     sent = pace.now()
     clock.now += 1
     for _ in range(5):  # all five were sent before the first came back
@@ -45,7 +45,7 @@ def test_a_refusal_halves_once_for_all_calls_under_way_and_answers_bring_it_back
 
 def test_never_more_at_once_than_there_is_room() -> None:
     async def run() -> int:
-        pace = Pace(6)
+        pace = RateLimit(6)
         busy = most = 0
 
         async def call(i: int) -> None:
@@ -65,7 +65,7 @@ def test_never_more_at_once_than_there_is_room() -> None:
 
 def test_everybody_waits_out_what_a_server_asks_for() -> None:
     async def run() -> float:
-        pace = Pace(4)
+        pace = RateLimit(4)
         pace.refused(pace.now(), 0.15)
         started = pace.now()
         await asyncio.gather(*(pace.acquire() for _ in range(2)))
@@ -76,7 +76,7 @@ def test_everybody_waits_out_what_a_server_asks_for() -> None:
 
 def test_a_waiter_that_is_cancelled_leaves_its_turn_to_the_next() -> None:
     async def run() -> None:
-        pace = Pace(1)
+        pace = RateLimit(1)
         await pace.acquire()
         first, second = asyncio.create_task(pace.acquire()), asyncio.create_task(pace.acquire())
         await asyncio.sleep(0)

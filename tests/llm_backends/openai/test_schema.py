@@ -87,13 +87,13 @@ def test_a_reply_at_the_limit_has_the_tokens_asked_for() -> None:
         body(text(" a b", "length")),  # not counted: 4 bytes are not 7 tokens
         body(text(" aaaaaaaaaa", "length"), text(" bbbbbbbbbbbbb", "length"), usage=usage | {"completion_tokens": 13}),
     ):
-        with pytest.raises(CallFailed, match="cut short"):
+        with pytest.raises(CallFailed, match="truncated"):
             read(short, api="chat" if b"message" in short else "completions", wanted=2)
     assert read(body(text(" abcdefgh", "length")))[0].finish == "length"
 
 
 @pytest.mark.parametrize(
-    ("kind", "content", "fault"),
+    ("kind", "content", "failure"),
     [
         ("text/html", body(text(" a")), "content type"),
         ("text/plain; charset=utf-8", body(text(" a")), "content type"),
@@ -105,19 +105,19 @@ def test_a_reply_at_the_limit_has_the_tokens_asked_for() -> None:
         ("application/json", b'{"choices": [{"text": "\xff", "finish_reason": "stop"}]}', "invalid JSON"),
         ("application/json", b'{"choices": [{"text": "\\ud800", "finish_reason": "stop"}]}', "invalid JSON"),
         ("application/json", b"[" * 100_000, "invalid JSON"),
-        ("application/json", b"[]", "odd answer"),
-        ("application/json", b"null", "odd answer"),
-        ("application/json", b'{"choices": "a"}', "odd answer"),
-        ("application/json", b'{"choices": [{"text": 5}]}', "odd answer"),
+        ("application/json", b"[]", "malformed answer"),
+        ("application/json", b"null", "malformed answer"),
+        ("application/json", b'{"choices": "a"}', "malformed answer"),
+        ("application/json", b'{"choices": [{"text": 5}]}', "malformed answer"),
         ("application/json", b'{"choices": []}', "no choices"),
         ("application/json", b'{"choices": null}', "no choices"),
         ("application/json", b"{}", "no choices"),
     ],
 )
-def test_answers_that_are_none(kind: str, content: bytes, fault: str) -> None:
+def test_answers_that_are_none(kind: str, content: bytes, failure: str) -> None:
     with pytest.raises(Unusable) as caught:
         read_reply(kind, content)
-    assert caught.value.fault == fault
+    assert caught.value.kind == failure
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_backends.errors import BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
+from llm_backends.options import NoOptions
 from llm_backends.protocol import Backend, Choice, Completion, CompletionRequest, LikelihoodRequest
 from llm_backends.scripted.backend import Script, ScriptedBackend, open_scripted
 
@@ -16,7 +17,7 @@ ASK = CompletionRequest(prompt="Q", max_new_tokens=9)
 def test_answers_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "answers.json"
     path.write_text('{"completions": {"Q": " lion\\n more"}, "default": "no", "likelihoods": {"Q": {" a": -1.5}}}')
-    model = open_scripted(str(path), "float32")
+    model = open_scripted(str(path), dtype="float32", device="auto", options=NoOptions())
     assert isinstance(model, Backend)
     assert model.complete([ASK, CompletionRequest(prompt="Z", max_new_tokens=1)])[1].text == "no"
     assert model.complete([ASK.model_copy(update={"stop": ("\n",)})]) == [
@@ -45,7 +46,7 @@ def test_functions_answer() -> None:
 
 
 def test_faults_come_when_due_and_once() -> None:
-    model = ScriptedBackend(Script(default="a"), faults={2: CallFailed("the line went dead")})
+    model = ScriptedBackend(Script(default="a"), failures={2: CallFailed("the line went dead")})
     assert model.complete([ASK])[0].text == "a"
     with pytest.raises(CallFailed, match="dead"):
         model.complete([ASK])
@@ -76,12 +77,12 @@ def test_files_that_are_no_scripts(tmp_path: Path, content: str, message: str) -
     path = tmp_path / "bad.json"
     path.write_text(content)
     with pytest.raises(BackendInputError, match=message):
-        open_scripted(str(path), "float32")
+        open_scripted(str(path), dtype="float32", device="auto", options=NoOptions())
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="readable JSON"):
-        open_scripted(str(tmp_path / "none.json"), "float32")
+        open_scripted(str(tmp_path / "none.json"), dtype="float32", device="auto", options=NoOptions())
 
 
 def test_several_samples_come_one_after_the_other() -> None:

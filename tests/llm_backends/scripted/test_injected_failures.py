@@ -1,4 +1,4 @@
-"""Faults of a script: by number, by chance, and as a run meets them."""
+"""Injected failures of a script: by number, by rate, and as a run meets them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from llm_backends.errors import (
     CallFailed,
     PromptTooLong,
 )
+from llm_backends.options import NoOptions
 from llm_backends.protocol import Completion, CompletionRequest, Request, Streams
 from llm_backends.scripted.backend import ScriptedBackend, open_scripted
-from llm_backends.scripted.injected_failures import Faults, Kind
+from llm_backends.scripted.injected_failures import InjectedFailures, Kind
 
 
-def opened(folder: Path, faults: dict[str, Any], name: str = "s") -> ScriptedBackend:
+def opened(folder: Path, failures: dict[str, Any], name: str = "s") -> ScriptedBackend:
     path = folder / f"{name}.json"
-    path.write_text(json.dumps({"default": " lion", "faults": faults}))
-    return open_scripted(str(path), "float32")
+    path.write_text(json.dumps({"default": " lion", "failures": failures}))
+    return open_scripted(str(path), dtype="float32", device="auto", options=NoOptions())
 
 
 def asks(count: int) -> list[Request]:
@@ -59,9 +60,9 @@ def test_every_kind_raises_what_a_server_would_end_in(kind: Kind) -> None:
     expected = {"too-long": PromptTooLong, "unavailable": BackendUnavailable, "budget": BudgetSpent}.get(
         kind, CallFailed
     )
-    found = Faults.model_validate({"1": kind}).of(1)
+    found = InjectedFailures.model_validate({"1": kind}).of(1)
     assert type(found) is expected and str(found)
-    assert Faults.model_validate({"1": kind}).of(2) is None
+    assert InjectedFailures.model_validate({"1": kind}).of(2) is None
 
 
 @pytest.mark.parametrize("kind", ["unavailable", "budget"])
@@ -75,7 +76,7 @@ def test_what_ends_a_run_leaves_what_came_before(tmp_path: Path, kind: str) -> N
     assert len(got) == 2 and all(isinstance(reply, Completion) for reply in got)
 
 
-def test_a_model_is_the_same_with_and_without_faults(tmp_path: Path) -> None:
+def test_a_model_is_the_same_with_and_without_failures(tmp_path: Path) -> None:
     assert opened(tmp_path, {"rate": 1.0}).identity == opened(tmp_path, {}).identity
     assert not isinstance(opened(tmp_path, {}), Streams)
 
@@ -87,10 +88,10 @@ def test_it_can_take_its_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "faults",
+    "failures",
     [{"0": "cut"}, {"3": "explode"}, {"rate": 1.5}, {"rate": -0.1}, {"kinds": []}, {"kinds": ["x"]}, {"often": 1},
      {"3": {"message": "m"}}, {"-1": "cut"}, ["cut"], {"seconds": -1}],
 )  # fmt: skip
-def test_faults_that_are_none(tmp_path: Path, faults: Any) -> None:
-    with pytest.raises((BackendInputError, BackendError), match="faults"):
-        opened(tmp_path, faults)
+def test_invalid_failures_are_refused(tmp_path: Path, failures: Any) -> None:
+    with pytest.raises((BackendInputError, BackendError), match="failures"):
+        opened(tmp_path, failures)

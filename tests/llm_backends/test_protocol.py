@@ -1,12 +1,18 @@
-"""What may be asked of a model, told before anything is sent."""
+"""Requests beyond a model's capabilities fail before anything is sent."""
 
 from __future__ import annotations
 
 import pytest
 
-from llm_backends.capabilities import check_allowed
 from llm_backends.errors import BackendInputError
-from llm_backends.protocol import Capabilities, CompletionRequest, Identity, LikelihoodRequest, Request
+from llm_backends.protocol import (
+    Capabilities,
+    CompletionRequest,
+    Identity,
+    LikelihoodRequest,
+    Request,
+    check_allowed,
+)
 
 MODEL = Identity(kind="k", model="m", revision="r", dtype="float32")
 LITTLE = Capabilities(likelihood=False, samples=2, token_prompts=False, tokenizer=False, context_length=None)

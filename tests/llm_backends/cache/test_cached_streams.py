@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import pytest
 
+from llm_backends.cache.entry import Provenance
 from llm_backends.cache.request_key import request_key
 from llm_backends.cache.response_cache import ReplyCache
-from llm_backends.errors import BackendError, BudgetSpent, CallFailed
+from llm_backends.errors import BackendError, BackendUnavailable, BudgetSpent, CallFailed
 from llm_backends.protocol import Backend, Choice, Completion, CompletionRequest, Reply, Request, Streams
 from llm_backends.scripted.backend import ScriptedBackend
 from tests.llm_backends.behind_store import SCRIPT, ask, behind
@@ -23,7 +25,7 @@ def test_answers_are_handed_over_as_they_come_and_are_stored_by_then(store: Repl
     seen = []
     for index, answer in backend.ask_each(requests):
         assert isinstance(answer.reply, Completion) and answer.reply.text == "ABCB"[index]
-        assert backend.lookup(requests[index]) == answer.reply
+        assert store.get(inner.identity, requests[index]) == answer.reply
         seen.append((index, answer.cached, len(inner.asked)))
     assert seen == [(2, True, 1), (0, False, 2), (1, False, 3), (3, False, 3)]
 
@@ -57,7 +59,7 @@ class Streaming(ScriptedBackend):
 
 
 def test_a_stream_is_stored_reply_by_reply(store: ReplyCache) -> None:
-    inner = Streaming(store, faults={2: CallFailed("down")})
+    inner = Streaming(store, failures={2: CallFailed("down")})
     assert isinstance(inner, Streams)
     answers = behind(inner, store).ask([ask("a"), ask("b"), ask("a"), ask("c")])
     assert inner.streamed == ["c", "b", "a"] and inner.seen_stored == [True, False, True]
@@ -117,3 +119,44 @@ def test_a_stream_that_loses_or_repeats_is_not_believed(store: ReplyCache) -> No
     assert answers[0].reply is not None and isinstance(answers[1].error, CallFailed)
     with pytest.raises(CallFailed, match="twice"):
         behind(Wrong(), store).ask([ask("z")])
+
+
+def test_a_killed_run_of_many_rounds_asks_no_answered_request_again(store: ReplyCache) -> None:
+    """Ten rounds of six samples, as a scheduler asks them; each prompt holds the reply of the round before."""
+
+    def run(inner: ScriptedBackend) -> list[str]:
+        backend, states = behind(inner, store), [f"sample {i}" for i in range(6)]
+        for _ in range(10):
+            for index, answer in backend.ask_each([ask(state) for state in states]):
+                assert isinstance(answer.reply, Completion)
+                states[index] = answer.reply.text
+        return states
+
+    def reply(prompt: str) -> str:
+        return hashlib.sha256(prompt.encode()).hexdigest()
+
+    killed = ScriptedBackend(reply=reply, failures={34: BackendUnavailable("killed")})
+    with pytest.raises(BackendUnavailable):
+        run(killed)
+    answered = set(store.keys())
+    resumed = ScriptedBackend(reply=reply)
+    states = run(resumed)
+    again = {request_key(resumed.identity, request) for request in resumed.asked}
+    assert len(answered) >= 30 and not again & answered and len(again | answered) == len(again) + len(answered) == 60
+    expected = [f"sample {i}" for i in range(6)]
+    for _ in range(10):
+        expected = [reply(state) for state in expected]
+    assert states == expected
+
+
+def test_a_round_of_stored_replies_costs_few_queries(store: ReplyCache) -> None:
+    backend = behind(ScriptedBackend(reply=str.upper), store)
+    requests = [ask(f"a{i}") for i in range(300)]
+    origins = [Provenance(task="t", sample=str(i), tokenizer="spae", fingerprint="f") for i in range(300)]
+    backend.ask(requests, origins)
+    queries: list[str] = []
+    with store.file.session() as connection:
+        assert connection is not None
+        connection.set_trace_callback(queries.append)
+    assert all(answer.cached for answer in backend.ask(requests, origins))
+    assert len(queries) == 1, queries

@@ -1,9 +1,8 @@
 """Plain text to token ids and back: no chat template, no markup.
 
-The tokenizer's own file (`tokenizer.json`) is read with the `tokenizers` package, so counting tokens imports no torch.
-Whatever the tokenizer puts before every text (a Llama's `<s>`) is put before every prompt, and what it puts after is
-left away; SmolLM2's puts nothing. Markup such as `<|im_end|>` inside a prompt is encoded as the characters it is made
-of, since a class name in somebody's data must not end a turn.
+`tokenizer.json` is read with the `tokenizers` package, so counting tokens imports no torch. Special tokens that the
+tokenizer adds before a text (a Llama's `<s>`) are kept, those it adds after are dropped; SmolLM2's adds none. Markup
+such as `<|im_end|>` inside a prompt is encoded as plain characters: a class name in a user's data must not end a turn.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from llm_backends.errors import BackendInputError, BackendUnavailable
 
 @dataclass(frozen=True)
 class Split:
-    """A context and its continuations, cut into tokens at one place."""
+    """A context and its continuations, split into tokens at one position."""
 
     context: list[int]
     tails: list[list[int]]
@@ -27,7 +26,7 @@ class Split:
 
 
 class PlainTokenizer:
-    """Encodes prompts, decodes replies and finds the token where a continuation begins.
+    """Encodes prompts, decodes replies and splits continuations from their context.
 
     Args:
         tokenizer: of the model; its padding and truncation are switched off.
@@ -56,16 +55,16 @@ class PlainTokenizer:
                 "(AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER))"
             )
         try:
-            return cls(Tokenizer.from_file(str(path)))
-        except Exception as error:  # the Rust side raises bare Exception
+            return cls(Tokenizer.from_buffer(path.read_bytes()))  # unlike from_file, raises a named exception
+        except (OSError, ValueError) as error:
             raise BackendUnavailable(f"{path} is not a tokenizer this program can read: {error}") from error
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a prompt, with the tokenizer's leading marks where it has any."""
+        """Token ids of a prompt, with the tokenizer's leading special tokens."""
         return self._lead + self.pieces(text)
 
     def checked(self, ids: Sequence[int]) -> list[int]:
-        """A prompt given as token ids, as it is: no leading marks are added.
+        """A prompt given as token ids, unchanged: no leading special tokens are added.
 
         Raises:
             BackendInputError: the tokenizer has no such token.
@@ -79,11 +78,11 @@ class PlainTokenizer:
         return list(ids)
 
     def pieces(self, text: str) -> list[int]:
-        """Token ids of a text, without leading marks."""
+        """Token ids of a text, without leading special tokens."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def join(self, ids: Sequence[int]) -> str:
-        """The text of tokens that stand at its beginning."""
+        """The text of tokens at the beginning of a text."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def decode_after(self, prompt: Sequence[int], new: Sequence[int]) -> str:
@@ -99,27 +98,26 @@ class PlainTokenizer:
         return str(self._tokenizer.decode(list(new), skip_special_tokens=False))
 
     def split(self, context: str, continuations: Sequence[str]) -> Split:
-        """Encodes each `context + continuation` as one text and cuts all of them at the same token.
+        """Encodes each `context + continuation` as one text and splits all of them at the same token.
 
-        The cut is the longest run of the context's own tokens with which every whole text begins. Where no token
-        crosses the border, that is the context's end. Where one does ("A: " + "lion" has the token " lion"), the cut
-        moves back before it, as lm-evaluation-harness does by moving trailing spaces to the continuation; it moves
-        for all continuations of the request, so that their sums stay comparable.
+        The split is after the longest common run of the context's own tokens. If no token crosses the border, that
+        is the context's end. If one does ("A: " + "lion" has the token " lion"), the split moves before it, as in
+        lm-evaluation-harness, for all continuations of the request, so that their sums stay comparable.
 
         Raises:
-            BackendInputError: a continuation is empty, or nothing is left of the context to condition on.
+            BackendInputError: a continuation is empty, or no token of the context is left to condition on.
         """
         return split_after(self.encode, context, continuations)
 
 
 def split_after(encode: Callable[[str], list[int]], context: str, continuations: Sequence[str]) -> Split:
-    """`PlainTokenizer.split` by any encoder of whole prompts. Raises as it does."""
+    """`PlainTokenizer.split` for any encoder of prompts. Raises as it does."""
     if not all(continuations):
         raise BackendInputError("a continuation to score needs at least one character, got '': leave it out")
     own = encode(context)
     wholes = [encode(context + continuation) for continuation in continuations]
     cut = min(common_prefix(own, whole) for whole in wholes)
-    # A text that adds no token of its own (its characters are normalised away) still has one to score.
+    # A continuation that adds no token of its own (its characters are normalised away) still has one to score.
     cut = min(cut, min(len(whole) for whole in wholes) - 1)
     if cut < 1:
         raise BackendInputError(

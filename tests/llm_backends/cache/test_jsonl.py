@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_backends.cache.read_only_source import ReadOnlySource, export, open_layer
+from llm_backends.cache.jsonl import ReadOnlySource, export, open_source
 from llm_backends.cache.request_key import prompt_key, request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt, CacheMiss
@@ -95,7 +95,7 @@ def test_a_key_on_another_line_is_refused(committed: Path) -> None:
     text = committed.read_text(encoding="utf-8")
     lines = [line.replace(a, "\0").replace(b, a).replace("\0", b) for line in text.split("\n")]
     committed.write_text("\n".join(lines), encoding="utf-8")
-    with pytest.raises(CacheCorrupt, match="is another"):
+    with pytest.raises(CacheCorrupt, match="have another key"):
         ReadOnlySource(committed).get(IDENTITY, ASKS[0])
 
 
@@ -129,7 +129,7 @@ def test_a_failed_export_leaves_the_old_file(committed: Path, monkeypatch: pytes
     before, layer = committed.read_bytes(), ReadOnlySource(committed)
     with pytest.raises(CacheMiss, match="has none"):
         export(layer, committed, [*layer.keys(), "0" * 64])
-    monkeypatch.setattr("llm_backends.cache.jsonl.os.fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("spae.atomic.os.fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(BackendUnavailable, match="disk full"):
         export(layer, committed, layer.keys()[:1])
     assert committed.read_bytes() == before and os.listdir(committed.parent) == [committed.name]
@@ -152,9 +152,9 @@ def test_a_layer_is_opened_by_what_it_holds(committed: Path, tmp_path: Path) -> 
     lines = tmp_path / "without an ending"
     lines.write_bytes(committed.read_bytes())
     for path in (committed, lines, tmp_path / "replies.sqlite"):
-        assert open_layer(path).keys() == ReadOnlySource(committed).keys()
+        assert open_source(path).keys() == ReadOnlySource(committed).keys()
     with pytest.raises(BackendInputError, match="readable"):
-        open_layer(tmp_path / "none.sqlite")
+        open_source(tmp_path / "none.sqlite")
 
 
 def test_alike_entries_are_found(committed: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
-from llm_backends.local.text_tokenizer import PlainTokenizer, common_prefix
+from llm_backends.text_tokenizer import PlainTokenizer, common_prefix
 
 
 def merging() -> PlainTokenizer:
