@@ -92,7 +92,7 @@ def replay(recorded: Baseline, folder: Path) -> Baseline:
     replies = ReadOnlySource(folder / REPLIES)
     too_long = {record.prompt: record.explanation for record in recorded.records if record.status == "infeasible"}
     model = AbsentModel(identity, length, replies, too_long)
-    backend = CachedBackend(lambda: model, identity, layers=[replies])
+    backend = CachedBackend(lambda: model, identity, sources=[replies])
     plan = make_plan(config)
     with tempfile.TemporaryDirectory(prefix="spae-check-") as scratch:
         store = RunStore.create(Path(scratch) / "run", plan.run_config(identity, length))

@@ -58,7 +58,9 @@ class Asks:
         self.rounds = rounds
 
     def solve(self, sample: Sample, codec: Codec) -> Solution:
-        yield from self.rounds
+        for requests in self.rounds:
+            replies = yield requests
+            assert len(replies) == len(requests)
         raise TaskInputError("no such rule")
 
 
