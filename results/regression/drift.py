@@ -198,7 +198,10 @@ def _drift(kind: str, cell: str, old: Record, new: Record, count: int) -> Drift:
             kind, where, _words(old.reply), _words(new.reply), count, unified(old.reply or "", new.reply or "")
         )
     if kind in ("prediction", "score", "explanation"):
-        return Drift(kind, where, _outcome(old), _outcome(new), count)
+        outcomes = _outcome(old), _outcome(new)
+        if outcomes[0] == outcomes[1]:  # the reply alone is another
+            outcomes = _words(old.reply), _words(new.reply)
+        return Drift(kind, where, *outcomes, count)
     fields = next(fields for name, fields in CAUSES if name == kind)
     field = next(name for name in fields if not _equal(getattr(old, name), getattr(new, name)))
     return Drift(kind, where, *(short(f"{field} {getattr(one, field)}", 60) for one in (old, new)), count)
