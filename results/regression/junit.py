@@ -1,4 +1,4 @@
-"""A check as JUnit XML, which build servers read: one test case a cell, and one a drift."""
+"""A check as JUnit XML, which build servers read: one test case per cell, and one per drift."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from results.analysis.aggregate import Cell
 from results.regression.drift import CAUSES, Drift, cell_name
 from results.report.display import visible
 
-KINDS = ("model", "context length", "manifest", "tokenizer", "metric", "setting of the run", "data", "edited replies", "scorer",
-         "record", "missing reply", *(kind for kind, _ in CAUSES))  # fmt: skip
+KINDS = (
+    "model", "context length", "manifest", "tokenizer", "metric", "setting of the run", "data", "edited replies",
+    "scorer", "record", "missing reply", *(kind for kind, _ in CAUSES),
+)  # fmt: skip
 """Every kind of drift but "aggregate", whose test cases are the cells."""
 # What XML 1.0 cannot hold, not even escaped; `visible` spells out all of it but the last two.
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -26,9 +28,9 @@ def junit_xml(name: str, cells: Iterable[Cell], drifts: Sequence[Drift], seconds
         drifts: as `find_drifts` gives them. A kind without a drift is one passed test case.
         seconds: wall time of the check.
     """
-    metrics = {drift.where: drift for drift in drifts if drift.kind == "aggregate"}
-    cases = [("aggregate", where, metrics.pop(where, None)) for where in dict.fromkeys(map(cell_name, cells))]
-    cases += [("aggregate", where, drift) for where, drift in metrics.items()]
+    aggregates = {drift.where: drift for drift in drifts if drift.kind == "aggregate"}
+    cases = [("aggregate", where, aggregates.pop(where, None)) for where in dict.fromkeys(map(cell_name, cells))]
+    cases += [("aggregate", where, drift) for where, drift in aggregates.items()]
     for kind in dict.fromkeys([*KINDS, *(drift.kind for drift in drifts if drift.kind != "aggregate")]):
         found = [drift for drift in drifts if drift.kind == kind]
         cases += [(kind, drift.where, drift) for drift in found] or [(kind, "all as recorded", None)]
