@@ -68,7 +68,7 @@ def test_equal_prompts_of_two_tokenizers_are_counted_in_cache_and_report(
     assert "Several tokenizers share 3 of them" in Path("out/report.md").read_text()
 
 
-def test_export_is_sorted_and_the_same_for_a_run_and_its_replay(ran: Command, command: Command) -> None:
+def test_export_is_sorted_and_equal_for_a_run_and_its_replay(ran: Command, command: Command) -> None:
     assert command("cache", "export", "out", "a.jsonl")[1].startswith("3 replies written")
     assert ran("again", "--cache-only")[0] == 0
     command("cache", "export", "again", "b.jsonl")
@@ -78,7 +78,7 @@ def test_export_is_sorted_and_the_same_for_a_run_and_its_replay(ran: Command, co
     assert keys == sorted(keys)
 
 
-def test_export_of_a_run_leaves_other_replies_out(
+def test_export_of_a_run_holds_its_replies_only(
     ran: Command, command: Command, photos: Path, script: Callable[..., str]
 ) -> None:
     code, _, err = command(
@@ -91,7 +91,7 @@ def test_export_of_a_run_leaves_other_replies_out(
     assert command("cache", "export", "--all", "c.jsonl")[1].startswith("11 replies")
 
 
-def test_a_shared_file_is_looked_through_and_not_written(
+def test_cache_file_is_read_and_never_written(
     ran: Command, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command("cache", "export", "out", "shared.jsonl")
@@ -146,7 +146,7 @@ def test_verify_names_each_damaged_reply_and_prune_removes_it(ran: Command, comm
     assert command("cache", "verify")[0] == 0
 
 
-def test_prune_needs_to_know_what(ran: Command, command: Command) -> None:
+def test_prune_without_a_criterion_is_refused(ran: Command, command: Command) -> None:
     code, _, err = command("cache", "prune")
     assert code == 2 and "--older-than" in err
     assert "3 replies removed" in command("cache", "prune", "--model", "script")[1]
@@ -206,7 +206,7 @@ def test_explain_shows_a_changed_prompt_as_a_diff(ran: Command, command: Command
     assert "max_new_tokens  7       4" in out
 
 
-def test_a_miss_names_prompt_and_difference(ran: Command) -> None:
+def test_cache_miss_names_the_prompt_and_the_nearest_difference(ran: Command) -> None:
     code, _, err = ran("palm", "--prompt-style", "palm", "--cache-only")
     assert code == 2 and err.count("\n") == 1
     assert "there is none for 'Answer with" in err and "differs in max_new_tokens (7 stored, 4 asked); prompt (" in err

@@ -19,7 +19,7 @@ EMBEDDED = ROOT / "results" / "baselines" / "embedded"
 MOST_SECONDS = 20.0
 
 
-def test_it_is_small_and_covers_every_task_setting_and_tokenizer() -> None:
+def test_embedded_baseline_is_small_and_covers_every_task_setting_and_tokenizer() -> None:
     baseline = read_baseline(EMBEDDED)
     assert sum((EMBEDDED / name).stat().st_size for name in FILES) < 5_000_000
     assert {record.task for record in baseline.records} == {"miniimagenet-2way", "miniimagenet-5way"}
@@ -32,7 +32,7 @@ def test_it_is_small_and_covers_every_task_setting_and_tokenizer() -> None:
 
 
 @pytest.mark.slow
-def test_it_is_equal_without_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embedded_baseline_is_equal_without_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*arguments: object, **more: object) -> None:
         raise AssertionError("a check opened a socket")
 
@@ -43,7 +43,7 @@ def test_it_is_equal_without_a_socket(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_it_is_checked_in_time(tmp_path: Path) -> None:
+def test_embedded_baseline_is_checked_in_time(tmp_path: Path) -> None:
     """In CPU time of the whole command, start-up included, which a busy machine changes less."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
@@ -57,7 +57,7 @@ def test_it_is_checked_in_time(tmp_path: Path) -> None:
     assert 0 < seconds < MOST_SECONDS, seconds
 
 
-def test_ci_checks_it_before_the_tests() -> None:
+def test_ci_checks_the_baseline_before_the_tests() -> None:
     steps = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
     assert steps[-2:] == ["make check", "make test"]
     makefile = (ROOT / "Makefile").read_text()
