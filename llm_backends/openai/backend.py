@@ -1,7 +1,7 @@
 """Any server that speaks OpenAI's protocol: `--llm openai:MODEL --llm-args base_url=URL`.
 
 Many requests are under way at once and each reply is yielded as it comes (`stream`). Retries are in `calls`,
-concurrency in `rate_limit`, spending in `budget`.
+concurrency in `rate_limit`, the budget in `budget`.
 """
 
 from __future__ import annotations

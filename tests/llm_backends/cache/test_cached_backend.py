@@ -1,4 +1,4 @@
-"""Stored replies before the model: what is asked, what is kept, and what each mode does."""
+"""Stored replies in front of a model, in each mode."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_each_request_is_asked_once(store: ReplyCache) -> None:
     assert cached.loglikelihood([LikelihoodRequest(context="a", continuations=("b",))]) == [Likelihoods(values=(-1.0,))]
 
 
-def test_a_replay_makes_no_model(store: ReplyCache) -> None:
+def test_a_replay_opens_no_model(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a")])
     modes: tuple[CacheMode, ...] = ("normal", "cache-only")
@@ -69,7 +69,7 @@ def test_another_model_is_another_reply(store: ReplyCache) -> None:
     assert behind(other, store).complete([ask("a")])[0].text == "vase"
 
 
-def test_layers_lie_under_the_store_and_are_not_written(store: ReplyCache, tmp_path: Path) -> None:
+def test_sources_are_searched_after_the_store_and_not_written(store: ReplyCache, tmp_path: Path) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a")])
     path = tmp_path / "layer.jsonl"
@@ -86,7 +86,7 @@ def test_layers_lie_under_the_store_and_are_not_written(store: ReplyCache, tmp_p
     fresh.close()
 
 
-def test_live_asks_again_and_replaces(store: ReplyCache) -> None:
+def test_refresh_asks_again_and_replaces(store: ReplyCache) -> None:
     replies = iter(["one", "two"])
     inner = ScriptedBackend(reply=lambda prompt: next(replies))
     behind(inner, store).ask([ask("a")])
@@ -117,7 +117,7 @@ def test_order_and_kinds_are_kept(store: ReplyCache) -> None:
     assert inner.asked == [ask("a"), score, ask("b"), ask("c"), ask("d")]
 
 
-def test_one_bad_request_spoils_no_other_and_is_not_stored(store: ReplyCache) -> None:
+def test_a_failed_request_does_not_affect_others_and_is_not_stored(store: ReplyCache) -> None:
     long = ask("one two three four five six seven eight")
     inner = ScriptedBackend(SCRIPT)
     answers = behind(inner, store).ask([ask("a"), long, ask("b")])
@@ -146,7 +146,7 @@ def test_a_miss_names_the_prompt_the_reason_and_the_fix(store: ReplyCache) -> No
     assert len(inner.asked) == 1
 
 
-def test_a_miss_is_explained_from_a_layer_too(store: ReplyCache, tmp_path: Path) -> None:
+def test_a_miss_is_explained_from_sources_too(store: ReplyCache, tmp_path: Path) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a")])
     path = tmp_path / "layer.jsonl"
@@ -158,13 +158,13 @@ def test_a_miss_is_explained_from_a_layer_too(store: ReplyCache, tmp_path: Path)
         only.ask([ask("b")])
 
 
-def test_too_long_is_no_miss(store: ReplyCache) -> None:
+def test_too_long_is_not_a_miss(store: ReplyCache) -> None:
     only = behind(ScriptedBackend(SCRIPT), store, "cache-only")
     (answer,) = only.ask([ask("one two three four five six seven eight")])
     assert isinstance(answer.error, PromptTooLong) and "10 tokens" in str(answer.error)
 
 
-def test_too_long_is_no_miss_for_a_local_model(tiny_llama: Path, store: ReplyCache) -> None:
+def test_too_long_is_not_a_miss_for_a_local_model(tiny_llama: Path, store: ReplyCache) -> None:
     inner = LocalBackend(FolderSource(tiny_llama, "float32"))
     only = behind(inner, store, "cache-only")
     assert isinstance(only.ask([ask("lion " * 300)])[0].error, PromptTooLong)
@@ -173,7 +173,7 @@ def test_too_long_is_no_miss_for_a_local_model(tiny_llama: Path, store: ReplyCac
     assert "_runner" not in inner.__dict__
 
 
-def test_a_miss_prepares_no_model(store: ReplyCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_miss_converts_no_model(store: ReplyCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from llm_backends.registry import open_backend
 
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
@@ -183,7 +183,7 @@ def test_a_miss_prepares_no_model(store: ReplyCache, tmp_path: Path, monkeypatch
     assert not (tmp_path / "cache").exists()
 
 
-def test_an_unavailable_model_is_an_error_not_an_answer(store: ReplyCache) -> None:
+def test_an_unavailable_model_raises(store: ReplyCache) -> None:
     def unavailable() -> Backend:
         raise BackendUnavailable("no such model here")
 
@@ -201,7 +201,7 @@ class Short(ScriptedBackend):
         return super().complete(requests)[:-1]  # type: ignore[arg-type]
 
 
-def test_a_backend_that_gives_too_few_replies_is_not_believed(store: ReplyCache) -> None:
+def test_too_few_replies_are_an_error(store: ReplyCache) -> None:
     answers = behind(Short(SCRIPT), store).ask([ask("a"), ask("b")])
     assert all(isinstance(a.error, CallFailed) for a in answers) and store.keys() == []
 
@@ -217,7 +217,7 @@ def test_wrong_options() -> None:
         CachedBackend(lambda: inner, other).ask([ask("a")])
 
 
-def test_without_a_store_nothing_is_kept_and_counting_goes_to_the_model() -> None:
+def test_without_a_store_nothing_is_stored_and_the_model_counts_tokens() -> None:
     cached = behind(ScriptedBackend(SCRIPT), None)
     assert not cached.ask([ask("a")])[0].cached and not cached.ask([ask("a")])[0].cached
     assert cached.count_tokens("a b") == 2 and cached.capabilities.context_length == 9
@@ -252,7 +252,7 @@ store.close()
 @pytest.mark.parametrize(
     "choice", [Choice(text="", finish="length"), None], ids=["cut before its first word", "too few samples"]
 )
-def test_what_is_no_whole_answer_is_an_error_and_not_stored(store: ReplyCache, choice: Choice | None) -> None:
+def test_an_incomplete_reply_is_an_error_and_not_stored(store: ReplyCache, choice: Choice | None) -> None:
     class Cutting(ScriptedBackend):
         def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
             return [Completion(choices=(choice or Choice(text="one", finish="stop"),)) for _ in requests]
@@ -262,14 +262,14 @@ def test_what_is_no_whole_answer_is_an_error_and_not_stored(store: ReplyCache, c
     assert isinstance(answer.error, CallFailed) and "one complete reply" in str(answer.error) and store.keys() == []
 
 
-def test_an_empty_answer_is_kept_and_not_asked_again(store: ReplyCache) -> None:
+def test_an_empty_reply_is_stored_and_not_asked_again(store: ReplyCache) -> None:
     inner = ScriptedBackend(Script(default=""))
     behind(inner, store).ask([ask("a")])
     (answer,) = behind(inner, store).ask([ask("a")])
     assert answer.cached and isinstance(answer.reply, Completion) and answer.reply.text == "" and len(inner.asked) == 1
 
 
-def test_samples_are_stored_one_by_one_and_asked_together(store: ReplyCache) -> None:
+def test_samples_are_stored_separately_and_asked_together(store: ReplyCache) -> None:
     inner = ScriptedBackend(Script(completions={"a": ("one", "two")}))
     three = ask("a", n=3, temperature=1.0)
     (answer,) = behind(inner, store).ask([three])
@@ -290,7 +290,7 @@ def questions_on_record(store: ReplyCache) -> list[tuple[object, ...]]:
         connection.close()
 
 
-def test_equal_prompts_of_two_tokenizers_share_one_call_and_both_are_on_record(store: ReplyCache) -> None:
+def test_equal_prompts_of_two_tokenizers_share_one_call_and_both_are_recorded(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     origins = [
         Provenance(task="t", sample=sample, tokenizer=name, fingerprint=name)
@@ -327,7 +327,7 @@ def test_two_models_never_share_an_entry(store: ReplyCache) -> None:
             assert isinstance(answer.reply, Completion) and answer.reply.text == text
 
 
-def test_damage_ends_the_run_and_is_never_served(store: ReplyCache) -> None:
+def test_a_damaged_reply_ends_the_run_and_is_never_served(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a"), ask("b")])
     connection = sqlite3.connect(store.path)
