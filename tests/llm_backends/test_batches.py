@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from llm_backends.errors import CallFailed
-from llm_backends.local.backend import LocalBackend
+from llm_backends.local.backend import OUT_OF_MEMORY, LocalBackend
 from llm_backends.local.batching import BatchSize
 from llm_backends.local.causal import ONE_AT_A_TIME, CausalRunner
 from llm_backends.local.folder import FolderSource
@@ -145,6 +145,7 @@ def test_running_out_of_memory_changes_no_reply(tiny_llama: Path, monkeypatch: p
     monkeypatch.setattr(one._runner.model, "forward", forward)
     tight = dict(one.stream(asked))
     assert failed, "the fault was never met"
+    assert 0 < one.usage.slow_paths[OUT_OF_MEMORY] <= len(asked)
     assert sorted(tight) == sorted(calm)
     for index, reply in calm.items():
         other = tight[index]
@@ -286,10 +287,10 @@ def test_an_unexpected_error_of_the_check_is_raised(tiny_llama: Path, monkeypatc
 def test_requests_on_a_slow_path_are_counted(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = [CompletionRequest(prompt=text, max_new_tokens=3) for text in ("This is a", "Input: cat", "x")]
     scores = [LikelihoodRequest(context="This is", continuations=(" a lion", " a cat"))]
-    expected = backend(tiny_llama, cells=10**6)
+    expected = backend(tiny_llama)
     replies = [expected.complete(prompts), expected.loglikelihood(scores)]
     assert isinstance(expected, Metered) and expected.usage == Usage()
-    slow = backend(tiny_llama, cells=10**6)
+    slow = backend(tiny_llama)
     monkeypatch.setitem(slow._runner.__dict__, "batches", False)
     assert slow.complete(prompts) == replies[0]
     assert slow.loglikelihood(scores)[0].values == pytest.approx(replies[1][0].values, abs=1e-4)
