@@ -48,7 +48,7 @@ def backend(folder: Path, cells: int | None = None, rows: int | None = None) -> 
 def alone(folder: Path, request: Request) -> Any:
     """The reply of a freshly opened model, by full passes over one sequence."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    text = backend(folder).tokenizer
+    text = backend(folder).text_tokenizer
     if isinstance(request, LikelihoodRequest):
         split = text.split(request.context, request.continuations)
         sums = []
@@ -119,7 +119,7 @@ def opened(folder: Path) -> LocalBackend:
 def test_a_batch_reads_shared_prefixes_once(tiny_llama: Path) -> None:
     one = backend(tiny_llama, cells=10**6)
     one._runner._pass_tokens = 0
-    ids = [tuple(one.tokenizer.encode(context)) for context in CONTEXTS]
+    ids = [tuple(one.text_tokenizer.encode(context)) for context in CONTEXTS]
     assert one._runner.batches
     one.loglikelihood([LikelihoodRequest(context=context, continuations=NAMES) for context in CONTEXTS])
     tree = {prompt[:n] for prompt in ids for n in range(1, len(prompt))}

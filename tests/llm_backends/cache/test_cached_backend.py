@@ -37,6 +37,13 @@ from llm_backends.scripted.backend import Script, ScriptedBackend
 from tests.llm_backends.behind_store import SCRIPT, ask, behind
 
 
+def text_of(backend: CachedBackend) -> str:
+    """Its reply to "a"."""
+    (answer,) = backend.ask([ask("a")])
+    assert isinstance(answer.reply, Completion)
+    return answer.reply.text
+
+
 def never() -> Backend:
     raise AssertionError("a model was made")
 
@@ -44,14 +51,13 @@ def never() -> Backend:
 def test_each_request_is_asked_once(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     cached = behind(inner, store)
-    assert isinstance(cached, Backend)
     first = cached.ask([ask("a"), ask("b"), ask("a")])
     assert [(a.reply.text, a.cached) for a in first if isinstance(a.reply, Completion)] == [("lion", False)] * 3
     assert inner.asked == [ask("a"), ask("b")]
     again = cached.ask([ask("b"), ask("c")])
     assert [a.cached for a in again] == [True, False] and inner.asked[2:] == [ask("c")]
-    assert cached.complete([ask("a")]) == [Completion(choices=(Choice(text="lion", finish="stop"),))]
-    assert cached.loglikelihood([LikelihoodRequest(context="a", continuations=("b",))]) == [Likelihoods(values=(-1.0,))]
+    (scored,) = cached.ask([LikelihoodRequest(context="a", continuations=("b",))])
+    assert scored.reply == Likelihoods(values=(-1.0,))
 
 
 def test_a_replay_opens_no_model(store: ReplyCache) -> None:
@@ -66,7 +72,7 @@ def test_a_replay_opens_no_model(store: ReplyCache) -> None:
 def test_another_model_is_another_reply(store: ReplyCache) -> None:
     behind(ScriptedBackend(SCRIPT), store).ask([ask("a")])
     other = ScriptedBackend(SCRIPT.model_copy(update={"default": "vase"}))
-    assert behind(other, store).complete([ask("a")])[0].text == "vase"
+    assert text_of(behind(other, store)) == "vase"
 
 
 def test_sources_are_searched_after_the_store_and_not_written(store: ReplyCache, tmp_path: Path) -> None:
@@ -127,8 +133,6 @@ def test_a_failed_request_does_not_affect_others_and_is_not_stored(store: ReplyC
     answers = behind(failing, store).ask([ask("p"), ask("q"), ask("r")])
     assert [type(a.error) for a in answers] == [type(None), CallFailed, type(None)]
     assert len(store.keys()) == 4
-    with pytest.raises(PromptTooLong):
-        behind(inner, store).complete([ask("a"), long])
 
 
 def test_a_miss_names_the_prompt_the_reason_and_the_fix(store: ReplyCache) -> None:
@@ -217,10 +221,9 @@ def test_wrong_options() -> None:
         CachedBackend(lambda: inner, other).ask([ask("a")])
 
 
-def test_without_a_store_nothing_is_stored_and_the_model_counts_tokens() -> None:
+def test_without_a_store_nothing_is_stored() -> None:
     cached = behind(ScriptedBackend(SCRIPT), None)
     assert not cached.ask([ask("a")])[0].cached and not cached.ask([ask("a")])[0].cached
-    assert cached.count_tokens("a b") == 2 and cached.capabilities.context_length == 9
 
 
 def test_a_replay_of_the_real_model_imports_no_torch(tmp_path: Path) -> None:
@@ -242,7 +245,7 @@ from llm_backends.protocol import Choice, CompletionRequest
 from llm_backends.registry import open_backend
 inner, store = open_backend("smollm2"), ReplyCache(Path({str(tmp_path / "replies.sqlite")!r}))
 cached = CachedBackend(lambda: inner, inner.identity, store)
-print(cached.complete([CompletionRequest(prompt="a", max_new_tokens=2)])[0].text, "torch" in sys.modules)
+print(cached.ask([CompletionRequest(prompt="a", max_new_tokens=2)])[0].reply.text, "torch" in sys.modules)
 store.close()
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
@@ -307,14 +310,6 @@ def test_equal_prompts_of_two_tokenizers_share_one_call_and_both_are_recorded(st
     assert questions_on_record(store) == before, "cache-only writes nothing"
 
 
-def test_misses_can_be_collected(store: ReplyCache) -> None:
-    inner = ScriptedBackend(SCRIPT)
-    behind(inner, store).ask([ask("a")])
-    only = CachedBackend(lambda: inner, inner.identity, store, mode="cache-only", raise_misses=False)
-    answers = only.ask([ask("b"), ask("a"), ask("c")])
-    assert [type(answer.error) for answer in answers] == [CacheMiss, type(None), CacheMiss]
-
-
 def test_two_models_never_share_an_entry(store: ReplyCache) -> None:
     """Every field of the identity apart, same prompts, both ways round."""
     base = ScriptedBackend(SCRIPT).identity
@@ -336,5 +331,5 @@ def test_a_damaged_reply_ends_the_run_and_is_never_served(store: ReplyCache) -> 
     connection.close()
     with pytest.raises(CacheCorrupt, match="prune --bad"):
         behind(inner, store).ask([ask("a")])
-    assert behind(inner, store, "refresh").complete([ask("a")])[0].text == "lion"
-    assert behind(inner, store).complete([ask("a")])[0].text == "lion"
+    assert text_of(behind(inner, store, "refresh")) == "lion"
+    assert text_of(behind(inner, store)) == "lion"

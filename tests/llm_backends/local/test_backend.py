@@ -119,7 +119,7 @@ def test_replies_stop_at_stop_strings(tiny_llama: Path) -> None:
 def test_a_reply_ends_at_the_end_token(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = backend(tiny_llama)
     (whole,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
-    chosen = [int(one._runner.prefill([one.tokenizer.encode(HEAD)])[0].logits.argmax())]
+    chosen = [int(one._runner.prefill([one.text_tokenizer.encode(HEAD)])[0].logits.argmax())]
     monkeypatch.setitem(one.__dict__, "_end_tokens", frozenset(chosen))
     (ended,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
     assert whole.text and (ended.text, ended.finish) == ("", "stop")
@@ -136,10 +136,10 @@ def test_sampling_depends_on_its_seed_not_its_batch(tiny_llama: Path) -> None:
 def test_sampling_follows_the_models_probabilities(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
     probabilities = torch.softmax(
-        one._runner.prefill([one.tokenizer.encode("This is a")])[0].logits.double() / 0.7, dim=-1
+        one._runner.prefill([one.text_tokenizer.encode("This is a")])[0].logits.double() / 0.7, dim=-1
     )
     top = int(probabilities.argmax())
-    text = one.tokenizer.decode_after(one.tokenizer.encode("This is a"), [top])
+    text = one.text_tokenizer.decode_after(one.text_tokenizer.encode("This is a"), [top])
     asked = [CompletionRequest(prompt="This is a", max_new_tokens=1, temperature=0.7, seed=s) for s in range(300)]
     share = sum(reply.text == text for reply in one.complete(asked)) / 300
     expected = float(probabilities[top])
@@ -160,10 +160,10 @@ def test_samples_differ_and_do_not_depend_on_how_many(tiny_llama: Path) -> None:
 def test_samples_follow_the_models_probabilities(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
     probabilities = torch.softmax(
-        one._runner.prefill([one.tokenizer.encode("This is a")])[0].logits.double() / 0.7, dim=-1
+        one._runner.prefill([one.text_tokenizer.encode("This is a")])[0].logits.double() / 0.7, dim=-1
     )
     top = int(probabilities.argmax())
-    text = one.tokenizer.decode_after(one.tokenizer.encode("This is a"), [top])
+    text = one.text_tokenizer.decode_after(one.text_tokenizer.encode("This is a"), [top])
     (reply,) = one.complete([CompletionRequest(prompt="This is a", max_new_tokens=1, temperature=0.7, n=300)])
     share = sum(choice.text == text for choice in reply.choices) / 300
     expected = float(probabilities[top])
@@ -179,7 +179,7 @@ def test_a_tiny_temperature_is_greedy(tiny_llama: Path) -> None:
 def test_token_ids_are_used_unchanged(tiny_llama: Path, marking_tokenizer_folder: Path) -> None:
     one = backend(tiny_llama)
     (text,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
-    (ids,) = one.complete([CompletionRequest(prompt=tuple(one.tokenizer.encode(HEAD)), max_new_tokens=6)])
+    (ids,) = one.complete([CompletionRequest(prompt=tuple(one.text_tokenizer.encode(HEAD)), max_new_tokens=6)])
     assert ids == text
     marking = PlainTokenizer.read(marking_tokenizer_folder)
     assert marking.checked((5, 6)) == [5, 6], "no leading mark is added to ids"
@@ -202,8 +202,8 @@ def test_one_bad_prompt_does_not_affect_other_replies(tiny_llama: Path) -> None:
 
 def test_numbers_that_are_not_finite_fail_alone(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
-    token = one.tokenizer.encode(" truck")[-1]
-    assert token not in one.tokenizer.encode("This is a")
+    token = one.text_tokenizer.encode(" truck")[-1]
+    assert token not in one.text_tokenizer.encode("This is a")
 
     def spoil(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         return output.masked_fill((inputs[0] == token)[..., None], float("nan"))

@@ -89,6 +89,6 @@ if package_folder(f"{gemma3.PACKAGE}_part1") is not None:  # never a default, so
         )
         (scores,) = model.loglikelihood([asked])
         assert scores.values[0] > scores.values[1] + 2
-        assert model.tokenizer.encode("x")[0] == 2, "<bos> stands before every prompt"
+        assert model.text_tokenizer.encode("x")[0] == 2, "<bos> stands before every prompt"
         (reply,) = model.complete([CompletionRequest(prompt="One, two, three, four,", max_new_tokens=3)])
         assert reply.text.startswith(" five")

@@ -148,7 +148,7 @@ def test_it_replies_as_transformers_does(gguf: Path, peer: LocalBackend) -> None
 def test_shared_prefixes_are_read_once(gguf: Path) -> None:
     ours = LlamaCppBackend(gguf)
     context = ours.count_tokens(HEAD)
-    names = [len(ours.tokenizer.encode(HEAD + name)) - context for name in NAMES]
+    names = [len(ours.text_tokenizer.encode(HEAD + name)) - context for name in NAMES]
     ours.loglikelihood([LikelihoodRequest(context=HEAD, continuations=NAMES)])
     # Once the context, and each continuation but for its last token; the token before one of a single token twice.
     assert context <= ours.tokens_run <= context + sum(names)
@@ -253,4 +253,4 @@ if importlib.util.find_spec("llama_cpp") is not None:  # an optional extra, so a
         for name, value in zip(asked.continuations, found.values, strict=True):
             (alone,) = again.loglikelihood([LikelihoodRequest(context=context, continuations=(name,))])
             assert alone.values == pytest.approx((value,), abs=1e-4)
-        assert ours.tokenizer.encode(context) == other.tokenizer.encode(context)
+        assert ours.text_tokenizer.encode(context) == other.text_tokenizer.encode(context)

@@ -85,7 +85,7 @@ def test_the_real_models_replies_do_not_depend_on_the_batch() -> None:
     found = dict(model.stream([*asked, *prompts]))
     for i, context in enumerate(contexts):
         for name, value in zip(names, found[i].values, strict=True):  # type: ignore[union-attr]
-            split = model.tokenizer.split(context, (name,))
+            split = model.text_tokenizer.split(context, (name,))
             whole = [*split.context, *split.tails[0]]
             with torch.no_grad():
                 probabilities = plain(torch.tensor([whole])).logits[0].double().log_softmax(-1)
@@ -107,7 +107,7 @@ def test_the_real_model_knows_its_capitals() -> None:
     assert scores.values[0] > scores.values[1] + 3
     folder = smollm2_source().folder()
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    text = model.tokenizer
+    text = model.text_tokenizer
     for name, value in zip(names, scores.values, strict=True):
         before, whole = text.encode(context), text.encode(context + name)
         with torch.no_grad():
