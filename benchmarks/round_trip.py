@@ -129,7 +129,7 @@ def measure_names(llm: str, vocabulary: str) -> RoundTrip:
         UsageError: the model's text tokenizer is not on this machine.
         BackendError, SpaeError: a name is unknown, or what it names is not available.
     """
-    text: TextModel | None = getattr(open_backend(llm), "text", None)
+    text: TextModel | None = getattr(open_backend(llm), "text_tokenizer", None)
     if text is None:
         raise UsageError(f"a round trip needs the model's own text tokenizer, {llm} has none: pass a local --llm")
     return measure(open_vocabulary(vocabulary), text)

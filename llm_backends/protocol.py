@@ -136,6 +136,30 @@ class Streams(Protocol):
         ...
 
 
+class StreamingBackend:
+    """`complete` and `loglikelihood` of a backend that streams."""
+
+    def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
+        """As `Streams.stream`."""
+        raise NotImplementedError
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
+        """One reply per request, in order. Raises as `stream`, and the first request's error that it yields."""
+        return [reply for reply in self._replies(requests) if isinstance(reply, Completion)]
+
+    def loglikelihood(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihoods]:
+        """One reply per request, in order. Raises as `complete`."""
+        return [reply for reply in self._replies(requests) if isinstance(reply, Likelihoods)]
+
+    def _replies(self, requests: Sequence[Request]) -> list[Reply]:
+        found: dict[int, Reply] = {}
+        for index, reply in self.stream(requests):
+            if isinstance(reply, BackendError):
+                raise reply
+            found[index] = reply
+        return [found[index] for index in range(len(requests))]
+
+
 @runtime_checkable
 class Closes(Protocol):
     """A backend that holds connections or other resources."""

@@ -24,12 +24,9 @@ from llm_backends.errors import (
 )
 from llm_backends.protocol import (
     Backend,
-    Capabilities,
-    Completion,
     CompletionRequest,
     Identity,
     LikelihoodRequest,
-    Likelihoods,
     Reply,
     Request,
     Streams,
@@ -82,7 +79,6 @@ class CachedBackend:
         mode: "normal" asks the model on a miss; "cache-only" raises CacheMiss and writes nothing; "refresh" always
             asks, and replaces what the store holds.
         chunk: requests given at once to a model that does not stream; a killed run loses as many.
-        raise_misses: False returns each CacheMiss in its answer instead.
 
     Raises:
         BackendInputError: the mode is unknown or the chunk is not positive.
@@ -96,7 +92,6 @@ class CachedBackend:
         sources: Sequence[ReplySource] = (),
         mode: CacheMode = "normal",
         chunk: int = 8,
-        raise_misses: bool = True,
     ) -> None:
         if mode not in MODES:
             raise BackendInputError(f"a cache mode is one of {', '.join(MODES)}, got {mode!r}")
@@ -109,31 +104,11 @@ class CachedBackend:
         self._sources: list[ReplySource] = [*sources] if store is None else [store, *sources]
         self._mode = mode
         self._chunk = chunk
-        self._raise_misses = raise_misses
 
     @property
     def identity(self) -> Identity:
         """Of the model behind the cache."""
         return self._identity
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Of the model behind the cache."""
-        return self._model().capabilities
-
-    def count_tokens(self, text: str) -> int:
-        """By the model's tokenizer; a local model loads no weights for it."""
-        return self._model().count_tokens(text)
-
-    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
-        """One reply per request, in order. Raises the first request's error, and CacheMiss as `ask`."""
-        replies = [_reply_or_raise(answer) for answer in self.ask(requests)]
-        return [reply for reply in replies if isinstance(reply, Completion)]
-
-    def loglikelihood(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihoods]:
-        """One reply per request, in order. Raises the first request's error, and CacheMiss as `ask`."""
-        replies = [_reply_or_raise(answer) for answer in self.ask(requests)]
-        return [reply for reply in replies if isinstance(reply, Likelihoods)]
 
     def ask(self, requests: Sequence[Request], origins: Sequence[Provenance | None] = ()) -> list[Answer]:
         """One answer per request, in order. Arguments and errors as `ask_each`."""
@@ -271,11 +246,9 @@ class CachedBackend:
 
     def _miss(self, one: _Asked) -> Answer:
         """PromptTooLong for a prompt that can have no reply, CacheMiss for any other."""
-        error: BackendError | None = self._too_long(one.request)
+        error = self._too_long(one.request)
         if error is None:
-            error = explain_miss(self._identity, one.request, self._sources)
-            if self._raise_misses:
-                raise error
+            raise explain_miss(self._identity, one.request, self._sources)
         return Answer(None, cached=False, key=one.key, error=error)
 
     def _too_long(self, request: Request) -> PromptTooLong | None:
@@ -331,10 +304,3 @@ def _chunks(asked: Sequence[_Asked], size: int) -> Iterator[list[_Asked]]:
         chunk.append(one)
     if chunk:
         yield chunk
-
-
-def _reply_or_raise(answer: Answer) -> Reply:
-    if answer.reply is None:
-        assert answer.error is not None, "an answer holds a reply or an error"
-        raise answer.error
-    return answer.reply

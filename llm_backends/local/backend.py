@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from llm_backends.errors import BackendError, CallFailed
-from llm_backends.local.batching import BatchSize, EncodedPrompt, EncodedQuestion, collect, encode_requests, in_batches
+from llm_backends.local.batching import BatchSize, EncodedPrompt, EncodedQuestion, encode_requests, in_batches
 from llm_backends.local.loading import batch_cells, checked_device, free_memory, load_model
 from llm_backends.local.sampler import Sampler
 from llm_backends.protocol import (
     Capabilities,
     Choice,
     Completion,
-    CompletionRequest,
     Identity,
-    LikelihoodRequest,
     Likelihoods,
     Reply,
     Request,
+    StreamingBackend,
     check_allowed,
 )
 from llm_backends.text_tokenizer import PlainTokenizer
@@ -66,7 +65,7 @@ Tail = tuple[EncodedQuestion, int]
 """A question and which of its continuations."""
 
 
-class LocalBackend:
+class LocalBackend(StreamingBackend):
     """A frozen model on this machine.
 
     Args:
@@ -106,7 +105,7 @@ class LocalBackend:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a prompt, leading special tokens included; loads the tokenizer, not the weights."""
-        return len(self.tokenizer.encode(text))
+        return len(self.text_tokenizer.encode(text))
 
     def count_tokens_if_ready(self, text: str) -> int | None:
         """As `count_tokens`, or None if the tokenizer would first have to be downloaded or converted."""
@@ -115,33 +114,17 @@ class LocalBackend:
         return self.count_tokens(text)
 
     @property
-    def tokenizer(self) -> PlainTokenizer:
-        """The model's own tokenizer; read on first use, without the weights."""
+    def text_tokenizer(self) -> PlainTokenizer:
+        """The model's own text tokenizer; read on first use, without the weights."""
         if self._tokenizer is None:
             self._tokenizer = PlainTokenizer.read(self._source.folder())
         return self._tokenizer
 
-    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
-        """One reply per request, in order.
-
-        Raises:
-            PromptTooLong: prompt and reply exceed the context; raised before anything is computed.
-            BackendInputError, BackendUnavailable: as `stream`.
-            CallFailed: the model's numbers are not finite, or a request does not fit in memory alone.
-        """
-        replies = collect(self.stream(requests), len(requests))
-        return [reply for reply in replies if isinstance(reply, Completion)]
-
-    def loglikelihood(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihoods]:
-        """One reply per request, in order: sums of log-probabilities in nats, split as `PlainTokenizer.split` says.
-
-        Raises as `complete`.
-        """
-        replies = collect(self.stream(requests), len(requests))
-        return [reply for reply in replies if isinstance(reply, Likelihoods)]
-
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
         """(index, reply or error), batch by batch; prompts that are too long come first, before weights are loaded.
+
+        Log-likelihoods are sums in nats, split as `PlainTokenizer.split` says. The error of a request is PromptTooLong,
+        or CallFailed if the model's numbers are not finite or the request does not fit in memory alone.
 
         Requests are sorted so that a shared prefix is computed once. Each samples by its own seed, so a reply does
         not depend on its batch.
@@ -156,7 +139,7 @@ class LocalBackend:
         capabilities, identity = self.capabilities, self.identity
         for request in requests:
             check_allowed(capabilities, identity, request)
-        encoded = encode_requests(requests, self.tokenizer, identity.model, capabilities.context_length)
+        encoded = encode_requests(requests, self.text_tokenizer, identity.model, capabilities.context_length)
         yield from encoded.too_long
         if not encoded.prompts and not encoded.questions:
             return
@@ -192,7 +175,9 @@ class LocalBackend:
         """One reply per row; rows of one prompt are adjacent, and it is read once for all of them."""
         prompts = list({id(prompt): prompt for prompt, _ in rows}.values())
         copies = [sum(one is prompt for one, _ in rows) for prompt in prompts]
-        samplers = [Sampler(one.request, one.ids, self.tokenizer, self._end_tokens, sample) for one, sample in rows]
+        samplers = [
+            Sampler(one.request, one.ids, self.text_tokenizer, self._end_tokens, sample) for one, sample in rows
+        ]
         batch = self._runner.decode([prompt.ids for prompt in prompts], copies)
         active = list(samplers)
         while True:

@@ -6,12 +6,12 @@ with the batch. No size changes a reply; see tests/llm_backends/test_batches.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from llm_backends.errors import BackendError, BackendInputError, CallFailed, PromptTooLong
-from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Reply, Request
+from llm_backends.errors import BackendInputError, CallFailed, PromptTooLong
+from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Request
 from llm_backends.text_tokenizer import Split
 
 Item = TypeVar("Item")
@@ -99,16 +99,6 @@ def encode_requests(
     result.prompts.sort(key=lambda one: one.ids)
     result.questions.sort(key=lambda one: one.split.context)
     return result
-
-
-def collect(stream: Iterable[tuple[int, Reply | BackendError]], count: int) -> list[Reply]:
-    """The replies of a stream in the order of their requests. Raises the first error in it."""
-    found: dict[int, Reply] = {}
-    for index, reply in stream:
-        if isinstance(reply, BackendError):
-            raise reply
-        found[index] = reply
-    return [found[index] for index in range(count)]
 
 
 class BatchSize:

@@ -16,19 +16,18 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable, CallFailed
-from llm_backends.local.batching import EncodedPrompt, EncodedQuestion, collect, encode_requests
+from llm_backends.local.batching import EncodedPrompt, EncodedQuestion, encode_requests
 from llm_backends.local.gguf_file import checked_gguf
 from llm_backends.local.loading import checked_device
 from llm_backends.local.sampler import Sampler
 from llm_backends.protocol import (
     Capabilities,
     Completion,
-    CompletionRequest,
     Identity,
-    LikelihoodRequest,
     Likelihoods,
     Reply,
     Request,
+    StreamingBackend,
     check_allowed,
 )
 from llm_backends.text_tokenizer import Split, common_prefix, split_after
@@ -63,7 +62,7 @@ def open_llamacpp(argument: str, *, dtype: str, device: str, options: LlamaCppOp
     return LlamaCppBackend(checked_gguf(argument)[0], device=device, options=options)
 
 
-class LlamaCppBackend:
+class LlamaCppBackend(StreamingBackend):
     """A GGUF file under llama.cpp, one sequence after another; a prefix shared with the last one is not read again.
 
     Args:
@@ -95,32 +94,16 @@ class LlamaCppBackend:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a prompt, leading special tokens included; loads the model."""
-        return len(self.tokenizer.encode(text))
+        return len(self.text_tokenizer.encode(text))
 
     def count_tokens_if_ready(self, text: str) -> int | None:
         """As `count_tokens`, or None if the model is not loaded."""
         return None if self._opened is None else self.count_tokens(text)
 
     @cached_property
-    def tokenizer(self) -> LlamaCppTokenizer:
-        """The model's own tokenizer."""
+    def text_tokenizer(self) -> LlamaCppTokenizer:
+        """The model's own text tokenizer."""
         return LlamaCppTokenizer(self._model(1))
-
-    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
-        """One reply per request, in order.
-
-        Raises:
-            PromptTooLong: prompt and reply exceed the context; raised before anything is computed.
-            BackendInputError, BackendUnavailable: as `stream`.
-            CallFailed: the model's numbers are not finite, or llama.cpp gave up.
-        """
-        replies = collect(self.stream(requests), len(requests))
-        return [reply for reply in replies if isinstance(reply, Completion)]
-
-    def loglikelihood(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihoods]:
-        """One reply per request, in order: sums of log-probabilities in nats. Raises as `complete`."""
-        replies = collect(self.stream(requests), len(requests))
-        return [reply for reply in replies if isinstance(reply, Likelihoods)]
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
         """(index, reply or error), each as soon as it is computed; prompts that are too long come first.
@@ -133,7 +116,7 @@ class LlamaCppBackend:
             return
         for request in requests:
             check_allowed(self.capabilities, self.identity, request)
-        encoded = encode_requests(requests, self.tokenizer, self.identity.model, self.capabilities.context_length)
+        encoded = encode_requests(requests, self.text_tokenizer, self.identity.model, self.capabilities.context_length)
         yield from encoded.too_long
         for prompt in encoded.prompts:
             yield prompt.index, self._complete_one(prompt)
@@ -144,10 +127,10 @@ class LlamaCppBackend:
         import torch
 
         model = self._model(len(prompt.ids) + prompt.request.max_new_tokens)
-        ends = self.tokenizer.ends
+        ends = self.text_tokenizer.ends
         choices = []
         for sample in range(prompt.request.n):
-            sampler = Sampler(prompt.request, prompt.ids, self.tokenizer, ends, sample)
+            sampler = Sampler(prompt.request, prompt.ids, self.text_tokenizer, ends, sample)
             failure = self._read(model, prompt.ids)
             while failure is None:
                 sampler.take(torch.from_numpy(model.scores[model.n_tokens - 1].copy()))
@@ -220,7 +203,7 @@ class LlamaCppBackend:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise BackendUnavailable(f"{self._path} does not load in llama.cpp: {reason}") from error
         self._window = window
-        self.__dict__.pop("tokenizer", None)  # it belonged to the old model
+        self.__dict__.pop("text_tokenizer", None)  # it belonged to the old model
         return self._opened
 
 

@@ -1,7 +1,7 @@
 """Any server that speaks OpenAI's protocol: `--llm openai:MODEL --llm-args base_url=URL`.
 
 Many requests are under way at once and each reply is yielded as it comes (`stream`). Retries are in `calls`,
-concurrency in `rate_limit`, spending in `budget`.
+concurrency in `rate_limit`, the budget in `budget`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from llm_backends.protocol import (
     Likelihoods,
     Reply,
     Request,
+    StreamingBackend,
     check_allowed,
 )
 from llm_backends.text_tokenizer import PlainTokenizer
@@ -108,7 +109,7 @@ class _Connection:
             self.loop.close()
 
 
-class OpenAIBackend:
+class OpenAIBackend(StreamingBackend):
     """A server's model.
 
     Args:
@@ -159,14 +160,6 @@ class OpenAIBackend:
             return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
         return len(self._tokenizer.encode(text))
 
-    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
-        """One reply per request, in order. Raises as `stream`, and the first request's error once all have ended."""
-        return [reply for reply in self._collect(requests) if isinstance(reply, Completion)]
-
-    def loglikelihood(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihoods]:
-        """As `complete`, for a server whose completions echo log-probabilities."""
-        return [reply for reply in self._collect(requests) if isinstance(reply, Likelihoods)]
-
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
         """(index, reply, or this request's PromptTooLong or CallFailed), in the order in which they end.
 
@@ -198,16 +191,6 @@ class OpenAIBackend:
         if self._finalizer is not None:
             self._finalizer()
         self._connection = self._finalizer = None
-
-    def _collect(self, requests: Sequence[Request]) -> list[Reply]:
-        found = dict(self.stream(requests))
-        replies: list[Reply] = []
-        for index in range(len(requests)):
-            reply = found[index]
-            if isinstance(reply, BackendError):
-                raise reply
-            replies.append(reply)
-        return replies
 
     def _connect(self) -> _Connection:
         if self._connection is None or self._connection.process != os.getpid():

@@ -1,4 +1,4 @@
-"""A store in front of scripted models, for the tests of what it does."""
+"""A store in front of scripted models, for tests."""
 
 from __future__ import annotations
 

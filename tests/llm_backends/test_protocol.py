@@ -31,13 +31,13 @@ def ask(**fields: object) -> CompletionRequest:
         (ask(prompt=(1, 2, 3)), "a prompt of 3 token ids"),
     ],
 )
-def test_what_a_model_does_not_do_is_refused(request_: Request, words: str) -> None:
+def test_requests_beyond_the_capabilities_are_refused(request_: Request, words: str) -> None:
     check_allowed(MUCH, MODEL, request_)
     with pytest.raises(BackendInputError, match=words):
         check_allowed(LITTLE, MODEL, request_)
 
 
-def test_several_greedy_replies_are_one() -> None:
+def test_several_greedy_replies_are_refused() -> None:
     for capabilities in (LITTLE, MUCH):
         check_allowed(capabilities, MODEL, ask(n=2, temperature=0.1))
         check_allowed(capabilities, MODEL, ask())

@@ -1,4 +1,4 @@
-"""Looking backends up by name, without importing what they are made of."""
+"""The registry of backends and their options."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_listing_imports_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]"
 
 
-def test_opening_smollm2_imports_no_torch_and_knows_who_it_is(tmp_path: Path) -> None:
+def test_opening_smollm2_imports_no_torch_and_knows_its_identity(tmp_path: Path) -> None:
     code = (
         "import sys; from llm_backends.registry import open_backend; b = open_backend('smollm2', dtype='bfloat16');"
         "print(b.identity.model_dump_json(), b.capabilities.context_length,"
@@ -102,7 +102,7 @@ def test_an_entry_point_cannot_take_a_name(monkeypatch: pytest.MonkeyPatch) -> N
         list_backends()
 
 
-def test_a_broken_entry_point_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_entry_point_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(monkeypatch, "parrot", "no_such_module_here:open")
     with pytest.raises(BackendUnavailable, match="'parrot' does not load"):
         open_backend("parrot:x")

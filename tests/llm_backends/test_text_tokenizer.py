@@ -1,4 +1,4 @@
-"""Where a continuation begins, on the tokenizers that make it hard."""
+"""The split of context and continuation, on difficult tokenizers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def read(text: PlainTokenizer, ids: list[int]) -> str:
     return text.decode_after([], ids)
 
 
-def test_the_cut_is_the_contexts_end_where_no_token_crosses_it() -> None:
+def test_the_split_is_the_contexts_end_if_no_token_crosses_it() -> None:
     text = merging()
     split = text.split("A:", [" lion", "5"])
     assert read(text, split.context) == "A:" and [read(text, tail) for tail in split.tails] == [" lion", "5"]
 
 
-def test_a_merge_moves_the_cut_for_every_continuation() -> None:
+def test_a_merged_token_moves_the_split_for_every_continuation() -> None:
     # " lion" is one token, " 5" two: if only the first moved, it alone would be scored with its space.
     text = merging()
     split = text.split("A: ", ["lion", "5"])
@@ -41,7 +41,7 @@ def test_a_merge_moves_the_cut_for_every_continuation() -> None:
     assert read(text, apart.context) == "A: " and [read(text, tail) for tail in apart.tails] == ["5"]
 
 
-def test_a_merge_inside_a_word_moves_the_cut_as_well() -> None:
+def test_a_merge_inside_a_word_moves_the_split() -> None:
     text = merging()
     split = text.split("A:a", ["b", "bl"])
     assert read(text, split.context) == "A:" and [read(text, tail) for tail in split.tails] == ["ab", "abl"]
@@ -51,12 +51,12 @@ def test_a_merge_inside_a_word_moves_the_cut_as_well() -> None:
     ("context", "continuation", "message"),
     [("A", "", "at least one character"), ("", "A", "context of at least one"), ("a", "b", "context of at least one")],
 )
-def test_nothing_to_score_or_to_score_after(context: str, continuation: str, message: str) -> None:
+def test_empty_contexts_and_continuations_are_refused(context: str, continuation: str, message: str) -> None:
     with pytest.raises(BackendInputError, match=message):
         merging().split(context, [continuation])
 
 
-def test_leading_marks_are_kept_and_closing_ones_left_away(marking_tokenizer_folder: Path) -> None:
+def test_leading_special_tokens_are_kept_and_closing_ones_dropped(marking_tokenizer_folder: Path) -> None:
     text = PlainTokenizer.read(marking_tokenizer_folder)
     whole = Tokenizer.from_file(str(marking_tokenizer_folder / "tokenizer.json")).encode("This is a lion").ids
     assert whole[0] == 1 and whole[-1] == 0, "the fixture marks both ends"

@@ -1,4 +1,4 @@
-"""What was used adds up."""
+"""Usage adds up."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def test_sums() -> None:
     assert Usage.model_validate_json(both.model_dump_json()) == both
 
 
-def test_in_words() -> None:
+def test_usage_as_text() -> None:
     assert str(Usage(answers=1, calls=2, prompt_tokens=1200)) == "1 answers in 2 calls, 1,200 tokens in and 0 out"
     said = str(Usage(estimated_calls=1, estimated_tokens=9, dollars=Decimal("0.5")))
     assert "9 of them estimated, for 1 calls" in said and said.endswith("$0.500000")
 
 
-def test_who_counts() -> None:
+def test_metered_backends() -> None:
     assert isinstance(OpenAIBackend("m", ServerOptions()), Metered) and not isinstance(ScriptedBackend(), Metered)

@@ -1,4 +1,4 @@
-"""Stored replies before the model: what is asked, what is kept, and what each mode does."""
+"""Stored replies in front of a model, in each mode."""
 
 from __future__ import annotations
 
@@ -37,6 +37,13 @@ from llm_backends.scripted.backend import Script, ScriptedBackend
 from tests.llm_backends.behind_store import SCRIPT, ask, behind
 
 
+def text_of(backend: CachedBackend) -> str:
+    """Its reply to "a"."""
+    (answer,) = backend.ask([ask("a")])
+    assert isinstance(answer.reply, Completion)
+    return answer.reply.text
+
+
 def never() -> Backend:
     raise AssertionError("a model was made")
 
@@ -44,17 +51,16 @@ def never() -> Backend:
 def test_each_request_is_asked_once(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     cached = behind(inner, store)
-    assert isinstance(cached, Backend)
     first = cached.ask([ask("a"), ask("b"), ask("a")])
     assert [(a.reply.text, a.cached) for a in first if isinstance(a.reply, Completion)] == [("lion", False)] * 3
     assert inner.asked == [ask("a"), ask("b")]
     again = cached.ask([ask("b"), ask("c")])
     assert [a.cached for a in again] == [True, False] and inner.asked[2:] == [ask("c")]
-    assert cached.complete([ask("a")]) == [Completion(choices=(Choice(text="lion", finish="stop"),))]
-    assert cached.loglikelihood([LikelihoodRequest(context="a", continuations=("b",))]) == [Likelihoods(values=(-1.0,))]
+    (scored,) = cached.ask([LikelihoodRequest(context="a", continuations=("b",))])
+    assert scored.reply == Likelihoods(values=(-1.0,))
 
 
-def test_a_replay_makes_no_model(store: ReplyCache) -> None:
+def test_a_replay_opens_no_model(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a")])
     modes: tuple[CacheMode, ...] = ("normal", "cache-only")
@@ -66,10 +72,10 @@ def test_a_replay_makes_no_model(store: ReplyCache) -> None:
 def test_another_model_is_another_reply(store: ReplyCache) -> None:
     behind(ScriptedBackend(SCRIPT), store).ask([ask("a")])
     other = ScriptedBackend(SCRIPT.model_copy(update={"default": "vase"}))
-    assert behind(other, store).complete([ask("a")])[0].text == "vase"
+    assert text_of(behind(other, store)) == "vase"
 
 
-def test_layers_lie_under_the_store_and_are_not_written(store: ReplyCache, tmp_path: Path) -> None:
+def test_sources_are_searched_after_the_store_and_not_written(store: ReplyCache, tmp_path: Path) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a")])
     path = tmp_path / "layer.jsonl"
@@ -86,7 +92,7 @@ def test_layers_lie_under_the_store_and_are_not_written(store: ReplyCache, tmp_p
     fresh.close()
 
 
-def test_live_asks_again_and_replaces(store: ReplyCache) -> None:
+def test_refresh_asks_again_and_replaces(store: ReplyCache) -> None:
     replies = iter(["one", "two"])
     inner = ScriptedBackend(reply=lambda prompt: next(replies))
     behind(inner, store).ask([ask("a")])
@@ -117,7 +123,7 @@ def test_order_and_kinds_are_kept(store: ReplyCache) -> None:
     assert inner.asked == [ask("a"), score, ask("b"), ask("c"), ask("d")]
 
 
-def test_one_bad_request_spoils_no_other_and_is_not_stored(store: ReplyCache) -> None:
+def test_a_failed_request_does_not_affect_others_and_is_not_stored(store: ReplyCache) -> None:
     long = ask("one two three four five six seven eight")
     inner = ScriptedBackend(SCRIPT)
     answers = behind(inner, store).ask([ask("a"), long, ask("b")])
@@ -127,8 +133,6 @@ def test_one_bad_request_spoils_no_other_and_is_not_stored(store: ReplyCache) ->
     answers = behind(failing, store).ask([ask("p"), ask("q"), ask("r")])
     assert [type(a.error) for a in answers] == [type(None), CallFailed, type(None)]
     assert len(store.keys()) == 4
-    with pytest.raises(PromptTooLong):
-        behind(inner, store).complete([ask("a"), long])
 
 
 def test_a_miss_names_the_prompt_the_reason_and_the_fix(store: ReplyCache) -> None:
@@ -146,7 +150,7 @@ def test_a_miss_names_the_prompt_the_reason_and_the_fix(store: ReplyCache) -> No
     assert len(inner.asked) == 1
 
 
-def test_a_miss_is_explained_from_a_layer_too(store: ReplyCache, tmp_path: Path) -> None:
+def test_a_miss_is_explained_from_sources_too(store: ReplyCache, tmp_path: Path) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a")])
     path = tmp_path / "layer.jsonl"
@@ -158,13 +162,13 @@ def test_a_miss_is_explained_from_a_layer_too(store: ReplyCache, tmp_path: Path)
         only.ask([ask("b")])
 
 
-def test_too_long_is_no_miss(store: ReplyCache) -> None:
+def test_too_long_is_not_a_miss(store: ReplyCache) -> None:
     only = behind(ScriptedBackend(SCRIPT), store, "cache-only")
     (answer,) = only.ask([ask("one two three four five six seven eight")])
     assert isinstance(answer.error, PromptTooLong) and "10 tokens" in str(answer.error)
 
 
-def test_too_long_is_no_miss_for_a_local_model(tiny_llama: Path, store: ReplyCache) -> None:
+def test_too_long_is_not_a_miss_for_a_local_model(tiny_llama: Path, store: ReplyCache) -> None:
     inner = LocalBackend(FolderSource(tiny_llama, "float32"))
     only = behind(inner, store, "cache-only")
     assert isinstance(only.ask([ask("lion " * 300)])[0].error, PromptTooLong)
@@ -173,7 +177,7 @@ def test_too_long_is_no_miss_for_a_local_model(tiny_llama: Path, store: ReplyCac
     assert "_runner" not in inner.__dict__
 
 
-def test_a_miss_prepares_no_model(store: ReplyCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_miss_converts_no_model(store: ReplyCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from llm_backends.registry import open_backend
 
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
@@ -183,7 +187,7 @@ def test_a_miss_prepares_no_model(store: ReplyCache, tmp_path: Path, monkeypatch
     assert not (tmp_path / "cache").exists()
 
 
-def test_an_unavailable_model_is_an_error_not_an_answer(store: ReplyCache) -> None:
+def test_an_unavailable_model_raises(store: ReplyCache) -> None:
     def unavailable() -> Backend:
         raise BackendUnavailable("no such model here")
 
@@ -201,7 +205,7 @@ class Short(ScriptedBackend):
         return super().complete(requests)[:-1]  # type: ignore[arg-type]
 
 
-def test_a_backend_that_gives_too_few_replies_is_not_believed(store: ReplyCache) -> None:
+def test_too_few_replies_are_an_error(store: ReplyCache) -> None:
     answers = behind(Short(SCRIPT), store).ask([ask("a"), ask("b")])
     assert all(isinstance(a.error, CallFailed) for a in answers) and store.keys() == []
 
@@ -217,10 +221,9 @@ def test_wrong_options() -> None:
         CachedBackend(lambda: inner, other).ask([ask("a")])
 
 
-def test_without_a_store_nothing_is_kept_and_counting_goes_to_the_model() -> None:
+def test_without_a_store_nothing_is_stored() -> None:
     cached = behind(ScriptedBackend(SCRIPT), None)
     assert not cached.ask([ask("a")])[0].cached and not cached.ask([ask("a")])[0].cached
-    assert cached.count_tokens("a b") == 2 and cached.capabilities.context_length == 9
 
 
 def test_a_replay_of_the_real_model_imports_no_torch(tmp_path: Path) -> None:
@@ -242,7 +245,7 @@ from llm_backends.protocol import Choice, CompletionRequest
 from llm_backends.registry import open_backend
 inner, store = open_backend("smollm2"), ReplyCache(Path({str(tmp_path / "replies.sqlite")!r}))
 cached = CachedBackend(lambda: inner, inner.identity, store)
-print(cached.complete([CompletionRequest(prompt="a", max_new_tokens=2)])[0].text, "torch" in sys.modules)
+print(cached.ask([CompletionRequest(prompt="a", max_new_tokens=2)])[0].reply.text, "torch" in sys.modules)
 store.close()
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
@@ -252,7 +255,7 @@ store.close()
 @pytest.mark.parametrize(
     "choice", [Choice(text="", finish="length"), None], ids=["cut before its first word", "too few samples"]
 )
-def test_what_is_no_whole_answer_is_an_error_and_not_stored(store: ReplyCache, choice: Choice | None) -> None:
+def test_an_incomplete_reply_is_an_error_and_not_stored(store: ReplyCache, choice: Choice | None) -> None:
     class Cutting(ScriptedBackend):
         def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
             return [Completion(choices=(choice or Choice(text="one", finish="stop"),)) for _ in requests]
@@ -262,14 +265,14 @@ def test_what_is_no_whole_answer_is_an_error_and_not_stored(store: ReplyCache, c
     assert isinstance(answer.error, CallFailed) and "one complete reply" in str(answer.error) and store.keys() == []
 
 
-def test_an_empty_answer_is_kept_and_not_asked_again(store: ReplyCache) -> None:
+def test_an_empty_reply_is_stored_and_not_asked_again(store: ReplyCache) -> None:
     inner = ScriptedBackend(Script(default=""))
     behind(inner, store).ask([ask("a")])
     (answer,) = behind(inner, store).ask([ask("a")])
     assert answer.cached and isinstance(answer.reply, Completion) and answer.reply.text == "" and len(inner.asked) == 1
 
 
-def test_samples_are_stored_one_by_one_and_asked_together(store: ReplyCache) -> None:
+def test_samples_are_stored_separately_and_asked_together(store: ReplyCache) -> None:
     inner = ScriptedBackend(Script(completions={"a": ("one", "two")}))
     three = ask("a", n=3, temperature=1.0)
     (answer,) = behind(inner, store).ask([three])
@@ -290,7 +293,7 @@ def questions_on_record(store: ReplyCache) -> list[tuple[object, ...]]:
         connection.close()
 
 
-def test_equal_prompts_of_two_tokenizers_share_one_call_and_both_are_on_record(store: ReplyCache) -> None:
+def test_equal_prompts_of_two_tokenizers_share_one_call_and_both_are_recorded(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     origins = [
         Provenance(task="t", sample=sample, tokenizer=name, fingerprint=name)
@@ -307,14 +310,6 @@ def test_equal_prompts_of_two_tokenizers_share_one_call_and_both_are_on_record(s
     assert questions_on_record(store) == before, "cache-only writes nothing"
 
 
-def test_misses_can_be_collected(store: ReplyCache) -> None:
-    inner = ScriptedBackend(SCRIPT)
-    behind(inner, store).ask([ask("a")])
-    only = CachedBackend(lambda: inner, inner.identity, store, mode="cache-only", raise_misses=False)
-    answers = only.ask([ask("b"), ask("a"), ask("c")])
-    assert [type(answer.error) for answer in answers] == [CacheMiss, type(None), CacheMiss]
-
-
 def test_two_models_never_share_an_entry(store: ReplyCache) -> None:
     """Every field of the identity apart, same prompts, both ways round."""
     base = ScriptedBackend(SCRIPT).identity
@@ -327,7 +322,7 @@ def test_two_models_never_share_an_entry(store: ReplyCache) -> None:
             assert isinstance(answer.reply, Completion) and answer.reply.text == text
 
 
-def test_damage_ends_the_run_and_is_never_served(store: ReplyCache) -> None:
+def test_a_damaged_reply_ends_the_run_and_is_never_served(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a"), ask("b")])
     connection = sqlite3.connect(store.path)
@@ -336,5 +331,5 @@ def test_damage_ends_the_run_and_is_never_served(store: ReplyCache) -> None:
     connection.close()
     with pytest.raises(CacheCorrupt, match="prune --bad"):
         behind(inner, store).ask([ask("a")])
-    assert behind(inner, store, "refresh").complete([ask("a")])[0].text == "lion"
-    assert behind(inner, store).complete([ask("a")])[0].text == "lion"
+    assert text_of(behind(inner, store, "refresh")) == "lion"
+    assert text_of(behind(inner, store)) == "lion"

@@ -1,4 +1,4 @@
-"""Answers as they come: handed over one by one, and stored by then."""
+"""Streams and rounds of requests: each reply is stored before it is yielded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llm_backends.scripted.backend import ScriptedBackend
 from tests.llm_backends.behind_store import SCRIPT, ask, behind
 
 
-def test_answers_are_handed_over_as_they_come_and_are_stored_by_then(store: ReplyCache) -> None:
+def test_answers_are_stored_before_they_are_yielded(store: ReplyCache) -> None:
     """Stored replies come first; the model is not asked for the next chunk before the last one was taken."""
     inner = ScriptedBackend(reply=lambda prompt: prompt.upper())
     backend = behind(inner, store, chunk=1)
@@ -31,7 +31,7 @@ def test_answers_are_handed_over_as_they_come_and_are_stored_by_then(store: Repl
 
 
 class Streaming(ScriptedBackend):
-    """Gives replies in another order than asked, and errors among them, as a server does."""
+    """Yields replies in another order than asked, with errors among them, as a server does."""
 
     def __init__(self, store: ReplyCache | None = None, stop_after: int = 99, **options: object) -> None:
         super().__init__(SCRIPT, **options)  # type: ignore[arg-type]
@@ -77,9 +77,7 @@ class Plain:
         self.complete, self.loglikelihood = inner.complete, inner.loglikelihood
 
 
-def test_a_chunk_is_stored_at_once_and_before_the_next_is_asked(
-    store: ReplyCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_chunk_is_stored_before_the_next_is_asked(store: ReplyCache, monkeypatch: pytest.MonkeyPatch) -> None:
     inner = ScriptedBackend(SCRIPT)
     stored = []
     put_many = store.put_many
@@ -94,7 +92,7 @@ def test_a_chunk_is_stored_at_once_and_before_the_next_is_asked(
     assert stored == [(3, 1), (3, 2), (1, 3)]
 
 
-def test_a_stream_that_stops_keeps_what_came(store: ReplyCache) -> None:
+def test_a_stream_that_stops_keeps_its_replies(store: ReplyCache) -> None:
     inner = Streaming(stop_after=2)
     with pytest.raises(BudgetSpent):
         behind(inner, store).ask([ask("a"), ask("b"), ask("c")])
@@ -114,7 +112,7 @@ class Wrong(Streaming):
         yield from [(0, lion)] * (2 if len(requests) == 1 else 1)
 
 
-def test_a_stream_that_loses_or_repeats_is_not_believed(store: ReplyCache) -> None:
+def test_lost_and_repeated_replies_are_errors(store: ReplyCache) -> None:
     answers = behind(Wrong(), store).ask([ask("a"), ask("b")])
     assert answers[0].reply is not None and isinstance(answers[1].error, CallFailed)
     with pytest.raises(CallFailed, match="twice"):

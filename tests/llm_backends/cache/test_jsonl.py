@@ -1,4 +1,4 @@
-"""Committed replies: found fast, checked when served, written whole."""
+"""Committed replies: found fast, checked when served, written atomically."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_is_exported_is_served(committed: Path) -> None:
     assert layer.get(IDENTITY, ASKS[2].model_copy(update={"max_new_tokens": 8})) is None
 
 
-def test_the_file_is_one_reply_a_line_sorted_and_readable(committed: Path) -> None:
+def test_an_exported_file_has_one_sorted_readable_line_per_reply(committed: Path) -> None:
     lines = [json.loads(line) for line in committed.read_text(encoding="utf-8").rstrip("\n").split("\n")]
     assert [line["key"] for line in lines] == sorted(request_key(IDENTITY, ask) for ask in ASKS)
     assert all(list(line) == ["key", "identity", "request", "sample", "reply", "checksum"] for line in lines)
@@ -90,7 +90,7 @@ def test_a_line_that_was_changed_is_refused_when_served(committed: Path, old: st
             look()
 
 
-def test_a_key_on_another_line_is_refused(committed: Path) -> None:
+def test_swapped_keys_are_refused(committed: Path) -> None:
     a, b = request_key(IDENTITY, ASKS[0]), request_key(IDENTITY, ASKS[1])
     text = committed.read_text(encoding="utf-8")
     lines = [line.replace(a, "\0").replace(b, a).replace("\0", b) for line in text.split("\n")]
@@ -148,7 +148,7 @@ def test_six_thousand_lines_load_well_under_a_second(tmp_path: Path) -> None:
     assert time.perf_counter() - start < 0.5
 
 
-def test_a_layer_is_opened_by_what_it_holds(committed: Path, tmp_path: Path) -> None:
+def test_open_source_goes_by_content(committed: Path, tmp_path: Path) -> None:
     lines = tmp_path / "without an ending"
     lines.write_bytes(committed.read_bytes())
     for path in (committed, lines, tmp_path / "replies.sqlite"):
@@ -157,7 +157,7 @@ def test_a_layer_is_opened_by_what_it_holds(committed: Path, tmp_path: Path) -> 
         open_source(tmp_path / "none.sqlite")
 
 
-def test_alike_entries_are_found(committed: Path) -> None:
+def test_similar_entries_are_found(committed: Path) -> None:
     layer = ReadOnlySource(committed)
     (found,) = layer.with_prompt(prompt_key(ASKS[1]))
     assert found.request == ASKS[1]

@@ -49,7 +49,7 @@ def test_what_is_stored_is_counted(cache: ReplyCache) -> None:
     assert found.bytes >= cache.path.stat().st_size and found.oldest <= found.newest and found.oldest
 
 
-def test_nothing_stored_is_nothing(tmp_path: Path) -> None:
+def test_stats_and_prune_of_an_empty_cache(tmp_path: Path) -> None:
     empty = ReplyCache(tmp_path / "none.sqlite")
     found = cache_stats(empty)
     assert (found.entries, found.models, found.bytes, found.oldest) == (0, (), 0, "")
@@ -72,7 +72,7 @@ def test_prune_by_model_and_age(cache: ReplyCache) -> None:
     assert check_file(cache.path).bad == ()
 
 
-def test_prune_takes_out_what_is_damaged_and_nothing_else(cache: ReplyCache) -> None:
+def test_prune_bad_removes_only_damaged_replies(cache: ReplyCache) -> None:
     damage(cache, "reply 5")
     assert cache_stats(cache).damaged == 1
     assert prune_cache(cache, model="nobody").entries == 0, "what cannot be read is only taken out with --bad"
@@ -106,7 +106,7 @@ def flip(path: Path, at: int, bit: int) -> None:
 
 
 def served(source: ReplySource) -> dict[str, object]:
-    """What is served of everything that was stored; nothing for what raises."""
+    """Every stored reply that is served; those that raise are left out."""
     found: dict[str, object] = {}
     for request in [*(ask(i) for i in range(12)), SCORE]:
         for text in key_texts(IDENTITY, request):
@@ -205,14 +205,14 @@ def test_a_second_reply_to_one_request_is_found(lines: Path) -> None:
     assert bad.where == "line 31"
 
 
-def test_files_that_are_not_there_or_no_cache(tmp_path: Path) -> None:
+def test_missing_and_invalid_files(tmp_path: Path) -> None:
     with pytest.raises(BackendInputError, match="readable"):
         check_file(tmp_path / "none.sqlite")
     (tmp_path / "x.sqlite").write_bytes(b"SQLite format 3\0 and then something else" * 30)
     assert check_file(tmp_path / "x.sqlite").bad[0].where == "file"
 
 
-def test_export_and_import_come_back_the_same(tmp_path: Path) -> None:
+def test_export_and_import_round_trip(tmp_path: Path) -> None:
     first = fill(tmp_path / "first.sqlite")
     export(first, tmp_path / "all.jsonl", first.keys())
     second = ReplyCache(tmp_path / "second.sqlite")

@@ -1,4 +1,4 @@
-"""Batches that run out of memory: injected faults, and what is done about each."""
+"""Batches that run out of memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def cost(item: int) -> int:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_batch_that_does_not_fit_is_done_again_in_smaller_ones(fault: Exception) -> None:
+def test_a_batch_that_does_not_fit_is_split(fault: Exception) -> None:
     machine, size = Machine(20, fault), BatchSize(100)
     items = [10] * 10
     given = list(in_batches(items, cost, size, machine.answer, machine.free))
@@ -60,7 +60,7 @@ def test_a_batch_that_does_not_fit_is_done_again_in_smaller_ones(fault: Exceptio
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_that_never_fits_fails_and_spoils_no_other(fault: Exception) -> None:
+def test_an_item_that_never_fits_does_not_affect_others(fault: Exception) -> None:
     machine = Machine(20, fault)
     given = list(in_batches([5, 30, 6, 7], cost, BatchSize(1000), machine.answer, machine.free))
     assert [item for item, _ in given] == [5, 30, 6, 7]
@@ -69,7 +69,7 @@ def test_one_that_never_fits_fails_and_spoils_no_other(fault: Exception) -> None
     assert isinstance(error, CallFailed) and "30 tokens" in str(error) and "--dtype bfloat16" in str(error)
 
 
-def test_any_other_error_is_the_callers() -> None:
+def test_any_other_error_is_raised() -> None:
     machine = Machine(0, RuntimeError("expected all tensors to be on the same device"))
     with pytest.raises(RuntimeError, match="same device"):
         list(in_batches([1, 2], cost, BatchSize(10), machine.answer))
@@ -98,5 +98,5 @@ def test_sizes_out_of_range() -> None:
     assert BatchSize(0).cells == 1 and BatchSize(MAX_CELLS * 9).cells == MAX_CELLS
 
 
-def test_what_is_no_lack_of_memory() -> None:
+def test_other_runtime_errors_are_not_out_of_memory() -> None:
     assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))

@@ -1,4 +1,4 @@
-"""Models by folder and by hub name; the hub itself is stood in for, since tests reach no network."""
+"""Models by folder and by hub name, with a stand-in for the hub: tests use no network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_revision_follows_every_model_file(tiny_llama: Path, tmp_path: Path)
     assert len(revisions) == 5
 
 
-def test_folders_that_hold_no_model(tmp_path: Path) -> None:
+def test_invalid_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="safetensors"):
         _ = FolderSource(tmp_path, "float32").identity
     with pytest.raises(BackendUnavailable, match=r"config\.json"):
@@ -59,12 +59,12 @@ def test_folders_that_hold_no_model(tmp_path: Path) -> None:
         ({}, None),
     ],
 )
-def test_context_length_as_stated(tmp_path: Path, config: dict[str, object], expected: int | None) -> None:
+def test_context_length_from_the_config(tmp_path: Path, config: dict[str, object], expected: int | None) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert stated_context_length(tmp_path / "config.json") == expected
 
 
-def test_a_hub_model_is_held_to_one_commit(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_model_is_pinned_to_one_commit(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = tmp_path / "models--a--b" / "snapshots" / COMMIT
     shutil.copytree(tiny_llama, snapshot)
     asked: list[tuple[str, str | None]] = []

@@ -89,7 +89,7 @@ def tiny_gguf(tiny_llama: Path, tmp_path: Path) -> Path:
     return as_gguf(tiny_llama, tmp_path / "Tiny Llama.F32.gguf")
 
 
-def test_a_file_answers_as_its_folder_does(
+def test_a_file_replies_as_its_folder_does(
     tiny_gguf: Path, tiny_llama: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ours, folder = (
@@ -112,19 +112,19 @@ def test_a_file_answers_as_its_folder_does(
     assert "preparing" not in capsys.readouterr().err, "converted twice"
 
 
-def test_an_architecture_that_transformers_does_not_know(tiny_llama: Path, tmp_path: Path) -> None:
+def test_an_unknown_architecture_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
     path = as_gguf(tiny_llama, tmp_path / "odd.gguf", architecture="chameleon9")
     with pytest.raises(BackendUnavailable, match=r"llama, .*'chameleon9': use llamacpp:"):
         open_gguf(str(path), dtype="float32", device="auto", options=NoOptions()).count_tokens("lion")
 
 
-def test_a_broken_file_says_so(tiny_gguf: Path) -> None:
+def test_a_broken_file_is_refused(tiny_gguf: Path) -> None:
     tiny_gguf.write_bytes(tiny_gguf.read_bytes()[:-5000])
     with pytest.raises(BackendUnavailable, match=r"Tiny Llama\.F32\.gguf cannot be converted"):
         open_gguf(str(tiny_gguf), dtype="float32", device="auto", options=NoOptions()).count_tokens("lion")
 
 
-def test_a_file_that_changed_meanwhile(tiny_gguf: Path) -> None:
+def test_a_file_that_changed_since_opening_is_refused(tiny_gguf: Path) -> None:
     model = open_gguf(str(tiny_gguf), dtype="float32", device="auto", options=NoOptions())
     with tiny_gguf.open("ab") as stream:
         stream.write(b" ")

@@ -32,7 +32,7 @@ NAMES = (" lion\n", " vase\n", " truck\n", " cat", " a lion or a cat, what is th
 
 
 class StandIn:
-    """What this backend uses of `llama_cpp.Llama`, for a model folder in the place of the weights in a GGUF file."""
+    """The part of `llama_cpp.Llama` that the backend uses, with a model folder instead of a GGUF file's weights."""
 
     folder: ClassVar[Path]
     windows: ClassVar[list[int]] = []
@@ -129,7 +129,7 @@ ASKED: list[Request] = [
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_it_answers_as_the_other_local_models_do(gguf: Path, peer: LocalBackend) -> None:
+def test_it_replies_as_transformers_does(gguf: Path, peer: LocalBackend) -> None:
     ours = open_backend(f"llamacpp:{gguf}")
     assert isinstance(ours, Backend) and isinstance(ours, Streams)
     found, expected = dict(ours.stream(ASKED)), dict(peer.stream(ASKED))
@@ -145,10 +145,10 @@ def test_it_answers_as_the_other_local_models_do(gguf: Path, peer: LocalBackend)
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_what_neighbours_share_is_read_once(gguf: Path) -> None:
+def test_shared_prefixes_are_read_once(gguf: Path) -> None:
     ours = LlamaCppBackend(gguf)
     context = ours.count_tokens(HEAD)
-    names = [len(ours.tokenizer.encode(HEAD + name)) - context for name in NAMES]
+    names = [len(ours.text_tokenizer.encode(HEAD + name)) - context for name in NAMES]
     ours.loglikelihood([LikelihoodRequest(context=HEAD, continuations=NAMES)])
     # Once the context, and each continuation but for its last token; the token before one of a single token twice.
     assert context <= ours.tokens_run <= context + sum(names)
@@ -159,7 +159,7 @@ def test_what_neighbours_share_is_read_once(gguf: Path) -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_memory_grows_with_what_is_asked(gguf: Path, stand_in: type[StandIn]) -> None:
+def test_the_context_window_grows_with_the_request(gguf: Path, stand_in: type[StandIn]) -> None:
     ours = LlamaCppBackend(gguf)
     ours.__dict__["capabilities"] = ours.capabilities.model_copy(update={"context_length": 5000})
     ours.complete([CompletionRequest(prompt="x", max_new_tokens=1)])
@@ -184,7 +184,7 @@ def test_too_long_is_refused_before_anything_is_read(gguf: Path) -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_a_text_that_llama_cpp_gives_up_on_spoils_no_other(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_evaluation_does_not_affect_others(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = LlamaCppBackend(gguf)
     monkeypatch.setattr(StandIn, "fail_from", 20)
     found = dict(ours.stream(ASKED))
@@ -196,7 +196,7 @@ def test_a_text_that_llama_cpp_gives_up_on_spoils_no_other(gguf: Path, monkeypat
         assert found[index] == fresh[index]
 
 
-def test_its_identity_never_mixes_with_the_other_runtimes(gguf: Path) -> None:
+def test_its_identity_differs_from_transformers(gguf: Path) -> None:
     identity = open_llamacpp(str(gguf), dtype="float32", device="auto", options=LlamaCppOptions()).identity
     assert (identity.kind, identity.model, identity.dtype) == ("llamacpp", "tiny.Q4_0", "gguf")
     assert len(identity.revision) == 64
@@ -253,4 +253,4 @@ if importlib.util.find_spec("llama_cpp") is not None:  # an optional extra, so a
         for name, value in zip(asked.continuations, found.values, strict=True):
             (alone,) = again.loglikelihood([LikelihoodRequest(context=context, continuations=(name,))])
             assert alone.values == pytest.approx((value,), abs=1e-4)
-        assert ours.tokenizer.encode(context) == other.tokenizer.encode(context)
+        assert ours.text_tokenizer.encode(context) == other.text_tokenizer.encode(context)

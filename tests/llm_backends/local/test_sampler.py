@@ -1,4 +1,4 @@
-"""A reply's growth, one forced token at a time."""
+"""Sampling of a reply, one forced token at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_first_of_two_stops_in_one_token_cuts(plain_tokenizer_folder: Path) 
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")], ids=str)
-def test_numbers_that_are_no_logits_end_the_row_with_an_error(plain_tokenizer_folder: Path, number: float) -> None:
+def test_logits_that_are_not_finite_end_the_reply_with_an_error(plain_tokenizer_folder: Path, number: float) -> None:
     text = PlainTokenizer.read(plain_tokenizer_folder)
     row = Sampler(CompletionRequest(prompt="a", max_new_tokens=4), text.encode("a"), text, {0})
     row.take(torch.full((340,), number))

@@ -58,20 +58,20 @@ def test_another_file_is_refused(wheel: Path, tmp_path: Path, monkeypatch: pytes
         smollm2_source().folder()
 
 
-def test_the_converted_folder_is_where_it_always_was(tmp_path: Path) -> None:
+def test_the_name_of_the_converted_folder_is_stable(tmp_path: Path) -> None:
     name = "smollm2-135m-instruct-b179c9523d0e-v1"
     assert smollm2_model().target(tmp_path) == tmp_path / name
 
 
 @needs_wheel
-def test_the_pinned_hash_is_the_wheels() -> None:
+def test_the_pinned_hash_matches_the_wheel() -> None:
     with find_gguf().open("rb") as stream:
         assert hashlib.file_digest(stream, "sha256").hexdigest() == smollm2.GGUF_SHA256
 
 
 @pytest.mark.slow
 @needs_wheel
-def test_the_real_model_says_the_same_in_any_company() -> None:
+def test_the_real_models_replies_do_not_depend_on_the_batch() -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -85,11 +85,11 @@ def test_the_real_model_says_the_same_in_any_company() -> None:
     found = dict(model.stream([*asked, *prompts]))
     for i, context in enumerate(contexts):
         for name, value in zip(names, found[i].values, strict=True):  # type: ignore[union-attr]
-            split = model.tokenizer.split(context, (name,))
+            split = model.text_tokenizer.split(context, (name,))
             whole = [*split.context, *split.tails[0]]
             with torch.no_grad():
-                chances = plain(torch.tensor([whole])).logits[0].double().log_softmax(-1)
-            expected = sum(float(chances[j - 1, whole[j]]) for j in range(len(split.context), len(whole)))
+                probabilities = plain(torch.tensor([whole])).logits[0].double().log_softmax(-1)
+            expected = sum(float(probabilities[j - 1, whole[j]]) for j in range(len(split.context), len(whole)))
             assert value == pytest.approx(expected, abs=1e-4)
         alone = smollm2.open_smollm2("", dtype="float32", device="cpu", options=NoOptions()).complete([prompts[i]])
         assert found[len(contexts) + i] == alone[0]
@@ -107,12 +107,12 @@ def test_the_real_model_knows_its_capitals() -> None:
     assert scores.values[0] > scores.values[1] + 3
     folder = smollm2_source().folder()
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    text = model.tokenizer
+    text = model.text_tokenizer
     for name, value in zip(names, scores.values, strict=True):
         before, whole = text.encode(context), text.encode(context + name)
         with torch.no_grad():
-            chances = torch.log_softmax(plain(torch.tensor([whole])).logits[0].double(), dim=-1)
-        expected = sum(float(chances[i - 1, whole[i]]) for i in range(len(before), len(whole)))
+            probabilities = torch.log_softmax(plain(torch.tensor([whole])).logits[0].double(), dim=-1)
+        expected = sum(float(probabilities[i - 1, whole[i]]) for i in range(len(before), len(whole)))
         assert value == pytest.approx(expected, abs=1e-4)
     prompt = "Input: red\nOutput: color\n###\nInput: dog\nOutput: animal\n###\nInput: blue\nOutput:"
     (reply,) = model.complete([CompletionRequest(prompt=prompt, max_new_tokens=7, stop=("\n",))])

@@ -1,4 +1,4 @@
-"""The backend against a server that misbehaves: what is asked, what comes back, what is tried again."""
+"""The backend against a server that misbehaves: requests, replies, retries."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def server() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def opened(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    """Opens backends of the server, which wait hardly at all between attempts."""
+    """Opens backends of the server with hardly any wait between attempts."""
     monkeypatch.setattr(llm_backends.openai.rate_limit, "FIRST_WAIT", 0.01)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     backends = []
@@ -79,7 +79,7 @@ def test_completions_and_chat(server: FaultServer, opened: Open) -> None:
     assert chat.body["messages"] == [{"role": "user", "content": chat.prompt}]
 
 
-def test_identity_tells_servers_and_ways_apart(opened: Open, server: FaultServer) -> None:
+def test_identity_distinguishes_servers_and_endpoints(opened: Open, server: FaultServer) -> None:
     place = server.url.removeprefix("http://")
     assert opened().identity.model_dump() == {
         "kind": "openai", "model": "m", "revision": f"{place} completions", "dtype": "remote",
@@ -91,7 +91,7 @@ def test_identity_tells_servers_and_ways_apart(opened: Open, server: FaultServer
         assert opened(**same).identity == opened().identity
 
 
-def test_nothing_is_asked_and_no_key_read_before_the_first_question(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_is_read_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     threads = threading.active_count()
     backend = open_backend("openai:gpt-4o-mini")
@@ -108,7 +108,7 @@ def test_no_key_no_header(server: FaultServer, opened: Open, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_is_tried_again(server: FaultServer, opened: Open, fault: str) -> None:
+def test_every_fault_is_retried(server: FaultServer, opened: Open, fault: str) -> None:
     server.behaviour.plan = [fault, fault]
     backend = opened(timeout=0.5 if fault == "hang" else 20.0)
     assert backend.complete([ask()])[0].text == answer_to("Q")
@@ -120,7 +120,7 @@ def test_every_fault_is_tried_again(server: FaultServer, opened: Open, fault: st
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_in_the_end_it_has_failed_with_the_reason(server: FaultServer, opened: Open, fault: str) -> None:
+def test_after_all_attempts_it_fails_with_the_reason(server: FaultServer, opened: Open, fault: str) -> None:
     server.behaviour.plan = [fault] * 3
     backend = opened(max_attempts=3, timeout=0.3 if fault == "hang" else 20.0)
     ((index, error),) = backend.stream([ask()])
@@ -134,7 +134,7 @@ def test_in_the_end_it_has_failed_with_the_reason(server: FaultServer, opened: O
 
 
 @pytest.mark.parametrize("status", [400, 402, 409, 413, 422, 418])
-def test_refusals_are_not_tried_again_and_spoil_no_other(server: FaultServer, opened: Open, status: int) -> None:
+def test_refusals_are_not_retried_and_do_not_affect_others(server: FaultServer, opened: Open, status: int) -> None:
     refuse = refusing(status, {"error": {"message": "bad field"}})
     server.behaviour.refuse = lambda seen: refuse(seen) if seen.prompt == "Q1" else None
     got = dict(opened().stream([ask(f"Q{i}") for i in range(4)]))
@@ -171,7 +171,7 @@ def test_what_is_wrong_for_every_request_ends_the_run(
     assert len(server.seen) <= 2
 
 
-def test_a_prompt_that_is_forbidden_among_others_that_are_not(server: FaultServer, opened: Open) -> None:
+def test_a_forbidden_prompt_does_not_affect_others(server: FaultServer, opened: Open) -> None:
     refuse = refusing(403, {"error": {"message": "flagged"}})
     backend = opened(concurrency=1)
     backend.complete([ask("before")])
@@ -180,7 +180,7 @@ def test_a_prompt_that_is_forbidden_among_others_that_are_not(server: FaultServe
     assert isinstance(got[1], CallFailed) and isinstance(got[2], Completion)
 
 
-def test_no_server_is_told_soon(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_server_is_reported_soon(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = FaultServer()
     gone.close()
     with pytest.raises(BackendUnavailable, match=r"in 3 attempts: no connection .* is the server running"):
@@ -198,19 +198,19 @@ def test_errors_inside_a_success(server: FaultServer, opened: Open) -> None:
     assert isinstance(error, CallFailed) and "400 (bad)" in str(error)
 
 
-def test_several_choices_also_from_servers_that_give_one(server: FaultServer, opened: Open) -> None:
-    drawn = ask(n=3, temperature=1.0, seed=5)
+def test_several_choices_from_servers_that_ignore_n(server: FaultServer, opened: Open) -> None:
+    sampled = ask(n=3, temperature=1.0, seed=5)
     expected = [answer_to("Q", seed) for seed in (5, 6, 7)]
     for ignores in (False, True):
         server.behaviour.ignores_n = ignores
-        (reply,) = opened().complete([drawn])
+        (reply,) = opened().complete([sampled])
         assert [choice.text for choice in reply.choices] == expected
     assert [seen.body.get("n") for seen in server.seen] == [3, 3, 2, None]
     with pytest.raises(BackendInputError, match="temperature"):
         opened().complete([ask(n=2)])
 
 
-def test_text_that_cannot_be_sent_has_failed(server: FaultServer, opened: Open) -> None:
+def test_text_that_is_not_unicode_fails(server: FaultServer, opened: Open) -> None:
     got = dict(opened().stream([ask("half a pair: \ud83d"), ask()]))
     assert isinstance(got[0], CallFailed) and "character 13" in str(got[0]) and isinstance(got[1], Completion)
 
@@ -245,7 +245,7 @@ def test_log_likelihoods_are_never_guessed(server: FaultServer, opened: Open) ->
         opened(echo_logprobs=True).loglikelihood([request])
 
 
-def test_a_server_that_wants_the_bound_under_its_other_name(server: FaultServer, opened: Open) -> None:
+def test_the_other_name_of_the_limit_field_is_learnt(server: FaultServer, opened: Open) -> None:
     newer = {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}}
     server.behaviour.refuse = lambda seen: refusing(400, newer)(seen) if "max_tokens" in seen.body else None
     backend = opened(api="chat", concurrency=1)
@@ -256,7 +256,7 @@ def test_a_server_that_wants_the_bound_under_its_other_name(server: FaultServer,
     assert isinstance(error, CallFailed) and "neither" in str(error)
 
 
-def test_calls_at_once_are_bounded_and_fewer_after_a_refusal(server: FaultServer, opened: Open) -> None:
+def test_concurrency_is_limited_and_lower_after_a_refusal(server: FaultServer, opened: Open) -> None:
     server.behaviour.delay = 0.02
     backend = opened(concurrency=6)
     backend.complete([ask(f"Q{i}") for i in range(40)])
@@ -266,7 +266,7 @@ def test_calls_at_once_are_bounded_and_fewer_after_a_refusal(server: FaultServer
     assert server.most_at_once <= 6
 
 
-def test_all_wait_as_long_as_the_server_asks(server: FaultServer, opened: Open) -> None:
+def test_retry_after_is_respected(server: FaultServer, opened: Open) -> None:
     server.behaviour.plan, server.behaviour.after = ["429 after"], "0.6"
     backend = opened(concurrency=1)
     backend.complete([ask(f"Q{i}") for i in range(3)])
@@ -274,7 +274,7 @@ def test_all_wait_as_long_as_the_server_asks(server: FaultServer, opened: Open) 
     assert times[1] - times[0] >= 0.55
 
 
-def test_answers_come_as_they_are_there(server: FaultServer, opened: Open) -> None:
+def test_replies_are_yielded_as_they_come(server: FaultServer, opened: Open) -> None:
     server.behaviour.plan = ["hang"]
     server.behaviour.hang = 20.0
     stream = opened(timeout=3.0, concurrency=4).stream([ask(f"Q{i}") for i in range(8)])
@@ -284,7 +284,7 @@ def test_answers_come_as_they_are_there(server: FaultServer, opened: Open) -> No
     assert len(list(stream)) == 1
 
 
-def test_who_stops_listening_leaves_nothing_behind(server: FaultServer, opened: Open) -> None:
+def test_closing_a_stream_cancels_its_calls(server: FaultServer, opened: Open) -> None:
     server.behaviour.delay = 0.05
     backend = opened(concurrency=2)
     stream = backend.stream([ask(f"Q{i}") for i in range(100)])
@@ -301,7 +301,7 @@ def test_who_stops_listening_leaves_nothing_behind(server: FaultServer, opened: 
     gc.collect()
 
 
-def test_a_budget_in_tokens_is_kept_and_what_was_answered_too(server: FaultServer, opened: Open) -> None:
+def test_a_budget_in_tokens_is_kept_and_so_are_replies(server: FaultServer, opened: Open) -> None:
     backend = opened(budget=Budget.parse("2000tok"), concurrency=8)
     got: dict[int, object] = {}
     with pytest.raises(BudgetSpent, match="budget allows 2,000 tokens"):
@@ -323,7 +323,7 @@ def test_a_budget_in_dollars(server: FaultServer, opened: Open) -> None:
     assert spent is not None and 0.005 < spent <= 0.01
 
 
-def test_answers_that_are_not_counted_are_estimated_and_said_to_be(server: FaultServer, opened: Open) -> None:
+def test_uncounted_answers_are_estimated(server: FaultServer, opened: Open) -> None:
     server.behaviour.usage = False
     backend = opened()
     backend.complete([ask("question")])
@@ -347,7 +347,7 @@ def echo(seen: Seen) -> bytes:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 302, 200])
-def test_a_key_that_the_server_echoes_goes_nowhere(
+def test_an_echoed_key_is_redacted_everywhere(
     server: FaultServer, opened: Open, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -370,7 +370,7 @@ def test_a_key_that_the_server_echoes_goes_nowhere(
         assert "[key]" in str(told)
 
 
-def test_a_key_inside_an_answer_is_not_kept(server: FaultServer, opened: Open) -> None:
+def test_a_reply_that_contains_the_key_fails(server: FaultServer, opened: Open) -> None:
     server.behaviour.reply = lambda prompt, seed: f" lion {KEY}"
     ((_, error),) = opened().stream([ask()])
     assert isinstance(error, CallFailed) and KEY not in str(error)

@@ -74,7 +74,7 @@ def test_placeholders_are_redacted_but_may_be_in_a_reply() -> None:
     assert not redactor.holds("an EMPTY crate")
 
 
-def test_without_a_key_nothing_is_hidden() -> None:
+def test_without_a_key_nothing_is_redacted() -> None:
     assert Redactor([]).clean(KEY) == KEY
 
 
@@ -100,7 +100,7 @@ def test_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert key is not None and key.get_secret_value() == KEY
 
 
-def test_no_key_is_needed_where_nobody_asks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     assert read_key(ServerOptions(base_url=LOCAL)) is None
     with pytest.raises(BackendUnavailable, match=r"api\.openai\.com needs a key"):
@@ -110,7 +110,7 @@ def test_no_key_is_needed_where_nobody_asks_for_one(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("content", ["", " \n", f"{KEY}\n{KEY}\n", f"{KEY} {KEY}", f"{KEY}ü", f"{KEY}\x00"])
-def test_files_that_hold_no_key_are_told_without_what_they_hold(tmp_path: Path, content: str) -> None:
+def test_invalid_key_files_are_not_quoted(tmp_path: Path, content: str) -> None:
     path = tmp_path / "key"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(BackendInputError, match="one line") as caught:

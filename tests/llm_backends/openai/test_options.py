@@ -1,4 +1,4 @@
-"""Options of a server: budgets, prices, addresses, and which of the two ways a model is asked."""
+"""Options of a server: budgets, prices, URLs and endpoints."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_budgets(text: str, amount: str, unit: str) -> None:
     ["", "5", "usd", "5 usd", "$5", "5USD", "-5usd", "0usd", "0.0usd", "0tok", "1.5tok", "1e6tok", "nanusd", "infusd",
      "5usd ", "5usd,6tok", "٣usd"],
 )  # fmt: skip
-def test_no_budgets(text: str) -> None:
+def test_invalid_budgets_are_refused(text: str) -> None:
     with pytest.raises(BackendInputError, match=r"5usd, 0\.25usd or 200000tok"):
         Budget.parse(text)
 
@@ -39,7 +39,7 @@ def test_prices_are_exact() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1", "1,", ",1", "1,2,3", "-1,2", "1;2", "a,b", "1, 2", "1e1,2"])
-def test_no_prices(text: str) -> None:
+def test_invalid_prices_are_refused(text: str) -> None:
     with pytest.raises(BackendInputError, match="IN,OUT"):
         Price.parse(text)
 
@@ -57,7 +57,7 @@ def test_no_prices(text: str) -> None:
         ("http://10.0.0.1", "10.0.0.1:80"),
     ],
 )  # fmt: skip
-def test_places(url: str, place: str) -> None:
+def test_a_url_becomes_a_place(url: str, place: str) -> None:
     assert place_of(url) == place
 
 
@@ -81,7 +81,7 @@ def test_places(url: str, place: str) -> None:
         ("http://h/v1/completions/", "leave that out"),
     ],
 )
-def test_addresses_that_are_refused(url: str, words: str) -> None:
+def test_invalid_urls_are_refused_without_quoting_secrets(url: str, words: str) -> None:
     with pytest.raises(BackendInputError, match=words) as caught:
         ServerOptions(base_url=url)
     assert "hunter2" not in str(caught.value)
@@ -97,7 +97,7 @@ def test_addresses_that_are_refused(url: str, words: str) -> None:
         ("https://generativelanguage.googleapis.com/v1beta/openai", "gemini", "chat"),
     ],
 )
-def test_the_way_a_model_is_asked(url: str, model: str, api: str) -> None:
+def test_api_of_a_model(url: str, model: str, api: str) -> None:
     assert ServerOptions(base_url=url).api_of(model) == api
     for said in ("chat", "completions"):
         assert ServerOptions(base_url=url, api=said).api_of(model) == said  # type: ignore[arg-type]
