@@ -187,7 +187,7 @@ def test_a_run_over_its_own_folder_goes_on(
     lines = whole.splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1][: len(lines[1]) // 2])  # as a kill in the middle of a line leaves it
     code, out, err = command(*arguments(photos, llm, "--out", "out", *more))
-    assert code == 0 and "going on with 2 of 3 questions" in out, err
+    assert code == 0 and "resuming, 2 of 3 samples left" in out, err
     assert path.read_bytes() == whole
     assert "nothing to ask" in command(*arguments(photos, llm, "--out", "out", *more))[1]
 
@@ -235,7 +235,7 @@ def test_live_begins_a_complete_run_anew_and_finishes_a_stopped_one(
     (folder,) = Path("runs").iterdir()
     lines = (folder / "records.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "records.jsonl").write_bytes(b"".join(lines[:1]))
-    assert "going on with 2 of 3" in command(*given)[1]
+    assert "resuming, 2 of 3" in command(*given)[1]
     assert (folder / "records.jsonl").read_bytes() == b"".join(lines)
     assert "going on" not in command(*given)[1]
     calls = [json.loads(line) for line in (folder / "calls.jsonl").read_text().splitlines()]
