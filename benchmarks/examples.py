@@ -137,9 +137,10 @@ def reconstruct(plan: Plan, data: ImageSet, view: TokenizerView, measured: int =
     step = max(1, len(names) // measured)
     names = names[::step][:measured]
     originals = [tokenizer.prepare(data.image(name)) for name in names]
-    tokens = plan.codec(data, view).encode(names)
+    codec = plan.codec(data, view)
+    tokens = codec.encode(names)
     truth = np.stack(originals).astype(np.float64) / 127.5 - 1
-    by_layer = [tokenizer.decode(tokens, range(1, layer + 1)) for layer in view.layers]
+    by_layer = [codec.decode(tokens, range(1, layer + 1)) for layer in view.layers]
     errors = [float(np.mean((np.stack(images) / 127.5 - 1 - truth) ** 2)) for images in by_layer]
     shown = range(0, len(names), max(1, len(names) // RECONSTRUCTED))
     return Reconstruction(

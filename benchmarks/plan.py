@@ -100,7 +100,7 @@ class Plan:
     def codec(self, data: ImageSet, view: TokenizerView) -> Codec:
         """A tokenizer view on the images of a data set."""
         shuffled = shuffle_images(data, self.config.seed) if view.shuffled else None
-        return Codec(view.tokenizer, view.layers, data, self.store, shuffled=shuffled)
+        return Codec(view.tokenizer, view.layers, data, self.store, shuffled, depth=view.tokenizer.depth)
 
     def _key(self, run: TaskRun, view: TokenizerView, setting: str, scoring: str, model: Identity) -> CellKey:
         return CellKey(
@@ -133,7 +133,7 @@ class Plan:
             "llm_context_length": context_length,
             "tokenizer_names": list(self.config.tokenizers),
             "tokenizers": {
-                name: {"fingerprint": one.fingerprint, "depth": one.depth, "family": getattr(one, "family", "")}
+                name: {"fingerprint": one.fingerprint, "depth": one.depth, "family": one.family}
                 for name, one in tokenizers.items()
             },
             "samples_sha256": {run.task.name: run.samples.fingerprint for run in self.task_runs},

@@ -41,8 +41,6 @@ from tasks.scoring import RULES
 
 log = logging.getLogger(__name__)
 RUNS = Path("runs")
-TOKENS_BYTES = 1_000_000_000
-"""Limit of the token store: some million images."""
 LIMIT, SEED = 200, 0
 """Of a run whose samples are not read from a manifest, unless the user says otherwise."""
 
@@ -140,6 +138,7 @@ def run_benchmark(options: RunOptions) -> Path:
         _report(plan, store, console, complete=True)
     finally:
         replies.close()
+        tokens.close()
         if isinstance(inner, Closes):
             inner.close()
     for table in load_tables(store.folder):
@@ -152,7 +151,7 @@ def run_benchmark(options: RunOptions) -> Path:
 
 def token_store() -> TokenStore:
     """Tokens of images, kept between runs in the cache folder."""
-    return TokenStore(cache_folder() / "tokens", TOKENS_BYTES)
+    return TokenStore(cache_folder())
 
 
 def _run(

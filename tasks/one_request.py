@@ -9,11 +9,11 @@ from functools import partial
 from typing import Self
 
 from llm_backends.protocol import Failure, Reply, Request
+from spae.metrics.accuracy import ACCURACY
 from spae.metrics.protocol import MetricFacts
 from tasks.errors import TaskInputError
 from tasks.protocol import Codec, Outcome, Sample, Solution, Style
 from tasks.registry import BUILT_IN
-from tasks.scoring import ACCURACY
 
 
 def ask_once(request: Request, score: Callable[[Reply], Outcome]) -> Solution:

@@ -16,20 +16,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm_backends.protocol import Completion, LikelihoodRequest, Likelihoods, Reply
-from spae.metrics.protocol import MetricFacts
+from spae.metrics.accuracy import ACCURACY
 from tasks.errors import TaskInputError
 from tasks.protocol import Outcome
 
 Test = Callable[[str, str], bool]
-ACCURACY = MetricFacts(
-    name="accuracy",
-    unit="percent of 1",
-    higher_is_better=True,
-    protocol="share of scored samples whose reply is right by the scoring rule",
-    low=0.0,
-    high=1.0,
-)
-"""The metric of every rule here: 1.0 or 0.0 a sample."""
 
 
 @dataclass(frozen=True)

@@ -21,24 +21,10 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
-from spae.metrics.protocol import MetricFacts
 from tasks.captioning.caption_words import caption_words
 from tasks.protocol import Answered, CorpusScore
 
 NAMES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D", "SPICE")
-_PROTOCOL = "pycocoevalcap on PTB words, against all references of an image"
-METRICS = tuple(
-    MetricFacts(
-        name=name,
-        unit="CIDEr-D points" if name == "CIDEr-D" else "percent of 1",
-        higher_is_better=True,
-        protocol=_PROTOCOL + (", mean over captions" if name == "ROUGE-L" else ", of the whole corpus"),
-        low=0.0,
-        high=10.0 if name == "CIDEr-D" else 1.0,
-    )
-    for name in ("ROUGE-L", *(name for name in NAMES if name != "ROUGE-L"))
-)
-"""ROUGE-L, which every record has, then the others."""
 NO_JAVA = "it is a Java program, and there is no `java` on this machine: install Java 8 or newer"
 NO_MODELS = (
     "it needs the models of Stanford CoreNLP 3.6.0, which are not installed: run "

@@ -33,8 +33,9 @@ from pydantic import Field, model_validator
 from llm_backends.protocol import Completion, CompletionRequest, Reply
 from spae.data.annotations.annotated import AnnotatedSet
 from spae.data.protocol import ImageSet
+from spae.metrics.captions import CAPTION_METRICS, ROUGE_L
 from spae.metrics.protocol import MetricFacts
-from tasks.captioning.metrics import METRICS, caption_scores, rouge_l
+from tasks.captioning.metrics import caption_scores, rouge_l
 from tasks.errors import EpisodeError, TaskInputError
 from tasks.fewshot.prompts import image_line
 from tasks.manifest import SampleManifest, sample_digest
@@ -177,7 +178,7 @@ class CaptioningTask(OneRequestTask):
     @property
     def metrics(self) -> tuple[MetricFacts, ...]:
         """ROUGE-L of each caption, then the metrics of the whole corpus."""
-        return METRICS
+        return CAPTION_METRICS
 
     def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[CaptionSample]:
         """See `sample_captions`; a limit above the number of images gives all of them."""
@@ -199,7 +200,7 @@ class CaptioningTask(OneRequestTask):
         if not line:
             return Outcome(status="empty", reply=reply.text)
         value = rouge_l(line, self._of(sample).references)
-        return Outcome(status="scored", scores={METRICS[0].name: value}, prediction=line, reply=reply.text)
+        return Outcome(status="scored", scores={ROUGE_L.name: value}, prediction=line, reply=reply.text)
 
     def corpus_scores(self, groups: Sequence[Sequence[Answered]]) -> list[list[CorpusScore]]:
         """BLEU-1 to BLEU-4, METEOR, ROUGE-L, CIDEr-D and SPICE of each group; see `tasks.captioning.metrics`."""

@@ -37,15 +37,17 @@ from pydantic import Field
 from llm_backends.protocol import Reply, Request
 from spae.data.annotations.annotated import AnnotatedSet, Question
 from spae.data.protocol import ImageSet
+from spae.metrics.accuracy import ACCURACY
 from spae.metrics.protocol import MetricFacts
+from spae.metrics.wups import WUPS_METRICS
 from tasks.errors import EpisodeError, TaskInputError
 from tasks.manifest import SampleManifest, sample_digest
 from tasks.one_request import OneRequestTask
 from tasks.protocol import Answered, CorpusScore, Outcome, Sample
 from tasks.rng import Stream
-from tasks.scoring import ACCURACY, score_reply
+from tasks.scoring import score_reply
 from tasks.vqa.sample import VqaSample, vqa_request
-from tasks.vqa.wups import METRICS, wups_scores
+from tasks.vqa.wups import wups_scores
 
 WAYS = 10
 SETTING = "ways=10"
@@ -159,7 +161,7 @@ class CocoQaTask(OneRequestTask):
     @property
     def metrics(self) -> tuple[MetricFacts, ...]:
         """Accuracy of each answer, then WUPS of all."""
-        return (ACCURACY, *METRICS)
+        return (ACCURACY, *WUPS_METRICS)
 
     def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[CocoQaSample]:
         """See `sample_coco_qa`; a limit above the number of questions gives all of them."""

@@ -1,7 +1,7 @@
 """Questions about images, answered by a frozen language model: Real-Fast-VQA, Table 3 of arXiv 2306.17842.
 
 After Tsimpoukelli et al. (arXiv 2106.13884), whose published questions (`spae.data.archives.vqa`) are used in their
-files' order; from other images with questions, such as the embedded scenes, samples are drawn (`tasks.vqa.sampling`).
+files' order; from other images with questions, such as the embedded scenes, samples are made by `tasks.vqa.sampling`.
 The form of a question with two classes and one example of each, five words an image (layers 1 and 2); a right reply is
 ` table`:
 

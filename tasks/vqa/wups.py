@@ -21,25 +21,12 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spae.metrics.protocol import MetricFacts
+from spae.metrics.wups import WUPS_METRICS, WUPS_THRESHOLDS, wups
 from tasks.protocol import Answered, CorpusScore
 
 if TYPE_CHECKING:
     from nltk.corpus.reader.wordnet import Synset, WordNetCorpusReader
 
-THRESHOLDS = (0.9, 0.0)
-BELOW = 0.1
-METRICS = tuple(
-    MetricFacts(
-        name=f"WUPS@{threshold:.1f}",
-        unit="percent of 1",
-        higher_is_better=True,
-        protocol=f"Wu-Palmer similarity in the user's WordNet, by NLTK; below {threshold} it counts a tenth",
-        low=0.0,
-        high=1.0,
-    )
-    for threshold in THRESHOLDS
-)
 VARIABLE = "SPAE_WORDNET"
 NO_WORDNET = f"it needs WordNet: set {VARIABLE} to the folder with its files (data.noun, index.noun, ...)"
 
@@ -90,16 +77,11 @@ class WordNet:
             stream.close()
 
 
-def wups(similarity: float, threshold: float) -> float:
-    """The score of one answer from its similarity to the right one."""
-    return similarity if similarity >= threshold else BELOW * similarity
-
-
 def wups_scores(groups: Sequence[Sequence[Answered]]) -> list[list[CorpusScore]]:
     """WUPS at 0.9 and at 0.0 of each group; of several right answers the closest counts."""
     wordnet, reason = open_wordnet()
     if wordnet is None:
-        return [[CorpusScore(metric.name, None, unavailable=reason) for metric in METRICS] for _ in groups]
+        return [[CorpusScore(metric.name, None, unavailable=reason) for metric in WUPS_METRICS] for _ in groups]
     with closing(wordnet):
         return [_group_scores(wordnet, group) for group in groups]
 
@@ -107,7 +89,7 @@ def wups_scores(groups: Sequence[Sequence[Answered]]) -> list[list[CorpusScore]]
 def _group_scores(wordnet: WordNet, group: Sequence[Answered]) -> list[CorpusScore]:
     best = [max(wordnet.similarity(one.prediction, right) for right in one.references) for one in group]
     scores = []
-    for metric, threshold in zip(METRICS, THRESHOLDS, strict=True):
+    for metric, threshold in zip(WUPS_METRICS, WUPS_THRESHOLDS, strict=True):
         each = tuple(wups(one, threshold) for one in best)
         scores.append(CorpusScore(metric.name, sum(each) / len(each), each))
     return scores

@@ -37,7 +37,7 @@ def test_the_permutation_is_fixed_by_the_seed() -> None:
         return int.from_bytes(hashlib.sha256(f"spae-shuffle-1/0/query#{draw}".encode()).digest()[:8], "big")
 
     left, order = ["q/a", "q/b", "q/c"], []
-    for draw in range(3):  # as `Stream.sample` says: the drawn one changes places with the first of what is left
+    for draw in range(3):  # as `Stream.sample` says: the one sampled is swapped with the first of the rest
         place = number(draw) % len(left)
         left[0], left[place] = left[place], left[0]
         order.append(left.pop(0))

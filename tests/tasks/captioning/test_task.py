@@ -1,4 +1,4 @@
-"""Captioning: the prompt to the character, what is drawn, and the score of a reply."""
+"""Captioning: the prompt to the character, sampling, and the score of a reply."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_examples_are_others_and_queries_come_once() -> None:
         assert len(set(one.images)) == 11
         assert all(caption.startswith(f"{image}, caption") for image, caption in one.support)
         assert one.references == tuple(f"{one.images[-1]}, caption {i}." for i in range(5))
-    assert len({one.images[:-1] for one in manifest.samples}) == 14  # drawn anew for each
+    assert len({one.images[:-1] for one in manifest.samples}) == 14  # sampled for each
 
 
 def test_samples_are_fixed_nested_and_paired(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Episodes that are published with their data, and manifests that are taken up."""
+"""Episodes that are published with their data, and manifests read again."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ def test_settings_that_it_lacks_name_those_it_has() -> None:
 def test_a_saved_manifest_is_the_same_again(tmp_path: Path, make_set) -> None:
     task, data = two_way(), make_set()
     assert isinstance(task, ReadsSamples)
-    drawn = task.samples(data, ("i1-s1-r0", "i1-s3-r0"), 3, 10)
-    drawn.save(tmp_path / "m.json")
-    assert task.saved(tmp_path / "m.json", data, None, None) == drawn
+    sampled = task.samples(data, ("i1-s1-r0", "i1-s3-r0"), 3, 10)
+    sampled.save(tmp_path / "m.json")
+    assert task.saved(tmp_path / "m.json", data, None, None) == sampled
     # A part of it is what a draw of that part gives, to the hash.
     assert task.saved(tmp_path / "m.json", data, ("i1-s3-r0",), 4) == task.samples(data, ("i1-s3-r0",), 3, 4)
     with pytest.raises(TaskInputError, match="has 10 samples of each setting, got --limit 11"):

@@ -23,7 +23,7 @@ def _reference(key, items, count):
     rest, taken = list(items), []
     for i in range(count):
         number = int(hashlib.sha256(f"{key}#{i}".encode()).hexdigest()[:16], 16)
-        at = number % len(rest)  # a redraw has probability below 2**-58
+        at = number % len(rest)  # a rejection has probability below 2**-58
         taken.append(rest[at])
         rest[at] = rest[0]
         rest.pop(0)
@@ -166,9 +166,9 @@ def test_a_class_of_one_image_cannot_be_asked_about_and_shown(make_set):
 @pytest.mark.parametrize("name", ["thing 01", "Thing 01", "thing  01 "])
 def test_two_classes_of_one_name(make_set, name):
     data = make_set()
-    twin = ClassImages(name, ("a", "b"), ("c",))
+    other = ClassImages(name, ("a", "b"), ("c",))
     with pytest.raises(EpisodeError, match="class names must differ"):
-        sample_episodes(TASK, replace(data, classes=(*data.classes, twin)), 2, ["i1-s1-r0"], 0, 1)
+        sample_episodes(TASK, replace(data, classes=(*data.classes, other)), 2, ["i1-s1-r0"], 0, 1)
 
 
 @pytest.mark.parametrize("name", ["", " ", "two\nlines"])
@@ -182,9 +182,9 @@ def test_names_that_cannot_stand_in_a_prompt(make_set, name):
 
 def test_an_image_of_two_classes(make_set):
     data = make_set()
-    twin = ClassImages("twin", ("a", "b"), data.classes[0].support[:1])
+    other = ClassImages("other thing", ("a", "b"), data.classes[0].support[:1])
     with pytest.raises(EpisodeError, match="must have one class"):
-        sample_episodes(TASK, replace(data, classes=(*data.classes, twin)), 2, ["i1-s1-r0"], 0, 1)
+        sample_episodes(TASK, replace(data, classes=(*data.classes, other)), 2, ["i1-s1-r0"], 0, 1)
 
 
 def test_limit_and_settings_are_checked(make_set):

@@ -1,4 +1,4 @@
-"""COCO-QA: ten examples with ten answers, the prompt to the character, and what cannot be drawn."""
+"""COCO-QA: ten examples with ten answers, the prompt to the character, and impossible samples."""
 
 from __future__ import annotations
 

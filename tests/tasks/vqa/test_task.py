@@ -155,8 +155,8 @@ def test_sampling_follows_its_rule() -> None:
         return items[:count]
 
     answers = {"Which colour?": ["blue", "green", "red"], "Which form?": ["long", "round", "square"]}
-    drawn = VqaTask().samples(Shapes(), ["shots=3", "shots=1"], 7, 9)
-    for k, one in enumerate(drawn.of("shots=3")):
+    manifest = VqaTask().samples(Shapes(), ["shots=3", "shots=1"], 7, 9)
+    for k, one in enumerate(manifest.of("shots=3")):
         text = shuffled(f"question/{k // 2}", ["Which colour?", "Which form?"], 2)[k % 2]
         right = shuffled(f"right/{k // 2 // 3}/{text}", answers[text], 3)[k // 2 % 3]
         other = shuffled(f"other/{k}", [answer for answer in answers[text] if answer != right], 1)[0]
@@ -169,32 +169,32 @@ def test_sampling_follows_its_rule() -> None:
         assert [s.image for s in one.support] == [shown[c][s] for s in range(3) for c in range(2)]
         assert [s.answer for s in one.support] == classes * 3 and {s.question for s in one.support} == {text}
         assert one.accepted == (right, f"it is {right}") and one.id == f"vqa-seed7-s3-{k:04d}"
-        nested = drawn.of("shots=1")[k]
+        nested = manifest.of("shots=1")[k]
         assert nested.support == one.support[:2] and (nested.query, nested.index) == (one.query, k)
 
 
 def test_balance_and_prefix() -> None:
     task = VqaTask()
-    drawn = task.samples(Shapes(), ["shots=5"], 0, 200)
-    samples = drawn.of("shots=5")
+    manifest = task.samples(Shapes(), ["shots=5"], 0, 200)
+    samples = manifest.of("shots=5")
     assert Counter(one.question_type for one in samples) == {"colour": 100, "form": 100}
     for kind in ("colour", "form"):
         assert sorted(Counter(one.target for one in samples if one.question_type == kind).values()) == [33, 33, 34]
     assert Counter(one.classes.index(one.target) for one in samples) == {0: 100, 1: 100}
     assert task.samples(Shapes(), ["shots=5"], 0, 20).of("shots=5") == samples[:20]
-    assert drawn.fingerprint != task.samples(Shapes(), ["shots=5"], 1, 200).fingerprint
+    assert manifest.fingerprint != task.samples(Shapes(), ["shots=5"], 1, 200).fingerprint
 
 
 def test_questions_about_scenes_are_the_same_on_every_machine() -> None:
     """Pinned: another hash is another benchmark. Of 24 questions each kind has six, its answers as even as can be."""
-    drawn = VqaTask().samples(open_scenes(), ["shots=1", "shots=3", "shots=5"], 0, 24)
-    assert drawn.fingerprint == "aa6eb44b67213bbd8865bd6a32f2bcedd69b32f92701e53af251abc94b3d688f"
+    manifest = VqaTask().samples(open_scenes(), ["shots=1", "shots=3", "shots=5"], 0, 24)
+    assert manifest.fingerprint == "aa6eb44b67213bbd8865bd6a32f2bcedd69b32f92701e53af251abc94b3d688f"
     kinds: dict[str, Counter[str]] = {}
-    for one in drawn.of("shots=1"):
+    for one in manifest.of("shots=1"):
         kinds.setdefault(one.question_type, Counter())[one.target] += 1
     assert kinds["side"] == {"left": 3, "right": 3} and kinds["how-many"] == {"one": 2, "two": 2, "three": 2}
     assert set(kinds["colour"].values()) == set(kinds["what"].values()) == {1}
-    assert text_only_accuracy(drawn.of("shots=1")) == (3 + 2 + 1 + 1) / 24
+    assert text_only_accuracy(manifest.of("shots=1")) == (3 + 2 + 1 + 1) / 24
 
 
 def test_a_query_is_never_its_own_example() -> None:
@@ -222,9 +222,9 @@ def test_samples_that_do_not_exist(
 
 def test_manifests_are_saved_and_narrowed(tmp_path: Path) -> None:
     task, data, path = VqaTask(), Shapes(), tmp_path / "episodes.json"
-    drawn = task.samples(data, ["shots=1", "shots=3"], 0, 6)
-    drawn.save(path)
-    assert task.saved(path, data, None, None) == drawn
+    manifest = task.samples(data, ["shots=1", "shots=3"], 0, 6)
+    manifest.save(path)
+    assert task.saved(path, data, None, None) == manifest
     assert task.saved(path, data, ["shots=3"], 4) == task.samples(data, ["shots=3"], 0, 4)
     with pytest.raises(TaskInputError, match="6 samples of each setting, got --limit 7"):
         task.saved(path, data, None, 7)

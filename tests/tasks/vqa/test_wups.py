@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from spae.metrics.wups import wups
 from tasks.protocol import Answered
-from tasks.vqa.wups import VARIABLE, open_wordnet, wups, wups_scores
+from tasks.vqa.wups import VARIABLE, open_wordnet, wups_scores
 
 TREE = {
     "entity": ("entity", None), "animal": ("animal", "entity"), "vehicle": ("vehicle", "entity"),
