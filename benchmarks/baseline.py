@@ -20,8 +20,8 @@ from benchmarks.replies import reply_layers, reply_store
 from llm_backends.cache.read_only_source import export
 from llm_backends.errors import CacheMiss
 from llm_backends.protocol import Identity
-from results.analysis.differences import differences, in_words
-from results.faults import first_fault
+from results.differences import differences, in_words
+from results.errors import first_fault
 from results.record import Record
 from results.regression.baseline import FILES, REPLIES, is_baseline, read_baseline, write_baseline
 from results.regression.drift import find_drifts

@@ -21,12 +21,12 @@ from llm_backends.context import ContextLimit
 from llm_backends.errors import BackendError
 from llm_backends.protocol import Identity
 from llm_backends.registry import BUILT_IN, open_backend
-from results.atomic import write_text_atomic
-from results.faults import first_fault
+from results.display import visible
+from results.errors import first_fault
+from results.jsonl import write_text
 from results.regression.baseline import REPLIES, Baseline, BaselineError, read_baseline
 from results.regression.drift import Drift, find_drifts
 from results.regression.junit import junit_xml
-from results.report.display import visible
 
 ROWS = 12
 """Drifts of one kind that the table shows; all of them are counted, and JUnit has them all."""
@@ -112,7 +112,7 @@ def write_junit(checked: Checked, file: Path) -> None:
     """
     text = junit_xml(checked.name, checked.baseline.cells, checked.drifts, checked.seconds)
     try:
-        write_text_atomic(file.parent, file.name, text)
+        write_text(file.parent, file.name, text)
     except OSError as error:
         raise UsageError(f"--junit needs a file that can be written, {file} is none ({error})") from error
 

@@ -28,12 +28,13 @@ from llm_backends.openai.options import ServerOptions
 from llm_backends.protocol import Backend, Closes
 from llm_backends.registry import find_backend, open_backend
 from results.analysis.corpus import save_corpus
-from results.analysis.differences import Difference, short
-from results.report.display import visible
+from results.differences import Difference, short
+from results.display import visible
+from results.errors import RunDiffers
 from results.report.example import save_examples
 from results.report.table_formats import to_rich
-from results.report.write import load_tables, write_reports
-from results.store import RunDiffers, RunStore
+from results.report.write import write_reports
+from results.store import RunStore
 from spae.canonical import sha256_json
 from tasks.scoring import RULES
 
@@ -141,8 +142,8 @@ def run_benchmark(options: RunOptions) -> Path:
             save_examples(store.folder, make_examples(plan, store.records))
             if complete:
                 _score_corpora(plan, store, console)
-            write_reports(store.folder)
-    for table in load_tables(store.folder):
+            reports = write_reports(store.folder)
+    for table in reports.tables:
         console.print(to_rich(table))
     cached = sum(call.cached for call in store.calls)
     console.print(f"{len(store.records)} records, {cached} from stored replies", highlight=False)

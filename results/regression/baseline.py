@@ -19,10 +19,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from results.analysis.aggregate import Cell
-from results.atomic import path_inside, write_text_atomic
-from results.errors import RecordError, ResultsError
-from results.faults import first_fault
-from results.lines import load_lines
+from results.errors import RecordError, ResultsError, first_fault
+from results.jsonl import load_lines, path_inside, write_text
 from spae.canonical import Frozen, canonical_json
 
 FACTS = "baseline.json"
@@ -121,10 +119,10 @@ class Baseline:
 def write_baseline(folder: Path, baseline: Baseline) -> None:
     """Writes every file but replies.jsonl, each atomically; equal baselines give equal bytes."""
     facts = json.dumps(baseline.facts.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False)
-    write_text_atomic(folder, METRICS, _cells_text(baseline.cells))
+    write_text(folder, METRICS, _cells_text(baseline.cells))
     lines = sorted(baseline.questions, key=lambda line: line.place)
-    write_text_atomic(folder, QUESTIONS, "".join(canonical_json(line.model_dump(mode="json")) + "\n" for line in lines))
-    write_text_atomic(folder, FACTS, facts + "\n")
+    write_text(folder, QUESTIONS, "".join(canonical_json(line.model_dump(mode="json")) + "\n" for line in lines))
+    write_text(folder, FACTS, facts + "\n")
 
 
 def read_baseline(folder: Path) -> Baseline:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from results.analysis.aggregate import Cell
-from results.analysis.differences import short
+from results.differences import short
+from results.display import one_line, visible
 from results.regression.baseline import Baseline, BaselineFacts, QuestionLine
-from results.report.display import one_line, visible
 
 TOLERANCE = 1e-9
 """Of a metric: what another order of floating point sums may change."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
 from results.analysis.aggregate import Cell
+from results.display import visible
 from results.regression.drift import Drift, cell_name
-from results.report.display import visible
 
 KINDS = ("model", "context length", "seed", "data", "manifest", "tokenizer", "prompt", "request", "missing reply",
          "edited reply", "added reply", "scorer", "record")  # fmt: skip
