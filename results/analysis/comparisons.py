@@ -129,10 +129,10 @@ def _same_samples(first: Mapping[str, Sequence[Record]], other: Mapping[str, Seq
     for setting in first:
         known = {record.sample_id: record for record in other.get(setting, ())}
         for record in first[setting]:
-            twin = known.get(record.sample_id, record)
-            if twin.sample_fingerprint != record.sample_fingerprint:
+            same = known.get(record.sample_id, record)
+            if same.sample_fingerprint != record.sample_fingerprint:
                 raise RecordError(
-                    f"sample {record.sample_id!r} is not the same for {record.tokenizer} and {twin.tokenizer} "
+                    f"sample {record.sample_id!r} is not the same for {record.tokenizer} and {same.tokenizer} "
                     "(its fingerprints differ): run both from one manifest"
                 )
 

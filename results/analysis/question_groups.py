@@ -20,7 +20,7 @@ class QuestionGroup(Frozen):
     """The samples of one setting that ask for the same kind of thing."""
 
     task: str
-    data: str = Field(description="name of the picture set, as in the records")
+    data: str = Field(description="name of the image set, as in the records")
     setting: str
     question_type: str = Field(description="what is asked for: 'colour'")
     samples: tuple[str, ...] = Field(min_length=1, description="ids")

@@ -56,13 +56,13 @@ def write_reports(folder: Path) -> Reports:
         RecordError, ReportError: as `render`.
     """
     run = ReportData(folder)
-    drawn = [(figure, *svg_and_png(figure)) for figure in run_figures(run)]
+    rendered = [(figure, *svg_and_png(figure)) for figure in run_figures(run)]
     paths = [
         run.store.write_text(SUMMARY, summary_json(run.all_cells)),
         run.store.write_text(COMPARISONS, comparisons_json(run.comparisons)),
         run.store.write_text(REPORT_MARKDOWN, markdown_report(run)),
-        run.store.write_text(REPORT_HTML, html_report(run, [(figure, svg) for figure, svg, _ in drawn])),
+        run.store.write_text(REPORT_HTML, html_report(run, [(figure, svg) for figure, svg, _ in rendered])),
     ]
     run.store.drop_figures()
-    paths += [run.store.write_figure(figure.name, png) for figure, _, png in drawn]
+    paths += [run.store.write_figure(figure.name, png) for figure, _, png in rendered]
     return Reports(paths, run.tables)

@@ -142,7 +142,7 @@ def book() -> Examples:
                               mean_image_mse=0.2504, images=images)  # fmt: skip
 
     return Examples(
-        data=(DataNote(name="pictograms", title="650 everyday concepts drawn in 7 styles, style emojione held out",
+        data=(DataNote(name="pictograms", title="650 everyday concepts in 7 styles, style emojione held out",
                        embedded=True),),
         samples=(example("spae"), example("vqgan", value=0.0), example("spae", "i1-s3-r0", 0.0),
                   example("vqgan", "i1-s3-r0", None, reply="", prediction=None)),

@@ -1,4 +1,4 @@
-"""A figure of a report, drawn by matplotlib: as SVG text inside the page, and as a PNG file beside it.
+"""A figure of a report, made by matplotlib: as SVG text inside the page, and as a PNG file beside it.
 
 The SVG holds no style attribute, style sheet, script, link or font, so that the strictest Content-Security-Policy
 admits it; its text is text. Equal data give equal bytes.
@@ -34,6 +34,7 @@ STYLE = {
     "text.parse_math": False,  # a name is no formula, whatever it holds
     "font.size": 12.5,
     "text.color": INK,
+    "axes.facecolor": "none",
     "axes.edgecolor": LINE,
     "axes.labelcolor": SOFT,
     "axes.spines.top": False,
@@ -94,17 +95,17 @@ def _style() -> Iterator[None]:
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box in the PNG; the page's own font has it.
+        # A letter that the font lacks is a box in the PNG; the page's own font has it.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         yield
 
 
-def _svg(figure: Figure, drawn: MatplotlibFigure, width: str) -> str:
+def _svg(figure: Figure, plotted: MatplotlibFigure, width: str) -> str:
     """The drawing as an SVG element for a page: no style, unique ids, a role and a text alternative."""
     stream = io.BytesIO()
-    drawn.savefig(stream, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
+    plotted.savefig(stream, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
     root = ElementTree.fromstring(stream.getvalue())
     for parent in list(root.iter()):
         for child in list(parent):
@@ -127,6 +128,9 @@ def _svg(figure: Figure, drawn: MatplotlibFigure, width: str) -> str:
                 attributes[name] = re.sub(r"url\(#([^)]*)\)", rf"url(#{prefix}\1)", value)
         element.attrib.clear()
         element.attrib.update(attributes)
+    for definition in root.iter("defs"):  # what `use` shows has the colours of `use`, which a style sheet can reach
+        for element in definition.iter():
+            element.attrib.pop("stroke", None)
     root.attrib = {"class": width, "viewBox": root.attrib["viewBox"], "role": "img", "aria-label": figure.summary}
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
 

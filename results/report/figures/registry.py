@@ -16,7 +16,7 @@ FIGURES = {
 
 
 def run_figures(run: ReportData) -> Iterator[Figure]:
-    """Every figure that a run has data for, not yet drawn."""
+    """Every figure that a run has data for; `Figure.draw` is not called yet."""
     for target in FIGURES.values():
         module, _, attribute = target.partition(":")
         yield from getattr(importlib.import_module(module), attribute)(run)

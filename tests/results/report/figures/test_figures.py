@@ -21,8 +21,8 @@ def figures(folder):
     return list(run_figures(ReportData(folder)))
 
 
-def markers(axes):
-    """(colour, x, y) of each value that is drawn."""
+def marks_of(axes):
+    """(colour, x, y) of each value in the figure."""
     return [
         (line.get_color(), float(x), float(y))
         for line in axes.lines
@@ -51,11 +51,11 @@ def test_marks_and_intervals_lie_at_the_values_of_the_table(fake_run, width):
     run = ReportData(fake_run)
     [figure] = run_figures(run)
     [axes] = figure.draw(width).axes
-    drawn = markers(axes)
+    marks = marks_of(axes)
     rows = run.tables[0].groups[0].rows
     expected = [(look(n)[0], e.value) for c in range(8) for n, row in enumerate(rows) if (e := row.entries[c]).value]
-    assert sorted((colour, x) for colour, x, _ in drawn) == sorted(expected)
-    assert len({y for _, _, y in drawn}) == len(drawn), "no two marks share a lane"
+    assert sorted((colour, x) for colour, x, _ in marks) == sorted(expected)
+    assert len({y for _, _, y in marks}) == len(marks), "no two marks share a lane"
     ends = {tuple(map(float, line.get_xdata())) for line in axes.lines if line.get_alpha()}
     assert ends == {(e.low, e.high) for row in rows for e in row.entries if e.low is not None}
     assert axes.get_xlim() == (0.0, 100.0) and [t.get_text() for t in axes.get_yticklabels()][-1] == "average"
@@ -126,8 +126,8 @@ def test_a_sweep_has_a_gap_where_there_is_no_value(tmp_path, key, values):
     )
     [axes] = figure.draw(WIDE).axes
     [curve] = [line for line in axes.lines if len(line.get_xdata()) == 3]
-    values_drawn = list(curve.get_ydata())
-    assert [values_drawn[0], values_drawn[2]] == [0.5, 1.0] and values_drawn[1] != values_drawn[1]
+    plotted = list(curve.get_ydata())
+    assert [plotted[0], plotted[2]] == [0.5, 1.0] and plotted[1] != plotted[1]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "1-2", "1-3"]
 
 
