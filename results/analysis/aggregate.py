@@ -14,13 +14,13 @@ from pydantic import Field
 from results.analysis.settings import AVERAGE, FEW_SHOT, natural_order, setting_order
 from results.analysis.statistics import Interval, bootstrap_mean_of_rows, wilson
 from results.errors import RecordError
-from results.record import Call, MetricFacts, Record
+from results.record import Call, MetricFacts, Record, Status
 from results.run_facts import RunFacts
 from spae.canonical import Frozen
 
 # What two records of a cell share and its row does not show: a second value of one of these would be another row.
 HIDDEN = ("tokenizer_fingerprint", "model_revision", "dtype", "data_fingerprint", "seed")
-COUNTED_AS_WRONG = ("empty", "refused", "failed")
+COUNTED_AS_WRONG: tuple[Status, ...] = ("empty", "refused", "failed")
 """What the strict value counts as the worst score, as the paper would. A prompt that does not fit is not among them."""
 NO_FACTS = RunFacts()
 

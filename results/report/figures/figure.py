@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from results.display import one_line
@@ -28,7 +28,7 @@ INK, SOFT, LINE, FAINT, CHANCE = "#1d2329", "#5a6570", "#dfdcd3", "#f6f4ef", "#b
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#8c6d00", "#5b5b5b")
 """Told apart under all common colour blindnesses (after Okabe and Ito), dark enough for thin lines on white."""
 MARKERS = ("o", "s", "D", "^", "P", "X")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "spae",
     "text.parse_math": False,  # a name is no formula, whatever it holds
