@@ -39,7 +39,7 @@ def score_corpora(plan: Plan, records: Sequence[Record], say: Callable[[str], No
             samples.extend(
                 sample_values(corpus, score.metric, score.per_sample)
                 for score in scores
-                if score.per_sample and score.metric != corpus.metric
+                if score.per_sample and score.metric not in corpus.metrics
             )
             missing.extend(
                 Missing(task=name, metric=score.metric, reason=score.unavailable)

@@ -22,6 +22,7 @@ from benchmarks.reply_sources import export_run, read_only_sources
 from benchmarks.scorer_cases import scorer_outcomes
 from llm_backends.cache.maintenance import check_file
 from llm_backends.errors import BackendError, CacheMiss
+from results.display import one_line, visible
 from results.regression.baseline import (
     FILES,
     REPLIES,
@@ -33,7 +34,6 @@ from results.regression.baseline import (
 )
 from results.regression.drift import Drift, find_drifts
 from results.regression.junit import junit_xml
-from results.report.display import one_line, visible
 from results.store import RunStore
 from spae.atomic import write_text
 

@@ -29,6 +29,7 @@ from llm_backends.protocol import (
     Request,
 )
 from llm_backends.registry import BUILT_IN, open_backend
+from results.errors import first_fault
 from results.regression.baseline import REPLIES, Baseline, BaselineError, of_run
 from results.store import RunStore
 
@@ -111,10 +112,8 @@ def recorded_config(held: Mapping[str, Any], folder: Path) -> tuple[RunConfig, I
         fields["tokenizers"] = held.get("tokenizer_names")  # `tokenizers` holds their fingerprints
         return RunConfig.model_validate(fields), Identity.model_validate(held.get("llm_identity"))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
         raise BaselineError(
-            f"{folder} must hold a run of this version ({field}: {first['msg']}): give its run command again"
+            f"{folder} must hold a run of this version ({first_fault(error)}): give its run command again"
         ) from error
 
 

@@ -28,12 +28,14 @@ from llm_backends.context import ContextLimit
 from llm_backends.protocol import Backend, Closes
 from llm_backends.registry import find_backend, open_backend
 from results.analysis.corpus import save_corpus
-from results.analysis.differences import Difference, short
-from results.report.display import visible
+from results.analysis.tables import ResultTable
+from results.differences import Difference, short
+from results.display import visible
+from results.errors import RunDiffers
 from results.report.example import save_examples
 from results.report.table_formats import to_rich
-from results.report.write import load_tables, write_reports
-from results.store import RunDiffers, RunStore
+from results.report.write import write_reports
+from results.store import RunStore
 from spae.cache_folder import cache_folder
 from spae.canonical import sha256_json
 from spae.tokenizers.store import TokenStore
@@ -135,13 +137,13 @@ def run_benchmark(options: RunOptions) -> Path:
         finally:
             raise failure
     else:
-        _report(plan, store, console, complete=True)
+        tables = _report(plan, store, console, complete=True)
     finally:
         replies.close()
         tokens.close()
         if isinstance(inner, Closes):
             inner.close()
-    for table in load_tables(store.folder):
+    for table in tables:
         console.print(to_rich(table))
     cached = sum(call.cached for call in store.calls)
     console.print(f"{len(store.records)} records, {cached} from stored replies", highlight=False)
@@ -173,14 +175,14 @@ def _run(
             console.print(usage.summary, highlight=False, markup=False, soft_wrap=True)
 
 
-def _report(plan: Plan, store: RunStore, console: Console, *, complete: bool) -> None:
-    """Examples and corpus metrics into the run's folder, then the reports, from its files alone."""
+def _report(plan: Plan, store: RunStore, console: Console, *, complete: bool) -> Sequence[ResultTable]:
+    """Examples and corpus metrics into the run's folder, then the reports, from its files alone; returns the tables."""
     if not store.records:
-        return
+        return ()
     save_examples(store.folder, make_examples(plan, store.records))
     if complete:
         _score_corpora(plan, store, console)
-    write_reports(store.folder)
+    return write_reports(store.folder).tables
 
 
 def _score_corpora(plan: Plan, store: RunStore, console: Console) -> None:

@@ -6,7 +6,8 @@ records.jsonl   one record a line, written as the answers come and put into the 
 calls.jsonl     per record: cached or not, and seconds (the only file that differs between a run and its replay)
 examples.json   images and words for the report (see `results.report.example`)
 metrics.json    metrics of whole corpora, such as BLEU, where a task has some (see `results.analysis.corpus`)
-summary.json, comparisons.json, report.md, report.html   made from the above by `results.report.write`
+usage.json      calls, tokens and slow paths of the backend
+summary.json, comparisons.json, report.md, report.html, figure-*.png   made from the above by `results.report.write`
 .run.lock       held while a run writes here
 """
 
@@ -20,11 +21,11 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from results.analysis.differences import Difference, differences, in_words
-from results.atomic import path_inside, write_text_atomic
-from results.errors import RecordError
-from results.lines import append_lines, cut_torn_line, load_lines, sync_file, sync_folder
+from results.differences import differences, in_words
+from results.errors import RecordError, RunDiffers, RunExists
+from results.jsonl import append_lines, load_lines, path_inside, write_bytes, write_text
 from results.record import Call, Record
+from spae.atomic import cut_torn_line, sync_file, sync_folder
 from spae.canonical import sha256_json
 
 RUN = "run.json"
@@ -32,30 +33,17 @@ RECORDS = "records.jsonl"
 CALLS = "calls.jsonl"
 EXAMPLES = "examples.json"
 METRICS = "metrics.json"
+USAGE = "usage.json"
 SUMMARY = "summary.json"
 COMPARISONS = "comparisons.json"
 REPORT_MARKDOWN = "report.md"
 REPORT_HTML = "report.html"
 OWN_FILES = (RUN, RECORDS, CALLS, EXAMPLES, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
+FIGURE = "figure-"
+"""How the PNG files of a report's figures begin."""
 LOCK = ".run.lock"
 
 FORMAT = 1
-
-
-class RunExists(RecordError):
-    """The folder already holds records and resuming was not asked for; the caller may resume, restart or stop."""
-
-
-class RunDiffers(RecordError):
-    """The folder holds records of another run.
-
-    Attributes:
-        differences: every field that differs.
-    """
-
-    def __init__(self, message: str, differences: Sequence[Difference]) -> None:
-        super().__init__(message)
-        self.differences = tuple(differences)
 
 
 class RunStore:
@@ -140,7 +128,9 @@ class RunStore:
         try:
             for name in reversed(OWN_FILES):  # run.json last: while it is there, the folder is known to be a run's
                 path_inside(folder, name).unlink(missing_ok=True)
-            return cls._begin(folder, _plain(config))
+            store = cls._begin(folder, _plain(config))
+            store.drop_figures()
+            return store
         finally:
             if lock is not None:
                 lock.release()
@@ -186,7 +176,7 @@ class RunStore:
         except OSError as error:
             raise RecordError(f"a run needs a folder, {folder} cannot be one ({error}): pass another --out") from error
         store._hold()
-        write_text_atomic(folder, RUN, json.dumps(held, indent=2, sort_keys=True, allow_nan=False) + "\n")
+        write_text(folder, RUN, json.dumps(held, indent=2, allow_nan=False) + "\n")
         return store
 
     def _hold(self) -> None:
@@ -255,8 +245,17 @@ class RunStore:
             self._on_disk = list(self._records)
 
     def write_text(self, name: str, text: str) -> Path:
-        """Writes one more file of the run, atomically (see `write_text_atomic`)."""
-        return write_text_atomic(self.folder, name, text)
+        """Writes one more file of the run, whole or not at all. Raises RecordError."""
+        return write_text(self.folder, name, text)
+
+    def write_figure(self, name: str, png: bytes) -> Path:
+        """Writes `figure-NAME.png`, whole or not at all. Raises RecordError."""
+        return write_bytes(self.folder, f"{FIGURE}{name}.png", png)
+
+    def drop_figures(self) -> None:
+        """Removes the figures of an earlier report."""
+        for path in self.folder.glob(f"{FIGURE}*.png"):
+            path.unlink()
 
     def _failed(self, record_id: str) -> bool:
         return self._records[record_id].status == "failed"

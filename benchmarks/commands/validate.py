@@ -61,7 +61,7 @@ def validate(
 
 
 def _print(found: Findings) -> None:
-    from results.report.display import one_line
+    from results.display import one_line
 
     typer.echo(one_line(f"{found.data}: {found.title}"))
     for name, count in found.counts.items():

@@ -13,9 +13,8 @@ from pydantic import Field, ValidationError
 
 from results.analysis.aggregate import Cell, Row, by_row
 from results.analysis.statistics import bootstrap_mean_of_rows
-from results.atomic import path_inside, write_text_atomic
-from results.errors import RecordError
-from results.faults import first_fault
+from results.errors import RecordError, first_fault
+from results.jsonl import path_inside, write_text
 from results.record import Record
 from results.store import METRICS
 from spae.canonical import Frozen, sha256_json
@@ -55,7 +54,7 @@ class Corpus(Frozen):
 
     row: Row
     setting: str
-    metric: str = Field(description="what the records' own values are")
+    metrics: tuple[str, ...] = Field(description="names of the records' own scores")
     samples: tuple[str, ...]
     predictions: tuple[str, ...]
     references: tuple[tuple[str, ...], ...]
@@ -75,7 +74,7 @@ def corpora(records: Iterable[Record], task: str) -> list[Corpus]:
                     Corpus(
                         row=row,
                         setting=setting,
-                        metric=next(iter(scored[0].scores)),
+                        metrics=tuple(scored[0].scores),
                         samples=tuple(record.sample_id for record in scored),
                         predictions=tuple(record.prediction or "" for record in scored),
                         references=tuple(record.references or (record.target,) for record in scored),
@@ -118,7 +117,7 @@ def digest(records: Iterable[Record]) -> str:
 
 def save_corpus(folder: Path, book: CorpusBook) -> Path:
     """Writes `metrics.json`, atomically."""
-    return write_text_atomic(folder, METRICS, book.model_dump_json() + "\n")
+    return write_text(folder, METRICS, book.model_dump_json() + "\n")
 
 
 def load_corpus(folder: Path, records: Iterable[Record]) -> CorpusBook | None:

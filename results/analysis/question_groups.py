@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import Field
 
-from results.analysis.aggregate import Row
+from results.analysis.aggregate import NO_FACTS, Row
 from results.analysis.settings import in_words, setting_order
+from results.display import number
 from results.record import Record
-from results.report.display import percent
+from results.run_facts import RunFacts
 from spae.canonical import Frozen
 
 
@@ -20,7 +20,7 @@ class QuestionGroup(Frozen):
     """The samples of one setting that ask for the same kind of thing."""
 
     task: str
-    data: str = Field(description="name of the picture set, as in the records")
+    data: str = Field(description="name of the image set, as in the records")
     setting: str
     question_type: str = Field(description="what is asked for: 'colour'")
     samples: tuple[str, ...] = Field(min_length=1, description="ids")
@@ -39,7 +39,7 @@ class QuestionEntry:
     @property
     def text(self) -> str:
         """'52.0 (50)': the value and how many it is of."""
-        return "n/s" if self.value is None else f"{percent(self.value)} ({self.scored})"
+        return "n/s" if self.value is None else f"{number(self.value)} ({self.scored})"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class QuestionTable:
 
 
 def question_tables(
-    records: Iterable[Record], groups: Sequence[QuestionGroup], order: Callable[[Row], Any] = Row.order
+    records: Iterable[Record], groups: Sequence[QuestionGroup], facts: RunFacts = NO_FACTS
 ) -> list[QuestionTable]:
     """A table for each task and image set with two question types or more, rows in table order."""
     type_of = {(g.task, g.data, g.setting, sample): g.question_type for g in groups for sample in g.samples}
@@ -65,13 +65,15 @@ def question_tables(
         question_type = type_of.get((record.task, record.data, record.setting, record.sample_id))
         if question_type is not None:
             of_row = values[record.task, record.data][Row.of(record)][question_type]
-            of_row.extend(record.scores.values())
+            if record.scores:
+                of_row.append(record.scores[facts.primary(record.task) or min(record.scores)])
     tables = []
     for (task, data), rows in values.items():
         shares = _text_only([group for group in groups if (group.task, group.data) == (task, data)])
         if len(shares) > 1:
             types = tuple(shares)
-            made = tuple((row, tuple(_entry(rows[row][one]) for one in types)) for row in sorted(rows, key=order))
+            ordered = sorted(rows, key=lambda row: row.order(facts))
+            made = tuple((row, tuple(_entry(rows[row][one]) for one in types)) for row in ordered)
             tables.append(QuestionTable(task, data, types, tuple(100 * shares[one] for one in types), made))
     return tables
 
@@ -85,7 +87,7 @@ def text_only_note(groups: Sequence[QuestionGroup]) -> str:
     for setting in sorted(by_setting, key=setting_order):
         count = sum(len(group.samples) for group in by_setting[setting])
         share = sum(group.text_only * len(group.samples) for group in by_setting[setting]) / count
-        parts.append(f"{percent(100 * share)} ({in_words(setting)})")
+        parts.append(f"{number(100 * share)} ({in_words(setting)})")
     note = "Text-only baseline, the commonest answer to each question type without image or examples, in per cent"
     return f"{note}: {', '.join(parts)}." if parts else ""
 

@@ -20,8 +20,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from results.analysis.aggregate import Cell, aggregate
-from results.errors import RecordError, ResultsError
+from results.errors import RecordError, ResultsError, first_fault
 from results.record import Record
+from results.run_facts import RunFacts
 from results.store import RECORDS, RUN, SUMMARY, RunStore
 from spae.atomic import path_inside, write_text
 from spae.canonical import Frozen, sha256_file
@@ -80,7 +81,8 @@ def of_run(run: Path, replies: Path, scorers: Sequence[ScorerOutcomes]) -> Basel
     """
     store = RunStore.open(run)
     facts = BaselineFacts(replies_sha256=sha256_file(replies), scorers=tuple(scorers))
-    return Baseline(store.config, tuple(store.records), tuple(aggregate(store.records)), facts)
+    cells = aggregate(store.records, facts=RunFacts.of(store.config))
+    return Baseline(store.config, tuple(store.records), tuple(cells), facts)
 
 
 def write_baseline(run: Path, folder: Path, scorers: Sequence[ScorerOutcomes]) -> None:
@@ -115,9 +117,7 @@ def read_baseline(folder: Path) -> Baseline:
         cells = [Cell.model_validate({**cell, "cached": 0}) for cell in json.loads((folder / SUMMARY).read_bytes())]
         store = RunStore.open(folder)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or "content"
-        raise BaselineError(f"{folder} must be a whole baseline ({field}: {first['msg']}): restore it") from error
+        raise BaselineError(f"{folder} must be a whole baseline ({first_fault(error)}): restore it") from error
     except (OSError, ValueError, TypeError, RecordError) as error:
         raise BaselineError(f"{folder} must be a whole baseline ({error}): restore it") from error
     if store.notes:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.analysis.aggregate import Cell
-from results.analysis.differences import differences, short
+from results.differences import differences, short
+from results.display import one_line, visible
 from results.record import Record
 from results.regression.baseline import Baseline, BaselineFacts
-from results.report.display import one_line, visible
 
 TOLERANCE = 1e-9
 """Of a score: what another order of floating point sums may change."""
@@ -208,8 +208,8 @@ def _drift(kind: str, cell: str, old: Record, new: Record, count: int) -> Drift:
 
 
 def _aggregates(old: Iterable[Cell], new: Iterable[Cell]) -> Iterator[Drift]:
-    before = {(cell.row, cell.setting): cell for cell in old}
-    after = {(cell.row, cell.setting): cell for cell in new}
+    before = {(cell.row, cell.setting, cell.metric): cell for cell in old}
+    after = {(cell.row, cell.setting, cell.metric): cell for cell in new}
     for key in dict.fromkeys([*before, *after]):
         was, is_ = before.get(key), after.get(key)
         if was is None or is_ is None:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
 from results.analysis.aggregate import Cell
+from results.display import visible
 from results.regression.drift import CAUSES, Drift, cell_name
-from results.report.display import visible
 
 KINDS = (
     "model", "context length", "manifest", "tokenizer", "metric", "setting of the run", "data", "edited replies",

@@ -17,9 +17,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from results.analysis.question_groups import QuestionGroup
 from results.analysis.settings import layer_numbers
-from results.atomic import path_inside, write_text_atomic
-from results.errors import RecordError
-from results.faults import first_fault
+from results.errors import RecordError, first_fault
+from results.jsonl import path_inside, write_text
 from results.record import Status
 from results.store import EXAMPLES
 from spae.canonical import Frozen
@@ -165,9 +164,21 @@ class Examples(Frozen):
         return counts
 
 
+def load_png(folder: Path, name: str) -> Png:
+    """A PNG file of a run's folder, as base64.
+
+    Raises:
+        RecordError: there is none of that name, or it is not a PNG.
+    """
+    try:
+        return _png(png_text(path_inside(folder, name).read_bytes()))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{folder / name} must be an image of the run ({error}): run again to write it") from error
+
+
 def save_examples(folder: Path, examples: Examples) -> Path:
     """Writes `examples.json`, atomically."""
-    return write_text_atomic(folder, EXAMPLES, examples.model_dump_json() + "\n")
+    return write_text(folder, EXAMPLES, examples.model_dump_json() + "\n")
 
 
 def load_examples(folder: Path) -> Examples:

@@ -21,7 +21,9 @@ def options(out: Path, limit: int, task: str = "miniimagenet-5way") -> RunOption
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["miniimagenet-5way", "miniimagenet-2way"])
-def test_demo_runs_from_stored_replies_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+def test_demo_runs_from_stored_replies_without_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
     # No reply may come from a store that an earlier run on this machine left behind.
     monkeypatch.setattr("benchmarks.reply_sources.cache_folder", lambda: tmp_path / "empty")
     assert committed_replies(), "no replies are committed under results/replies"

@@ -57,7 +57,9 @@ def learned() -> tuple[LexicalVocabulary, PlainTokenizer]:
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_whole_words_survive_with_one_token_each(learned: tuple[LexicalVocabulary, PlainTokenizer], data: st.DataObject) -> None:
+def test_whole_words_survive_with_one_token_each(
+    learned: tuple[LexicalVocabulary, PlainTokenizer], data: st.DataObject
+) -> None:
     vocabulary, text = learned
     ids = data.draw(st.lists(st.integers(0, len(vocabulary) - 1), min_size=1, max_size=12))
     _, same, tokens = round_trip.round_trip(vocabulary, text, ids)

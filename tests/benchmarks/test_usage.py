@@ -49,7 +49,8 @@ def test_slow_paths_of_a_local_model_are_written_and_added_up(store: RunStore) -
         backend.usage = Usage(slow_paths={"no prefix cache": 3})
         UsageFile(store, backend).save()
     found = json.loads((store.folder / USAGE).read_text())
-    assert found["total"]["slow_paths"] == {"no prefix cache": 6} and found["last"]["slow_paths"] == {"no prefix cache": 3}
+    assert found["total"]["slow_paths"] == {"no prefix cache": 6}
+    assert found["last"]["slow_paths"] == {"no prefix cache": 3}
 
 
 def test_file_is_written_during_the_run(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from results.report.example import (
     png_text,
     save_examples,
 )
+from results.run_facts import RunFacts
 from results.store import RunStore
 
 CLASSES = ("lion", "school bus", "mixing bowl", "electric guitar", "hourglass")
@@ -37,7 +38,12 @@ NEAR = (
 )
 FAR = ["paper", "engine", "river", "velvet", "seventh", "harbor", "nothing", "doubtful", "marble", "winter", "ladder"]
 RATES = {"spae": (0.55, 0.64, 0.78, 0.82, 0.63, 0.66, 0.61), "vqgan": (0.2, 0.22, 0.18, 0.21, 0.25, 0.2, 0.22)}
-CONFIG = {"task": "miniimagenet-5way", "tokenizers": ["vqgan", "spae"], "seed": 0, "limit": 30, "llm": "SmolLM2"}
+ACCURACY = {"name": "accuracy", "unit": "percent of 1", "higher_is_better": True, "low": 0.0, "high": 1.0}
+CONFIG = {
+    "task": "miniimagenet-5way", "seed": 0, "limit": 30, "llm": "SmolLM2",
+    "tokenizers": {name: {"fingerprint": name[0] * 64, "depth": 4, "family": name} for name in ("spae", "vqgan")},
+    "metrics": {"miniimagenet-5way": [ACCURACY]},
+}  # fmt: skip
 
 
 def cell_key(**changes: Any) -> CellKey:
@@ -124,9 +130,9 @@ def example(tokenizer: str, setting: str = "i1-s1-r0", value: float | None = 1.0
 
 
 def book() -> Examples:
-    """Examples of two episodes and the redrawn images of both tokenizers."""
+    """Examples of two episodes and the reconstructed images of both tokenizers."""
 
-    def redrawn(tokenizer: str, mse: tuple[float, ...], grids: tuple[tuple[int, int], ...]) -> Reconstruction:
+    def reconstructed(tokenizer: str, mse: tuple[float, ...], grids: tuple[tuple[int, int], ...]) -> Reconstruction:
         blurs = [18.0 * error for error in mse]
         images = tuple(
             ReconstructedImage(label=CLASSES[k], original=png(k), by_layer=tuple(png(k, 40 * b / 18) for b in blurs))
@@ -136,13 +142,13 @@ def book() -> Examples:
                               mean_image_mse=0.2504, images=images)  # fmt: skip
 
     return Examples(
-        data=(DataNote(name="pictograms", title="650 everyday concepts drawn in 7 styles, style emojione held out",
+        data=(DataNote(name="pictograms", title="650 everyday concepts in 7 styles, style emojione held out",
                        embedded=True),),
         samples=(example("spae"), example("vqgan", value=0.0), example("spae", "i1-s3-r0", 0.0),
                   example("vqgan", "i1-s3-r0", None, reply="", prediction=None)),
         reconstructions=(
-            redrawn("spae", (0.221, 0.172, 0.0961, 0.0688), ((1, 1), (2, 2), (4, 4), (4, 4))),
-            redrawn("vqgan", (0.0752,), ((4, 4),)),
+            reconstructed("spae", (0.221, 0.172, 0.0961, 0.0688), ((1, 1), (2, 2), (4, 4), (4, 4))),
+            reconstructed("vqgan", (0.0752,), ((4, 4),)),
         ),
     )  # fmt: skip
 
@@ -162,6 +168,13 @@ def fake_records(episodes: int = 30) -> list[Record]:
                 values[: episodes // 6] = [None] * (episodes // 6)
             made += scored(key, values)
     return made
+
+
+@pytest.fixture
+def facts() -> RunFacts:
+    """Accuracy is described for three tasks; spae is the reference tokenizer."""
+    tasks = ("miniimagenet-2way", "miniimagenet-5way", "real-fast-vqa")
+    return RunFacts.of({"tokenizers": ["spae", "vqgan"], "metrics": {task: [ACCURACY] for task in tasks}})
 
 
 @pytest.fixture

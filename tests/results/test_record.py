@@ -13,8 +13,8 @@ from spae.canonical import canonical_json
 def test_id_is_the_sha256_json_cell_and_sample(key, of):
     record = of(key())
     cell = {name: getattr(record, name) for name in (
-        "task", "setting", "tokenizer", "tokenizer_fingerprint", "layers", "shuffled", "model", "model_revision", "dtype",
-        "data", "data_fingerprint", "prompt_style", "scoring", "seed")}  # fmt: skip
+        "task", "setting", "tokenizer", "tokenizer_fingerprint", "layers", "shuffled", "model", "model_revision",
+        "dtype", "data", "data_fingerprint", "prompt_style", "scoring", "seed")}  # fmt: skip
     text = json.dumps({"cell": cell, "sample_id": record.sample_id}, sort_keys=True, separators=(",", ":"))
     assert record.id == hashlib.sha256(text.encode()).hexdigest()
     assert record.record_id(record.sample_id) == record.id
@@ -27,10 +27,10 @@ def test_whatever_could_change_a_reply_changes_the_id(key, field):
 
 def test_fields_are_frozen_and_hold_no_time_and_no_cache_flag(key, of):
     assert list(Record.model_fields) == [
-        "task", "setting", "tokenizer", "tokenizer_fingerprint", "layers", "shuffled", "model", "model_revision", "dtype",
-        "data", "data_fingerprint", "prompt_style", "scoring", "seed", "id", "sample_id", "sample_fingerprint", "prompt",
-        "choices", "target", "references", "reply", "prediction", "status", "scores", "explanation", "steps", "tokens",
-        "images",
+        "task", "setting", "tokenizer", "tokenizer_fingerprint", "layers", "shuffled", "model", "model_revision",
+        "dtype", "data", "data_fingerprint", "prompt_style", "scoring", "seed", "id", "sample_id", "sample_fingerprint",
+        "prompt", "choices", "target", "references", "reply", "prediction", "status", "scores", "explanation",
+        "steps", "tokens", "images",
     ]  # fmt: skip
     with pytest.raises(ValidationError):
         of(key()).target = "vase"

@@ -54,7 +54,7 @@ def test_a_layer_is_full():
         WordLayer(rows=2, columns=2, words=("a",))
 
 
-def test_one_redrawn_image_per_layer(fake_run):
+def test_a_reconstruction_has_one_image_per_layer(fake_run):
     one = load_examples(fake_run).reconstructions[0]
     fields = one.model_dump() | {
         "images": (ReconstructedImage(label="a", original=png_text(b"\x89PNG\r\n\x1a\n"), by_layer=()),)

@@ -1,6 +1,6 @@
 """Configurations compared field by field."""
 
-from results.analysis.differences import differences, in_words, short
+from results.differences import differences, in_words, short
 
 
 def test_fields_that_differ_come_by_name_with_both_values():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from results.report.display import csv_text, markdown_text, one_line, p_text, percent, signed, visible
+from results.display import csv_text, markdown_text, number, one_line, p_text, signed, visible
 
 
 @pytest.mark.parametrize(("text", "shown"), [
@@ -31,7 +31,7 @@ def test_csv_runs_no_formula(text, field):
 
 
 def test_numbers():
-    assert (percent(52.04), signed(-3.14), signed(0.0), p_text(0.0004), p_text(0.0312)) == (
+    assert (number(52.04), signed(-3.14), signed(0.0), p_text(0.0004), p_text(0.0312)) == (
         "52.0",
         "−3.1",
         "+0.0",

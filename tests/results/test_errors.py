@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from results.faults import first_fault
+from results.errors import first_fault
 
 
 class Inner(BaseModel):

@@ -1,4 +1,4 @@
-"""Text and numbers as a reader sees them: hostile characters made visible, one way to print a percentage.
+"""Text and numbers as a reader sees them: hostile characters made visible, one way to print a value.
 
 A reply of a model may hold anything: terminal escapes, characters that turn the direction of what follows, a table's
 own separators. `visible` shows them as `⟨U+202E⟩`; escaping for HTML or Markdown comes on top of it.
@@ -6,9 +6,13 @@ own separators. `visible` shows them as `⟨U+202E⟩`; escaping for HTML or Mar
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
+from results.record import MetricFacts
+
+PERCENT = "percent of 1"
 MINUS = "\N{MINUS SIGN}"
 KEPT = {"\n", "\t"}
 HIDDEN_CATEGORIES = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
@@ -42,14 +46,25 @@ def csv_text(text: str) -> str:
     return f"'{line}" if line[:1] in {"=", "+", "-", "@"} and len(line) > 1 else line
 
 
-def percent(value: float) -> str:
-    """A percentage with one decimal, its unit left to the heading."""
-    return f"{value:.1f}".replace("-", MINUS)
+def scale(metric: MetricFacts) -> float:
+    """What a value is multiplied by to be shown: fractions are shown in per cent."""
+    return 100.0 if metric.unit == PERCENT else 1.0
 
 
-def signed(value: float) -> str:
-    """A difference in percentage points, always with its sign."""
-    return f"{value:+.1f}".replace("-", MINUS)
+def unit_text(metric: MetricFacts) -> str:
+    """The unit of shown values, for a title: 'in per cent', 'in dB'; '' for a plain number."""
+    return "in per cent" if metric.unit == PERCENT else f"in {metric.unit}" if metric.unit else ""
+
+
+def number(value: float, percentage: bool = True) -> str:
+    """A shown value: a percentage with one decimal, others with three digits; its unit is left to the heading."""
+    text = f"{value:.1f}" if percentage else f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
+    return text.replace("-", MINUS)
+
+
+def signed(value: float, percentage: bool = True) -> str:
+    """A difference of shown values, always with its sign."""
+    return number(value, percentage) if math.copysign(1, value) < 0 else f"+{number(value, percentage)}"
 
 
 def p_text(p: float) -> str:
