@@ -27,6 +27,7 @@ class ColourTokenizer:
 
     depth = 2
     size = 8
+    family = "colours"
 
     def __init__(self, name: str = "colours", depth: int = 2) -> None:
         self.name = name
