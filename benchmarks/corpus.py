@@ -1,4 +1,4 @@
-"""At the end of a run: the metrics that tasks work out of all replies of a cell together."""
+"""At the end of a run: the metrics of all replies of a cell together, such as BLEU."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tasks.protocol import Answered, CorpusScored
 
 
 def score_corpora(plan: Plan, records: Sequence[Record], say: Callable[[str], None]) -> CorpusBook | None:
-    """The further metrics of a run; None where no task of it has any.
+    """The corpus metrics of a run; None if no task of it has any.
 
     Args:
-        plan: whose tasks.
+        plan: of the run.
         records: of the run.
-        say: told, in a line, what is begun: some of it takes a while.
+        say: prints a line before each task's metrics: some take a while.
     """
-    tasks = {job.task.name: job.task for job in plan.jobs if isinstance(job.task, CorpusScored)}
+    tasks = {run.task.name: run.task for run in plan.task_runs if isinstance(run.task, CorpusScored)}
     if not tasks:
         return None
     cells: list[Cell] = []
@@ -29,7 +29,7 @@ def score_corpora(plan: Plan, records: Sequence[Record], say: Callable[[str], No
         found = corpora(records, name)
         if not found:
             continue
-        say(f"{name}: metrics of the whole, {len(found)} times {len(found[0].predictions)} replies")
+        say(f"{name}: corpus metrics, {len(found)} times {len(found[0].predictions)} replies")
         groups = [
             [Answered(text, right) for text, right in zip(corpus.predictions, corpus.references, strict=True)]
             for corpus in found
@@ -39,7 +39,7 @@ def score_corpora(plan: Plan, records: Sequence[Record], say: Callable[[str], No
             samples.extend(
                 sample_values(corpus, score.metric, score.per_sample)
                 for score in scores
-                if score.per_sample and score.metric != corpus.metric
+                if score.per_sample and score.metric not in corpus.metrics
             )
             missing.extend(
                 Missing(task=name, metric=score.metric, reason=score.unavailable)

@@ -1,7 +1,9 @@
-"""Errors of the command line, and the list of all that it answers with exit code 2.
+"""Errors of `benchmarks`, and the list of all that the command line answers with exit code 2.
 
 BenchmarkError
-└── UsageError    options that do not go together, or a value that is none of an option's
+└── UsageError    an option's value is wrong, or options do not go together
+
+A message states the rule, the value seen and the fix, on one line.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ class BenchmarkError(Exception):
 
 
 class UsageError(BenchmarkError):
-    """Options that do not go together, or a value that is none of an option's."""
+    """An option's value is wrong, or options do not go together."""
 
 
 def deliberate_errors() -> tuple[type[Exception], ...]:
-    """Every room's base error: what a user can mend, told in one line."""
+    """Every room's base error: mistakes that a user can correct."""
     from llm_backends.errors import BackendError
     from results.errors import ResultsError
     from spae.errors import SpaeError

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
-from benchmarks.saved_samples import SavedSamples
+from benchmarks.manifests import SavedSamples
+from benchmarks.shuffled_images import shuffle_images
 from llm_backends.protocol import Identity
-from results.analysis.settings import SHUFFLED, layer_numbers
+from results.analysis.settings import layer_numbers
 from results.record import CellKey
 from spae.data.protocol import ImageSet
+from spae.tokenizers.codec import Codec
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokenizers.registry import open_tokenizer
-from tasks.protocol import Samples, Task
+from spae.tokenizers.store import TokenStore
+from tasks.protocol import Sample, Samples, Task
 from tasks.registry import entry, open_data, open_task
 
 SWEEP = "sweep"
@@ -44,25 +47,34 @@ class TokenizerView:
     Attributes:
         layers: layer numbers, ascending.
         label: the same as text, '1-2'.
-        shuffle_seed: images are shown with each other's words (`benchmarks.shuffled_images`); None: with their own.
+        shuffled: images are shown with each other's words (`benchmarks.shuffled_images`).
     """
 
     tokenizer: Tokenizer
     layers: tuple[int, ...]
     label: str
-    shuffle_seed: int | None = None
+    shuffled: bool = False
 
-    @property
-    def name(self) -> str:
-        """The tokenizer's, in records and tables; says where the images are shuffled."""
-        return self.tokenizer.name + (SHUFFLED if self.shuffle_seed is not None else "")
 
-    @property
-    def fingerprint(self) -> str:
-        """The tokenizer's; where images are shuffled, sha256 of that and the seed."""
-        if self.shuffle_seed is None:
-            return self.tokenizer.fingerprint
-        return hashlib.sha256(f"shuffled/{self.shuffle_seed}/{self.tokenizer.fingerprint}".encode()).hexdigest()
+@dataclass(frozen=True)
+class Cell:
+    """The samples of one task and setting, under one tokenizer view, model and scoring rule.
+
+    Attributes:
+        key: what its records share.
+        task: configured with the cell's prompt style and scoring rule.
+        codec: the tokenizer view on the task's images; shared by the cells of a view.
+        samples: in the order of the manifest.
+    """
+
+    key: CellKey
+    task: Task
+    codec: Codec
+    samples: Sequence[Sample]
+
+    def record_id(self, sample: Sample) -> str:
+        """The id of a sample's record, known before anything is asked."""
+        return self.key.record_id(sample.id)
 
 
 @dataclass(frozen=True)
@@ -70,57 +82,99 @@ class Plan:
     """Everything a run needs but the language model."""
 
     config: RunConfig
-    jobs: tuple[TaskRun, ...]
+    task_runs: tuple[TaskRun, ...]
     views: tuple[TokenizerView, ...]
+    store: TokenStore | None = None
 
-    def cell(self, job: TaskRun, view: TokenizerView, setting: str, scoring: str, llm: Identity) -> CellKey:
-        """What the records of one cell share."""
+    def cells(self, model: Identity) -> Iterator[Cell]:
+        """Every cell: task and data, tokenizer view, scoring rule, setting."""
+        for run in self.task_runs:
+            for view in self.views:
+                codec = self.codec(run.data, view)
+                for scoring in self.config.scorings:
+                    task = run.task.configured(prompt_style=self.config.prompt_style, scoring=scoring)
+                    for setting in run.samples.settings:
+                        key = self._key(run, view, setting, scoring, model)
+                        yield Cell(key, task, codec, run.samples.of(setting))
+
+    def codec(self, data: ImageSet, view: TokenizerView) -> Codec:
+        """A tokenizer view on the images of a data set."""
+        shuffled = shuffle_images(data, self.config.seed) if view.shuffled else None
+        return Codec(view.tokenizer, view.layers, data, self.store, shuffled, depth=view.tokenizer.depth)
+
+    def _key(self, run: TaskRun, view: TokenizerView, setting: str, scoring: str, model: Identity) -> CellKey:
         return CellKey(
-            task=job.task.name,
+            task=run.task.name,
             setting=setting,
-            tokenizer=view.name,
-            tokenizer_fingerprint=view.fingerprint,
+            tokenizer=view.tokenizer.name,
+            tokenizer_fingerprint=view.tokenizer.fingerprint,
             layers=view.label,
-            llm=llm.model,
-            llm_revision=llm.revision,
-            dtype=llm.dtype,
-            data=job.data.name,
-            data_fingerprint=job.data.fingerprint,
-            prompt_style=self.config.style,
+            shuffled=view.shuffled,
+            model=model.model,
+            model_revision=model.revision,
+            dtype=model.dtype,
+            data=run.data.name,
+            data_fingerprint=run.data.fingerprint,
+            prompt_style=self.config.prompt_style,
             scoring=scoring,
             seed=self.config.seed,
         )
 
-    def run_config(self, llm: Identity, context_length: int | None) -> dict[str, Any]:
-        """What makes a run this run: its configuration, and the weights, samples and model behind the names in it.
+    def run_config(self, model: Identity, context_length: int | None) -> dict[str, Any]:
+        """What identifies the run: its configuration, and the weights, samples and model behind the names in it.
 
         Args:
-            llm: whom it asks.
-            context_length: in tokens, as the run holds to it; None where nobody states one.
+            model: the model that is asked.
+            context_length: in tokens, as the run enforces it; None where it is unknown.
         """
+        tokenizers = {view.tokenizer.name: view.tokenizer for view in self.views}
         return self.config.plain() | {
-            "llm_identity": llm.model_dump(mode="json"),
+            "llm_identity": model.model_dump(mode="json"),
             "llm_context_length": context_length,
-            "tokenizer_sha256": {view.tokenizer.name: view.tokenizer.fingerprint for view in self.views},
-            "samples_sha256": {job.task.name: job.samples.fingerprint for job in self.jobs},
+            "tokenizer_names": list(self.config.tokenizers),
+            "tokenizers": {
+                name: {"fingerprint": one.fingerprint, "depth": one.depth, "family": one.family}
+                for name, one in tokenizers.items()
+            },
+            "samples_sha256": {run.task.name: run.samples.fingerprint for run in self.task_runs},
+            "metrics": {
+                run.task.name: [metric.model_dump(mode="json") for metric in run.task.metrics] for run in self.task_runs
+            },
         }
 
     def count(self) -> int:
         """Records of the whole run."""
-        samples = sum(len(job.samples.of(setting)) for job in self.jobs for setting in job.samples.settings)
+        samples = sum(len(run.samples.of(setting)) for run in self.task_runs for setting in run.samples.settings)
         return samples * len(self.views) * len(self.config.scorings)
 
 
-def make_plan(config: RunConfig, saved: SavedSamples | None = None) -> Plan:
-    """Opens tasks, data and tokenizers and draws the episodes; asks no model.
+def in_order(cells: Iterable[Cell]) -> Iterator[tuple[Cell, Sample]]:
+    """The samples of cells in the order of a run's records.
+
+    Cells of one codec and rule are interleaved, sample by sample, so that prompts with a common beginning follow each
+    other: a local model computes it once.
+    """
+    for _, group in groupby(cells, key=lambda cell: id(cell.codec)):
+        by_scoring: dict[str, list[Cell]] = {}
+        for cell in group:
+            by_scoring.setdefault(cell.key.scoring, []).append(cell)
+        columns = [list(zip(*(cell.samples for cell in some), strict=True)) for some in by_scoring.values()]
+        for samples_of_rules in zip(*columns, strict=True):
+            for some, samples in zip(by_scoring.values(), samples_of_rules, strict=True):
+                yield from zip(some, samples, strict=True)
+
+
+def make_plan(config: RunConfig, saved: SavedSamples | None = None, store: TokenStore | None = None) -> Plan:
+    """Opens tasks, data and tokenizers and samples the episodes; asks no model.
 
     Args:
         config: of the run.
-        saved: samples to take up instead of drawing them. They decide settings, limit and seed: the plan's
-            configuration is then that of the run that would draw them.
+        saved: manifests to use instead of sampling. They decide settings, limit and seed: the plan's configuration is
+            then that of the run that would sample them.
+        store: keeps tokens between runs; None keeps them for this one.
 
     Raises:
-        UsageError: a scoring rule, layer subset or file of samples does not fit.
+        UsageError: a scoring rule, layer subset or manifest does not fit.
         TaskError, SpaeError: a name is unknown, or data or weights cannot be used.
     """
     facts = [entry(name) for name in config.tasks]
@@ -130,40 +184,40 @@ def make_plan(config: RunConfig, saved: SavedSamples | None = None) -> Plan:
                 raise UsageError(f"{fact.name} has no scoring {scoring!r}: --scoring {','.join(fact.scorings)}")
     tasks = [open_task(name) for name in config.tasks]
     files = saved.by_task(config.tasks) if saved is not None else {}
-    views = tuple(_views([open_tokenizer(name) for name in config.tokenizers], config.layers))
+    views = tuple(_views(config))
     sets: dict[tuple[str, str], ImageSet] = {}
-    jobs = []
+    runs = []
     for task, fact in zip(tasks, facts, strict=True):
         name = config.data or fact.default_data
         if (fact.opens, name) not in sets:
             sets[fact.opens, name] = open_data(fact, name)
         data = sets[fact.opens, name]
         if saved is not None:
-            jobs.append(TaskRun(task, data, saved.read(task, files[task.name], data)))
+            samples = saved.read(task, files[task.name], data)
         else:
-            settings = config.settings or task.settings
-            jobs.append(TaskRun(task, data, task.samples(data, settings, config.seed, config.limit)))
+            samples = task.samples(data, config.settings or task.settings, config.seed, config.limit)
+        runs.append(TaskRun(task, data, samples))
     if saved is not None:
-        config = _as_drawn(config, jobs)
+        config = _as_sampled(config, runs)
     if config.shuffle_images:
-        views += tuple(replace(view, shuffle_seed=config.seed) for view in views)
-    return Plan(config, tuple(jobs), views)
+        views += tuple(replace(view, shuffled=True) for view in views)
+    return Plan(config, tuple(runs), views, store)
 
 
-def _as_drawn(config: RunConfig, jobs: Sequence[TaskRun]) -> RunConfig:
-    """The configuration that draws the samples of the jobs. Raises UsageError where no single one does."""
-    kinds = {(job.samples.seed, len(job.samples.of(job.samples.settings[0]))) for job in jobs}
-    settings = {None if job.samples.settings == job.task.settings else job.samples.settings for job in jobs}
+def _as_sampled(config: RunConfig, runs: Sequence[TaskRun]) -> RunConfig:
+    """The configuration that samples what the runs hold. Raises UsageError where no single one does."""
+    kinds = {(run.samples.seed, len(run.samples.of(run.samples.settings[0]))) for run in runs}
+    settings = {None if run.samples.settings == run.task.settings else run.samples.settings for run in runs}
     if len(kinds) > 1 or len(settings) > 1:
         raise UsageError(
-            "--episodes files of one run must be of one seed, limit and choice of settings: run them apart"
+            "--manifest files of one run must be of one seed, limit and choice of settings: run them apart"
         )
     seed, limit = kinds.pop()
     return config.model_copy(update={"seed": seed, "limit": limit, "settings": settings.pop()})
 
 
 def default_scorings(tasks: Sequence[str]) -> tuple[str, ...]:
-    """The rule of a run that names none: `ranked`, which tells weak models apart best, else the first all tasks know.
+    """The rule of a run that names none: `ranked`, which separates weak models best, else the first all tasks have.
 
     Raises:
         UsageError: the tasks have no rule in common.
@@ -176,18 +230,18 @@ def default_scorings(tasks: Sequence[str]) -> tuple[str, ...]:
     return ("ranked",) if "ranked" in common else (common[0],)
 
 
-def _views(tokenizers: list[Tokenizer], subsets: tuple[str, ...]) -> Iterator[TokenizerView]:
+def _views(config: RunConfig) -> Iterator[TokenizerView]:
     seen = set()
     names: dict[str, str] = {}
-    for text in subsets:
-        layer_subsets(text)  # a wrong spelling is told before its layers are looked for
-    for tokenizer in tokenizers:
-        wanted = [layers for text in subsets for layers in layer_subsets(text, tokenizer.depth)]
+    for text in config.layers:
+        layer_subsets(text)  # fail on a wrong spelling before a tokenizer is opened
+    for tokenizer in map(open_tokenizer, config.tokenizers):
+        wanted = [layers for text in config.layers for layers in layer_subsets(text, tokenizer.depth)]
         if names.setdefault(tokenizer.name, tokenizer.fingerprint) != tokenizer.fingerprint:
             raise UsageError(f"two tokenizers are called {tokenizer.name!r}: rename one in its config.json")
         for layers in wanted:
             if tokenizer.depth == 1:
-                layers = (1,)  # a flat tokenizer has its one layer, whatever part of a pyramid is compared with it
+                layers = (1,)  # a flat tokenizer has only this, whatever part of a pyramid is compared with it
             elif layers[-1] > tokenizer.depth:
                 raise UsageError(f"{tokenizer.name} has layers 1 to {tokenizer.depth}, got --layers {_label(layers)}")
             label = _label(layers)
@@ -197,10 +251,10 @@ def _views(tokenizers: list[Tokenizer], subsets: tuple[str, ...]) -> Iterator[To
 
 
 def layer_subsets(text: str, depth: int = 1) -> list[tuple[int, ...]]:
-    """What one --layers asks for, each subset ascending.
+    """The layer subsets of one --layers, each ascending.
 
     "sweep" is layer 1, layers 1-2, and so on to all `depth` of them: the rows of the paper's Table 5. Parts that
-    share no layer make one subset ("1,3", "1-2,4"); parts that do can only be meant as several, each to be run
+    share no layer make one subset ("1,3", "1-2,4"); parts that do share one are several subsets, each to be run
     ("1-2,1-3").
 
     Raises:

@@ -1,8 +1,8 @@
-"""Whether a SPAE string comes through a language model's own tokenizer with the same words.
+"""Whether a SPAE string survives a language model's own text tokenizer.
 
-Words are joined, put behind the `Input:` of a prompt, tokenised, put together again and split. A vocabulary of whole
-words of the same model always comes back, one token a word (`tests/benchmarks/test_round_trip.py`). For
-any other pair of model and vocabulary the rate is measured, since a tokenizer may fold case, drop marks or not know a
+Words are joined, appended to the `Input:` of a prompt, tokenized, detokenized and split. A vocabulary of whole words of
+the same model always survives, one token per word (`tests/benchmarks/test_round_trip.py`). For
+any other pair of model and vocabulary the rate is measured: a text tokenizer may fold case, drop marks or lack a
 character.
 """
 
@@ -33,16 +33,16 @@ class Words(Protocol):
 
     @property
     def join(self) -> str:
-        """What stands between two."""
+        """The text between two words."""
         ...
 
     def split(self, text: str) -> list[int]:
-        """The ids of a text's words. Raises InputError for a word that is none of them."""
+        """The ids of a text's words. Raises InputError for an unknown word."""
         ...
 
 
 class TextModel(Protocol):
-    """A language model's tokenizer."""
+    """A language model's text tokenizer."""
 
     def pieces(self, text: str) -> list[int]:
         """Token ids of a text, without leading marks."""
@@ -55,13 +55,13 @@ class TextModel(Protocol):
 
 @dataclass(frozen=True)
 class RoundTrip:
-    """How a vocabulary fares with a tokenizer.
+    """How well a vocabulary survives a text tokenizer.
 
     Attributes:
-        strings: how many were tried.
-        round_trip_rate: share of them that came back with the same words, from 0 to 1.
+        strings: number of strings tried.
+        round_trip_rate: fraction of them that came back with the same words, 0 to 1.
         tokens_per_word: mean; 1 where each word is one token.
-        lost: the first that did not come back, with what came back instead.
+        lost: the first that did not, each with what came back instead.
     """
 
     strings: int
@@ -80,14 +80,14 @@ class RoundTrip:
 
 
 def round_trip(vocabulary: Words, text: TextModel, ids: Sequence[int]) -> tuple[str, bool, int]:
-    """One string of words on its way and back.
+    """Tokenizes and detokenizes one string of words.
 
     Args:
         vocabulary: the words.
-        text: the model's tokenizer.
-        ids: of the words that are shown.
+        text: the model's text tokenizer.
+        ids: of the words in the string.
 
-    Returns the string as it came back, whether it splits into the same words, and the tokens it took.
+    Returns the string as it came back, whether it splits into the same words, and its number of tokens.
     """
     shown = f" {vocabulary.join.join(vocabulary.words[i] for i in ids)}"
     tokens = text.pieces(LEAD + shown)
@@ -102,12 +102,12 @@ def round_trip(vocabulary: Words, text: TextModel, ids: Sequence[int]) -> tuple[
 
 
 def measure(vocabulary: Words, text: TextModel, *, strings: int | None = None, seed: int = 0) -> RoundTrip:
-    """Strings of five words, until every word of the vocabulary was in one.
+    """Round trips of strings of five words, until every word of the vocabulary was in one.
 
     Args:
         vocabulary: the words, at least one.
-        text: the model's tokenizer.
-        strings: at most so many; None is all.
+        text: the model's text tokenizer.
+        strings: their largest number; None for all.
         seed: of the words' order.
     """
     good, tokens, words, tried = 0, 0, 0, 0
@@ -123,15 +123,15 @@ def measure(vocabulary: Words, text: TextModel, *, strings: int | None = None, s
 
 
 def measure_names(llm: str, vocabulary: str) -> RoundTrip:
-    """`measure` by the names that the command line takes; loads the model's tokenizer, not its weights.
+    """`measure` by the names that the command line takes; loads the model's text tokenizer, not its weights.
 
     Raises:
-        UsageError: the model's tokenizer is not on this machine.
-        BackendError, SpaeError: a name is unknown, or what it names cannot be had.
+        UsageError: the model's text tokenizer is not on this machine.
+        BackendError, SpaeError: a name is unknown, or what it names is not available.
     """
-    text: TextModel | None = getattr(open_backend(llm), "text", None)
+    text: TextModel | None = getattr(open_backend(llm), "text_tokenizer", None)
     if text is None:
-        raise UsageError(f"a round trip needs the model's own tokenizer, {llm} brings none: take a local --llm")
+        raise UsageError(f"a round trip needs the model's own text tokenizer, {llm} has none: pass a local --llm")
     return measure(open_vocabulary(vocabulary), text)
 
 

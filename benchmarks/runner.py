@@ -1,119 +1,127 @@
-"""The main path: questions to answers, answers to records on disk."""
+"""The whole trip: samples to requests, replies to scores, records on disk.
+
+for cell, sample in in_order(plan.cells(model)):    # task x data x tokenizer view x scoring rule x setting
+    if cell.record_id(sample) in store:             # resume is this line
+        continue
+    scheduler.start(cell, sample)                   # cell.task.solve(sample, cell.codec)
+for solved in scheduler.finished():                 # batches what the started samples ask next
+    store.append(record_of(solved))
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable
 from typing import Any
 
-from benchmarks.plan import Plan
-from benchmarks.questions import Question, origin_of, questions, record_of
-from benchmarks.replies import what_was_asked
-from llm_backends.cache.cached_backend import Answer, CachedBackend
+from benchmarks.plan import Plan, in_order
+from benchmarks.reply_sources import request_facts
+from benchmarks.scheduler import Scheduler, Solved
+from llm_backends.cache.cached_backend import CachedBackend
+from llm_backends.cache.request_key import prompt_of
 from llm_backends.context import ContextLimit
-from results.record import Call, Record
+from llm_backends.protocol import Identity
+from results.record import Call, Record, Step
 from results.store import RunStore
 
-BLOCK = 2048
-"""Questions that are looked up, and handed to the model, at once. At the end of each a server idles until the last call
-has been tried again for as long as it takes, so there should be few."""
 SYNC_SECONDS = 0.2
-"""How long a record in its file may wait to be brought to the disk itself, together with others."""
+"""How long a record in its file may wait for the disk itself, to be synced together with others."""
+TOGETHER = 512
+"""Records of stored replies that are written at once."""
 
 
-@dataclass(frozen=True)
-class Runner:
+def run_plan(
+    plan: Plan,
+    backend: CachedBackend,
+    store: RunStore,
+    progress: Callable[[int], None] = lambda count: None,
+    context: ContextLimit | None = None,
+) -> None:
     """Fills a store with the records of a plan.
+
+    A record is in its file before the reply after it is looked at, and counts as done once it is on the disk itself.
+    Whatever stops the run, finished samples are in the store and answered requests in the cache.
 
     Args:
         plan: what to ask.
-        backend: whom to ask.
-        store: what is there already is not asked again, unless its call failed.
-        progress: told of records made or found (their number) once they are on disk.
+        backend: the model, behind the response cache.
+        store: samples with a record there are not asked again, unless their call failed.
+        progress: called with the number of records found, or made and on disk.
         context: finds prompts that are too long; None leaves that to the backend.
+
+    Raises:
+        SpaeError, TaskError, BackendError, RecordError: see each room; the records made so far are on disk.
     """
+    scheduler = Scheduler(backend, context)
+    order = []
+    for cell, sample in in_order(plan.cells(backend.identity)):
+        order.append(cell.record_id(sample))
+        if order[-1] in store:
+            progress(1)
+            continue
+        scheduler.start(cell, sample)
+    writer = RecordWriter(store, backend.identity, progress)
+    try:
+        for solved in scheduler.finished():
+            writer.add(solved)
+    finally:
+        writer.finish()
+    store.arrange(order)
 
-    plan: Plan
-    backend: CachedBackend
-    store: RunStore
-    progress: Callable[[int], None] = lambda count: None
-    context: ContextLimit | None = None
 
-    def run(self) -> None:
-        """Asks what is missing or failed.
-
-        A record is in its file before the answer after it is looked at, and counts as done once it is on the disk
-        itself. Whatever stops the run, what was answered is kept.
-
-        Raises:
-            SpaeError, TaskError, BackendError, RecordError: see each room; the records made so far are on disk.
-        """
-        order: list[str] = []
-
-        def wanted(record_id: str) -> bool:
-            order.append(record_id)
-            if record_id not in self.store:
-                return True
-            self.progress(1)
-            return False
-
-        asked = questions(self.plan, self.backend.identity, wanted)
-        writer = RecordWriter(self.store, self.progress)
-        try:
-            while block := list(islice(asked, BLOCK)):
-                for question, answer in self._answers(block):
-                    parts = what_was_asked(question.request, self.backend.identity)
-                    writer.take(record_of(question, answer), answer.cached, parts)
-                writer.write()
-        finally:
-            writer.finish()
-        self.store.arrange(order)
-
-    def _answers(self, block: Sequence[Question]) -> Iterator[tuple[Question, Answer]]:
-        """Prompts over the model's context first, then answers as they come."""
-        fitting = []
-        for question in block:
-            error = None if self.context is None else self.context.too_long(question.request)
-            if error is None:
-                fitting.append(question)
-            else:
-                yield question, Answer(None, cached=False, error=error)
-        origins = [origin_of(question) for question in fitting]
-        for index, answer in self.backend.ask_each([question.request for question in fitting], origins):
-            yield fitting[index], answer
+def record_of(solved: Solved) -> Record:
+    """The record of a solved sample."""
+    sample, outcome = solved.sample, solved.outcome
+    return Record.of(
+        solved.cell.key,
+        sample_id=sample.id,
+        sample_fingerprint=sample.fingerprint,
+        prompt=prompt_of(solved.requests[-1]) if solved.requests else "",
+        choices=sample.choices,
+        target=sample.target,
+        references=sample.right_texts,
+        reply=outcome.reply,
+        prediction=outcome.prediction,
+        status=outcome.status,
+        scores=outcome.scores,
+        explanation=outcome.explanation,
+        steps=tuple(Step(**vars(step)) for step in outcome.steps),
+        tokens=outcome.tokens,
+        images=outcome.images,
+    )
 
 
 class RecordWriter:
-    """Takes records as their answers come, and writes them without waiting for the disk more often than it must.
+    """Writes records as samples are solved, without waiting for the disk more often than necessary.
 
-    Records that cost nothing to make again are written together; one that a model was asked for is written at once,
-    so that it survives the end of this process, and synced with its neighbours a moment later.
+    Records of stored replies cost nothing to make again and are written together; a record that a model was asked for
+    is written at once, so that it survives the end of this process, and synced with its neighbours a moment later.
     """
 
-    def __init__(self, store: RunStore, progress: Callable[[int], None]) -> None:
+    def __init__(self, store: RunStore, identity: Identity, progress: Callable[[int], None]) -> None:
         self._store = store
+        self._identity = identity
         self._progress = progress
         self._ready: list[tuple[Record, bool, dict[str, Any] | None]] = []
         self._unsynced = 0
         self._written = self._synced = time.perf_counter()
 
-    def take(self, record: Record, cached: bool, asked: dict[str, Any] | None = None) -> None:
-        """Accepts one record; `cached` where its reply was stored before, `asked` as in `Call`."""
-        self._ready.append((record, cached, asked))
-        if not cached and record.status != "infeasible":
+    def add(self, solved: Solved) -> None:
+        """Accepts a solved sample."""
+        record = record_of(solved)
+        self._ready.append((record, solved.cached, request_facts(solved.requests, self._identity)))
+        if len(self._ready) >= TOGETHER or not (solved.cached or record.status == "infeasible"):
             self.write()
 
     def write(self) -> None:
-        """On return all that was taken is in the run's files."""
+        """On return all records are in the run's files."""
         if self._ready:
             now = time.perf_counter()
             share = (now - self._written) / len(self._ready)
             records = [record for record, _, _ in self._ready]
             calls = [
-                Call(record=record.id, cached=cached, seconds=share, asked=asked)
-                for record, cached, asked in self._ready
+                Call(record=record.id, cached=cached, seconds=share, request=request)
+                for record, cached, request in self._ready
             ]
             self._ready = []
             self._store.append(records, calls, sync=False)
@@ -123,7 +131,7 @@ class RecordWriter:
             self._sync()
 
     def finish(self) -> None:
-        """On return all that was taken is on the disk itself."""
+        """On return all records are on the disk itself."""
         self.write()
         self._sync()
 

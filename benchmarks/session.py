@@ -1,10 +1,11 @@
-"""One `run` from options to report: plan, backend with stored replies, store, progress, tables."""
+"""One `run` from options to report: plan, model behind the cache, store, progress, examples, tables."""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,36 +16,40 @@ from rich.text import Text
 
 from benchmarks.config import RunConfig
 from benchmarks.corpus import score_corpora
-from benchmarks.errors import UsageError
-from benchmarks.examples import make_exhibits
+from benchmarks.errors import UsageError, deliberate_errors
+from benchmarks.examples import make_examples
+from benchmarks.manifests import SavedSamples
 from benchmarks.plan import Plan, default_scorings, make_plan
-from benchmarks.replies import reply_layers, reply_store
-from benchmarks.runner import Runner
-from benchmarks.saved_samples import SavedSamples
-from benchmarks.usage import Spending
+from benchmarks.reply_sources import read_only_sources, reply_store
+from benchmarks.runner import run_plan
+from benchmarks.usage import UsageFile
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
 from llm_backends.context import ContextLimit
-from llm_backends.openai.options import ServerOptions
 from llm_backends.protocol import Backend, Closes
 from llm_backends.registry import find_backend, open_backend
 from results.analysis.corpus import save_corpus
-from results.analysis.differences import Difference, short
-from results.record import sha256_of
-from results.report.display import visible
-from results.report.example import save_exhibits
+from results.analysis.tables import ResultTable
+from results.differences import Difference, short
+from results.display import visible
+from results.errors import RunDiffers
+from results.report.example import save_examples
 from results.report.table_formats import to_rich
-from results.report.write import load_tables, write_reports
-from results.store import RunDiffers, RunStore
+from results.report.write import write_reports
+from results.store import RunStore
+from spae.cache_folder import cache_folder
+from spae.canonical import sha256_json
+from spae.tokenizers.store import TokenStore
 from tasks.scoring import RULES
 
+log = logging.getLogger(__name__)
 RUNS = Path("runs")
 LIMIT, SEED = 200, 0
-"""Of a run whose episodes are drawn, where the user says nothing."""
+"""Of a run whose samples are not read from a manifest, unless the user says otherwise."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line asks for; see its help."""
+    """The options of the command line; see its help."""
 
     tasks: tuple[str, ...]
     tokenizers: tuple[str, ...]
@@ -53,7 +58,7 @@ class RunOptions:
     settings: tuple[str, ...] | None
     layers: tuple[str, ...]
     scorings: tuple[str, ...] | None
-    style: Literal["gpt", "palm"]
+    prompt_style: Literal["gpt", "palm"]
     limit: int | None
     seed: int | None
     dtype: str
@@ -62,9 +67,9 @@ class RunOptions:
     resume: bool
     device: str = "auto"
     context_length: int | None = None
-    replies: tuple[Path, ...] = ()
-    server: ServerOptions | None = None
-    episodes: tuple[Path, ...] = ()
+    cache_files: tuple[Path, ...] = ()
+    backend_options: Mapping[str, str] = field(default_factory=dict)
+    manifests: tuple[Path, ...] = ()
     shuffle_images: bool = False
 
     def config(self) -> RunConfig:
@@ -84,7 +89,7 @@ class RunOptions:
             settings=self.settings,
             layers=self.layers,
             scorings=default_scorings(self.tasks) if self.scorings is None else self.scorings,
-            style=self.style,
+            prompt_style=self.prompt_style,
             limit=LIMIT if self.limit is None else self.limit,
             seed=SEED if self.seed is None else self.seed,
             shuffle_images=self.shuffle_images,
@@ -92,8 +97,8 @@ class RunOptions:
 
     @property
     def saved(self) -> SavedSamples | None:
-        """The samples to take up, or None where they are drawn."""
-        return SavedSamples(self.episodes, self.settings, self.limit, self.seed) if self.episodes else None
+        """The manifests to use, or None to sample new episodes."""
+        return SavedSamples(self.manifests, self.settings, self.limit, self.seed) if self.manifests else None
 
 
 def run_benchmark(options: RunOptions) -> Path:
@@ -104,45 +109,41 @@ def run_benchmark(options: RunOptions) -> Path:
     """
     console = Console()
     config = options.config()
-    find_backend(config.llm)  # a wrong name is told before images are read
-    plan = make_plan(config, options.saved)
-    layers = reply_layers(options.replies)  # a wrong file is told before a model is looked for
+    find_backend(config.llm)  # fail on an unknown model before reading any image
+    tokens = token_store()
+    plan = make_plan(config, options.saved, tokens)
+    sources = read_only_sources(options.cache_files)  # fail on a broken file before opening a model
     if options.mode == "cache-only":
         _stay_offline()
-    inner = open_backend(config.llm, dtype=config.dtype, device=options.device, server=options.server)
+    inner = open_backend(config.llm, dtype=config.dtype, device=options.device, options=options.backend_options)
     check_scorings(config, inner)
     replies = reply_store()
-    backend = CachedBackend(lambda: inner, inner.identity, replies, layers, options.mode)
+    backend = CachedBackend(lambda: inner, inner.identity, replies, sources, options.mode)
     context = ContextLimit(inner, config.context_length)
     store = _open_store(options, plan, plan.run_config(inner.identity, context.limit), console)
-    for job in plan.jobs:
-        job.samples.save(store.folder / f"episodes-{job.task.name}.json")
-        console.print(f"{job.task.name} on {job.data.title}", highlight=False, markup=False)
-    spending = Spending(store, inner)
-    complete = False
+    for run in plan.task_runs:
+        run.samples.save(store.folder / f"episodes-{run.task.name}.json")
+        console.print(f"{run.task.name} on {run.data.title}", highlight=False, markup=False)
+    usage = UsageFile(store, inner)
     try:
-        with _progress(console) as progress:
-            bar = progress.add_task("questions", total=plan.count())
-
-            def advance(count: int) -> None:
-                progress.advance(bar, count)
-                spending.tick()
-
-            Runner(plan, backend, store, advance, context).run()
-        complete = True
+        _run(plan, backend, context, store, usage, console)
+    except BaseException as failure:
+        # Whatever goes wrong in the report of a stopped run, the user sees why the run stopped.
+        reporting: tuple[type[Exception], ...] = (*deliberate_errors(), OSError)
+        try:
+            _report(plan, store, console, complete=False)
+        except reporting as error:
+            log.warning("the report of the stopped run could not be written: %s", error)
+        finally:
+            raise failure
+    else:
+        tables = _report(plan, store, console, complete=True)
     finally:
         replies.close()
+        tokens.close()
         if isinstance(inner, Closes):
             inner.close()
-        spending.save()
-        if spending.said:
-            console.print(spending.said, highlight=False, markup=False, soft_wrap=True)
-        if store.records:
-            save_exhibits(store.folder, make_exhibits(plan, store.records))
-            if complete:
-                _score_corpora(plan, store, console)
-            write_reports(store.folder)
-    for table in load_tables(store.folder):
+    for table in tables:
         console.print(to_rich(table))
     cached = sum(call.cached for call in store.calls)
     console.print(f"{len(store.records)} records, {cached} from stored replies", highlight=False)
@@ -150,8 +151,42 @@ def run_benchmark(options: RunOptions) -> Path:
     return store.folder
 
 
+def token_store() -> TokenStore:
+    """Tokens of images, kept between runs in the cache folder."""
+    return TokenStore(cache_folder())
+
+
+def _run(
+    plan: Plan, backend: CachedBackend, context: ContextLimit, store: RunStore, usage: UsageFile, console: Console
+) -> None:
+    """Asks what is missing, under a progress bar."""
+    try:
+        with _progress(console) as progress:
+            bar = progress.add_task("samples", total=plan.count())
+
+            def advance(count: int) -> None:
+                progress.advance(bar, count)
+                usage.tick()
+
+            run_plan(plan, backend, store, advance, context)
+    finally:
+        usage.save()
+        if usage.summary:
+            console.print(usage.summary, highlight=False, markup=False, soft_wrap=True)
+
+
+def _report(plan: Plan, store: RunStore, console: Console, *, complete: bool) -> Sequence[ResultTable]:
+    """Examples and corpus metrics into the run's folder, then the reports, from its files alone; returns the tables."""
+    if not store.records:
+        return ()
+    save_examples(store.folder, make_examples(plan, store.records))
+    if complete:
+        _score_corpora(plan, store, console)
+    return write_reports(store.folder).tables
+
+
 def _score_corpora(plan: Plan, store: RunStore, console: Console) -> None:
-    """Metrics of all replies together, for tasks that have some; what cannot be worked out here is said."""
+    """Metrics of all replies together, for tasks that have some; prints those that cannot be computed here."""
     book = score_corpora(plan, store.records, lambda line: console.print(line, highlight=False, markup=False))
     if book is not None:
         save_corpus(store.folder, book)
@@ -160,12 +195,13 @@ def _score_corpora(plan: Plan, store: RunStore, console: Console) -> None:
 
 
 def check_scorings(config: RunConfig, model: Backend) -> None:
-    """Told before an image is put into words: raises UsageError for a rule that needs what the model does not give."""
+    """Fails before any image is encoded. Raises UsageError for a rule that needs log-likelihoods the model lacks."""
     if model.capabilities.likelihood:
         return
     for scoring in config.scorings:
         if scoring in RULES and RULES[scoring].asks == "likelihood":
-            fix = " (or --echo-logprobs, where its completions do that)" if find_backend(config.llm)[0].server else ""
+            depends = find_backend(config.llm)[0].likelihood is None
+            fix = " (or see `ls backends --verbose` for an --llm-args that changes this)" if depends else ""
             raise UsageError(
                 f"--scoring {scoring} needs log-likelihoods, --llm {config.llm} gives none: "
                 f"use --scoring exact, prefix or contains{fix}"
@@ -173,33 +209,33 @@ def check_scorings(config: RunConfig, model: Backend) -> None:
 
 
 def _stay_offline() -> None:
-    """A model of the hub is then known by what is on this machine: its client reads this when it is first imported."""
+    """Makes the hub's client use what is on this machine: it reads this variable when it is first imported."""
     os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def _open_store(options: RunOptions, plan: Plan, run: dict[str, Any], console: Console) -> RunStore:
-    """The run's folder, continued where this very run was begun in it.
+    """The run's folder; resumes the run if it was started there.
 
-    A folder that the hash of the run names is begun anew for --live, once it is complete: what is asked for then is
-    another set of answers, while a run that was stopped is to be finished.
+    With --refresh-cache, a complete run in the folder that its hash names is restarted: the user wants new replies.
+    A stopped one is resumed.
     """
-    folder = options.out or RUNS / f"{'-'.join(plan.config.tasks)}-{sha256_of(run)[:10]}"
+    folder = options.out or RUNS / f"{'-'.join(plan.config.tasks)}-{sha256_json(run)[:10]}"
     try:
         store = RunStore.create(folder, run)
     except RunDiffers as error:
         Console(stderr=True).print(_difference_table(error.differences))
         raise
-    if options.out is None and options.mode == "live" and not options.resume and not _missing(store, plan):
+    if options.out is None and options.mode == "refresh" and not options.resume and not _missing(store, plan):
         return RunStore.restart(folder, run)
     if store.records:
         missing = _missing(store, plan)
-        said = f"going on with {missing} of {plan.count()} questions" if missing else "complete, nothing to ask"
+        said = f"resuming, {missing} of {plan.count()} samples left" if missing else "complete, nothing to ask"
         console.print(f"{folder}: {said}", highlight=False, markup=False)
     return store
 
 
 def _missing(store: RunStore, plan: Plan) -> int:
-    """Questions that have no record yet, or one of a failed call."""
+    """Samples that have no record yet, or one of a failed call."""
     return max(0, plan.count() - sum(record.id in store for record in store.records))
 
 

@@ -1,11 +1,11 @@
-"""Shuffled images: the same prompts, in which every image's words are those of another image.
+"""Shuffled images: the same prompts, with every image's words replaced by those of another image.
 
-What a model gets right then, it gets right without seeing: from the question, the examples' answers and their order.
-The difference is what the words are worth, and the paired test says whether there is one.
+What a model gets right then, it gets right without seeing the images: from the question, the examples' answers and
+their order. The difference is what the words are worth, and the paired test says whether it is significant.
 
-Images that may be asked about change places among themselves, and so do the others, so that the words are as common
-as before. One round through all of them, in an order drawn from the seed: no image keeps its own words, and the
-exchange is the same for every task, setting, tokenizer and number of samples.
+Query images are permuted among themselves, and so are the others, so that words stay as frequent as before. The
+permutation is one cycle through all of them in an order sampled from the seed: no image keeps its own words, and the
+permutation is the same for every task, setting, tokenizer and number of samples.
 """
 
 from __future__ import annotations
@@ -18,26 +18,23 @@ from spae.data.protocol import ImageSet
 from tasks.rng import Stream
 
 
-def stand_ins(data: ImageSet, seed: int) -> dict[str, str]:
-    """By id of every image, the id of the one whose words it is shown with.
+def shuffle_images(data: ImageSet, seed: int) -> dict[str, str]:
+    """Id of every image -> id of the image whose words it is shown with.
 
     Raises:
-        UsageError: there is but one image in a pool, which can change places with none.
+        UsageError: there is only one query image, or only one other image.
     """
-    asked, shown = _pools(data)
-    return _round(data.name, "query", asked, seed) | _round(data.name, "support", shown - asked, seed)
-
-
-def _pools(data: ImageSet) -> tuple[set[str], set[str]]:
-    """Ids of the images that may be asked about, and of those that may be examples."""
     if isinstance(data, AnnotatedSet):
-        return set(data.query), set(data.support)
-    return {name for one in data.classes for name in one.query}, {name for one in data.classes for name in one.support}
+        queries, support = set(data.query), set(data.support)
+    else:
+        queries = {name for one in data.classes for name in one.query}
+        support = {name for one in data.classes for name in one.support}
+    return _cycle(data.name, "query", queries, seed) | _cycle(data.name, "support", support - queries, seed)
 
 
-def _round(data: str, pool: str, images: Iterable[str], seed: int) -> dict[str, str]:
+def _cycle(data: str, pool: str, images: Iterable[str], seed: int) -> dict[str, str]:
     names = sorted(images)
     if len(names) == 1:
-        raise UsageError(f"--shuffle-images needs two images that change places, {data} has one {pool} image: add")
+        raise UsageError(f"--shuffle-images needs two {pool} images or more, {data} has one: add images")
     order = Stream(f"spae-shuffle-1/{seed}/{pool}").sample(names, len(names))
     return {name: order[(place + 1) % len(order)] for place, name in enumerate(order)}

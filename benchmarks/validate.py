@@ -1,4 +1,4 @@
-"""`validate`: reads the data of a task whole, counts them and names every fault; asks no model and writes nothing."""
+"""Reads all data of a task, counts it and names every issue; asks no model and writes nothing."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tasks.registry import TaskEntry, entry, open_survey, open_task
 
 @dataclass(frozen=True)
 class Findings:
-    """What a survey of one task's data found.
+    """The result of reading one task's data.
 
     Attributes:
-        title: what kind of data it is.
-        counts: what there is, by name.
-        settings: ids of the task's settings that the data can give samples of; None where that was not tried,
-            because there are faults or opening the data would write.
-        lacking: setting id -> why the data cannot give it.
-        faults: in the order they were met.
+        title: the kind of data.
+        counts: name -> number: "images", "classes", ...
+        settings: ids of the task's settings that the data has samples for; None if not tried, because there are
+            issues or opening the data would write.
+        infeasible: setting id -> why the data has no samples for it.
+        issues: in the order they were found.
     """
 
     task: str
@@ -32,8 +32,8 @@ class Findings:
     title: str
     counts: dict[str, int]
     settings: tuple[str, ...] | None
-    lacking: dict[str, str]
-    faults: tuple[Fault, ...]
+    infeasible: dict[str, str]
+    issues: tuple[Fault, ...]
 
     def plain(self) -> dict[str, Any]:
         """As JSON values."""
@@ -41,29 +41,29 @@ class Findings:
 
     @property
     def by_file(self) -> dict[str, int]:
-        """Faults of each file, most first."""
-        return dict(Counter(fault.file for fault in self.faults).most_common())
+        """Issues per file, most first."""
+        return dict(Counter(issue.file for issue in self.issues).most_common())
 
 
 @runtime_checkable
 class Opens(Protocol):
-    """A `Survey` that, when all is sound, can open its data without writing, to try whether the task can use them."""
+    """A `Survey` that can open sound data without writing, to try whether the task can use it."""
 
     def opened(self) -> ImageSet:
         """The data. Raises SpaeError."""
         ...
 
 
-def findings(
-    task: str, data: str | None, progress: Callable[[int, int], None], fault: Callable[[Fault], None]
+def survey_data(
+    task: str, data: str | None, progress: Callable[[int, int], None], on_issue: Callable[[Fault], None]
 ) -> Findings:
-    """Surveys the data.
+    """Reads the data of a task.
 
     Args:
         task: name in the registry.
-        data: what follows `--data`; None is the task's own default.
-        progress: told (things read, about how many there are, 0 for unknown).
-        fault: told each fault when it is met.
+        data: as of `--data`; None for the task's default.
+        progress: called with (things read, their estimated number or 0).
+        on_issue: called with each issue when it is found.
 
     Raises:
         TaskError, SpaeError: the task is unknown, or there is nothing to read.
@@ -71,28 +71,28 @@ def findings(
     facts = entry(task)
     name = data or facts.default_data
     survey = open_survey(facts, name)
-    found: list[Fault] = []
+    issues: list[Fault] = []
     read = 0
     for one in survey.faults():
         if one is None:
             read += 1
             progress(read, survey.total)
         else:
-            found.append(one)
-            fault(one)
-    settings, lacking = (None, {}) if found else _tried(facts, survey)
-    if settings == () and not found:
-        found.append(Fault(".", "", next(iter(lacking.values()))))
-        fault(found[-1])
-    return Findings(task, name, survey.title, dict(survey.counts), settings, lacking, tuple(found))
+            issues.append(one)
+            on_issue(one)
+    settings, infeasible = (None, {}) if issues else _feasible(facts, survey)
+    if settings == () and not issues:
+        issues.append(Fault(".", "", next(iter(infeasible.values()))))
+        on_issue(issues[-1])
+    return Findings(task, name, survey.title, dict(survey.counts), settings, infeasible, tuple(issues))
 
 
-def _tried(facts: TaskEntry, survey: Survey) -> tuple[tuple[str, ...] | None, dict[str, str]]:
-    """The settings of which a first sample can be had, and why not of the others."""
+def _feasible(facts: TaskEntry, survey: Survey) -> tuple[tuple[str, ...] | None, dict[str, str]]:
+    """The settings that have a first sample, and for each other one the reason."""
     if not isinstance(survey, Opens):
         return None, {}
     task = open_task(facts.name)
-    lacking: dict[str, str] = {}
+    infeasible: dict[str, str] = {}
     try:
         data = survey.opened()
     except SpaeError as error:
@@ -101,5 +101,5 @@ def _tried(facts: TaskEntry, survey: Survey) -> tuple[tuple[str, ...] | None, di
         try:
             task.samples(data, (setting,), 0, 1)
         except TaskError as error:
-            lacking[setting] = str(error)
-    return tuple(setting for setting in task.settings if setting not in lacking), lacking
+            infeasible[setting] = str(error)
+    return tuple(setting for setting in task.settings if setting not in infeasible), infeasible

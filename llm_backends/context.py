@@ -1,4 +1,4 @@
-"""Prompts that a model's context cannot hold, found before anything is asked."""
+"""Prompts that exceed a model's context, found before anything is asked."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Protocol, runtime_checkable
 from llm_backends.errors import BackendUnavailable, PromptTooLong
 from llm_backends.protocol import Backend, CompletionRequest, LikelihoodRequest
 
-MARKS = 8
-"""Tokens that a model may put around a text: begin and end marks, a chat's roles."""
+SPECIAL_TOKENS = 8
+"""Tokens that a model may add to a text: begin and end of text, a chat's roles."""
 
 
 @runtime_checkable
 class CountsIfReady(Protocol):
-    """A backend that can say whether counting tokens is free of downloads and conversions."""
+    """A backend whose tokenizer may first have to be downloaded or converted."""
 
     def count_tokens_if_ready(self, text: str) -> int | None:
-        """Tokens of a text, or None where the tokenizer is not there yet."""
+        """Tokens of a text, or None if the tokenizer is not there yet."""
         ...
 
 
 class ContextLimit:
-    """Compares prompts with the room a model has for prompt and reply together.
+    """Compares prompts with a model's context length, prompt and reply together.
 
     Args:
         model: counts tokens; asked nothing else.
-        limit: in tokens, where the user states it; else what the model states. Of two limits the lower one holds.
+        limit: in tokens, from the user; with the model's own limit, the lower one holds.
     """
 
     def __init__(self, model: Backend, limit: int | None = None) -> None:
@@ -35,14 +35,14 @@ class ContextLimit:
 
     @property
     def limit(self) -> int | None:
-        """In tokens, prompt and reply together; None where nobody states one."""
+        """In tokens, prompt and reply together; None if unknown."""
         return self._limit
 
     def too_long(self, request: CompletionRequest | LikelihoodRequest) -> PromptTooLong | None:
-        """The error to put on record, or None where the prompt fits.
+        """The error to record, or None if the prompt fits.
 
-        Loads no weights. Where the model's tokenizer would first have to be fetched or converted, None: the model
-        then finds out itself, before it computes anything.
+        Loads no weights. Also None if the tokenizer would first have to be downloaded or converted: the model then
+        checks the prompt itself, before it computes anything.
         """
         if self._limit is None or self._is_short(request):
             return None
@@ -57,7 +57,7 @@ class ContextLimit:
         )
 
     def _is_short(self, request: CompletionRequest | LikelihoodRequest) -> bool:
-        """A token is at least one byte, but for a few marks: most prompts are seen to fit without a tokenizer."""
+        """Whether a prompt fits even at one token per byte, so that no tokenizer is needed."""
         assert self._limit is not None
         if isinstance(request, CompletionRequest):
             if not isinstance(request.prompt, str):
@@ -65,7 +65,7 @@ class ContextLimit:
             size = _bytes(request.prompt) + request.max_new_tokens
         else:
             size = _bytes(request.context) + max(map(_bytes, request.continuations))
-        return size + MARKS <= self._limit
+        return size + SPECIAL_TOKENS <= self._limit
 
     def _tokens(self, text: str | tuple[int, ...], extra: int) -> int | None:
         if not isinstance(text, str):
@@ -80,7 +80,7 @@ class ContextLimit:
 
 
 def _parts(request: CompletionRequest | LikelihoodRequest) -> list[tuple[str | tuple[int, ...], int]]:
-    """What must fit, and how many tokens are still to come after it."""
+    """The texts that must fit, each with the tokens to be generated after it."""
     if isinstance(request, CompletionRequest):
         return [(request.prompt, request.max_new_tokens)]
     return [(request.context + continuation, 0) for continuation in request.continuations]

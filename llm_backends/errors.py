@@ -4,10 +4,10 @@ BackendError
 ├── BackendInputError    a name, option or request is wrong
 ├── BackendUnavailable   a package, file or device that a backend needs is missing
 ├── PromptTooLong        a prompt does not fit the model's context
-├── CacheMiss            --cache-only met a request that has no stored reply
+├── CacheMiss            --cache-only and a request without a stored reply
 ├── CacheCorrupt         a stored reply does not match its checksum
 ├── BudgetSpent          the run's budget of tokens or dollars is used up
-└── CallFailed           the model was asked and gave no usable answer
+└── CallFailed           the model was asked and gave no usable reply
 
 A message states the rule, the value seen and the fix, on one line.
 """
@@ -30,7 +30,7 @@ class PromptTooLong(BackendError):
 
 
 class CacheMiss(BackendError):
-    """`--cache-only` met a request that has no stored reply."""
+    """`--cache-only` and a request without a stored reply."""
 
 
 class CacheCorrupt(BackendError):
@@ -38,7 +38,7 @@ class CacheCorrupt(BackendError):
 
 
 class CallFailed(BackendError):
-    """The model was asked and gave no usable answer."""
+    """The model was asked and gave no usable reply."""
 
 
 class BudgetSpent(BackendError):

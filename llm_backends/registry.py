@@ -1,24 +1,27 @@
 """Every language model by name; standard library only, so that `ls` and `--help` stay fast.
 
 A backend is written `name` or `name:argument`: `smollm2`, `hf:./my-model`, `scripted:answers.json`. Other packages add
-names with an entry point of the group `spae.llm_backends` whose value is a factory `(argument, dtype) -> Backend`.
+names with an entry point of the group `spae.llm_backends` whose value is a factory
+`(argument, *, dtype, device, options) -> Backend`, and the model of its options with one of the same name in the group
+`spae.llm_backend_options`.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
 
 if TYPE_CHECKING:
-    from llm_backends.openai.options import ServerOptions
     from llm_backends.protocol import Backend
 
 GROUP = "spae.llm_backends"
+OPTIONS_GROUP = "spae.llm_backend_options"
 
 
 @dataclass(frozen=True)
@@ -27,18 +30,20 @@ class BackendEntry:
 
     name: str
     target: str
-    """`module:attribute` of the factory `(argument: str, dtype: str) -> Backend`."""
+    """`module:attribute` of the factory `(argument: str, *, dtype: str, device: str, options: M) -> Backend`."""
     title: str
     argument: str = ""
-    """What follows the colon, as shown to the user ("FILE"); empty where the name stands alone."""
+    """What follows the colon, as shown to the user ("FILE"); empty if it takes none."""
     needs: str = ""
-    """The line that installs what it needs; empty where the plain install is enough."""
+    """The line that installs what it needs; empty if a plain install is enough."""
     likelihood: bool | None = None
-    """Whether it gives log-likelihoods (ranked scoring); None where only asking would tell."""
-    server: bool = False
-    """Whether it is reached over the network: its factory takes `ServerOptions` as a third argument."""
+    """Whether it gives log-likelihoods (ranked scoring); None if that depends on its options."""
     local: bool = False
-    """Whether it computes on this machine: its factory takes the device's name as a third argument."""
+    """Whether it computes on this machine, so that `--device` applies."""
+    server: bool = False
+    """Whether it is reached over the network."""
+    options: str = ""
+    """`module:Model` of the pydantic model of its `--llm-args`; empty if it takes none (`options.NoOptions`)."""
 
     @property
     def spelling(self) -> str:
@@ -87,20 +92,28 @@ BUILT_IN = (
         needs="pip install '.[llamacpp]'",
         likelihood=True,
         local=True,
+        options="llm_backends.local.llamacpp:LlamaCppOptions",
     ),
     BackendEntry(
         name="openai",
         target="llm_backends.openai.backend:open_openai",
-        title="a model of any server that speaks OpenAI's protocol (with --base-url; see run --help)",
+        title="a model of any server that speaks OpenAI's protocol (--llm-args base_url=URL)",
         argument="MODEL",
         server=True,
+        options="llm_backends.openai.options:ServerOptions",
     ),
     BackendEntry(
         name="scripted",
         target="llm_backends.scripted.backend:open_scripted",
-        title="no model: answers read from a JSON file, for tests and dry runs",
+        title="no model: replies read from a JSON file, for tests and dry runs",
         argument="FILE",
         likelihood=True,
+    ),
+    BackendEntry(
+        name="none",
+        target="llm_backends.scripted.no_model:open_none",
+        title="no model, for tasks that ask nothing",
+        likelihood=False,
     ),
 )
 
@@ -112,7 +125,8 @@ def list_backends() -> dict[str, BackendEntry]:
         BackendInputError: two packages claim one name.
     """
     found = {entry.name: entry for entry in BUILT_IN}
-    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
+    options = {point.name: point.value for point in entry_points(group=OPTIONS_GROUP)}
+    for point in sorted(entry_points(group=GROUP), key=_by_name):
         origin = point.dist.name if point.dist is not None else "an installed package"
         if point.name in found:
             raise BackendInputError(
@@ -120,15 +134,23 @@ def list_backends() -> dict[str, BackendEntry]:
                 f"{found[point.name].target}; uninstall {origin} or rename its entry point"
             )
         found[point.name] = BackendEntry(
-            name=point.name, target=point.value, title=f"added by {origin}", argument="ARGUMENT"
+            name=point.name,
+            target=point.value,
+            title=f"added by {origin}",
+            argument="ARGUMENT",
+            options=options.get(point.name, ""),
         )
     return found
+
+
+def _by_name(point: EntryPoint) -> tuple[str, str]:
+    return point.name, point.value
 
 
 def find_backend(spec: str) -> tuple[BackendEntry, str]:
     """Splits `name:argument` and looks the name up.
 
-    Returns the entry and the argument ("" where none was given).
+    Returns the entry and the argument ("" if none was given).
 
     Raises:
         BackendInputError: unknown name (with the nearest one), a missing argument or one too many.
@@ -150,37 +172,31 @@ def find_backend(spec: str) -> tuple[BackendEntry, str]:
 
 
 def open_backend(
-    spec: str, *, dtype: str = "float32", device: str = "auto", server: ServerOptions | None = None
+    spec: str, *, dtype: str = "float32", device: str = "auto", options: Mapping[str, str] | None = None
 ) -> Backend:
-    """The backend that `spec` names; weights are loaded at the first question, not here.
+    """The backend that `spec` names; weights are loaded at the first request, not here.
 
     Args:
         spec: `name` or `name:argument`.
         dtype: arithmetic of local models: float32 (default), bfloat16 or float16.
         device: of local models: "auto" (the first CUDA device, else the processor), "cpu", "cuda:1".
-        server: how to reach a backend that is a server; None is all defaults.
+        options: of this backend, by name, as text; `options.list_options` names them.
 
     Raises:
-        BackendInputError: the name, argument, dtype or device is wrong; or a server is described and the backend is
-            none, or a device named and the backend is not local.
+        BackendInputError: the name, argument, dtype, device or an option is wrong, or a device is named for a backend
+            that is not local.
         BackendUnavailable: the backend's own package is not installed.
     """
     entry, argument = find_backend(spec)
-    if server is not None and not entry.server:
-        servers = ", ".join(one.spelling for one in list_backends().values() if one.server)
-        raise BackendInputError(f"options of a server go with --llm {servers}, got --llm {spec}: drop them")
     if device != "auto" and not entry.local:
-        raise BackendInputError(f"a device is of a local model, got --device {device} for --llm {spec}: drop it")
+        raise BackendInputError(f"--device is for local models, got --device {device} with --llm {spec}: drop it")
     module, _, attribute = entry.target.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         fix = entry.needs or "reinstall the package that adds it"
         raise BackendUnavailable(f"backend {entry.name!r} does not load ({error}): {fix}") from error
-    if entry.server:
-        from llm_backends.openai.options import ServerOptions
+    from llm_backends.options import parse_options  # pydantic, which a listing does not need
 
-        remote: Backend = factory(argument, dtype, server or ServerOptions())
-        return remote
-    backend: Backend = factory(argument, dtype, device) if entry.local else factory(argument, dtype)
+    backend: Backend = factory(argument, dtype=dtype, device=device, options=parse_options(entry, options or {}))
     return backend

@@ -1,4 +1,4 @@
-"""What asking a server has cost, as one value that adds up."""
+"""What a backend has used, as one value that adds up."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import Field, NonNegativeInt
 
-from llm_backends.protocol import Frozen
+from spae.canonical import Frozen
 
 
 class Usage(Frozen):
-    """Calls, tokens and dollars."""
+    """Calls, tokens and dollars of a server; slow paths of any backend."""
 
-    answers: NonNegativeInt = Field(default=0, description="answers that could be used")
-    calls: NonNegativeInt = Field(default=0, description="calls made, those that failed included")
-    faults: dict[str, NonNegativeInt] = Field(default={}, description="calls that gave no answer, by reason")
+    answers: NonNegativeInt = Field(default=0, description="calls with a usable answer")
+    calls: NonNegativeInt = Field(default=0, description="calls made, failed ones included")
+    failures: dict[str, NonNegativeInt] = Field(default={}, description="calls without a usable answer, by reason")
     prompt_tokens: NonNegativeInt = Field(default=0, description="as the server counts, or estimated")
     completion_tokens: NonNegativeInt = Field(default=0, description="as the server counts, or estimated")
     estimated_calls: NonNegativeInt = Field(
-        default=0, description="calls whose tokens are an upper bound of ours: the answer was lost, or counted none"
+        default=0, description="calls whose tokens are our upper bound: the answer was lost, or did not count them"
     )
-    estimated_tokens: NonNegativeInt = Field(default=0, description="the part of both kinds of tokens that is of these")
-    dollars: Decimal | None = Field(default=None, description="of calls made with a --price; None where none was")
+    estimated_tokens: NonNegativeInt = Field(default=0, description="tokens of both kinds in these calls")
+    dollars: Decimal | None = Field(default=None, description="of calls made with a price; None if there were none")
+    slow_paths: dict[str, NonNegativeInt] = Field(
+        default={}, description="requests that a slower code path had to answer, by reason"
+    )
 
     @property
     def tokens(self) -> int:
@@ -31,21 +34,22 @@ class Usage(Frozen):
         return self.prompt_tokens + self.completion_tokens
 
     def plus(self, other: Usage) -> Usage:
-        """Both together; dollars are those that are known."""
+        """The sum; dollars are the sum of those that are known."""
         known = [one.dollars for one in (self, other) if one.dollars is not None]
         return Usage(
             answers=self.answers + other.answers,
             calls=self.calls + other.calls,
-            faults=dict(Counter(self.faults) + Counter(other.faults)),
+            failures=dict(Counter(self.failures) + Counter(other.failures)),
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             estimated_calls=self.estimated_calls + other.estimated_calls,
             estimated_tokens=self.estimated_tokens + other.estimated_tokens,
             dollars=sum(known, Decimal(0)) if known else None,
+            slow_paths=dict(Counter(self.slow_paths) + Counter(other.slow_paths)),
         )
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Calls, tokens and dollars in one line for people."""
         text = f"{self.answers:,} answers in {self.calls:,} calls, {self.prompt_tokens:,} tokens in"
         text += f" and {self.completion_tokens:,} out"
         if self.estimated_calls:
@@ -55,7 +59,7 @@ class Usage(Frozen):
 
 @runtime_checkable
 class Metered(Protocol):
-    """A backend that knows what it has cost since it was opened."""
+    """A backend that counts what it has used since it was opened."""
 
     @property
     def usage(self) -> Usage:

@@ -1,4 +1,4 @@
-"""The accuracies that the paper prints for the few-shot tasks: Tables 1, 3 and 5 of arXiv 2306.17842."""
+"""The accuracies that the paper prints for tasks of this project: Tables 1, 3 and 5 of arXiv 2306.17842."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from importlib.resources import files
 from pydantic import Field
 
 from results.errors import ReportError
-from results.record import Frozen
+from spae.canonical import Frozen
 
-ACCURACY = "accuracy_percent"
+METRICS = {"accuracy_percent": "accuracy"}
+"""The file's metrics that are shown beside a task's own -> the task's name for it."""
 TABLES = {"1", "3", "5"}
 DATA = {"real-fast-vqa": "Real-Fast-VQA"}
-"""What a task's numbers are on in the paper; mini-ImageNet where it is not said."""
+"""The data of a task's numbers in the paper; mini-ImageNet for the others."""
 
 
 def caption(task: str) -> str:
-    """What stands over the paper's rows for `task`."""
+    """The line over the paper's rows for `task`."""
     data = DATA.get(task, "mini-ImageNet")
     return f"From the paper, on {data} with other language models: not comparable with the rows above"
 
@@ -30,9 +31,10 @@ class PaperRow(Frozen):
     task: str = Field(description="name in the task registry")
     method: str = Field(description="as in the data file: 'SPAE_PaLM'")
     layers: int | None = Field(description="layers 1 to this one are shown to the LLM; None where it has none")
-    tokens: int | None = Field(description="tokens per picture; None where the paper gives none")
-    llm: str = Field(description="as the paper names it")
-    percent: dict[str, float | None] = Field(description="accuracy by setting id; None where the paper prints none")
+    tokens: int | None = Field(description="tokens per image; None where the paper gives none")
+    model: str = Field(description="the LLM, as the paper names it")
+    metric: str = Field(description="name of the metric, as tasks name it")
+    percent: dict[str, float | None] = Field(description="value by setting id; None where the paper prints none")
 
     @property
     def title(self) -> str:
@@ -52,16 +54,16 @@ def paper_rows(task: str) -> tuple[PaperRow, ...]:
     text = files("results").joinpath("paper_results.csv").read_text(encoding="utf-8")
     for number, line in enumerate(csv.DictReader(text.splitlines()), start=2):
         try:
-            if line["task"] != task or line["metric"] != ACCURACY or line["table"] not in TABLES:
+            if line["task"] != task or line["metric"] not in METRICS or line["table"] not in TABLES:
                 continue
-            key = (line["table"], line["method"], line["layers"], line["tokens"], line["llm"])
+            key = (line["table"], line["method"], line["layers"], line["tokens"], line["llm"], METRICS[line["metric"]])
             rows.setdefault(key, {})[line["setting"]] = float(line["value"]) if line["value"] else None
         except (KeyError, ValueError, TypeError) as error:
             raise ReportError(f"paper_results.csv line {number} cannot be read ({error!r}): reinstall") from error
     return tuple(
-        PaperRow(table=int(table), task=task, method=method, layers=_count(layers), tokens=_count(tokens), llm=llm,
-                 percent=percent)
-        for (table, method, layers, tokens, llm), percent in rows.items()
+        PaperRow(table=int(table), task=task, method=method, layers=_count(layers), tokens=_count(tokens), model=model,
+                 metric=metric, percent=percent)
+        for (table, method, layers, tokens, model, metric), percent in rows.items()
     )  # fmt: skip
 
 

@@ -4,9 +4,10 @@ run.json        the run's configuration and its hash
 records.jsonl   one record a line, written as the answers come and put into the plan's order when the run ends; while
                 it runs, a later line replaces an earlier one of the same id whose call had failed
 calls.jsonl     per record: cached or not, and seconds (the only file that differs between a run and its replay)
-exhibits.json   images and words for the report (see `results.report.example`)
+examples.json   images and words for the report (see `results.report.example`)
 metrics.json    metrics of whole corpora, such as BLEU, where a task has some (see `results.analysis.corpus`)
-summary.json, comparisons.json, report.md, report.html   made from the above by `results.report.write`
+usage.json      calls, tokens and slow paths of the backend
+summary.json, comparisons.json, report.md, report.html, figure-*.png   made from the above by `results.report.write`
 .run.lock       held while a run writes here
 """
 
@@ -20,41 +21,29 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from results.analysis.differences import Difference, differences, in_words
-from results.atomic import path_inside, write_text_atomic
-from results.errors import RecordError
-from results.lines import append_lines, cut_torn_line, load_lines, sync_file, sync_folder
-from results.record import Call, Record, sha256_of
+from results.differences import differences, in_words
+from results.errors import RecordError, RunDiffers, RunExists
+from results.jsonl import append_lines, load_lines, path_inside, write_bytes, write_text
+from results.record import Call, Record
+from spae.atomic import cut_torn_line, sync_file, sync_folder
+from spae.canonical import sha256_json
 
 RUN = "run.json"
 RECORDS = "records.jsonl"
 CALLS = "calls.jsonl"
-EXHIBITS = "exhibits.json"
+EXAMPLES = "examples.json"
 METRICS = "metrics.json"
+USAGE = "usage.json"
 SUMMARY = "summary.json"
 COMPARISONS = "comparisons.json"
 REPORT_MARKDOWN = "report.md"
 REPORT_HTML = "report.html"
-OWN_FILES = (RUN, RECORDS, CALLS, EXHIBITS, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
+OWN_FILES = (RUN, RECORDS, CALLS, EXAMPLES, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
+FIGURE = "figure-"
+"""How the PNG files of a report's figures begin."""
 LOCK = ".run.lock"
 
 FORMAT = 1
-
-
-class RunExists(RecordError):
-    """The folder already holds records and resuming was not asked for; the caller may resume, restart or stop."""
-
-
-class RunDiffers(RecordError):
-    """The folder holds records of another run.
-
-    Attributes:
-        differences: every field that differs.
-    """
-
-    def __init__(self, message: str, differences: Sequence[Difference]) -> None:
-        super().__init__(message)
-        self.differences = tuple(differences)
 
 
 class RunStore:
@@ -80,7 +69,7 @@ class RunStore:
     ) -> None:
         self.folder = folder
         self.config: dict[str, Any] = dict(config)
-        self.config_hash = sha256_of(self.config)
+        self.config_hash = sha256_json(self.config)
         self.notes = tuple(notes)
         self._listed = False  # whether the disk itself knows of the files
         lines = list(records)
@@ -139,7 +128,9 @@ class RunStore:
         try:
             for name in reversed(OWN_FILES):  # run.json last: while it is there, the folder is known to be a run's
                 path_inside(folder, name).unlink(missing_ok=True)
-            return cls._begin(folder, _plain(config))
+            store = cls._begin(folder, _plain(config))
+            store.drop_figures()
+            return store
         finally:
             if lock is not None:
                 lock.release()
@@ -159,7 +150,7 @@ class RunStore:
             config, digest = held["config"], held["sha256"]
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{path} is not a run's configuration ({error!r}): pass another --out") from error
-        if not isinstance(config, dict) or sha256_of(config) != digest:
+        if not isinstance(config, dict) or sha256_json(config) != digest:
             raise RecordError(f"{path} was changed after the run began (its hash differs): pass another --out")
         records, torn = load_lines(folder / RECORDS, Record)
         calls, torn_call = load_lines(folder / CALLS, Call)
@@ -178,14 +169,14 @@ class RunStore:
 
     @classmethod
     def _begin(cls, folder: Path, config: dict[str, Any]) -> Self:
-        held = {"format": FORMAT, "sha256": sha256_of(config), "config": config}
+        held = {"format": FORMAT, "sha256": sha256_json(config), "config": config}
         store = cls(folder, config, (), ())
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordError(f"a run needs a folder, {folder} cannot be one ({error}): pass another --out") from error
         store._hold()
-        write_text_atomic(folder, RUN, json.dumps(held, indent=2, sort_keys=True, allow_nan=False) + "\n")
+        write_text(folder, RUN, json.dumps(held, indent=2, allow_nan=False) + "\n")
         return store
 
     def _hold(self) -> None:
@@ -254,8 +245,17 @@ class RunStore:
             self._on_disk = list(self._records)
 
     def write_text(self, name: str, text: str) -> Path:
-        """Writes one more file of the run, atomically (see `write_text_atomic`)."""
-        return write_text_atomic(self.folder, name, text)
+        """Writes one more file of the run, whole or not at all. Raises RecordError."""
+        return write_text(self.folder, name, text)
+
+    def write_figure(self, name: str, png: bytes) -> Path:
+        """Writes `figure-NAME.png`, whole or not at all. Raises RecordError."""
+        return write_bytes(self.folder, f"{FIGURE}{name}.png", png)
+
+    def drop_figures(self) -> None:
+        """Removes the figures of an earlier report."""
+        for path in self.folder.glob(f"{FIGURE}*.png"):
+            path.unlink()
 
     def _failed(self, record_id: str) -> bool:
         return self._records[record_id].status == "failed"

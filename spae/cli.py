@@ -79,7 +79,7 @@ def evaluate(
     """
     from spae.data.embedded.pictograms import load_pictograms
     from spae.tokenizers.build import load_config, load_model
-    from spae.tokenizers.lexical import committed_folder
+    from spae.tokenizers.pretrained import committed_folder
     from spae.training.evaluate import held_out_scores, label_scores
     from spae.vocabulary import open_vocabulary
 

@@ -33,6 +33,12 @@ class ImageTokens:
             if [len(layer) for layer in layers] != sizes:
                 raise InputError(f"{what} per layer must be {sizes}, got {[len(layer) for layer in layers]}")
 
+    def first_layers(self, depth: int) -> ImageTokens:
+        """The tokens of layers 1 to `depth`; of all where there are fewer."""
+        if depth >= len(self.ids):
+            return self
+        return ImageTokens(self.ids[:depth], self.words[:depth], self.grids[:depth], self.join)
+
     def text(self, layers: Sequence[int]) -> str:
         """The SPAE string: the words of `layers` (1-based), layer by layer, each in raster order.
 

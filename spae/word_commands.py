@@ -206,7 +206,9 @@ def decode(
         drawn = opened.decode(found.tokens, found.layers)
         with atomic_path(out) as draft:
             image_grid(drawn).save(draft, "PNG")
-    typer.echo(f"written: {out} ({len(drawn)} of {opened.size}x{opened.size}, layers {_listed(found.layers)})")
+    typer.echo(
+        f"written: {out} ({len(drawn)} of {opened.image_size}x{opened.image_size}, layers {_listed(found.layers)})"
+    )
 
 
 def _read(where: str) -> bytes:

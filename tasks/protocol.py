@@ -1,4 +1,11 @@
-"""The one protocol of a task, and the values that cross it: samples, a prompt for each, and a score for the reply.
+"""The one protocol of a task, and the values that cross it: samples, requests, replies and outcomes.
+
+A task solves one sample with a generator. It yields the requests it needs next (a tuple: they travel together), is sent
+their replies in the same order, and returns the outcome:
+
+    def solve(self, sample, codec):
+        (reply,) = yield (CompletionRequest(prompt=..., max_new_tokens=7),)
+        return Outcome(status="scored", scores={"accuracy": 1.0}, prediction=reply.text)
 
 A family of tasks (few-shot classification, captioning, question answering, generation) derives its own sample from
 `Sample`; all that the runner knows of a sample is below.
@@ -6,22 +13,26 @@ A family of tasks (few-shot classification, captioning, question answering, gene
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, Self, runtime_checkable
 
-from pydantic import ConfigDict, Field
+import numpy as np
+from pydantic import ConfigDict, Field, model_validator
 
-from llm_backends.protocol import CompletionRequest, Frozen, LikelihoodRequest, Reply
+from llm_backends.protocol import Failure, Reply, Request
+from spae.canonical import Frozen
 from spae.data.protocol import ImageSet
+from spae.metrics.protocol import MetricFacts
+from spae.tokens import ImageTokens
 
 Style = Literal["gpt", "palm"]
 Status = Literal["scored", "empty", "refused", "failed", "infeasible"]
 
 
 WIRE = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
-"""A manifest writes some fields under the names it was first published with: its hashes are taken over those."""
+"""A manifest keeps some fields under the names they were first published with: its hashes are taken over those."""
 
 
 class Sample(Frozen):
@@ -36,25 +47,98 @@ class Sample(Frozen):
         min_length=1,
         description="every image the prompt needs, once each, in prompt order, the query last",
     )
-    answer: str = Field(description="the right answer, as text")
+    target: str = Field(alias="answer", description="the right answer, as text")
     fingerprint: str = Field(
-        description="sha256 over this sample and the data's fingerprint: equal where the question is"
+        description="sha256 over this sample and the data's fingerprint: equal for equal samples of equal data"
     )
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The answers that the prompt names to choose from; () for an open answer."""
+        return ()
+
+    @property
+    def right_texts(self) -> tuple[str, ...]:
+        """Every right text, if there are several and metrics compare with all of them; else ()."""
+        return ()
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What a report writes under an image, by image id; without an entry, `target` under the query."""
+        return {}
+
+
+class Step(Frozen):
+    """One round of requests of a task that asks in several: what it asked for and what it had to repair."""
+
+    prompt_sha256: tuple[str, ...] = Field(default=(), description="of each prompt, in the order asked")
+    samples: int = Field(default=1, ge=0, description="replies asked for")
+    temperature: float | None = Field(default=None, description="None where nothing was sampled")
+    retries: int = Field(default=0, ge=0, description="requests repeated because their reply could not be used")
+    filled: int = Field(default=0, ge=0, description="tokens that no reply gave and that were filled in")
+    out_of_vocabulary: int = Field(default=0, ge=0, description="words of the reply that are not in the vocabulary")
 
 
 class Outcome(Frozen):
-    """What became of one sample. Only `scored` has a value: the other states are counted, never a 0."""
+    """The result of one sample. Only `scored` has scores; the other states are counted, never a 0."""
 
     status: Status = Field(
         description="scored; empty: a reply of nothing but white space; refused: the model declined; "
         "failed: no usable reply; infeasible: the prompt does not fit the model's context"
     )
-    value: float | None = Field(default=None, description="the metric on this sample; accuracy: 1.0 or 0.0")
+    scores: dict[str, float] = Field(default={}, description="metric name -> value on this sample: {'accuracy': 1.0}")
     prediction: str | None = Field(
-        default=None, description="what the rule read as the answer; ranked: the winning class"
+        default=None, description="what the scoring rule read as the answer; ranked: the winning class"
     )
     reply: str | None = Field(default=None, description="the reply's raw text; ranked: the winning class")
-    detail: str | None = Field(default=None, description="what a reader should know: a tie, an error")
+    explanation: str = Field(default="", description="one line for a reader: a tie, an error")
+    tokens: tuple[tuple[str, ...], ...] = Field(default=(), description="generated words, per layer")
+    steps: tuple[Step, ...] = Field(default=(), description="rounds of requests, of tasks that have more than one")
+    images: tuple[str, ...] = Field(default=(), description="names of example files in the run's folder")
+
+    @model_validator(mode="after")
+    def _has_scores_when_scored(self) -> Self:
+        if (self.status == "scored") != bool(self.scores):
+            raise ValueError(f"an outcome has scores exactly when it is scored, got {self.status!r} with {self.scores}")
+        return self
+
+
+Solution = Generator[tuple[Request, ...], tuple[Reply | Failure, ...], Outcome]
+"""A sample being solved: yields requests, is sent one reply or failure for each, returns the outcome."""
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """A tokenizer restricted to the layers that a prompt shows, on the images of one data set.
+
+    D layers; layer numbers are 1-based, layer 1 is the coarsest.
+    """
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers shown, ascending."""
+        ...
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """Every word that an image may be shown with, by token id."""
+        ...
+
+    def text(self, image_id: str) -> str:
+        """The SPAE string of an image: the words of `layers`, layer by layer."""
+        ...
+
+    def encode(self, image_ids: Sequence[str]) -> list[ImageTokens]:
+        """The tokens of images, in order, at least up to the deepest layer shown."""
+        ...
+
+    def decode(self, tokens: Sequence[ImageTokens]) -> list[np.ndarray]:
+        """Images [H, W, 3] uint8 RGB from the tokens of `layers`."""
+        ...
+
+    def prepare(self, image_ids: Sequence[str]) -> None:
+        """Encodes in batches what the next samples will ask for one by one."""
+        ...
 
 
 class Samples(Protocol):
@@ -72,17 +156,17 @@ class Samples(Protocol):
 
     @property
     def data_fingerprint(self) -> str:
-        """sha256 of the data the samples were drawn from."""
+        """sha256 of the data the samples were taken from."""
         ...
 
     @property
     def seed(self) -> int:
-        """The seed of the draw."""
+        """The seed they were sampled with."""
         ...
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """Ids of the settings drawn, in the order asked for."""
+        """Ids of its settings, in the order asked for."""
         ...
 
     @property
@@ -91,7 +175,7 @@ class Samples(Protocol):
         ...
 
     def of(self, setting: str) -> Sequence[Sample]:
-        """The samples of one setting, in order. Raises TaskInputError where it was not drawn."""
+        """The samples of one setting, in order. Raises TaskInputError for a setting it does not hold."""
         ...
 
     def save(self, path: Path) -> None:
@@ -101,16 +185,16 @@ class Samples(Protocol):
 
 @runtime_checkable
 class ReadsSamples(Protocol):
-    """A `Task` that can take up samples which an earlier run wrote (`--episodes FILE`)."""
+    """A `Task` that can read samples which an earlier run wrote (`--manifest FILE`)."""
 
     def saved(self, path: Path, data: ImageSet, settings: Sequence[str] | None, limit: int | None) -> Samples:
         """What `Samples.save` wrote.
 
         Args:
             path: the file.
-            data: the images that are to be asked about.
-            settings: only these; None takes all there are.
-            limit: only the first so many of each setting; None takes all.
+            data: the images of the samples.
+            settings: only these; None for all in the file.
+            limit: only the first so many of each setting; None for all.
 
         Raises:
             ManifestError: the file is broken or altered, or its images are not those of `data`.
@@ -121,7 +205,7 @@ class ReadsSamples(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """A vocabulary task: samples, prompts and scores. It knows no tokenizer and no model."""
+    """A vocabulary task: samples, prompts and scores. It knows no tokenizer and no model, and keeps no state."""
 
     @property
     def name(self) -> str:
@@ -134,13 +218,21 @@ class Task(Protocol):
         ...
 
     @property
-    def metric(self) -> str:
-        """What `Outcome.value` averages to: 'accuracy'."""
+    def metrics(self) -> tuple[MetricFacts, ...]:
+        """Facts of every metric it reports, the primary one first."""
         ...
 
     @property
     def settings(self) -> tuple[str, ...]:
         """Ids of all its settings, in the paper's order."""
+        ...
+
+    def configured(self, *, prompt_style: Style, scoring: str) -> Self:
+        """The same task with the prompts of that style and the scoring rule of a cell.
+
+        Raises:
+            TaskInputError: it has no such style or rule.
+        """
         ...
 
     def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> Samples:
@@ -152,29 +244,12 @@ class Task(Protocol):
         """
         ...
 
-    def request(
-        self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str
-    ) -> CompletionRequest | LikelihoodRequest:
-        """What to ask the model.
-
-        Args:
-            sample: one of this task's.
-            texts: the SPAE string of each of `sample.images`, by image id.
-            style: the prompt's style.
-            scoring: the rule that will score the reply; it decides what is asked.
+    def solve(self, sample: Sample, codec: Codec) -> Solution:
+        """Solves one sample, by the prompt style and scoring rule it is configured with.
 
         Raises:
-            TaskInputError: the style or rule is unknown, a text is missing, empty or has a line break.
-        """
-        ...
-
-    def score(
-        self, sample: Sample, request: CompletionRequest | LikelihoodRequest, reply: Reply, scoring: str
-    ) -> Outcome:
-        """Scores the reply to `request`: `scored`, `empty` or `failed`.
-
-        Raises:
-            TaskInputError: the rule is unknown, or request, reply and rule do not belong together.
+            TaskInputError: the sample is of another task, a text is empty or has a line break, or a reply does not
+                belong to its request.
         """
         ...
 
@@ -184,7 +259,7 @@ class Answered:
     """One scored sample, as metrics of a whole corpus see it.
 
     Attributes:
-        prediction: what the rule read as the answer.
+        prediction: what the scoring rule read as the answer.
         references: every text that is right.
     """
 
@@ -197,10 +272,10 @@ class CorpusScore:
     """One metric of one corpus.
 
     Attributes:
-        metric: its name, as tables print it: "CIDEr-D".
-        value: a fraction of 1 (CIDEr-D: of 10); None where it is unavailable.
-        per_sample: where `value` is a mean over samples, what it is the mean of, in their order; else None.
-        unavailable: why there is no value, and what would bring it; "" where there is one.
+        metric: its name, as in `Task.metrics`: "CIDEr-D".
+        value: in the metric's unit; None when it is unavailable.
+        per_sample: for a mean over samples, the values it is the mean of, in their order; else None.
+        unavailable: why there is no value, and what would provide it; "" when there is one.
     """
 
     metric: str
@@ -211,7 +286,7 @@ class CorpusScore:
 
 @runtime_checkable
 class CorpusScored(Protocol):
-    """A `Task` with metrics of all of its replies together; a task without has no such method."""
+    """A `Task` that also has metrics of all replies of a cell together."""
 
     def corpus_scores(self, groups: Sequence[Sequence[Answered]]) -> Sequence[Sequence[CorpusScore]]:
         """For each group (one tokenizer, model and setting) its metrics, the same ones in the same order for all.

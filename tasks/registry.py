@@ -104,7 +104,7 @@ BUILT_IN: dict[str, TaskEntry] = {
     ),
     "real-fast-vqa": TaskEntry(
         name="real-fast-vqa",
-        target="tasks.vqa.task:real_fast_vqa",
+        target="tasks.vqa.task:VqaTask",
         title="Questions about images, 2-way, 1, 3 or 5 shots",
         paper_table="Table 3",
         settings=("shots=1", "shots=3", "shots=5"),

@@ -2,8 +2,8 @@
 
 Published code differs in this, so the rule is an option, and every record and table names it. All but `ranked` read
 the reply's line: white space and line breaks are stripped from both ends, then the text is cut at its first line
-break. (So no stop string may be sent: a reply that opens with a line break would be cut to nothing.) Letters are
-compared without case; articles and punctuation are part of the text, but under `normalised`.
+break. (So no stop string may be sent: a reply that opens with a line break would be cut to nothing.) Case is ignored;
+articles and punctuation are part of the text, except under `normalised`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.answer_text import one_spelling
+from llm_backends.protocol import Completion, LikelihoodRequest, Likelihoods, Reply
+from spae.metrics.accuracy import ACCURACY
 from tasks.errors import TaskInputError
 from tasks.protocol import Outcome
 
@@ -24,14 +25,14 @@ Test = Callable[[str, str], bool]
 
 @dataclass(frozen=True)
 class Rule:
-    """One way to score.
+    """One way to score a reply.
 
     Attributes:
         name: as commands and records write it.
         title: one line that says what counts as right.
         asks: "completion" for free text, "likelihood" for the log-likelihood of each class.
         comparable: whether its numbers may stand beside the paper's.
-        test: (line, answer) -> right; None for "likelihood".
+        test: (line, target) -> right; None for "likelihood".
     """
 
     name: str
@@ -47,38 +48,62 @@ def line_of(reply: str) -> str:
     return stripped.splitlines()[0].rstrip() if stripped else ""
 
 
-def is_exact(line: str, answer: str) -> bool:
-    """The line is the answer, case aside."""
-    return line.casefold() == answer.strip().casefold()
+def is_exact(line: str, target: str) -> bool:
+    """The line equals the answer, ignoring case."""
+    return line.casefold() == target.strip().casefold()
 
 
-def is_prefix(line: str, answer: str) -> bool:
+def is_prefix(line: str, target: str) -> bool:
     """The line starts with the answer, character by character: "antelope" passes for "ant", as in V2L-Tokenizer."""
-    return line.casefold().startswith(answer.strip().casefold())
+    return line.casefold().startswith(target.strip().casefold())
 
 
-def is_contained(line: str, answer: str) -> bool:
-    """The line has the answer in it as whole words: "an ant" passes for "ant", "antelope" does not."""
-    return re.search(rf"(?<!\w){re.escape(answer.strip().casefold())}(?!\w)", line.casefold()) is not None
+def is_contained(line: str, target: str) -> bool:
+    """The line contains the answer as whole words: "an ant" passes for "ant", "antelope" does not."""
+    return re.search(rf"(?<!\w){re.escape(target.strip().casefold())}(?!\w)", line.casefold()) is not None
 
 
-def is_normalised(line: str, answer: str) -> bool:
-    """The line is the answer once both are in one spelling: case, articles, punctuation and number words aside."""
-    return one_spelling(line) == one_spelling(answer)
+def is_normalised(line: str, target: str) -> bool:
+    """The line equals the answer after `normalise`: case, articles, punctuation and number words ignored."""
+    return normalise(line) == normalise(target)
+
+
+ARTICLES = frozenset({"a", "an", "the"})
+NUMBERS = {
+    word: str(number)
+    for number, word in enumerate("zero one two three four five six seven eight nine ten".split())  # noqa: SIM905
+} | {"none": "0"}
+
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_PUNCTUATION = re.compile(r"[^\w\s.'’]|_")
+# A point is part of a decimal, an apostrophe of a word; elsewhere both are punctuation.
+_POINTS = re.compile(r"(?<!\d)\.|\.(?!\d)|(?<!\w)['’]|['’](?!\w)")
+
+
+def normalise(text: str) -> str:
+    """An answer in lower case, without punctuation and articles, numbers up to ten as digits, single spaces.
+
+    So "A red apple." and "red apple", "two" and "2" count as the same. After the rules of the VQA challenge (Antol et
+    al., arXiv 1505.00468, section 4), without its list that mends contractions ("dont"). A text of articles alone keeps
+    them: "a" is then the answer.
+    """
+    bare = _POINTS.sub(" ", _PUNCTUATION.sub(" ", _THOUSANDS.sub("", text.casefold())))
+    words = [NUMBERS.get(word, word) for word in bare.replace("’", "'").split()]
+    return " ".join([word for word in words if word not in ARTICLES] or words)
 
 
 RULES: dict[str, Rule] = {
-    "exact": Rule("exact", "the reply is the class name, case aside", "completion", True, is_exact),
+    "exact": Rule("exact", "the reply equals the class name, ignoring case", "completion", True, is_exact),
     "prefix": Rule("prefix", "the reply starts with the class name", "completion", True, is_prefix),
-    "contains": Rule("contains", "the reply has the class name in it", "completion", False, is_contained),
+    "contains": Rule("contains", "the reply contains the class name", "completion", False, is_contained),
     "normalised": Rule(
         "normalised",
-        "the reply is the answer, case, articles and marks aside",
+        "the reply equals the answer, ignoring case, articles and punctuation",
         "completion",
         False,
         is_normalised,
     ),
-    "ranked": Rule("ranked", "the class name is the likeliest of the episode's", "likelihood", False, None),
+    "ranked": Rule("ranked", "rank classification: the class of the highest likelihood", "likelihood", False, None),
 }
 """By name, default first."""
 
@@ -96,36 +121,65 @@ def rule(name: str) -> Rule:
     return RULES[name]
 
 
-def score_text(test: Test, reply: str, answer: str, classes: Sequence[str]) -> Outcome:
+def score_text(test: Test, reply: str, target: str, classes: Sequence[str]) -> Outcome:
     """Scores free text. A reply of nothing but white space is `empty`, not wrong."""
     line = line_of(reply)
     if not line:
         return Outcome(status="empty", reply=reply)
-    right = test(line, answer)
+    scores = {ACCURACY.name: float(test(line, target))}
     fits = [name for name in classes if test(line, name)]
-    detail = f"fits {len(fits)} classes: {', '.join(fits)}" if len(fits) > 1 else None
-    return Outcome(status="scored", value=float(right), prediction=line, reply=reply, detail=detail)
+    explanation = f"fits {len(fits)} classes: {', '.join(fits)}" if len(fits) > 1 else ""
+    return Outcome(status="scored", scores=scores, prediction=line, reply=reply, explanation=explanation)
 
 
-def score_ranked(values: Sequence[float], answer: str, classes: Sequence[str]) -> Outcome:
-    """Scores log-likelihoods: the class with the largest is the answer, the first of several that tie exactly.
+def score_ranked(values: Sequence[float], target: str, classes: Sequence[str]) -> Outcome:
+    """Scores log-likelihoods: the class with the largest is the prediction, the first of several that tie exactly.
 
     Args:
         values: per class, in nats; minus infinity is impossible text, NaN and plus infinity are no log-likelihoods.
-        answer: the right class.
+        target: the right class.
         classes: in the order of `values`.
 
     Returns:
         `scored`; `failed` where the values are not one log-likelihood per class.
     """
     if len(values) != len(classes):
-        return Outcome(
-            status="failed", detail=f"the model must give {len(classes)} log-likelihoods, gave {len(values)}"
-        )
+        said = f"the model must give {len(classes)} log-likelihoods, gave {len(values)}"
+        return Outcome(status="failed", explanation=said)
     if any(math.isnan(value) or value == math.inf for value in values) or max(values) == -math.inf:
-        return Outcome(status="failed", detail=f"log-likelihoods must be numbers, got {list(values)}")
+        return Outcome(status="failed", explanation=f"log-likelihoods must be numbers, got {list(values)}")
     best = max(values)
     tied = [name for name, value in zip(classes, values, strict=True) if value == best]
     winner = tied[0]
-    detail = f"tie of {', '.join(tied)}: the first counts" if len(tied) > 1 else None
-    return Outcome(status="scored", value=float(winner == answer), prediction=winner, reply=winner, detail=detail)
+    explanation = f"tie of {', '.join(tied)}: the first counts" if len(tied) > 1 else ""
+    scores = {ACCURACY.name: float(winner == target)}
+    return Outcome(status="scored", scores=scores, prediction=winner, reply=winner, explanation=explanation)
+
+
+def likelihood_request(context: str, classes: Sequence[str]) -> LikelihoodRequest:
+    """The request of `ranked`: each class after a space, and the newline that ends it."""
+    return LikelihoodRequest(context=context, continuations=tuple(f" {name}\n" for name in classes))
+
+
+def score_reply(scoring: str, reply: Reply, targets: Sequence[str], classes: Sequence[str]) -> Outcome:
+    """Scores a reply by a rule; right where it fits any of `targets`.
+
+    Args:
+        scoring: name of a rule.
+        reply: a completion, or for `ranked` the log-likelihood of each class.
+        targets: every right answer, the first of them one of `classes` where there are any.
+        classes: the answers to choose from; () where the answer is open.
+
+    Raises:
+        TaskInputError: the rule is unknown, or reads another kind of reply.
+    """
+    test = rule(scoring).test
+    if test is None and isinstance(reply, Likelihoods):
+        return score_ranked(reply.values, targets[0], classes)
+    if test is not None and isinstance(reply, Completion):
+        outcomes = [score_text(test, reply.text, target, classes) for target in targets]
+        return next((one for one in outcomes if one.scores.get(ACCURACY.name)), outcomes[0])
+    raise TaskInputError(
+        f"scoring {scoring!r} reads {'Likelihoods' if test is None else 'a Completion'}, got {type(reply).__name__}: "
+        "ask with the same --scoring"
+    )

@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.replies import COMMITTED
+from benchmarks.reply_sources import COMMITTED
 from llm_backends.cache.cached_backend import CachedBackend
 from llm_backends.cache.entry import Entry
-from llm_backends.cache.read_only_source import ReadOnlySource
+from llm_backends.cache.jsonl import ReadOnlySource
 from llm_backends.cache.response_cache import AT_ONCE, SELECT, ReplyCache
 from llm_backends.protocol import Backend
 

@@ -18,7 +18,7 @@ import pytest
 
 from benchmarks.config import RunConfig
 from benchmarks.plan import Plan, TaskRun, TokenizerView
-from benchmarks.runner import Runner
+from benchmarks.runner import run_plan
 from llm_backends.cache.cached_backend import CachedBackend
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.context import ContextLimit
@@ -57,8 +57,8 @@ class WordsOfNothing:
 @pytest.fixture(scope="module", params=["ranked", "exact"])
 def plan(request: pytest.FixtureRequest) -> Plan:
     config = RunConfig(
-        tasks=(TASK,), tokenizers=("words",), llm="scripted", layers=("1-2",), scorings=(request.param,), style="gpt",
-        limit=EPISODES, seed=0,
+        tasks=(TASK,), tokenizers=("words",), llm="scripted", layers=("1-2",), scorings=(request.param,),
+        prompt_style="gpt", limit=EPISODES, seed=0,
     )  # fmt: skip
     task, data = open_task(TASK), open_set("pictograms")
     samples = task.samples(data, task.settings, config.seed, config.limit)
@@ -69,22 +69,21 @@ def test_a_stored_reply_costs_less_than_the_limit(benchmark: Callable[..., objec
     model = ScriptedBackend(Script(default=" lion\n", default_likelihood=-3.0, context_length=8192))
     context = ContextLimit(model)
     store = ReplyCache(tmp_path / "replies.sqlite")
-    words: dict[str, str] = {}
 
     def replayed(folder: Path, mode: str) -> float:
         """Processor seconds of a run without its set-up."""
         backend = CachedBackend(lambda: model, model.identity, store, mode=mode)  # type: ignore[arg-type]
         records = RunStore.create(folder, plan.run_config(model.identity, context.limit))
         began = time.process_time()
-        Runner(plan, backend, records, context=context).run()
+        run_plan(plan, backend, records, context=context)
         taken = time.process_time() - began
         assert len(records.records) == plan.count() and all(call.cached for call in records.calls) == (mode != "normal")
         return taken
 
     with pytest.MonkeyPatch.context() as patch:
         # Images are read and encoded once a run; here once for all.
-        encode = _encoded_once(words)
-        patch.setattr("benchmarks.image_words.ImageWords.add", encode)
+        codec = plan.codec(plan.task_runs[0].data, plan.views[0])
+        patch.setattr(Plan, "codec", lambda self, data, view: codec)
         replayed(tmp_path / "first", "normal")
         folders = iter(range(1000))
         best = min(replayed(tmp_path / str(next(folders)), "cache-only") for _ in range(3))
@@ -97,17 +96,3 @@ def test_a_stored_reply_costs_less_than_the_limit(benchmark: Callable[..., objec
             lambda: replayed(tmp_path / str(next(folders)), "cache-only"), rounds=1
         )
     assert micros < LIMIT_MICROSECONDS
-
-
-def _encoded_once(known: dict[str, str]) -> Callable[..., None]:
-    from benchmarks.image_words import ImageWords
-
-    add = ImageWords.add
-
-    def from_memory(self: ImageWords, names: list[str]) -> None:
-        if not known:
-            add(self, names)
-            known.update(self._texts)
-        self._texts.update(known)
-
-    return from_memory

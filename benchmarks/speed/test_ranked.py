@@ -20,6 +20,7 @@ import torch
 
 from llm_backends.errors import BackendUnavailable
 from llm_backends.local.smollm2 import find_gguf, open_smollm2, smollm2_source
+from llm_backends.options import NoOptions
 from llm_backends.protocol import LikelihoodRequest
 from spae.data.registry import open_set
 from tasks.fewshot.task import five_way
@@ -34,13 +35,13 @@ TIMES_FASTER = 3.0
 @pytest.fixture(scope="module")
 def questions() -> list[LikelihoodRequest]:
     """The task's own prompts, each image shown as five words, as layers 1 and 2 show it."""
-    task = five_way()
+    task = five_way().configured(prompt_style="gpt", scoring="ranked")
     words = [one.name for one in open_set("pictograms").classes if " " not in one.name]
     rng = random.Random(0)
     asked = []
     for sample in task.samples(open_set("pictograms"), (SETTING,), 0, QUESTIONS).of(SETTING):
         texts = {image: " ".join(rng.choices(words, k=5)) for image in sample.images}
-        request = task.request(sample, texts, "gpt", "ranked")
+        request = task.request(sample, texts)
         assert isinstance(request, LikelihoodRequest) and len(request.continuations) == 5
         asked.append(request)
     return asked
@@ -72,7 +73,7 @@ def test_ranked(benchmark: Callable[..., object], questions: list[LikelihoodRequ
         find_gguf()
     except BackendUnavailable as error:
         pytest.skip(str(error))
-    model = open_smollm2("", "float32", "cpu")
+    model = open_smollm2("", dtype="float32", device="cpu", options=NoOptions())
     peer = peer_model.HFLM(pretrained=str(smollm2_source().folder()), device="cpu", dtype="float32", batch_size=1)
     asked = [
         instance("loglikelihood", {}, (question.context, name), number)

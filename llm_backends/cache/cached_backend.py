@@ -1,7 +1,7 @@
-"""Any backend behind stored replies: the store first, then the read-only layers under it, then the model.
+"""Any backend behind stored replies: the store first, then read-only sources, then the model.
 
-The model is made only when the first reply is missing, so a replay imports no torch, opens no connection and needs no
-weights. A reply counts as there only once it is stored: whatever kills a run, no answered request is asked again.
+The model is opened at the first missing reply, so a replay imports no torch, opens no connection and needs no weights.
+A reply is returned only once it is stored: no answered request of a killed run is asked again.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from llm_backends.cache.entry import Part, ReplySource, fault_of, reply_of
+from llm_backends.cache.entry import Part, Provenance, ReplySource, defect_of, reply_of
 from llm_backends.cache.nearest_request import explain_miss
-from llm_backends.cache.provenance import Provenance
 from llm_backends.cache.request_key import key_of, key_texts
 from llm_backends.cache.response_cache import ReplyCache
-from llm_backends.capabilities import check_allowed
 from llm_backends.context import ContextLimit
 from llm_backends.errors import (
     BackendError,
@@ -26,43 +24,44 @@ from llm_backends.errors import (
 )
 from llm_backends.protocol import (
     Backend,
-    Capabilities,
-    Completion,
     CompletionRequest,
     Identity,
     LikelihoodRequest,
-    Likelihoods,
     Reply,
     Request,
     Streams,
+    check_allowed,
 )
 
-CacheMode = Literal["normal", "cache-only", "live"]
-MODES = ("normal", "cache-only", "live")
+CacheMode = Literal["normal", "cache-only", "refresh"]
+MODES = ("normal", "cache-only", "refresh")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one request: a reply, or the error that kept it from one."""
+    """The result of one request: a reply or an error."""
 
     reply: Reply | None
     cached: bool
-    """Whether the reply was stored before this question."""
+    """Whether the reply was stored before."""
     key: str = ""
-    """Where the reply is stored, or would be: of its first sample."""
+    """Of its first sample."""
     error: BackendError | None = None
-    """PromptTooLong, CallFailed or CacheMiss, where `reply` is None."""
+    """PromptTooLong, CallFailed or CacheMiss if `reply` is None."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One request, however often it was given."""
+    """A request, once for all its occurrences.
+
+    Attributes:
+        texts: key -> its text, one per sample.
+        places: its indices among the requests.
+    """
 
     request: Request
     texts: dict[str, bytes]
-    """Key -> its text, one for each sample."""
     places: list[int]
-    """Where in the batch it stands."""
 
     @property
     def key(self) -> str:
@@ -70,17 +69,16 @@ class _Asked:
 
 
 class CachedBackend:
-    """Answers from stored replies where it can, and stores what it has to ask.
+    """Answers from stored replies, and stores the replies it has to ask for.
 
     Args:
-        inner_factory: makes the backend; called at the first request that no store answers, never before.
-        identity: of that backend, known beforehand.
-        store: where new replies go; None keeps none.
-        layers: looked through after the store; never written.
-        mode: "normal" asks the model on a miss; "cache-only" raises CacheMiss and writes nothing; "live" asks always,
-            and replaces what the store holds.
-        chunk: requests given at once to a model that does not stream; as many are lost where a run is killed.
-        raise_misses: False gives each CacheMiss in its answer instead, for those who want all of them.
+        inner_factory: opens the backend; called at the first missing reply, never before.
+        identity: of that backend.
+        store: for new replies; None stores none.
+        sources: searched after the store; never written.
+        mode: "normal" asks the model on a miss; "cache-only" raises CacheMiss and writes nothing; "refresh" always
+            asks, and replaces what the store holds.
+        chunk: requests given at once to a model that does not stream; a killed run loses as many.
 
     Raises:
         BackendInputError: the mode is unknown or the chunk is not positive.
@@ -91,10 +89,9 @@ class CachedBackend:
         inner_factory: Callable[[], Backend],
         identity: Identity,
         store: ReplyCache | None = None,
-        layers: Sequence[ReplySource] = (),
+        sources: Sequence[ReplySource] = (),
         mode: CacheMode = "normal",
         chunk: int = 8,
-        raise_misses: bool = True,
     ) -> None:
         if mode not in MODES:
             raise BackendInputError(f"a cache mode is one of {', '.join(MODES)}, got {mode!r}")
@@ -104,46 +101,14 @@ class CachedBackend:
         self._inner: Backend | None = None
         self._identity = identity
         self._store = store
-        self._sources: list[ReplySource] = [*layers]
-        if store is not None:
-            self._sources.insert(0, store)
+        self._sources: list[ReplySource] = [*sources] if store is None else [store, *sources]
         self._mode = mode
         self._chunk = chunk
-        self._raise_misses = raise_misses
 
     @property
     def identity(self) -> Identity:
         """Of the model behind the cache."""
         return self._identity
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Of the model behind the cache."""
-        return self._model().capabilities
-
-    def count_tokens(self, text: str) -> int:
-        """By the model's tokenizer; a local model loads no weights for it."""
-        return self._model().count_tokens(text)
-
-    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
-        """One reply per request, in order. Raises the first request's error, and CacheMiss as `ask`."""
-        replies = [_reply_or_raise(answer) for answer in self.ask(requests)]
-        return [reply for reply in replies if isinstance(reply, Completion)]
-
-    def loglikelihood(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihoods]:
-        """One reply per request, in order. Raises the first request's error, and CacheMiss as `ask`."""
-        replies = [_reply_or_raise(answer) for answer in self.ask(requests)]
-        return [reply for reply in replies if isinstance(reply, Likelihoods)]
-
-    def lookup(self, request: Request) -> Reply | None:
-        """The stored reply, or None; asks nothing. In live mode always None.
-
-        Raises:
-            CacheCorrupt: the stored reply is damaged.
-        """
-        (asked,) = self._grouped([request])
-        parts = self._find([asked])
-        return _assembled(asked, parts)
 
     def ask(self, requests: Sequence[Request], origins: Sequence[Provenance | None] = ()) -> list[Answer]:
         """One answer per request, in order. Arguments and errors as `ask_each`."""
@@ -153,21 +118,22 @@ class CachedBackend:
     def ask_each(
         self, requests: Sequence[Request], origins: Sequence[Provenance | None] = ()
     ) -> Iterator[tuple[int, Answer]]:
-        """(index, answer) of each request as soon as it is settled: what is stored first, then what the model says.
+        """(index, answer) of each request: stored replies first, then the model's as they come.
 
-        A request given twice is asked once. A reply is stored, durably, before it is handed over. A request that is
-        too long or that fails has its error in its answer and spoils no other.
+        A request given twice is asked once. A reply is stored durably before it is yielded. A request that is too long
+        or fails has its error in its answer and does not affect the others. Look-ups take one query per 400 requests,
+        so a scheduler may call this once a round.
 
         Args:
             requests: of any kind, in any mixture.
-            origins: per request what it is asked for, written beside its reply; none, or one for each request.
+            origins: the question behind each request, recorded with its reply; empty, or one per request.
 
         Raises:
             CacheMiss: cache-only mode met a request without a stored reply.
             CacheCorrupt: a stored reply is damaged.
-            BackendUnavailable: the model cannot be made or loaded.
-            BackendInputError: the model cannot answer such a request at all.
-            BudgetSpent: nothing more may be asked; what was answered is stored.
+            BackendUnavailable: the model cannot be opened or loaded.
+            BackendInputError: a request is beyond the model's capabilities.
+            BudgetSpent: nothing more can be asked; replies so far are stored.
         """
         asked = self._grouped(requests)
         missing = []
@@ -202,7 +168,7 @@ class CachedBackend:
 
     def _find(self, asked: Sequence[_Asked]) -> dict[str, Part]:
         found: dict[str, Part] = {}
-        if self._mode == "live":
+        if self._mode == "refresh":
             return found
         wanted = {key: text for one in asked for key, text in one.texts.items()}
         for source in self._sources:
@@ -217,8 +183,9 @@ class CachedBackend:
         if not missing:
             return
         model = self._model()
+        capabilities = model.capabilities
         for one in missing:
-            check_allowed(model.capabilities, self._identity, one.request)
+            check_allowed(capabilities, self._identity, one.request)
         groups = _streamed(model, missing) if isinstance(model, Streams) else self._chunked(model, missing)
         for group in groups:
             yield from self._settled(group, origins)
@@ -226,23 +193,22 @@ class CachedBackend:
     def _settled(
         self, group: Sequence[tuple[_Asked, Reply | BackendError]], origins: Sequence[Provenance | None]
     ) -> list[tuple[_Asked, Answer]]:
-        """The answers to requests; their replies are stored when this returns."""
+        """The answers to requests, after storing their replies."""
         answers: dict[str, Answer] = {}
         good: list[tuple[_Asked, Reply]] = []
         for one, reply in group:
-            fault = None if isinstance(reply, BackendError) else fault_of(one.request, reply)
+            if not isinstance(reply, BackendError) and (defect := defect_of(one.request, reply)):
+                model = self._identity.model
+                reply = CallFailed(f"{model} must give one complete reply per request, {defect}: ask again")
             if isinstance(reply, BackendError):
                 answers[one.key] = Answer(None, cached=False, key=one.key, error=reply)
-            elif fault is not None:
-                said = f"{self._identity.model} must give one whole reply to each request, {fault}: ask again"
-                answers[one.key] = Answer(None, cached=False, key=one.key, error=CallFailed(said))
             else:
                 good.append((one, reply))
         replies = [reply for _, reply in good]
         if self._store is not None and good:
             pairs = [(one.request, reply) for one, reply in good]
             noted = [_origins(one, origins) for one, _ in good]
-            replies = self._store.put_many(self._identity, pairs, noted, replace=self._mode == "live")
+            replies = self._store.put_many(self._identity, pairs, noted, replace=self._mode == "refresh")
         for (one, _), reply in zip(good, replies, strict=True):
             answers[one.key] = Answer(reply, cached=False, key=one.key)
         return [(one, answers[one.key]) for one, _ in group]
@@ -254,14 +220,14 @@ class CachedBackend:
     def _ask_chunk(
         self, model: Backend, chunk: Sequence[_Asked]
     ) -> Iterator[list[tuple[_Asked, Reply | BackendError]]]:
-        """Requests of one kind, together or, where one of them fails, one by one."""
+        """Requests of one kind, together; one by one if one of them fails."""
         try:
             replies = _replies(model, [one.request for one in chunk])
         except (PromptTooLong, CallFailed) as error:
             if len(chunk) == 1:
                 yield [(chunk[0], error)]
                 return
-            # One of them spoils the chunk; asked alone, each gets its own reply or error.
+            # Asked alone, each gets its own reply or error.
             for one in chunk:
                 yield from self._ask_chunk(model, [one])
             return
@@ -272,23 +238,21 @@ class CachedBackend:
             inner = self._factory()
             if inner.identity != self._identity:
                 raise BackendInputError(
-                    f"replies are stored under {self._identity}, the backend made is {inner.identity}: "
+                    f"replies are stored under {self._identity}, the backend opened is {inner.identity}: "
                     "open the cache with the backend's own identity"
                 )
             self._inner = inner
         return self._inner
 
     def _miss(self, one: _Asked) -> Answer:
-        """A prompt that could never have a reply is no miss; any other is."""
-        error: BackendError | None = self._too_long(one.request)
+        """PromptTooLong for a prompt that can have no reply, CacheMiss for any other."""
+        error = self._too_long(one.request)
         if error is None:
-            error = explain_miss(self._identity, one.request, self._sources)
-            if self._raise_misses:
-                raise error
+            raise explain_miss(self._identity, one.request, self._sources)
         return Answer(None, cached=False, key=one.key, error=error)
 
     def _too_long(self, request: Request) -> PromptTooLong | None:
-        """The error of a request that cannot fit; only where this needs no weights, no download and no conversion."""
+        """The error of a prompt that exceeds the context, if it is known without weights, download or conversion."""
         try:
             return ContextLimit(self._model()).too_long(request)
         except BackendUnavailable:
@@ -296,7 +260,7 @@ class CachedBackend:
 
 
 def _streamed(model: Streams, asked: Sequence[_Asked]) -> Iterator[list[tuple[_Asked, Reply | BackendError]]]:
-    """Each request with what the model gave it, one by one in the order given."""
+    """Each request with the model's reply or error, one by one."""
     waiting = dict(enumerate(asked))
     for index, reply in model.stream([one.request for one in asked]):
         one = waiting.pop(index, None)
@@ -304,7 +268,7 @@ def _streamed(model: Streams, asked: Sequence[_Asked]) -> Iterator[list[tuple[_A
             raise CallFailed(f"a backend answers each request once, it gave number {index} twice or unasked")
         yield [(one, reply)]
     for one in waiting.values():
-        yield [(one, CallFailed("a backend answers every request, this one came back with nothing: ask again"))]
+        yield [(one, CallFailed("a backend answers every request, it left this one out: ask again"))]
 
 
 def _replies(model: Backend, requests: Sequence[Request]) -> list[Reply]:
@@ -320,7 +284,7 @@ def _replies(model: Backend, requests: Sequence[Request]) -> list[Reply]:
 
 
 def _assembled(one: _Asked, parts: dict[str, Part]) -> Reply | None:
-    """The whole reply, where every sample of it is there."""
+    """The reply, if every sample of it is stored."""
     found = [parts[key] for key in one.texts if key in parts]
     return reply_of(found) if len(found) == len(one.texts) else None
 
@@ -331,7 +295,7 @@ def _origins(one: _Asked, origins: Sequence[Provenance | None]) -> list[Provenan
 
 
 def _chunks(asked: Sequence[_Asked], size: int) -> Iterator[list[_Asked]]:
-    """Runs of at most `size` neighbours of one kind."""
+    """Runs of at most `size` adjacent requests of one kind."""
     chunk: list[_Asked] = []
     for one in asked:
         if chunk and (len(chunk) == size or type(one.request) is not type(chunk[0].request)):
@@ -340,10 +304,3 @@ def _chunks(asked: Sequence[_Asked], size: int) -> Iterator[list[_Asked]]:
         chunk.append(one)
     if chunk:
         yield chunk
-
-
-def _reply_or_raise(answer: Answer) -> Reply:
-    if answer.reply is None:
-        assert answer.error is not None, "an answer holds a reply or an error"
-        raise answer.error
-    return answer.reply

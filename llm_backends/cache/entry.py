@@ -1,7 +1,6 @@
-"""One stored reply: a sample of a completion, or the log-likelihoods of one request, with all that led to it.
+"""One stored reply: a sample of a completion or the log-likelihoods of a request, with its identity and request.
 
-A reply to a request for n samples is n entries, so that each stands under its own key and can be counted, checked and
-replaced alone.
+A reply to a request for n samples is n entries, each under its own key.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from llm_backends.cache.request_key import canonical_json, key_of, key_text
+from pydantic import Field
+
+from llm_backends.cache.request_key import key_of, key_text
 from llm_backends.errors import CallFailed
 from llm_backends.protocol import (
     Choice,
@@ -26,9 +27,22 @@ from llm_backends.protocol import (
     Reply,
     Request,
 )
+from spae.canonical import Frozen, canonical_json
 
 Part = Choice | Likelihoods
-"""What one entry holds of a reply."""
+"""The reply of one entry."""
+
+
+class Provenance(Frozen):
+    """A question that a stored reply answered: stored with an entry, and not part of its key.
+
+    Two tokenizers may turn different images into the same words, and then share a reply; this records that they do.
+    """
+
+    task: str = Field(description="name of the task")
+    sample: str = Field(description="id of the sample, or episode, in the task's manifest")
+    tokenizer: str = Field(description="name of the tokenizer whose words are in the prompt")
+    fingerprint: str = Field(description="sha256 of that tokenizer: configuration, weights and vocabulary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +51,7 @@ class Entry:
 
     key: str
     text: bytes
-    """What the key is the hash of."""
+    """The text that `key` is the hash of."""
     identity: Identity
     request: Request
     sample: int
@@ -45,10 +59,10 @@ class Entry:
 
     @classmethod
     def of(cls, identity: Identity, request: Request, sample: int, part: Part) -> Entry:
-        """The entry under the key that follows from the first three.
+        """The entry of a part, after checking that it belongs to the request.
 
         Raises:
-            ValueError: the request has no such sample, or is of another kind than the part.
+            ValueError: the request has no such sample, or asks for another kind of reply.
         """
         most = request.n if isinstance(request, CompletionRequest) else 1
         if not 0 <= sample < most:
@@ -61,18 +75,18 @@ class Entry:
 
     @classmethod
     def unchecked(cls, identity: Identity, request: Request, sample: int, part: Part) -> Entry:
-        """The same of parts that are known to belong together."""
+        """As `of`, for parts that are known to belong together."""
         text = key_text(identity, request, sample)
         return cls(key_of(text), text, identity, request, sample, part)
 
     @property
     def is_empty(self) -> bool:
-        """Whether the model said nothing but white space."""
+        """Whether the reply is only white space."""
         return isinstance(self.part, Choice) and not self.part.text.strip()
 
 
 class ReplySource(Protocol):
-    """Where stored replies are looked up: a ReplyCache or a ReadOnlySource."""
+    """Stored replies to look up: a ReplyCache or a ReadOnlySource."""
 
     @property
     def path(self) -> Path:
@@ -92,11 +106,11 @@ class ReplySource(Protocol):
         ...
 
     def with_prompt(self, prompt: str) -> Iterator[Entry]:
-        """Entries of this `prompt_key`, whatever the model and the parameters; damaged ones are left out."""
+        """Entries of this `prompt_key`, of any model and parameters; damaged ones are skipped."""
         ...
 
     def nearest_in_length(self, length: int, most: int) -> Iterator[Entry]:
-        """At most `most` entries whose requests are about `length` characters long; damaged ones are left out."""
+        """At most `most` entries whose requests are closest to `length` characters; damaged ones are skipped."""
         ...
 
 
@@ -104,26 +118,26 @@ def entries_of(identity: Identity, request: Request, reply: Reply) -> list[Entry
     """A reply as entries.
 
     Raises:
-        CallFailed: it is no whole answer to the request (see `fault_of`).
+        CallFailed: it does not answer the request (see `defect_of`).
     """
-    fault = fault_of(request, reply)
-    if fault is not None:
-        raise CallFailed(f"{identity.model} must give one whole reply to each request, {fault}: it is not stored")
+    defect = defect_of(request, reply)
+    if defect is not None:
+        raise CallFailed(f"{identity.model} must give one complete reply per request, {defect}: it is not stored")
     parts: Sequence[Part] = reply.choices if isinstance(reply, Completion) else (reply,)
     return [Entry.unchecked(identity, request, i, part) for i, part in enumerate(parts)]
 
 
 def reply_of(parts: Sequence[Part]) -> Reply:
-    """Entries' parts, in order of their samples, as the reply they came from."""
+    """The reply that entries' parts, in order of their samples, came from."""
     first = parts[0]
     return first if isinstance(first, Likelihoods) else Completion(choices=tuple(parts))  # type: ignore[arg-type]
 
 
-def fault_of(request: Request, reply: Reply) -> str | None:
-    """Why a reply is no whole answer to a request; None where it is one.
+def defect_of(request: Request, reply: Reply) -> str | None:
+    """Why a reply does not answer a request; None if it does.
 
-    An empty text that ends at the limit is an answer cut off before its first word (a connection lost, or a budget
-    spent on hidden reasoning): unlike an empty text that ends by itself, it is no reply.
+    An empty text that ends at the limit was cut off before its first word (a lost connection, or hidden reasoning):
+    unlike an empty text that ends by itself, it is not a reply.
     """
     if isinstance(request, CompletionRequest):
         if not isinstance(reply, Completion):
@@ -143,18 +157,18 @@ def fault_of(request: Request, reply: Reply) -> str | None:
 
 
 def part_json(part: Part) -> str:
-    """One spelling: `{"finish":"stop","text":"..."}` or `{"values":[...]}`."""
+    """Canonical JSON: `{"finish":"stop","text":"..."}` or `{"values":[...]}`."""
     return canonical_json(part.model_dump(mode="json"))
 
 
 def parse_part(text: bytes) -> Part:
-    """A part from its one spelling. Raises ValueError where it is none."""
+    """A part from its canonical JSON. Raises ValueError if it is not one."""
     kind = Likelihoods if text.startswith(b'{"values"') else Choice
     return kind.model_validate_json(text)
 
 
 def parse_request(fields: Mapping[str, Any]) -> Request:
-    """A request from its fields. Raises ValueError where they are none."""
+    """A request from its fields. Raises ValueError if they are invalid."""
     kind = CompletionRequest if "prompt" in fields else LikelihoodRequest
     return kind.model_validate(fields)
 
@@ -163,7 +177,7 @@ def parse_entry(text: bytes, part: Part) -> Entry:
     """The entry of a key's text and its part.
 
     Raises:
-        ValueError: the text is not what a key is made of, to the byte.
+        ValueError: the text is not the key text of a request, byte for byte.
     """
     try:
         parts = json.loads(text)
@@ -171,12 +185,12 @@ def parse_entry(text: bytes, part: Part) -> Entry:
             Identity.model_validate(parts["identity"]), parse_request(parts["request"]), parts["sample"], part
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"its request is not whole ({error!r})") from error
+        raise ValueError(f"its request is incomplete ({error!r})") from error
     if entry.text != text:
-        raise ValueError("its request is not in its one spelling")
+        raise ValueError("its request is not canonical JSON")
     return entry
 
 
 def checksum(*fields: bytes) -> str:
-    """32 hexadecimal digits over fields without line breaks, in order."""
+    """32 hexadecimal digits over fields without line breaks."""
     return hashlib.sha256(b"\n".join(fields)).hexdigest()[:32]

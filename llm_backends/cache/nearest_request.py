@@ -1,7 +1,7 @@
-"""Why a request has no stored reply: the stored request that is nearest to it, and where the two differ.
+"""Why a request has no stored reply: the nearest stored request, and where the two differ.
 
-Nearest is one with the same prompt that differs in the fewest other fields; where no prompt is the same, the one with
-the likest prompt among a bounded number of about the same length.
+Nearest is one with the same prompt that differs in the fewest other fields; if none is equal, the one with the most
+similar prompt among a bounded number of similar length.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from llm_backends.cache.entry import Entry, ReplySource
-from llm_backends.cache.request_key import canonical_json, first_line, kind_of, prompt_key, prompt_of, request_key
+from llm_backends.cache.request_key import first_line, kind_of, prompt_key, prompt_of, request_key
 from llm_backends.errors import CacheMiss
 from llm_backends.protocol import Identity, Request
+from spae.canonical import canonical_json
 
 CANDIDATES = 400
-"""Stored requests of about the same length that are looked at, in each source."""
+"""Stored requests of similar length that are compared, per source."""
 FINALISTS = 5
-"""Of those, how many are compared letter by letter."""
+"""Of those, how many are compared character by character."""
 SHOWN = 60
-"""Letters of a value in a one-line message."""
+"""Characters of a value in a one-line message."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Nearest:
-    """The stored request that is nearest to one asked.
+    """The stored request nearest to one asked.
 
     Attributes:
-        entry: what is stored.
-        source: the file it is in.
-        fields: where the two differ, the prompt aside.
-        prompt_diff: a unified diff from the stored prompt to the one asked; empty where they are equal.
+        entry: the stored one.
+        source: its file.
+        fields: where the two differ, without the prompt.
+        prompt_diff: a unified diff from the stored prompt to the one asked; empty if they are equal.
     """
 
     entry: Entry
@@ -64,18 +65,18 @@ class Nearest:
 def find_nearest(
     identity: Identity, request: Request, sources: Sequence[ReplySource], *, without: str = ""
 ) -> Nearest | None:
-    """The stored request nearest to one asked; None where nothing is stored.
+    """The stored request nearest to one asked; None if nothing is stored.
 
     Args:
-        sources: looked through, all of them.
-        without: a key to be passed over, such as the request's own.
+        sources: all are searched.
+        without: a key to skip, such as the request's own.
     """
     found = [(entry, source.path) for source in sources for entry in source.with_prompt(prompt_key(request))]
     found = [one for one in found if one[0].key != without]
     if not found:
         length = len(canonical_json(request.model_dump(mode="json")))
         near = [(entry, source.path) for source in sources for entry in source.nearest_in_length(length, CANDIDATES)]
-        found = _likest([one for one in near if one[0].key != without], prompt_of(request))
+        found = _most_similar([one for one in near if one[0].key != without], prompt_of(request))
     if not found:
         return None
     made = [Nearest(entry, path, differences(entry, identity, request), "") for entry, path in found]
@@ -84,7 +85,7 @@ def find_nearest(
 
 
 def differences(entry: Entry, identity: Identity, request: Request) -> tuple[Difference, ...]:
-    """Every field, the prompt aside, in which a stored request differs from one asked."""
+    """Every field except the prompt in which a stored request differs from one asked."""
     stored, asked = fields_of(entry.identity, entry.request), fields_of(identity, request)
     if entry.sample:
         stored["sample"], asked["sample"] = str(entry.sample), "0"
@@ -96,7 +97,7 @@ def differences(entry: Entry, identity: Identity, request: Request) -> tuple[Dif
 
 
 def fields_of(identity: Identity, request: Request) -> dict[str, str]:
-    """Everything of a request but its prompt, as readable text."""
+    """Every field of a request except its prompt, as readable text."""
     parts: dict[str, Any] = {
         "backend": identity.kind,
         "model": identity.model,
@@ -111,13 +112,13 @@ def fields_of(identity: Identity, request: Request) -> dict[str, str]:
 
 
 def prompt_diff(stored: Request, asked: Request) -> str:
-    """A unified diff of two prompts, line by line; empty where they are equal."""
+    """A unified diff of two prompts, line by line; empty if they are equal."""
     old, new = ([*map(_visible_end, prompt_of(one).splitlines(keepends=True))] for one in (stored, asked))
     return "\n".join(difflib.unified_diff(old, new, "stored", "asked", n=1, lineterm=""))
 
 
 def explain_miss(identity: Identity, request: Request, sources: Sequence[ReplySource]) -> CacheMiss:
-    """The error of a request that has no stored reply: its prompt, key, and the difference to the nearest one."""
+    """The error of a request without a stored reply: its prompt, key, and the difference to the nearest one."""
     nearest = find_nearest(identity, request, sources)
     if nearest is None:
         reason = "nothing is stored"
@@ -125,12 +126,12 @@ def explain_miss(identity: Identity, request: Request, sources: Sequence[ReplySo
         reason = f"the nearest one (key {nearest.entry.key[:12]} in {nearest.source}) differs in {nearest.brief}"
     return CacheMiss(
         f"--cache-only needs a stored reply, there is none for {first_line(prompt_of(request))!r} "
-        f"(key {request_key(identity, request)}): {reason}; drop --cache-only, or run once with --live"
+        f"(key {request_key(identity, request)}): {reason}; drop --cache-only, or run once with --refresh-cache"
     )
 
 
-def _likest(candidates: Sequence[tuple[Entry, Path]], prompt: str) -> list[tuple[Entry, Path]]:
-    """The entries with the prompt most like the one given: by shared lines first, the best of those by letters."""
+def _most_similar(candidates: Sequence[tuple[Entry, Path]], prompt: str) -> list[tuple[Entry, Path]]:
+    """The entries with the most similar prompt: by shared lines first, the best of those by characters."""
     lines = Counter(prompt.splitlines())
     by_lines = sorted(candidates, key=lambda one: (-_shared(lines, prompt_of(one[0].request)), one[0].key))
     matcher = difflib.SequenceMatcher(autojunk=False)
@@ -142,7 +143,7 @@ def _likest(candidates: Sequence[tuple[Entry, Path]], prompt: str) -> list[tuple
             if len(ratios) == FINALISTS:
                 break
             matcher.set_seq1(text)
-            # Letter by letter costs the product of the lengths: very long prompts are ranked by their letters' counts.
+            # Costs the product of the lengths, so very long prompts are ranked by their character counts.
             ratios[text] = matcher.ratio() if len(text) * len(prompt) < 10_000_000 else matcher.quick_ratio()
     if not ratios:
         return []
@@ -174,7 +175,7 @@ def _readable(value: object) -> str:
 
 
 def _visible_end(line: str) -> str:
-    """A line for a diff: its newline left away; what a reader could not see is spelled out."""
+    """A line for a diff, without its newline; invisible characters are escaped."""
     body = line[:-1] if line.endswith("\n") else line
     seen = body if body.isprintable() and body == body.rstrip() else repr(body)
     return seen if line.endswith("\n") else f"{seen} [no newline]"

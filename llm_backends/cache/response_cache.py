@@ -1,7 +1,6 @@
-"""Replies of language models kept in one SQLite file, which several processes may write at once.
+"""Replies of language models in one SQLite file (see `sqlite_file`), which several processes may write at once.
 
-No reply is served whose row is not, to the bit, as it was written, or whose request is not, to the byte, the one asked.
-The file's layout is in `cache_file`.
+A row is verified before use: its checksum covers every column, and its request must equal the one asked, byte for byte.
 """
 
 from __future__ import annotations
@@ -11,11 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_backends.cache.entry import Entry, Part, checksum, entries_of, parse_entry, parse_part, part_json, reply_of
-from llm_backends.cache.provenance import Provenance
+from llm_backends.cache.entry import (
+    Entry,
+    Part,
+    Provenance,
+    checksum,
+    entries_of,
+    parse_entry,
+    parse_part,
+    part_json,
+    reply_of,
+)
 from llm_backends.cache.request_key import identity_key, key_of, key_texts, prompt_key
 from llm_backends.cache.sqlite_file import CacheFile
-from llm_backends.errors import BackendError, CacheCorrupt
+from llm_backends.errors import CacheCorrupt
 from llm_backends.protocol import Identity, Reply, Request
 
 AT_ONCE = 400
@@ -33,34 +41,39 @@ class ReplyCache:
 
     Args:
         path: the SQLite file; its folder is created with it.
-        read_only: a layer that others share: looked through and never written.
+        read_only: never written: a file that others share.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self._file = CacheFile(path, read_only=read_only)
+        self.file = CacheFile(path, read_only=read_only)
+        """For code that reads all of it."""
         self._noted: set[Noted] = set()
 
     @property
     def path(self) -> Path:
         """The file, as given."""
-        return self._file.path
-
-    @property
-    def file(self) -> CacheFile:
-        """The file, for those who look at all of it."""
-        return self._file
+        return self.file.path
 
     def find(self, wanted: Mapping[str, bytes]) -> dict[str, Part]:
         """Those of the keys that are stored.
 
         Args:
-            wanted: key -> the text it is the hash of (`request_key.key_text`).
+            wanted: key -> its text (`request_key.key_text`).
 
         Raises:
-            CacheCorrupt: a row is not as it was written, or the file is no reply cache.
+            CacheCorrupt: a row fails its checks, or the file is not a reply cache.
             BackendUnavailable: the file cannot be read.
         """
-        return {key: part for key, part, _ in self._checked(wanted)}
+        found: dict[str, Part] = {}
+        for row in self._read_keys(SELECT, list(wanted)):
+            key = _text(row[0])
+            try:
+                found[key] = checked_part(row)
+                if row[3] != wanted[key]:
+                    raise ValueError("its request is another one")
+            except ValueError as error:
+                raise self._corrupt(key, error) from error
+        return found
 
     def get(self, identity: Identity, request: Request) -> Reply | None:
         """The reply to a request, all of its samples, or None. Raises as `find`."""
@@ -70,21 +83,25 @@ class ReplyCache:
 
     def entry(self, key: str) -> Entry | None:
         """The entry under a key, or None. Raises as `find`."""
-        rows = self._read(f"{SELECT} where key = ?", (key,))
-        return self._entry(rows[0]) if rows else None
+        for row in self._read(f"{SELECT} where key = ?", (key,)):
+            try:
+                return checked_entry(row)
+            except ValueError as error:
+                raise self._corrupt(key, error) from error
+        return None
 
     def keys(self) -> list[str]:
         """Every key, sorted."""
         return [_text(row[0]) for row in self._read("select key from replies order by key")]
 
     def with_prompt(self, prompt: str) -> Iterator[Entry]:
-        """Entries of this `prompt_key`; damaged ones are left out."""
-        yield from self._whole(self._read(f"{SELECT} where prompt = ? order by key", (prompt,)))
+        """Entries of this `prompt_key`; damaged ones are skipped."""
+        yield from intact_entries(self._read(f"{SELECT} where prompt = ? order by key", (prompt,)))
 
     def nearest_in_length(self, length: int, most: int) -> Iterator[Entry]:
-        """At most `most` entries whose requests are about `length` characters long; damaged ones are left out."""
+        """At most `most` entries whose requests are closest to `length` characters; damaged ones are skipped."""
         query = f"{SELECT} order by abs(length(request) - ?), key limit ?"
-        yield from self._whole(self._read(query, (length, most)))
+        yield from intact_entries(self._read(query, (length, most)))
 
     def put(self, identity: Identity, request: Request, reply: Reply, *, replace: bool = False) -> Reply:
         """Stores one reply; see `put_many`."""
@@ -100,19 +117,19 @@ class ReplyCache:
     ) -> list[Reply]:
         """Stores replies durably, all or none, and returns those that are stored now.
 
-        Where another process was first, its reply stays and is returned (unless `replace`), so that two runs never
+        A reply that another process stored first stays and is returned (unless `replace`), so that two runs never
         hold different replies to one request.
 
         Args:
             origins: per pair, the questions it answers.
 
         Raises:
-            CallFailed: a reply is no whole answer to its request.
-            CacheCorrupt, BackendUnavailable: as `find`; also where the file cannot be written.
+            CallFailed: a reply does not answer its request.
+            CacheCorrupt, BackendUnavailable: as `find`; also if the file cannot be written.
         """
         groups = [entries_of(identity, request, reply) for request, reply in pairs]
         noted = [(e.key, one) for group, ones in zip(groups, origins, strict=False) for e in group for one in ones]
-        with self._file.writing() as connection:
+        with self.file.writing() as connection:
             others = _insert(connection, [entry for group in groups for entry in group], replace=replace)
             _note(connection, noted)
         self._noted.update(noted)
@@ -122,60 +139,33 @@ class ReplyCache:
         return [reply_of([stored.get(entry.key, entry.part) for entry in group]) for group in groups]
 
     def add(self, entries: Sequence[Entry], *, replace: bool = False) -> int:
-        """Stores entries made elsewhere, all or none; those whose key is there already stay, unless `replace`.
+        """Stores entries, all or none; those under a key that is stored already stay, unless `replace`.
 
         Returns how many were written. Raises as `put_many`.
         """
-        with self._file.writing() as connection:
+        with self.file.writing() as connection:
             return len(entries) - len(_insert(connection, entries, replace=replace))
 
     def note(self, noted: Sequence[Noted]) -> None:
-        """Writes down what stored replies were asked for; keys that are not stored are passed over."""
+        """Records which questions stored replies answered; keys that are not stored are ignored."""
         fresh = [one for one in dict.fromkeys(noted) if one not in self._noted]
-        known = self._known([key for key, _ in fresh])
+        known = set(self._read_keys("select key, task, sample, fingerprint from provenance", [key for key, _ in fresh]))
         missing = [one for one in fresh if _identifier(one) not in known]
         stored = {_text(row[0]) for row in self._read_keys("select key from replies", [key for key, _ in missing])}
         missing = [one for one in missing if one[0] in stored]
         if missing:
-            with self._file.writing() as connection:
+            with self.file.writing() as connection:
                 _note(connection, missing)
         self._noted.update(fresh)
 
     def close(self) -> None:
         """Closes the file; a later call opens it again."""
-        self._file.close()
+        self.file.close()
 
-    def _known(self, keys: Sequence[str]) -> set[Row]:
-        return set(self._read_keys("select key, task, sample, fingerprint from provenance", keys))
-
-    def _checked(self, wanted: Mapping[str, bytes]) -> Iterator[tuple[str, Part, Row]]:
-        for row in self._read_keys(SELECT, list(wanted)):
-            key = _text(row[0])
-            try:
-                part = checked_part(row)
-                if row[3] != wanted[key]:
-                    raise ValueError("its request is not the one its key stands for")
-            except ValueError as error:
-                raise self._corrupt(key, error) from error
-            yield key, part, row
-
-    def _entry(self, row: Row) -> Entry:
-        try:
-            return checked_entry(row)
-        except ValueError as error:
-            raise self._corrupt(_text(row[0]), error) from error
-
-    def _whole(self, rows: Sequence[Row]) -> Iterator[Entry]:
-        for row in rows:
-            try:
-                yield checked_entry(row)
-            except ValueError:
-                continue
-
-    def _corrupt(self, key: str, error: ValueError) -> BackendError:
+    def _corrupt(self, key: str, error: ValueError) -> CacheCorrupt:
         return CacheCorrupt(
-            f"a stored reply must be as it was written, {self.path} key {key} is not "
-            f"({str(error).splitlines()[0]}): ask again with --live, or remove it with "
+            f"a stored reply must match its checksum and key, {self.path} key {key} does not "
+            f"({str(error).splitlines()[0]}): ask again with --refresh-cache, or remove it with "
             "python -m benchmarks cache prune --bad"
         )
 
@@ -185,21 +175,21 @@ class ReplyCache:
             yield from self._read(f"{query} where key in ({','.join('?' * len(some))})", some)
 
     def _read(self, query: str, values: Sequence[str | int] = ()) -> list[Row]:
-        with self._file.session() as connection:
+        with self.file.session() as connection:
             return [] if connection is None else connection.execute(query, values).fetchall()
 
 
 def checked_part(row: Row) -> Part:
-    """The reply in a row of `replies`, once its checksum is found right.
+    """The reply in a row of `replies`, after verifying its checksum.
 
     Raises:
-        ValueError: the row is not as it was written.
+        ValueError: the row is damaged.
     """
     try:
-        right = checksum(*row[:-1]).encode("ascii") == row[-1]
+        intact = checksum(*row[:-1]).encode("ascii") == row[-1]
     except TypeError:  # a column is no longer text
-        right = False
-    if not right:
+        intact = False
+    if not intact:
         raise ValueError("its checksum differs")
     return parse_part(row[4])
 
@@ -208,7 +198,7 @@ def checked_entry(row: Row) -> Entry:
     """The entry in a row of `replies`, with every column checked against the others.
 
     Raises:
-        ValueError: the row is not as it was written, or its columns do not belong together.
+        ValueError: the row is damaged, or its columns do not belong together.
     """
     entry = parse_entry(row[3], checked_part(row))
     if (entry.key.encode(), identity_key(entry.identity).encode(), prompt_key(entry.request).encode()) != row[:3]:
@@ -216,8 +206,17 @@ def checked_entry(row: Row) -> Entry:
     return entry
 
 
+def intact_entries(rows: Sequence[Row]) -> Iterator[Entry]:
+    """The entries of rows, without damaged ones."""
+    for row in rows:
+        try:
+            yield checked_entry(row)
+        except ValueError:
+            continue
+
+
 def _insert(connection: sqlite3.Connection, entries: Sequence[Entry], *, replace: bool) -> dict[str, bytes]:
-    """Writes entries; returns those that were there already and stay, as key -> text."""
+    """Writes entries; returns those that were stored already and stay, as key -> text."""
     verb = "insert or replace" if replace else "insert or ignore"
     created = datetime.now(UTC).isoformat(timespec="seconds")
     others = {}
@@ -230,31 +229,15 @@ def _insert(connection: sqlite3.Connection, entries: Sequence[Entry], *, replace
             part_json(entry.part),
             created,
         )
-        seal = checksum(*(field.encode("ascii") for field in fields))
-        if connection.execute(f"{verb} into replies values (?, ?, ?, ?, ?, ?, ?)", (*fields, seal)).rowcount != 1:
+        row = (*fields, checksum(*(field.encode("ascii") for field in fields)))
+        if connection.execute(f"{verb} into replies values (?, ?, ?, ?, ?, ?, ?)", row).rowcount != 1:
             others[entry.key] = entry.text
     return others
 
 
 def _note(connection: sqlite3.Connection, noted: Sequence[Noted]) -> None:
-    rows = []
-    for key, one in noted:
-        fields = (key, one.task, one.sample, one.tokenizer, one.fingerprint)
-        rows.append((*fields, provenance_checksum(*(field.encode("utf-8") for field in fields))))
-    connection.executemany("insert or ignore into provenance values (?, ?, ?, ?, ?, ?)", rows)
-
-
-def provenance_checksum(*fields: bytes) -> str:
-    """Over a row of `provenance`, whose names may hold any character but a null."""
-    return checksum(*(field.hex().encode("ascii") for field in fields))
-
-
-def is_whole_note(row: Row) -> bool:
-    """Whether a row of `provenance` is as it was written."""
-    try:
-        return provenance_checksum(*row[:-1]).encode("ascii") == row[-1]
-    except (TypeError, AttributeError):  # a column is no longer text
-        return False
+    rows = [(key, one.task, one.sample, one.tokenizer, one.fingerprint) for key, one in noted]
+    connection.executemany("insert or ignore into provenance values (?, ?, ?, ?, ?)", rows)
 
 
 def _identifier(noted: Noted) -> Row:
@@ -263,5 +246,5 @@ def _identifier(noted: Noted) -> Row:
 
 
 def _text(column: bytes) -> str:
-    """A key as it stands in the file, whatever became of it."""
+    """A key, which may be damaged."""
     return column.decode("utf-8", "replace") if isinstance(column, bytes) else str(column)

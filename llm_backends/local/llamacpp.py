@@ -1,9 +1,8 @@
 """`llamacpp:FILE`: a GGUF file run by llama.cpp, through the optional package `llama-cpp-python`.
 
-Requests, replies and errors are those of the other local models, and so are the choice of tokens, the stop rules and
-the cut between context and continuation. The numbers are not: llama.cpp computes with the quantised weights, so its
-identity is of another kind and no stored reply is shared. Keys and values are kept in fp32, so that going on from a
-shared beginning changes nothing.
+Requests, replies, errors, sampling, stop rules and the split of context and continuation are those of the other local
+models. The arithmetic is not: llama.cpp computes with the quantised weights, so its identity has another kind and no
+stored reply is shared. Keys and values are fp32, so that reusing a prefix changes nothing.
 """
 
 from __future__ import annotations
@@ -14,59 +13,68 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_backends.capabilities import check_allowed
+from pydantic import Field
+
 from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable, CallFailed
-from llm_backends.local.conversion import sha256_of
+from llm_backends.local.batching import EncodedPrompt, EncodedQuestion, encode_requests
 from llm_backends.local.gguf_file import checked_gguf
 from llm_backends.local.loading import checked_device
-from llm_backends.local.prepared import Prompt, Question, collected, prepare
-from llm_backends.local.sampler import ReplyRow
-from llm_backends.local.text_tokenizer import Split, common_prefix, split_after
+from llm_backends.local.sampler import Sampler
 from llm_backends.protocol import (
     Capabilities,
     Completion,
-    CompletionRequest,
     Identity,
-    LikelihoodRequest,
     Likelihoods,
     Reply,
     Request,
+    StreamingBackend,
+    check_allowed,
 )
+from llm_backends.text_tokenizer import Split, common_prefix, split_after
+from spae.canonical import Frozen, sha256_file
 
 if TYPE_CHECKING:
     import numpy as np
 
 INSTALL = "pip install '.[llamacpp]' (it compiles llama.cpp: a C++ compiler and some minutes are needed)"
-LEAST_WINDOW = 2048
-"""Tokens that memory is set aside for at first; doubled where a question is longer, up to the model's own."""
+MIN_WINDOW = 2048
+"""Tokens of context to allocate at first; doubled for a longer request, up to the model's own."""
 FLOAT32 = 0
 """GGML_TYPE_F32, for keys and values."""
-ALL_LAYERS = -1
 
 
-def open_llamacpp(argument: str, dtype: str, device: str = "auto") -> LlamaCppBackend:
-    """The backend of a file; its bytes are read once for their sha256, its weights at the first question.
+class LlamaCppOptions(Frozen):
+    """How llama.cpp runs a model; none of it changes the identity."""
+
+    gpu_layers: int = Field(default=-1, ge=-1, description="layers on the accelerator, -1 for all; 0 with --device cpu")
+    threads: int | None = Field(default=None, ge=1, description="processor threads (default: llama.cpp's own choice)")
+
+
+def open_llamacpp(argument: str, *, dtype: str, device: str, options: LlamaCppOptions) -> LlamaCppBackend:
+    """The backend of a file; its bytes are read once for their sha256, its weights at the first request.
 
     Raises:
-        BackendInputError: the argument names no whole GGUF file, the device is unknown, or a dtype is asked for: the
-            arithmetic is the file's own.
+        BackendInputError: the argument is not a whole GGUF file, the device is unknown, or a dtype is given: the
+            arithmetic follows from the file.
     """
     if dtype != "float32":
         raise BackendInputError(f"llama.cpp computes as the GGUF file says, got --dtype {dtype}: leave it out")
-    return LlamaCppBackend(*checked_gguf(argument)[:1], device=device)
+    return LlamaCppBackend(checked_gguf(argument)[0], device=device, options=options)
 
 
-class LlamaCppBackend:
-    """A GGUF file under llama.cpp, asked one text after another; what neighbours share is read once.
+class LlamaCppBackend(StreamingBackend):
+    """A GGUF file under llama.cpp, one sequence after another; a prefix shared with the last one is not read again.
 
     Args:
         path: the file.
-        device: "cpu" keeps the model off any accelerator; anything else leaves it to llama.cpp's own build.
+        device: "cpu" keeps the model off any accelerator; otherwise llama.cpp's build decides.
+        options: None for the defaults.
     """
 
-    def __init__(self, path: Path, *, device: str = "auto") -> None:
+    def __init__(self, path: Path, *, device: str = "auto", options: LlamaCppOptions | None = None) -> None:
         self._path = path
-        self._device = checked_device(device)
+        self._options = options or LlamaCppOptions()
+        self._gpu_layers = 0 if checked_device(device) == "cpu" else self._options.gpu_layers
         self._window = 0
         self._ids: list[int] = []
         self._opened: Any = None
@@ -76,7 +84,7 @@ class LlamaCppBackend:
     @cached_property
     def identity(self) -> Identity:
         """The revision is the sha256 of the file; loads nothing."""
-        return Identity(kind="llamacpp", model=self._path.stem, revision=sha256_of(self._path), dtype="gguf")
+        return Identity(kind="llamacpp", model=self._path.stem, revision=sha256_file(self._path), dtype="gguf")
 
     @cached_property
     def capabilities(self) -> Capabilities:
@@ -85,36 +93,20 @@ class LlamaCppBackend:
         return Capabilities(likelihood=True, samples=None, token_prompts=True, tokenizer=True, context_length=length)
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a prompt, leading marks included; loads the model."""
-        return len(self.text.encode(text))
+        """Tokens of a prompt, leading special tokens included; loads the model."""
+        return len(self.text_tokenizer.encode(text))
 
     def count_tokens_if_ready(self, text: str) -> int | None:
-        """The same, or None where the model is not loaded."""
+        """As `count_tokens`, or None if the model is not loaded."""
         return None if self._opened is None else self.count_tokens(text)
 
     @cached_property
-    def text(self) -> LlamaCppText:
-        """The model's own tokenizer."""
-        return LlamaCppText(self._model(1))
-
-    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
-        """One reply per request, in order.
-
-        Raises:
-            PromptTooLong: prompt and reply would not fit; raised before anything is computed.
-            BackendInputError, BackendUnavailable: as `stream`.
-            CallFailed: the model's numbers are not finite, or llama.cpp gave up.
-        """
-        replies = collected(self.stream(requests), len(requests))
-        return [reply for reply in replies if isinstance(reply, Completion)]
-
-    def loglikelihood(self, requests: Sequence[LikelihoodRequest]) -> list[Likelihoods]:
-        """One reply per request, in order: sums of log-probabilities in nats. Raises as `complete`."""
-        replies = collected(self.stream(requests), len(requests))
-        return [reply for reply in replies if isinstance(reply, Likelihoods)]
+    def text_tokenizer(self) -> LlamaCppTokenizer:
+        """The model's own text tokenizer."""
+        return LlamaCppTokenizer(self._model(1))
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
-        """(index, reply or error), each as soon as it is there; prompts that are too long come first.
+        """(index, reply or error), each as soon as it is computed; prompts that are too long come first.
 
         Raises:
             BackendInputError: an empty prompt, stop string or continuation, or a token id the model does not have.
@@ -124,33 +116,33 @@ class LlamaCppBackend:
             return
         for request in requests:
             check_allowed(self.capabilities, self.identity, request)
-        ready = prepare(requests, self.text, self.identity.model, self.capabilities.context_length)
-        yield from ready.too_long
-        for prompt in ready.prompts:
+        encoded = encode_requests(requests, self.text_tokenizer, self.identity.model, self.capabilities.context_length)
+        yield from encoded.too_long
+        for prompt in encoded.prompts:
             yield prompt.index, self._complete_one(prompt)
-        for question in ready.questions:
+        for question in encoded.questions:
             yield question.index, self._score_one(question)
 
-    def _complete_one(self, prompt: Prompt) -> Completion | CallFailed:
+    def _complete_one(self, prompt: EncodedPrompt) -> Completion | CallFailed:
         import torch
 
         model = self._model(len(prompt.ids) + prompt.request.max_new_tokens)
-        ends = self.text.ends
+        ends = self.text_tokenizer.ends
         choices = []
         for sample in range(prompt.request.n):
-            row = ReplyRow(prompt.request, prompt.ids, self.text, ends, sample)
+            sampler = Sampler(prompt.request, prompt.ids, self.text_tokenizer, ends, sample)
             failure = self._read(model, prompt.ids)
             while failure is None:
-                row.take(torch.from_numpy(model.scores[model.n_tokens - 1].copy()))
-                if row.done:
+                sampler.take(torch.from_numpy(model.scores[model.n_tokens - 1].copy()))
+                if sampler.done:
                     break
-                failure = self._read(model, [*prompt.ids, *row.new])
-            if failure or row.error:
-                return failure or row.error or CallFailed("no reply")
-            choices.append(row.choice())
+                failure = self._read(model, [*prompt.ids, *sampler.new])
+            if failure or sampler.error:
+                return failure or sampler.error or CallFailed("no reply")
+            choices.append(sampler.choice())
         return Completion(choices=tuple(choices))
 
-    def _score_one(self, question: Question) -> Likelihoods | CallFailed:
+    def _score_one(self, question: EncodedQuestion) -> Likelihoods | CallFailed:
         context, tails = question.split.context, question.split.tails
         model = self._model(len(context) + max(map(len, tails)))
         values = []
@@ -159,13 +151,13 @@ class LlamaCppBackend:
             if failure:
                 return failure
             begin = len(context) - 1
-            values.append(_log_chances(model.scores[begin : begin + len(tail)], tail))
+            values.append(_logprob_sum(model.scores[begin : begin + len(tail)], tail))
         if not all(math.isfinite(value) for value in values):
             return CallFailed(f"log-likelihoods must be finite, {self.identity.model} gave {values}")
         return Likelihoods(values=tuple(values))
 
     def _read(self, model: Any, ids: list[int]) -> CallFailed | None:
-        """Reads a text, going on from what it shares with the one before; the logits of all its positions are kept."""
+        """Reads a sequence after the prefix it shares with the last one; keeps the logits of all positions."""
         known = min(common_prefix(self._ids, ids), len(ids) - 1)
         if known == 0 or _recurrent(model):
             known = 0
@@ -182,24 +174,25 @@ class LlamaCppBackend:
         return None
 
     def _model(self, tokens: int) -> Any:
-        """The model with room for so many tokens; opened anew where it has less. What is kept does not change."""
+        """The model with a context of at least `tokens`; reopened if it has less."""
         if self._opened is not None and tokens <= self._window:
             return self._opened
         try:
             from llama_cpp import Llama
-        except (ImportError, OSError, RuntimeError) as error:  # the last two where its own library does not load
+        except (ImportError, OSError, RuntimeError) as error:  # the last two if its shared library does not load
             raise BackendUnavailable(f"llamacpp:FILE needs llama-cpp-python ({error}): {INSTALL}") from error
-        limit = self.capabilities.context_length or max(tokens, LEAST_WINDOW)
-        window = LEAST_WINDOW
+        limit = self.capabilities.context_length or max(tokens, MIN_WINDOW)
+        window = MIN_WINDOW
         while window < tokens:
             window *= 2
         window = min(window, limit)
-        self._opened, self._ids = None, []  # the old one's memory is given back first
+        self._opened, self._ids = None, []  # frees the old one's memory first
         try:
             self._opened = Llama(
                 model_path=str(self._path),
                 n_ctx=window,
-                n_gpu_layers=0 if self._device == "cpu" else ALL_LAYERS,
+                n_gpu_layers=self._gpu_layers,
+                n_threads=self._options.threads,
                 logits_all=True,
                 swa_full=True,
                 type_k=FLOAT32,
@@ -210,12 +203,12 @@ class LlamaCppBackend:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise BackendUnavailable(f"{self._path} does not load in llama.cpp: {reason}") from error
         self._window = window
-        self.__dict__.pop("text", None)  # it belonged to the model before
+        self.__dict__.pop("text_tokenizer", None)  # it belonged to the old model
         return self._opened
 
 
-class LlamaCppText:
-    """The tokenizer inside a GGUF file. Markup in a prompt is plain text, as with the other local models.
+class LlamaCppTokenizer:
+    """The text tokenizer inside a GGUF file. Markup in a prompt is plain text, as with the other local models.
 
     Args:
         model: a `llama_cpp.Llama`.
@@ -223,30 +216,30 @@ class LlamaCppText:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        bare, marked = self._pieces(b"a", marks=False), self._pieces(b"a", marks=True)
+        bare, marked = self._pieces(b"a", add_bos=False), self._pieces(b"a", add_bos=True)
         start = next((i for i in range(len(marked)) if marked[i : i + len(bare)] == bare), 0)
         self._lead = marked[:start]
 
     @cached_property
     def ends(self) -> frozenset[int]:
-        """Tokens that end a reply: end of text, and end of turn where the file names one."""
+        """Tokens that end a reply: end of text, and end of turn if the file names one."""
         named = [self._model.metadata.get(f"tokenizer.ggml.{name}_token_id", "") for name in ("eos", "eot")]
         return frozenset({self._model.token_eos(), *(int(value) for value in named if value.isdecimal())} - {-1})
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a prompt, leading marks included."""
+        """Token ids of a prompt, leading special tokens included."""
         return self._lead + self.pieces(text)
 
     def pieces(self, text: str) -> list[int]:
-        """Token ids of a text, without leading marks."""
-        return self._pieces(text.encode(), marks=False) if text else []
+        """Token ids of a text, without leading special tokens."""
+        return self._pieces(text.encode(), add_bos=False) if text else []
 
     def join(self, ids: Sequence[int]) -> str:
-        """The text of tokens that stand at its beginning."""
+        """The text of tokens at the beginning of a text."""
         return self._bytes(ids).decode("utf-8", errors="replace")
 
     def checked(self, ids: Sequence[int]) -> list[int]:
-        """A prompt given as token ids. Raises BackendInputError for one that the tokenizer does not have."""
+        """A prompt given as token ids. Raises BackendInputError for an id that the tokenizer does not have."""
         size = self._model.n_vocab()
         for i in ids:
             if not 0 <= i < size:
@@ -254,7 +247,7 @@ class LlamaCppText:
         return list(ids)
 
     def split(self, context: str, continuations: Sequence[str]) -> Split:
-        """See `llm_backends.local.text_tokenizer.PlainTokenizer.split`."""
+        """See `llm_backends.text_tokenizer.PlainTokenizer.split`."""
         return split_after(self.encode, context, continuations)
 
     def decode_after(self, prompt: Sequence[int], new: Sequence[int]) -> str:
@@ -265,16 +258,16 @@ class LlamaCppText:
     def _bytes(self, ids: Sequence[int]) -> bytes:
         return bytes(self._model.detokenize(list(ids), special=True))
 
-    def _pieces(self, text: bytes, *, marks: bool) -> list[int]:
-        return list(self._model.tokenize(text, add_bos=marks, special=False))
+    def _pieces(self, text: bytes, *, add_bos: bool) -> list[int]:
+        return list(self._model.tokenize(text, add_bos=add_bos, special=False))
 
 
 def _recurrent(model: Any) -> bool:
-    """Whether a text can only be read from its beginning."""
+    """Whether a sequence can only be read from its beginning."""
     return bool(getattr(model, "_is_recurrent", False) or getattr(model, "_is_hybrid", False))
 
 
-def _log_chances(logits: np.ndarray, tokens: Sequence[int]) -> float:
+def _logprob_sum(logits: np.ndarray, tokens: Sequence[int]) -> float:
     """Sum of the log-probabilities, in nats, of tokens [L] under logits [L, V]."""
     import numpy as np
 

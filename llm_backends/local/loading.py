@@ -1,4 +1,4 @@
-"""A model folder into memory: safetensors only, on a device, with the memory that its batches may use."""
+"""Loading a model folder onto a device (safetensors only), and the memory for its batches."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16")
 CPU_BATCH_BYTES = 512 << 20
-"""Keys and values of one batch on a processor: more rows than that are not faster there."""
+"""Keys and values of one batch on a processor, where larger batches are not faster."""
 FREE_SHARE = 0.25
-"""Of an accelerator's free memory: keys and values are copied once a pass, and activations and logits come on top."""
+"""Of an accelerator's free memory, for keys and values; a pass copies them, and computes activations and logits."""
 
 
 def checked_dtype(dtype: str) -> str:
-    """The same name, or BackendInputError where this program has no such arithmetic."""
+    """The same name. Raises BackendInputError for an unknown one."""
     if dtype not in DTYPES:
         raise BackendInputError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
     return dtype
 
 
 def checked_device(device: str) -> str:
-    """The same name, or BackendInputError where no device is called so: "auto", "cpu", "cuda", "cuda:1", "mps".
+    """The same name. Raises BackendInputError unless it is like "auto", "cpu", "cuda", "cuda:1" or "mps".
 
-    Imports nothing; whether the device is there, `find_device` tells.
+    Imports nothing; `find_device` checks that the device exists.
     """
     kind, colon, number = device.partition(":")
     if not kind.isalpha() or not kind.islower() or (colon and not (number.isdecimal() and number.isascii())):
@@ -37,7 +37,7 @@ def checked_device(device: str) -> str:
 
 
 def find_device(device: str) -> torch.device:
-    """The device of that name; "auto" is the first CUDA device where there is one, else the processor.
+    """The device of that name; "auto" is the first CUDA device, if any, else the processor.
 
     Raises:
         BackendUnavailable: torch knows no such device, or this machine has none.
@@ -72,7 +72,7 @@ def load_model(folder: Path, dtype: str, device: str) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # a second's bar that would tear the run's own
+    logging.disable_progress_bar()  # it would break the run's own progress bar
     place = find_device(device)
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
@@ -86,7 +86,7 @@ def load_model(folder: Path, dtype: str, device: str) -> PreTrainedModel:
 
 
 def batch_cells(device: torch.device, cell_bytes: int) -> int:
-    """Tokens whose keys and values a batch may hold, at `cell_bytes` each; 1 where a model keeps none."""
+    """Cells that fit in the memory for one batch, at `cell_bytes` each; 1 for a model without batches."""
     import torch
 
     if cell_bytes == 0:
@@ -98,7 +98,7 @@ def batch_cells(device: torch.device, cell_bytes: int) -> int:
 
 
 def free_memory(device: torch.device) -> None:
-    """Gives back what the allocator of a device holds unused."""
+    """Returns the allocator's unused memory to the device."""
     import torch
 
     if device.type == "cuda":

@@ -1,8 +1,8 @@
-"""Which tokens of several prompts to read once, and in which order; plain Python, no model.
+"""The prefix tree of several prompts, and the order in which to read its edges; plain Python, no model.
 
-Prompts that begin alike (one episode in several settings, one task's instruction) form a tree. Each of its edges is a
-step: a run of tokens read after another step's. Steps of one level wait for nothing but earlier levels, so that a model
-reads a whole level together. A step of its own costs a pass over the weights, which is worth some tokens read twice.
+Prompts with a common prefix (one episode in several settings, one task's instruction) form a tree. Each edge is a step:
+a run of tokens read after its parent's. Steps of one level depend only on earlier levels, so a level is one batch. A
+step costs a pass over the weights, so a short prefix is read twice rather than shared.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from llm_backends.local.text_tokenizer import common_prefix
+from llm_backends.text_tokenizer import common_prefix
 
 
 @dataclass(frozen=True)
 class Step:
-    """Tokens `begin` to `end` of a prompt, read after those of another step.
+    """Tokens `begin` to `end` of a prompt, read after those of its parent step.
 
     Attributes:
         prompt: index of a prompt that has these tokens.
-        parent: index of the step that read the tokens before `begin`, always an earlier one; None where begin is 0.
+        parent: index of the step that read the tokens before `begin`, always an earlier one; None if begin is 0.
         level: steps on the way from the root.
-        prompts: indices of the prompts that end here; empty where the step is only shared.
+        prompts: indices of the prompts that end here; empty for a shared prefix.
     """
 
     prompt: int
@@ -37,8 +37,8 @@ def plan_steps(prompts: Sequence[Sequence[int]], pass_tokens: int) -> list[Step]
 
     Args:
         prompts: token ids, at least one each.
-        pass_tokens: what one more pass costs, in tokens: a common beginning is read on its own where that saves as
-            many. 0 shares everything.
+        pass_tokens: what one more pass costs, in tokens: a common prefix is a step of its own if that saves as many.
+            0 shares everything.
     """
     same: dict[tuple[int, ...], list[int]] = {}
     for i, prompt in enumerate(prompts):
@@ -53,8 +53,7 @@ def plan_steps(prompts: Sequence[Sequence[int]], pass_tokens: int) -> list[Step]
             ends = tuple(same[group[0]])
             steps.append(Step(ends[0], begin, len(group[0]), parent, level, ends))
             continue
-        # Sorted, so what the first and the last share, all do. At least one token is left to each: its logits are
-        # what is asked for.
+        # Sorted, so what the first and the last share, all share. At least one token is left to each, for its logits.
         shared = min(common_prefix(group[0], group[-1]), len(group[0]) - 1)
         if shared > begin and (len(group) - 1) * (shared - begin) >= pass_tokens:
             steps.append(Step(same[group[0]][0], begin, shared, parent, level, ()))
@@ -64,9 +63,9 @@ def plan_steps(prompts: Sequence[Sequence[int]], pass_tokens: int) -> list[Step]
 
 
 def _branches(group: list[tuple[int, ...]], at: int) -> Iterator[list[tuple[int, ...]]]:
-    """Parts of a sorted group that go on alike behind its first `at` tokens; always more than one part."""
+    """Parts of a sorted group with the same token at position `at`; always more than one part."""
     first = group[0]
-    if len(first) == at + 1 and group[-1][at] == first[at]:  # all others begin with the first: it is a part alone
+    if len(first) == at + 1 and group[-1][at] == first[at]:  # the first is a prefix of all others
         yield [first]
         yield group[1:]
         return
@@ -79,8 +78,8 @@ def _branches(group: list[tuple[int, ...]], at: int) -> Iterator[list[tuple[int,
     yield part
 
 
-def alike(sizes: Sequence[int], waste: int) -> list[list[int]]:
-    """Indices of rows in groups of like size, longest first: filling each up to its longest wastes at most `waste`."""
+def group_by_length(sizes: Sequence[int], waste: int) -> list[list[int]]:
+    """Indices of rows grouped by similar size, longest first: padding wastes at most `waste` tokens a group."""
     groups: list[list[int]] = []
     spent = 0
     for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):

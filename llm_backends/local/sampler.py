@@ -1,4 +1,4 @@
-"""One reply while it grows: choosing the next token, and knowing when to stop."""
+"""Sampling of one reply: the next token from its logits, and when to stop."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
 
 
 class Decodes(Protocol):
-    """What a reply needs of a tokenizer."""
+    """The part of a tokenizer that sampling needs."""
 
     def decode_after(self, prompt: Sequence[int], new: Sequence[int]) -> str:
         """Text of `new` as it reads after `prompt`."""
         ...
 
 
-class ReplyRow:
-    """A prompt's reply, token by token.
+class Sampler:
+    """Grows one reply token by token.
 
     Args:
-        request: what was asked.
+        request: stop strings, temperature, limit and seed.
         prompt: its token ids.
-        text: the model's tokenizer.
-        ends: ids of the tokens that end a text.
-        sample: which of the request's `n` replies this is, from 0; each draws by a seed of its own.
+        tokenizer: of the model.
+        ends: ids of the tokens that end a reply.
+        sample: which of the request's `n` replies this is, from 0; each has its own seed.
     """
 
     def __init__(
-        self, request: CompletionRequest, prompt: list[int], text: Decodes, ends: Collection[int], sample: int = 0
+        self, request: CompletionRequest, prompt: list[int], tokenizer: Decodes, ends: Collection[int], sample: int = 0
     ) -> None:
         self.prompt = prompt
         self.new: list[int] = []
         self.done = False
         self.error: CallFailed | None = None
-        """Why there is no reply, where there is none."""
+        """Why sampling failed, if it did."""
         self._request = request
-        self._tokenizer = text
+        self._tokenizer = tokenizer
         self._ends = ends
         self._text = ""
         self._finish: Literal["stop", "length"] = "length"
@@ -52,7 +52,7 @@ class ReplyRow:
     def take(self, logits: Tensor) -> None:
         """Chooses the next token from its logits [V]; sets `done` at a stop string, an end token or the last token.
 
-        Logits without a finite maximum end the row with an `error`.
+        Logits without a finite maximum end the reply with an `error`.
         """
         if not math.isfinite(float(logits.max())):
             self.done = True
@@ -83,14 +83,14 @@ class ReplyRow:
         if self._generator is None:
             self._generator = torch.Generator().manual_seed(sample_seed(self._request.seed, self._sample))
         scaled = logits.double().cpu()
-        chances = torch.softmax((scaled - scaled.max()) / self._request.temperature, dim=-1)
-        # By inverse transform: one draw a token, so that rounding in the logits rarely changes the choice.
-        draw = torch.rand((), generator=self._generator, dtype=torch.float64)
-        return min(int(torch.searchsorted(chances.cumsum(0), draw)), len(chances) - 1)
+        probabilities = torch.softmax((scaled - scaled.max()) / self._request.temperature, dim=-1)
+        # Inverse transform sampling: one number a token, so that rounding in the logits rarely changes the choice.
+        uniform = torch.rand((), generator=self._generator, dtype=torch.float64)
+        return min(int(torch.searchsorted(probabilities.cumsum(0), uniform)), len(probabilities) - 1)
 
 
 def sample_seed(seed: int, sample: int) -> int:
-    """A seed of 63 bits for one of several replies; the first has the request's own."""
+    """A seed of 63 bits for one of several replies; the first uses the request's own."""
     if sample:
         return int.from_bytes(hashlib.sha256(f"{seed} {sample}".encode()).digest()[:8], "big") >> 1
     return seed % (1 << 63)

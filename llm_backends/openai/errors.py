@@ -1,4 +1,4 @@
-"""What servers say when they refuse a request, and what is meant: servers agree on the status and on little else."""
+"""Error answers of servers, which agree on the HTTP status and on little else."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from dataclasses import dataclass
 import openai
 
 from llm_backends.openai.schema import message_of
-
-MOST_CHARACTERS = 16_000
-"""Of a server's words that are looked at."""
 
 TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 # OpenAI and vLLM: "maximum context length is 4096 tokens"; llama.cpp: "exceeds the available context size";
@@ -31,8 +28,8 @@ class Refusal:
 
     Attributes:
         status: of HTTP, or the code in an error that came with 200.
-        words: the server's own, not scrubbed.
-        code: its word for the kind of error; empty where it has none.
+        words: the server's own, not redacted yet.
+        code: its name for the kind of error; empty if it has none.
         headers: of the answer.
     """
 
@@ -43,7 +40,7 @@ class Refusal:
 
     @property
     def quota(self) -> bool:
-        """A 429 that no waiting mends: the account is out of money."""
+        """A 429 that waiting does not help: the account is out of money."""
         return self.code in ("insufficient_quota", "billing_hard_limit_reached")
 
     @property
@@ -55,7 +52,7 @@ class Refusal:
 
     @property
     def other_limit(self) -> str | None:
-        """The name under which the server wants a reply's bound, where it refuses the other."""
+        """The name of the max-tokens field that the server wants, if it refuses the other one."""
         if self.status not in (400, 422):
             return None
         found = re.search(r"max_completion_tokens|max_tokens", self.words)
@@ -66,15 +63,15 @@ class Refusal:
 
 
 def read_refusal(error: openai.APIStatusError) -> Refusal:
-    """The parts that matter of the client's error."""
-    text = error.response.text[:MOST_CHARACTERS]
+    """The relevant parts of the client's error."""
+    text = error.response.text
     words, code = text, error.code or ""
     try:
-        body = json.loads(error.response.text)
+        body = json.loads(text)
     except (ValueError, RecursionError):
         body = None
     if body is not None:
-        words = message_of(body)[:MOST_CHARACTERS] or text
+        words = message_of(body) or text
         inner = body.get("error") if isinstance(body, dict) else None
         if isinstance(inner, dict):
             code = next((str(inner[name]) for name in ("code", "type") if isinstance(inner.get(name), str)), code)

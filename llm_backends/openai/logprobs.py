@@ -1,8 +1,8 @@
 """Log-likelihoods from a server's completions that echo a prompt with its tokens' log-probabilities.
 
-Each continuation is sent behind its context and comes back cut into tokens. Where a token lies across the border
-between the two, the border moves back before it, for all continuations of a request, so that their sums stay
-comparable: the rule of the local models (`llm_backends.local.text_tokenizer`).
+Each continuation is sent after its context and comes back split into tokens. If a token crosses the border between the
+two, the border moves before it, for all continuations of a request, so that their sums stay comparable: the rule of
+local models (`llm_backends.text_tokenizer`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from llm_backends.protocol import Likelihoods
 
 @dataclass(frozen=True)
 class Echo:
-    """A text's tokens as the server cut them.
+    """A text's tokens as the server splits it.
 
     Attributes:
         starts: where each begins in the text, in characters; ascending.
-        nats: log-probability of each; None for one that has nothing before it.
+        nats: log-probability of each; None for a text's first token.
     """
 
     starts: tuple[int, ...]
@@ -33,7 +33,7 @@ class Echo:
 
 
 def echo_body(text: str, model: str) -> dict[str, Any]:
-    """What to send. One token is asked for because some servers take 0 for their default; it is thrown away."""
+    """The request body. It asks for one token, which is dropped: some servers take 0 for their default."""
     return {"model": model, "prompt": text, "max_tokens": 1, "temperature": 0.0, "echo": True, "logprobs": 1}
 
 
@@ -41,23 +41,23 @@ def read_echo(reply: WireReply, text: str) -> Echo:
     """The tokens of `text` in an answer to `echo_body`.
 
     Raises:
-        BackendInputError: the server does not echo, so it cannot be asked this at all.
+        BackendInputError: the server does not echo log-probabilities.
         Unusable: its tokens do not make up the text.
     """
     assert reply.choices
     choice = reply.choices[0]
     if choice.logprobs is None or not (choice.text or "").startswith(text):
         raise BackendInputError(
-            "--echo-logprobs says that the server's completions return a prompt's log-probabilities, these do not: "
+            "echo_logprobs says that the server's completions return a prompt's log-probabilities, they do not: "
             "leave it out and use --scoring exact, prefix or contains"
         )
     try:
         found = WireLogprobs.model_validate(choice.logprobs)
     except ValidationError:
-        raise Unusable("odd answer", "the echoed log-probabilities are not the protocol's") from None
+        raise Unusable("malformed answer", "the echoed log-probabilities are not the protocol's") from None
     if len(found.tokens) != len(found.token_logprobs):
-        raise Unusable("odd answer", "the echoed tokens and their log-probabilities differ in number")
-    # A leading mark (<s>) is a token of the prompt but no part of its text.
+        raise Unusable("malformed answer", "the echoed tokens and their log-probabilities differ in number")
+    # A leading special token (<s>) is a token of the prompt, and not part of its text.
     for lead in (0, 1, 2):
         starts, at = [], 0
         for token in found.tokens[lead:]:
@@ -70,22 +70,22 @@ def read_echo(reply: WireReply, text: str) -> Echo:
         if at >= len(text) and starts:
             nats = tuple(found.token_logprobs[lead : lead + len(starts)])
             return Echo(tuple(starts), nats)
-    raise Unusable("odd answer", "the echoed tokens do not make up the prompt")
+    raise Unusable("malformed answer", "the echoed tokens do not make up the prompt")
 
 
 def likelihoods(context: str, echoes: Sequence[Echo]) -> Likelihoods:
-    """Sums behind one border for all continuations.
+    """Sums after one border for all continuations.
 
     Args:
         context: the text before each continuation.
-        echoes: of context and continuation together, one for each.
+        echoes: of context + continuation, one for each.
 
     Raises:
-        CallFailed: nothing is left of the context, or a log-probability is missing or no finite number.
+        CallFailed: a log-probability is missing or not finite.
     """
     border = len(context)
     while True:
-        # The last place at or before the border where a token of this text begins.
+        # The last token start at or before the border.
         moved = min(max((start for start in echo.starts if start <= border), default=0) for echo in echoes)
         if moved == border:
             break

@@ -1,28 +1,27 @@
-"""Where a server is, how hard it may be asked and what that may cost: the options of `--llm openai:MODEL` as one value.
+"""Options of `--llm openai:MODEL`: where the server is, how hard it may be asked and what that may cost.
 
-Nothing here holds a key: only the name of the variable or file that does.
+No key is stored here, only the name of the variable or file that holds it.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from llm_backends.errors import BackendInputError
-from llm_backends.protocol import Frozen
+from spae.canonical import Frozen
 
 Api = Literal["completions", "chat"]
 
 OPENAI_URL = "https://api.openai.com/v1"
+URL_VARIABLE = "OPENAI_BASE_URL"
 KEY_VARIABLE = "OPENAI_API_KEY"
-MOST_CONCURRENCY = 512
-MOST_ATTEMPTS = 20
-LONGEST_TIMEOUT = 3600.0
 
 ANTHROPIC_HOST = "api.anthropic.com"
 # Hosts whose compatible endpoint has chat only, by their documentation.
@@ -56,11 +55,11 @@ class Budget(Frozen):
         """Reads "5usd", "0.25usd" or "200000tok".
 
         Raises:
-            BackendInputError: it is neither, or nothing.
+            BackendInputError: it is neither, or zero.
         """
         found = _BUDGET.fullmatch(text)
         if found is None or not Decimal(found[1]) or (found[2] == "tok" and "." in found[1]):
-            raise BackendInputError(f"--budget is dollars or tokens, such as 5usd, 0.25usd or 200000tok, got {text!r}")
+            raise BackendInputError(f"budget is dollars or tokens, such as 5usd, 0.25usd or 200000tok, got {text!r}")
         return cls(amount=Decimal(found[1]), unit="usd" if found[2] == "usd" else "tok")
 
     def __str__(self) -> str:
@@ -68,14 +67,14 @@ class Budget(Frozen):
 
 
 class Price(Frozen):
-    """What a million tokens cost, in dollars."""
+    """Dollars per million tokens."""
 
     prompt: Decimal
     completion: Decimal
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads "0.15,0.60": dollars per million tokens of prompts, of replies.
+        """Reads "0.15,0.60": prompt tokens, reply tokens.
 
         Raises:
             BackendInputError: it is not two such numbers.
@@ -83,8 +82,7 @@ class Price(Frozen):
         found = _PRICE.fullmatch(text)
         if found is None:
             raise BackendInputError(
-                f"--price is IN,OUT in dollars per million tokens of prompts and of replies, such as 0.15,0.60, "
-                f"got {text!r}"
+                f"price is IN,OUT in dollars per million prompt and reply tokens, such as 0.15,0.60, got {text!r}"
             )
         return cls(prompt=Decimal(found[1]), completion=Decimal(found[2]))
 
@@ -93,66 +91,67 @@ class Price(Frozen):
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1_000_000
 
 
+def _budget(value: Any) -> Any:
+    return Budget.parse(value) if isinstance(value, str) else value
+
+
+def _price(value: Any) -> Any:
+    return Price.parse(value) if isinstance(value, str) else value
+
+
 class ServerOptions(Frozen):
-    """How to ask a server that speaks OpenAI's protocol.
+    """How to ask a server that speaks OpenAI's protocol."""
 
-    Attributes:
-        base_url: what comes before `/completions` and `/chat/completions`, usually ending in `/v1`; without a key.
-        api: "completions" or "chat"; "auto" is chat for hosts and models known to have nothing else, and completions
-            for all others. Nothing is probed.
-        key_env: variable that holds the key; None is OPENAI_API_KEY.
-        key_file: file of one line that holds the key, instead.
-        concurrency: most calls at once; fewer while the server says that they are too many.
-        timeout: seconds for one call, from the connection to the last byte.
-        attempts: calls for one answer before it counts as failed.
-        budget: the most to spend; None is no bound.
-        price: of a million tokens; needed for a budget in dollars.
-        context_length: in tokens, prompt and reply together; None where unknown.
-        tokenizer: folder with the model's tokenizer.json; without it, tokens are estimated.
-        echo_logprobs: the server's completions return a prompt's own log-probabilities (`echo` with `logprobs`), which
-            ranked scoring needs; never guessed.
-    """
-
-    base_url: str = OPENAI_URL
-    api: Literal["auto", "completions", "chat"] = "auto"
-    key_env: str | None = None
-    key_file: Path | None = None
-    concurrency: int = 8
-    timeout: float = 60.0
-    attempts: int = 6
-    budget: Budget | None = None
-    price: Price | None = None
-    context_length: int | None = None
-    tokenizer: Path | None = None
-    echo_logprobs: bool = False
+    base_url: str = Field(
+        default_factory=lambda: os.environ.get(URL_VARIABLE) or OPENAI_URL,
+        description=f"URL before /completions, usually ending in /v1 (default: ${URL_VARIABLE}, else {OPENAI_URL})",
+    )
+    api: Literal["auto", "completions", "chat"] = Field(
+        default="auto",
+        description="endpoint to call; auto: chat for hosts and models known to have nothing else, else completions",
+    )
+    key_env: str | None = Field(
+        default=None, description=f"environment variable that holds the key (default: {KEY_VARIABLE})"
+    )
+    key_file: Path | None = Field(
+        default=None, description="file of one line that holds the key, instead of a variable"
+    )
+    concurrency: int = Field(
+        default=8, ge=1, le=512, description="calls at once, 1 to 512; fewer while the server answers 429"
+    )
+    timeout: float = Field(
+        default=60.0, gt=0, le=3600, allow_inf_nan=False, description="seconds for one call, at most 3600"
+    )
+    max_attempts: int = Field(default=6, ge=1, le=20, description="calls per request before it fails, 1 to 20")
+    budget: Annotated[Budget | None, BeforeValidator(_budget)] = Field(
+        default=None, description="most to spend in one command: 5usd (needs price) or 200000tok"
+    )
+    price: Annotated[Price | None, BeforeValidator(_price)] = Field(
+        default=None, description="IN,OUT in dollars per million prompt and reply tokens, such as 0.15,0.60"
+    )
+    tokenizer: Path | None = Field(
+        default=None, description="folder with the model's tokenizer.json, to count tokens exactly"
+    )
+    echo_logprobs: bool = Field(
+        default=False,
+        description="the server's completions return a prompt's log-probabilities (echo with logprobs), which ranked "
+        "scoring needs",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Every rule in the words of the command line."""
         place_of(self.base_url)
-        for name, value, most in (
-            ("concurrency", self.concurrency, MOST_CONCURRENCY),
-            ("attempts", self.attempts, MOST_ATTEMPTS),
-        ):
-            if not 1 <= value <= most:
-                raise BackendInputError(f"--{name} is a number from 1 to {most}, got {value}")
-        if not 0 < self.timeout <= LONGEST_TIMEOUT:
-            raise BackendInputError(
-                f"--timeout is seconds, above 0 and at most {LONGEST_TIMEOUT:g}, got {self.timeout:g}"
-            )
-        if self.context_length is not None and self.context_length < 2:
-            raise BackendInputError(f"--context-length is at least 2 tokens, got {self.context_length}")
         if self.key_env is not None and self.key_file is not None:
-            raise BackendInputError("--key-env and --key-file both name a key: give one")
+            raise BackendInputError("key_env and key_file both name a key: give one")
         if self.budget is not None and self.budget.unit == "usd" and self.price is None:
             raise BackendInputError(
-                f"--budget {self.budget.amount}usd needs the price of a token: add --price IN,OUT (dollars per million "
+                f"budget={self.budget.amount}usd needs the price of a token: add price=IN,OUT (dollars per million "
                 "tokens), or give the budget in tokens"
             )
         return self
 
     def api_of(self, model: str) -> Api:
-        """Which of the two a model is asked through."""
+        """The endpoint that a model is asked through."""
         if self.api != "auto":
             return self.api
         host = urlsplit(self.base_url).hostname or ""
@@ -178,25 +177,24 @@ class ServerOptions(Frozen):
 
 
 def place_of(base_url: str) -> str:
-    """Host, port and path of a base URL, in one spelling: what tells one server from another.
+    """Host, port and path of a base URL in one spelling, which tells servers apart.
 
     The port of https is left out and that of http is not, so that the two never look the same.
 
     Raises:
-        BackendInputError: it is not such a URL, or carries a password or key.
+        BackendInputError: it is not such a URL, or carries a password or key; the message never quotes those.
     """
-    rule = "--base-url is http(s)://HOST[:PORT]/PATH, such as http://localhost:8000/v1"
+    rule = "base_url is http(s)://HOST[:PORT]/PATH, such as http://localhost:8000/v1"
     try:
         parts = urlsplit(base_url)
         host, port = parts.hostname, parts.port
     except ValueError:
         raise BackendInputError(f"{rule}, got one that cannot be read") from None
-    # Told without the URL, which would show what must not be shown.
     if parts.username is not None or parts.password is not None:
-        raise BackendInputError(f"{rule}, got one with a user or password in it: name the key with --key-env")
+        raise BackendInputError(f"{rule}, got one with a user or password in it: name the key with key_env")
     secret = next((name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if _SECRET_NAME.search(name)), "")
     if secret:
-        raise BackendInputError(f"{rule}, got one with {secret!r} in its query: name the key with --key-env")
+        raise BackendInputError(f"{rule}, got one with {secret!r} in its query: name the key with key_env")
     if re.search(r"[\s\x00-\x1f\x7f\\]", base_url) or parts.fragment:
         raise BackendInputError(f"{rule}, got one with a space, backslash or '#' in it")
     if parts.scheme not in ("http", "https") or not host:

@@ -1,6 +1,6 @@
-"""How fast a server is asked: how many calls at once, and how long to wait after one that failed.
+"""Rate limiting: how many calls at once, and how long to wait after a failed one.
 
-All of it lives on one event loop, so nothing is locked.
+All of it runs on one event loop, so nothing is locked.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
 FIRST_WAIT = 0.5
-"""Seconds, about, before the second attempt; doubled before each further one."""
+"""Seconds, approximately, before the second attempt; doubled before each further one."""
 LONGEST_WAIT = 60.0
 """Seconds at most before any attempt, whatever a server asks for."""
 
 
-class Pace:
-    """Slots for calls, as many as the server seems to bear.
+class RateLimit:
+    """Slots for calls: additive increase, multiplicative decrease, as in TCP.
 
-    Additive increase, multiplicative decrease, as TCP has it: each answer adds a part of a slot (a whole one for a
-    round of answers), and a refusal for too many calls halves them, once for all calls that were under way together.
+    Each answer adds a fraction of a slot (one per round of answers); a 429 halves them, once for all calls that were
+    under way together.
 
     Args:
-        most: calls at once, at the most and at the beginning.
-        clock: seconds, only ever forwards.
+        most: calls at once, at most and at the start.
+        clock: seconds, monotonic.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,15 +41,15 @@ class Pace:
 
     @property
     def room(self) -> int:
-        """Calls at once, as things stand."""
+        """Calls at once, currently."""
         return int(self._room)
 
     def now(self) -> float:
-        """Seconds, to be handed to `refused`."""
+        """Seconds on the clock, for `refused`."""
         return self._clock()
 
     async def acquire(self) -> None:
-        """Waits for a slot, and for the time that a server asked for to be over."""
+        """Waits for a slot, and for the end of a pause that the server asked for."""
         while True:
             pause = self._resume_at - self._clock()
             if pause > 0:
@@ -63,12 +63,12 @@ class Pace:
             try:
                 await turn
             except asyncio.CancelledError:
-                if not turn.cancelled():  # it was this one's turn, and nobody else was told
+                if not turn.cancelled():  # this one was woken and cannot use its turn
                     self._wake()
                 raise
 
     def release(self) -> None:
-        """Gives a slot back."""
+        """Frees a slot."""
         self._busy -= 1
         self._wake()
 
@@ -81,15 +81,15 @@ class Pace:
                 free -= 1
 
     def answered(self) -> None:
-        """A call went well: there may be room for more."""
+        """After a successful call: allows slightly more."""
         self._room = min(float(self._most), self._room + 1 / self._room)
 
     def refused(self, sent_at: float, wait: float | None) -> None:
-        """The server says that calls are too many: fewer at once, and none at all before `wait` seconds are over.
+        """After a call that was throttled: halves the slots, and pauses for `wait` seconds.
 
         Args:
-            sent_at: when that call was sent; one sent before the last slowing down says nothing new.
-            wait: what the server asked for (`retry_after`); None where it named no time.
+            sent_at: when that call was sent; calls sent before the last slowdown do not count again.
+            wait: what the server asked for (`retry_after`); None if it named no time.
         """
         now = self._clock()
         if sent_at > self._slowed_at:
@@ -100,23 +100,23 @@ class Pace:
 
 
 def backoff(attempt: int, seed: str) -> float:
-    """Seconds to wait after the `attempt`-th failure (from 1): doubling, spread from half of that to all of it.
+    """Seconds to wait after the `attempt`-th failure (from 1): doubling, with jitter from half of that to all of it.
 
-    The spread is drawn from `seed`, the same in every run, so that calls which failed together do not come together.
+    The jitter depends on `seed`, so it is the same in every run, and calls that failed together spread out.
     """
     longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
     return longest * (0.5 + random.Random(f"{seed}:{attempt}").random() / 2)
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that a server asks to wait, from 0 to `LONGEST_WAIT`; None where it does not say, or not legibly.
+    """Seconds that a server asks to wait, from 0 to `LONGEST_WAIT`; None if it does not say.
 
-    Read are `retry-after-ms`, and `retry-after` in seconds or as a date. A date is compared with the server's own
-    clock, where its answer carries it, because the two machines' clocks may differ.
+    Reads `retry-after-ms`, and `retry-after` in seconds or as a date. A date is compared with the answer's own date,
+    if it has one, because the two machines' clocks may differ.
 
     Args:
-        headers: of the answer, with names in lower case or in any.
-        now: seconds since 1970; the time of this machine where None.
+        headers: of the answer, case-insensitive or with lower-case names.
+        now: seconds since 1970; None for this machine's time.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     seconds = _number(headers.get("retry-after")) if milliseconds is None else milliseconds / 1000

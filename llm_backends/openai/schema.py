@@ -1,7 +1,6 @@
-"""Requests as the OpenAI protocol spells them, and its answers read strictly.
+"""Request bodies of the OpenAI protocol, and strict parsing of its answers.
 
-An answer becomes choices only where nothing about it is in doubt. What a second call may mend raises `Unusable`; what
-it would not mend raises CallFailed.
+An answer that another call may repair raises `Unusable`; one that it would not raises CallFailed.
 """
 
 from __future__ import annotations
@@ -18,27 +17,27 @@ from llm_backends.protocol import Choice, CompletionRequest
 
 STOPPED = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn"})
 CUT = frozenset({"length", "max_tokens"})
-MOST_STOPS = 4
+MAX_STOPS = 4
 """Stop strings that the protocol allows."""
 
 
 class Unusable(Exception):
-    """An answer that is none, though the call went through: another call may give one.
+    """A successful call without a usable answer; another call may give one.
 
     Attributes:
-        fault: its kind, in a word or two.
+        kind: in a word or two.
     """
 
-    def __init__(self, fault: str, reason: str) -> None:
+    def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
-        self.fault = fault
+        self.kind = kind
 
 
 class ErrorInside(Exception):
-    """A status of 200 around an error, as some gateways send it.
+    """An error inside an answer with status 200, as some gateways send it.
 
     Attributes:
-        status: the error's own code where it is a number of three digits.
+        status: the error's own code, if it is an HTTP status.
     """
 
     def __init__(self, status: int | None, reason: str) -> None:
@@ -77,7 +76,7 @@ class WireChoice(_Lenient):
 
 
 class WireReply(_Lenient):
-    """An answer, its fields checked as far as they are used."""
+    """An answer; only the fields that are used."""
 
     choices: list[WireChoice] | None = None
     usage: Any = None
@@ -85,17 +84,17 @@ class WireReply(_Lenient):
 
     @property
     def used(self) -> tuple[int, int] | None:
-        """Tokens of prompt and reply; None where the server does not count them, or counts a prompt of none."""
+        """Tokens of prompt and reply; None if the server does not count them."""
         if not isinstance(self.usage, dict):
             return None
         prompt, completion = self.usage.get("prompt_tokens"), self.usage.get("completion_tokens", 0)
         if type(prompt) is not int or prompt < 1:
             return None
-        # A reply of no tokens may be left out, or be null.
+        # An empty reply may have no count, or null.
         completion = 0 if completion is None else completion
         if type(completion) is not int or completion < 0:
             return None
-        # Some count what a model thinks in the total alone; it is paid for like the reply.
+        # Some servers count reasoning in the total alone; it is paid for like the reply.
         total = self.usage.get("total_tokens")
         return prompt, max(completion, total - prompt) if type(total) is int else completion
 
@@ -103,16 +102,15 @@ class WireReply(_Lenient):
 def completion_body(
     request: CompletionRequest, model: str, api: Api, limit: str, n: int, seed: int, *, blank_stops: bool = True
 ) -> dict[str, Any]:
-    """What to send for `n` choices: no field that the protocol's default would do for, as servers differ in the others.
+    """The request body for `n` choices, without fields whose default would do: servers differ in what they accept.
 
     Args:
-        request: what is asked.
         model: the server's name of the model.
-        api: a completion takes the prompt as it is, a chat as the one message of a user.
-        limit: name of the field that bounds the reply.
+        api: completions take the prompt as it is, chat as the one message of a user.
+        limit: name of the max-tokens field.
         n: choices wanted.
-        seed: of the first choice; sent only where something is drawn.
-        blank_stops: the server takes a stop string of nothing but white space.
+        seed: of the first choice; sent only with a temperature.
+        blank_stops: the server accepts a stop string of white space only.
     """
     body: dict[str, Any] = {"model": model}
     if api == "completions":
@@ -120,8 +118,8 @@ def completion_body(
     else:
         body["messages"] = [{"role": "user", "content": request.prompt}]
     body |= {limit: request.max_new_tokens, "temperature": request.temperature}
-    # The reply is cut at each of them afterwards (`choices_of`): one that is not sent costs a few tokens, nothing else.
-    stops = [stop for stop in request.stop if stop.strip() or blank_stops][:MOST_STOPS]
+    # The reply is cut at every stop string in `choices_of`: one that is not sent only costs tokens.
+    stops = [stop for stop in request.stop if stop.strip() or blank_stops][:MAX_STOPS]
     if stops:
         body["stop"] = stops
     if n > 1:
@@ -132,23 +130,24 @@ def completion_body(
 
 
 def read_reply(content_type: str | None, body: bytes) -> WireReply:
-    """The answer in a body that came with status 200.
+    """Parses the body of an answer with status 200.
 
     Raises:
-        Unusable: another content type, no JSON, fields of the wrong kind, or no choices.
+        Unusable: another content type, invalid JSON, fields of the wrong type, or no choices.
         ErrorInside: an error instead of an answer.
     """
-    kind = (content_type or "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
+    kind = (content_type or "application/json").partition(";")[0].strip()
+    if kind.lower() != "application/json" and not kind.lower().endswith("+json"):
+        # Quoted as it came: in lower case, a key in it would not be redacted.
         raise Unusable("content type", f"the answer's content type is {kind}, not application/json")
     try:
         reply = WireReply.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
-            raise Unusable("invalid JSON", f"the answer of {len(body)} bytes is no whole JSON") from None
+            raise Unusable("invalid JSON", f"the answer of {len(body)} bytes is not valid JSON") from None
         where = ".".join(map(str, first["loc"])) or "top"
-        raise Unusable("odd answer", f"the answer's JSON is not the protocol's (at {where})") from None
+        raise Unusable("malformed answer", f"the answer's JSON is not the protocol's (at {where})") from None
     if not reply.choices:
         if reply.error:
             raise _error_inside(reply.error)
@@ -156,58 +155,55 @@ def read_reply(content_type: str | None, body: bytes) -> WireReply:
     return reply
 
 
-def choices_of(reply: WireReply, request: CompletionRequest, api: Api, wanted: int, scrubber: Redactor) -> list[Choice]:
-    """The choices of an answer: at least one, and not more than `wanted`.
+def choices_of(reply: WireReply, request: CompletionRequest, api: Api, wanted: int, redactor: Redactor) -> list[Choice]:
+    """The choices of an answer: at least one, at most `wanted`.
 
     Args:
         reply: with choices.
-        request: what was asked.
-        api: through which of the two.
-        wanted: most choices to take.
-        scrubber: cleans a server's words before they are quoted, and tells a reply that holds the key.
+        redactor: redacts a server's words before they are quoted, and finds the key in a reply.
 
     Raises:
-        Unusable: a choice without text or an end, or one that was broken off.
-        CallFailed: the server filtered or refused the answer, cut it short of what was asked, or put the key into it.
+        Unusable: a choice without text or finish reason.
+        CallFailed: the server filtered or refused the answer, truncated it, or put the key into it.
     """
     assert reply.choices is not None
-    found = [_choice(one, request, api, scrubber) for one in reply.choices[:wanted]]
-    if any(scrubber.holds(choice.text) for choice in found):
+    found = [_choice(one, request, api, redactor) for one in reply.choices[:wanted]]
+    if any(redactor.holds(choice.text) for choice in found):
         raise CallFailed("the server put the key into its answer, which is therefore not kept")
     cut = [choice for choice in found if choice.finish == "length"]
     if cut:
         tokens = reply.used[1] if reply.used is not None else None
-        # Where the server counts no tokens, a text of fewer bytes than tokens asked for still gives it away.
+        # Without the server's count: a text of fewer bytes than tokens asked for was truncated, too.
         most = tokens if tokens is not None else sum(len(one.text.encode("utf-8")) for one in cut)
         asked = len(cut) * request.max_new_tokens
         if most < asked:
             count = f"{tokens} tokens" if tokens is not None else f"{most} bytes"
             raise CallFailed(
                 f"a reply that ends at the limit must have the {asked} tokens asked for, the server gave {count}: "
-                "it was cut short, by the server's own context length or by a model that thinks first"
+                "it was truncated, by the server's context length or by hidden reasoning"
             )
     return found
 
 
 def stopped_text(text: str, stop: tuple[str, ...]) -> str | None:
-    """The text before the first stop string, where it has one: servers differ in whether they leave it in."""
+    """The text before the first stop string, if it has one: some servers leave it in."""
     cuts = [at for at in (text.find(one) for one in stop if one) if at >= 0]
     return text[: min(cuts)] if cuts else None
 
 
-def _choice(choice: WireChoice, request: CompletionRequest, api: Api, scrubber: Redactor) -> Choice:
+def _choice(choice: WireChoice, request: CompletionRequest, api: Api, redactor: Redactor) -> Choice:
     if choice.finish_reason == "content_filter":
         raise CallFailed("the server's content filter kept the answer back (finish_reason content_filter)")
     text = choice.text
     if api == "chat":
         if choice.message is None:
-            raise Unusable("odd answer", "a choice holds no message: is this server's chat what --api names?")
+            raise Unusable("malformed answer", "a choice holds no message: check api=")
         if choice.message.refusal:
-            raise CallFailed(f"the model refused to answer: {scrubber.clean(choice.message.refusal)}")
+            raise CallFailed(f"the model refused to answer: {redactor.clean(choice.message.refusal)}")
         content = choice.message.content
         text = "".join(part.text for part in content) if isinstance(content, list) else content or ""
     if text is None:
-        raise Unusable("odd answer", "a choice holds no text")
+        raise Unusable("malformed answer", "a choice holds no text")
     stopped = stopped_text(text, request.stop)
     if stopped is not None:
         return Choice(text=stopped, finish="stop")
@@ -217,7 +213,7 @@ def _choice(choice: WireChoice, request: CompletionRequest, api: Api, scrubber: 
         return Choice(text=text, finish="length")
     if choice.finish_reason in ("tool_calls", "function_call"):
         raise CallFailed("the model called a tool instead of answering")
-    raise Unusable("broken off", f"the answer does not say that it ended (finish_reason {choice.finish_reason!r})")
+    raise Unusable("broken off", f"the answer is incomplete (finish_reason {choice.finish_reason!r})")
 
 
 def _error_inside(error: object) -> ErrorInside:
@@ -229,7 +225,7 @@ def _error_inside(error: object) -> ErrorInside:
 
 
 def message_of(body: object) -> str:
-    """A server's own words on an error, out of the shapes that they come in; not scrubbed yet."""
+    """A server's own words on an error, from its various shapes; not redacted yet."""
     if isinstance(body, list) and body:
         body = body[0]
     if isinstance(body, Mapping):

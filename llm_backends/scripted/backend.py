@@ -1,4 +1,4 @@
-"""A language model that answers from a script: for tests, dry runs and rehearsing failures. Loads nothing.
+"""A language model that replies from a script: for tests, dry runs and rehearsing failures. Loads nothing.
 
 A script is a JSON object; every part is optional:
 
@@ -7,16 +7,16 @@ A script is a JSON object; every part is optional:
      "likelihoods": {"CONTEXT": {"TEXT": -1.5}},      nats of a continuation after a context
      "default_likelihood": -10.0,                     nats of any other continuation
      "context_length": 2048,                          in words split at white space, its unit of length
-     "faults": {"3": "timeout",                       what the 3rd request meets instead of a reply
-                "7": {"error": "cut", "message": "M"},    the same with words of your own
-                "rate": 0.3, "seed": 1,               part of all other requests that meet one, drawn from a seed
-                "kinds": ["429", "cut"],              what is drawn from
-                "seconds": 0.1}}                      how long every request takes
+     "failures": {"3": "timeout",                     the 3rd request fails
+                  "7": {"error": "cut", "message": "M"},    the same with your own message
+                  "rate": 0.3, "seed": 1,             fraction of all other requests that fail, sampled from a seed
+                  "kinds": ["429", "cut"],            what is sampled from
+                  "seconds": 0.1}}                    how long every request takes
 
-Requests are counted from 1 in each process. What a server may do to one of them: "timeout", "cut" (the line), "429",
-"500", "503", "invalid-json", "no-choices", "content-type", "cut-short" (the reply), "filtered", "failed" (in general)
-and "too-long" (the prompt); "unavailable" and "budget" end the run. A fault is what is left after all attempts: nothing
-is tried again. Faults are no part of the model's identity, so a run that met them goes on with a script that has none.
+Requests are counted from 1 in each process. Failures of one request: "timeout", "cut" (the connection), "429", "500",
+"503", "invalid-json", "no-choices", "content-type", "cut-short" (the reply), "filtered", "failed" (in general) and
+"too-long" (the prompt); "unavailable" and "budget" end the run. A failure stands for one after all attempts: there are
+no retries. Failures are not part of the model's identity, so a run that met some resumes with a script without them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from llm_backends.capabilities import check_allowed
 from llm_backends.errors import (
     BackendError,
     BackendInputError,
@@ -37,6 +36,7 @@ from llm_backends.errors import (
     CallFailed,
     PromptTooLong,
 )
+from llm_backends.options import NoOptions
 from llm_backends.protocol import (
     Capabilities,
     Choice,
@@ -47,25 +47,25 @@ from llm_backends.protocol import (
     Likelihoods,
     Reply,
     Request,
+    check_allowed,
 )
-from llm_backends.scripted.injected_failures import Faults
+from llm_backends.scripted.injected_failures import InjectedFailures
+from spae.canonical import Frozen
 
 
-class Script(BaseModel):
-    """What a script file holds; see the module's text."""
+class Script(Frozen):
+    """The content of a script file; see the module's docstring."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    completions: dict[str, str | tuple[str, ...]] = {}
+    completions: dict[str, str | tuple[str, ...]] = Field(default={})
     default: str | None = None
-    likelihoods: dict[str, dict[str, float]] = {}
+    likelihoods: dict[str, dict[str, float]] = Field(default={})
     default_likelihood: float | None = None
     context_length: int | None = Field(default=None, gt=0)
-    faults: Faults = Faults()
+    failures: InjectedFailures = InjectedFailures()
 
 
-def open_scripted(argument: str, dtype: str) -> ScriptedBackend:
-    """Reads a script file. `dtype` changes nothing: a script does no arithmetic.
+def open_scripted(argument: str, *, dtype: str, device: str, options: NoOptions) -> ScriptedBackend:
+    """Reads a script file. `dtype` is ignored: a script does no arithmetic.
 
     Raises:
         BackendUnavailable: the file cannot be read.
@@ -84,22 +84,22 @@ def open_scripted(argument: str, dtype: str) -> ScriptedBackend:
         raise BackendInputError(
             f"a script is a JSON object, {argument} breaks that at {where}: {first['msg']}"
         ) from error
-    rehearsed = script.faults != Faults()
-    return RehearsedBackend(script, name=path.stem) if rehearsed else ScriptedBackend(script, name=path.stem)
+    fails = script.failures != InjectedFailures()
+    return StreamingScriptedBackend(script, name=path.stem) if fails else ScriptedBackend(script, name=path.stem)
 
 
 class ScriptedBackend:
-    """Answers from a script or from functions, counts what it is asked, and fails on request.
+    """Replies from a script or from functions, counts requests, and injects failures.
 
     Args:
-        script: the answers.
+        script: the replies.
         name: the model's name in its identity.
-        reply: gives the text of every completion instead of the script.
-        likelihood: gives the nats of (context, continuation) instead of the script.
-        faults: number of a request, counted from 1 over the backend's life -> the error it raises instead of a reply;
-            beside those of the script.
+        reply: returns the text of every completion, instead of the script.
+        likelihood: returns the nats of (context, continuation), instead of the script.
+        failures: number of a request, counted from 1 over the backend's life -> the error that it raises; in addition
+            to those of the script.
 
-    A backend with functions has the revision "function": what it would say cannot be hashed, so give it its own name.
+    A backend with functions has the revision "function", since code cannot be hashed: give each its own name.
     """
 
     def __init__(
@@ -109,29 +109,29 @@ class ScriptedBackend:
         name: str = "scripted",
         reply: Callable[[str], str] | None = None,
         likelihood: Callable[[str, str], float] | None = None,
-        faults: Mapping[int, BackendError] | None = None,
+        failures: Mapping[int, BackendError] | None = None,
     ) -> None:
         self._script = script or Script()
         self._name = name
         self._reply = reply
         self._likelihood = likelihood
-        self._faults = dict(faults or {})
+        self._failures = dict(failures or {})
         self.calls = 0
         """Times `complete` or `loglikelihood` was called."""
         self.asked: list[CompletionRequest | LikelihoodRequest] = []
-        """Every request it was given, in order, those that failed included."""
+        """Every request, in order, those that failed included."""
 
     @property
     def identity(self) -> Identity:
-        """The revision is the sha256 of the script, faults aside."""
-        canonical = json.dumps(self._script.model_dump(mode="json", exclude={"faults"}), sort_keys=True)
+        """The revision is the sha256 of the script without its failures."""
+        canonical = json.dumps(self._script.model_dump(mode="json", exclude={"failures"}), sort_keys=True)
         scripted = self._reply is None and self._likelihood is None
         revision = hashlib.sha256(canonical.encode()).hexdigest() if scripted else "function"
         return Identity(kind="scripted", model=self._name, revision=revision, dtype="none")
 
     @property
     def capabilities(self) -> Capabilities:
-        """Everything but token ids; the context is in words, as the script states it."""
+        """Everything but token ids; the context is in words."""
         return Capabilities(
             likelihood=True,
             samples=None,
@@ -150,7 +150,7 @@ class ScriptedBackend:
         Raises:
             BackendInputError: a prompt of token ids, or several samples at temperature 0.
             PromptTooLong: the script states a context length and a prompt does not fit.
-            CallFailed: the script has no reply to a prompt, or a fault is due.
+            CallFailed: the script has no reply to a prompt, or a failure is injected.
         """
         self.calls += 1
         for request in requests:
@@ -163,7 +163,7 @@ class ScriptedBackend:
 
         Raises:
             PromptTooLong: the script states a context length and a text does not fit.
-            CallFailed: the script has no value for a continuation, or a fault is due.
+            CallFailed: the script has no value for a continuation, or a failure is injected.
         """
         self.calls += 1
         for request in requests:
@@ -181,7 +181,7 @@ class ScriptedBackend:
         texts = (held,) if isinstance(held, str) else held
         if not texts:
             raise CallFailed(
-                f"a script answers only what it holds, it has no reply to {prompt[:60]!r}: "
+                f"a script needs a reply to every prompt, it has no reply to {prompt[:60]!r}: "
                 'add it to "completions" or give a "default"'
             )
         return Completion(choices=tuple(_cut(texts[i % len(texts)], request) for i in range(request.n)))
@@ -196,7 +196,8 @@ class ScriptedBackend:
         value = self._script.likelihoods.get(context, {}).get(continuation, self._script.default_likelihood)
         if value is None:
             raise CallFailed(
-                f"a script scores only what it holds, it has no value for {continuation!r} after {context[-40:]!r}: "
+                f"a script needs a value per continuation, it has no value for {continuation!r} after "
+                f"{context[-40:]!r}: "
                 'add it to "likelihoods" or give a "default_likelihood"'
             )
         return value
@@ -204,10 +205,10 @@ class ScriptedBackend:
     def _count(self, request: CompletionRequest | LikelihoodRequest) -> None:
         self.asked.append(request)
         number = len(self.asked)
-        time.sleep(self._script.faults.seconds)
-        fault = self._faults.get(number) or self._script.faults.of(number)
-        if fault is not None:
-            raise fault
+        time.sleep(self._script.failures.seconds)
+        failure = self._failures.get(number) or self._script.failures.of(number)
+        if failure is not None:
+            raise failure
 
     def _check_fits(self, words: int) -> None:
         limit = self._script.context_length
@@ -215,14 +216,14 @@ class ScriptedBackend:
             raise PromptTooLong(f"prompt and reply are {words} words, {self._name} takes {limit}: use fewer shots")
 
 
-class RehearsedBackend(ScriptedBackend):
-    """A scripted model that hands over each reply or fault by itself, as a server does: none spoils another."""
+class StreamingScriptedBackend(ScriptedBackend):
+    """A scripted model that yields each reply or failure by itself, as a server does."""
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
-        """Each request's index with its reply or with what kept it from one.
+        """Each request's index with its reply or its error.
 
         Raises:
-            BackendInputError, BackendUnavailable, BudgetSpent: as the script has it; what was yielded stands.
+            BackendInputError, BackendUnavailable, BudgetSpent: as the script says.
         """
         for index, request in enumerate(requests):
             reply: Reply | BackendError
@@ -237,7 +238,7 @@ class RehearsedBackend(ScriptedBackend):
 
 
 def _cut(text: str, request: CompletionRequest) -> Choice:
-    """The part of a text that a model would have given."""
+    """A text cut at stop strings and at the token limit."""
     cuts = [at for at in (text.find(stop) for stop in request.stop if stop) if at >= 0]
     text = text[: min(cuts)] if cuts else text
     end = _end_of_words(text, request.max_new_tokens)
@@ -247,7 +248,7 @@ def _cut(text: str, request: CompletionRequest) -> Choice:
 
 
 def _end_of_words(text: str, words: int) -> int:
-    """Index just behind the `words`-th word of a text; its length where it has no more than that."""
+    """Index just after the `words`-th word of a text; its length if it has no more words."""
     at = 0
     for _ in range(words):
         while at < len(text) and text[at].isspace():

@@ -1,7 +1,6 @@
-"""Faults that a script can ask for, so that a run can be rehearsed before a server is asked for money.
+"""Failures that a script injects, to rehearse a run before a paid server is asked.
 
-They raise what a server's faults end in once all attempts are used up (`llm_backends.openai.calls`), so the run meets
-them as it would meet those.
+They raise what a server's failures become once all attempts are used up (`llm_backends.openai.calls`).
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ Kind = Literal[
     "failed", "timeout", "cut", "429", "500", "503", "invalid-json", "no-choices", "content-type", "cut-short",
     "filtered", "too-long", "unavailable", "budget",
 ]  # fmt: skip
-SPARED: tuple[Kind, ...] = ("timeout", "cut", "429", "500", "503", "invalid-json", "no-choices", "content-type")
-"""What `rate` draws from where no kinds are named: all that concerns one call and would be tried again."""
+RETRYABLE: tuple[Kind, ...] = ("timeout", "cut", "429", "500", "503", "invalid-json", "no-choices", "content-type")
+"""Default of `kinds`: all failures of a single call that a server backend would retry."""
 
 _ERRORS: dict[Kind, type[BackendError]] = {
     "too-long": PromptTooLong,
@@ -32,43 +31,43 @@ _WORDS: dict[Kind, str] = {
     "429": "the server answers 429 (too many calls)",
     "500": "the server answers 500 (internal error)",
     "503": "the server answers 503 (overloaded)",
-    "invalid-json": "the answer is no whole JSON",
+    "invalid-json": "the answer is not valid JSON",
     "no-choices": "the answer holds no choices",
     "content-type": "the answer's content type is text/html, not application/json",
-    "cut-short": "the reply was cut short of the tokens asked for",
-    "filtered": "the server's content filter kept the answer back",
+    "cut-short": "the reply was truncated",
+    "filtered": "the server's content filter withheld the answer",
     "too-long": "the prompt does not fit the model's context",
     "unavailable": "the server refuses the key",
     "budget": "the budget is used up",
 }
 
 
-class Fault(BaseModel):
-    """What a request meets instead of a reply."""
+class InjectedFailure(BaseModel):
+    """The error of one request."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     error: Kind
     message: str | None = None
 
-    def raised(self) -> BackendError:
-        """The error; its words are the script's, or the usual ones."""
-        message = self.message or f"{_WORDS[self.error]} (a fault of the script)"
+    def as_error(self) -> BackendError:
+        """The error, with the script's message or the usual one."""
+        message = self.message or f"{_WORDS[self.error]} (injected by the script)"
         return _ERRORS.get(self.error, CallFailed)(message)
 
 
-class Faults(BaseModel):
-    """Which requests meet a fault: those of given numbers, and a part of all others.
+class InjectedFailures(BaseModel):
+    """Which requests fail: those of given numbers, and a fraction of all others.
 
     In JSON the numbers stand beside the other names: {"3": "timeout", "rate": 0.3, "seed": 1}.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    at: dict[int, Fault] = {}
-    rate: float = Field(default=0.0, ge=0.0, le=1.0, description="part of the other requests, drawn from the seed")
+    at: dict[int, InjectedFailure] = {}
+    rate: float = Field(default=0.0, ge=0.0, le=1.0, description="fraction of the other requests")
     seed: int = 0
-    kinds: tuple[Kind, ...] = Field(default=SPARED, min_length=1, description="what `rate` draws from")
+    kinds: tuple[Kind, ...] = Field(default=RETRYABLE, min_length=1, description="what `rate` samples from")
     seconds: float = Field(default=0.0, ge=0.0, le=60.0, description="how long every request takes")
 
     @model_validator(mode="before")
@@ -83,13 +82,13 @@ class Faults(BaseModel):
         return {name: one for name, one in value.items() if name not in numbered} | {"at": at}
 
     def of(self, number: int) -> BackendError | None:
-        """What request `number`, from 1, meets; None for a reply. The same in every process."""
+        """The error of request `number`, from 1; None for a reply. The same in every process."""
         if number in self.at:
-            return self.at[number].raised()
-        draw = random.Random(f"{self.seed}:{number}")
-        if draw.random() >= self.rate:
+            return self.at[number].as_error()
+        rng = random.Random(f"{self.seed}:{number}")
+        if rng.random() >= self.rate:
             return None
-        return Fault(error=draw.choice(self.kinds)).raised()
+        return InjectedFailure(error=rng.choice(self.kinds)).as_error()
 
 
 assert set(_WORDS) == set(get_args(Kind)), "every kind has its words"

@@ -1,4 +1,4 @@
-"""Paired tests on the very same samples: SPAE against each other tokenizer, each tokenizer against shuffled images.
+"""Paired tests on the very same samples: the reference tokenizer against each other, each against shuffled images.
 
 `comparisons.json` is the list of these and nothing else.
 """
@@ -6,84 +6,98 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pydantic import Field
 
-from results.analysis.aggregate import Row, by_row
+from results.analysis.aggregate import NO_FACTS, Row, aligned, by_row, metrics_of, sample_columns
 from results.analysis.corpus import SampleValues
-from results.analysis.settings import AVERAGE, FEW_SHOT, SHUFFLED, in_words, is_shuffled, is_spae
+from results.analysis.settings import AVERAGE, FEW_SHOT
 from results.analysis.statistics import bootstrap_mean_of_rows, holm, mcnemar_exact, paired_bootstrap, sign_flip
 from results.errors import RecordError
-from results.record import Frozen, Record
+from results.record import MetricFacts, Record
+from results.run_facts import RunFacts
+from spae.canonical import Frozen
+
+Values = dict[str, float]
+"""A metric's value by sample."""
 
 
 class Comparison(Frozen):
-    """Two tokenizers in one setting, over the samples that both have a score for."""
+    """Two tokenizers in one setting by one metric, over the samples that both have a value for."""
 
     task: str
     setting: str = Field(description="setting id, or 'average' of the seven")
-    llm: str
+    model: str
     data: str
     scoring: str
-    metric: str = Field(default="", description="of a task's further metrics; empty: the score of the records")
-    prompt: str
-    tokenizer: str = Field(description="the first of the two: SPAE where there is one")
+    metric: str
+    prompt_style: str
+    tokenizer: str = Field(description="the first of the two: the run's reference where it is one of them")
     layers: str
     other: str = Field(description="the tokenizer it is compared with")
     other_layers: str
-    n: int = Field(description="samples with a score from both")
+    other_shuffled: bool = Field(default=False, description="the other's images were shuffled")
+    n: int = Field(description="samples with a value from both: all figures are of these")
+    either: int = Field(description="samples with a value from one of them at least")
     only_first: int | None = Field(description="samples that only the first got right; None where that has no meaning")
     only_second: int | None = Field(description="samples that only the other got right")
     difference: float = Field(description="mean of the first minus mean of the other, over these samples")
     ci_low: float = Field(description="lower end of the paired bootstrap's 95 % interval of `difference`")
     ci_high: float = Field(description="upper end of it")
+    higher_is_better: bool = Field(default=True, description="a difference above 0 favours the first")
     p: float | None = Field(
         description="two-sided p: McNemar's exact test; where values are not 0 and 1, a paired permutation test; None "
         "for an average"
     )
     p_holm: float | None = Field(description="p adjusted (Holm) for the settings and metrics of this pair of rows")
 
+    @property
+    def other_name(self) -> str:
+        """The other tokenizer for a reader: 'vqgan', 'spae (shuffled)'."""
+        return f"{self.other} (shuffled)" if self.other_shuffled else self.other
 
-def compare(records: Iterable[Record], further: Sequence[SampleValues] = ()) -> list[Comparison]:
-    """Every SPAE row against every other row of the same task, data, model, prompt and scoring.
+    @property
+    def better(self) -> str:
+        """The tokenizer whose mean is better where the interval leaves out 0, else ''."""
+        if self.ci_low <= 0 <= self.ci_high:
+            return ""
+        return self.tokenizer if (self.difference > 0) == self.higher_is_better else self.other_name
 
-    Where there is no SPAE, or nothing else, the last row is compared with the ones before it. A row of shuffled
-    images is compared with the row of the same tokenizer and layers, and with no other.
+
+def compare(
+    records: Iterable[Record], further: Sequence[SampleValues] = (), facts: RunFacts = NO_FACTS
+) -> list[Comparison]:
+    """Every row of the reference tokenizer against every row of another, of one task, data, model, prompt and scoring.
+
+    Where all rows are of one tokenizer (a sweep over layers), the last is compared with the ones before it. A row of
+    shuffled images is compared with the row of the same tokenizer and layers, and with no other.
 
     Args:
         records: of a run.
-        further: metrics beside the records' own that are means over samples; they are tested after it.
+        further: metrics beside the records' own that are means over samples; they are tested after those.
+        facts: of the run; without them the last tokenizer by name is the reference.
 
     Raises:
         RecordError: two tokenizers were given different samples under one id.
     """
-    rows = by_row(records)
-    alike: dict[tuple[str, ...], list[Row]] = {}
+    rows = by_row(records, facts)
+    columns = sample_columns(rows)
+    contests: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        alike.setdefault((row.task, row.data, row.llm, row.prompt, row.scoring), []).append(row)
+        contests.setdefault(row.contest, []).append(row)
     found: list[Comparison] = []
-    beside: dict[Row, list[SampleValues]] = {}
-    for one in further:
-        beside.setdefault(one.row, []).append(one)
-    for group in alike.values():
-        seeing = [row for row in group if not is_shuffled(row.tokenizer)]
-        firsts = [row for row in seeing if is_spae(row.tokenizer)]
-        others = [row for row in seeing if row not in firsts]
-        if not firsts or not others:
-            firsts, others = seeing[-1:], seeing[:-1]
-        pairs = [(first, other) for first in firsts for other in others]
-        blind = {(row.tokenizer, row.layers): row for row in group if is_shuffled(row.tokenizer)}
-        pairs += [(row, blind[key]) for row in seeing if (key := (row.tokenizer + SHUFFLED, row.layers)) in blind]
-        for first, other in pairs:
-            tests = _pair(first, rows[first], other, rows[other])
-            found.extend(_adjusted([*tests, *_further(first, beside.get(first, []), other, beside.get(other, []))]))
+    for group in contests.values():
+        metrics = metrics_of((r for row in group for of in rows[row].values() for r in of), group[0].task, facts)
+        for first, other in _pairs(group):
+            _same_samples(rows[first], rows[other])
+            tests: list[Comparison] = []
+            for metric in metrics:
+                pair = _Pair(first, other, metric)
+                tests += pair.tests(_values(rows[first], metric), _values(rows[other], metric), columns)
+            found.extend(_adjusted([*tests, *_further(first, other, further, facts)]))
     return found
-
-
-def comparison_name(one: Comparison) -> str:
-    """What of a pair of rows was compared: the setting, and the metric where it is a further one."""
-    return f"{in_words(one.setting)}, {one.metric}" if one.metric else in_words(one.setting)
 
 
 def comparisons_json(comparisons: Sequence[Comparison]) -> str:
@@ -91,28 +105,46 @@ def comparisons_json(comparisons: Sequence[Comparison]) -> str:
     return json.dumps([one.model_dump(mode="json") for one in comparisons], indent=2, allow_nan=False) + "\n"
 
 
-def _pair(
-    first: Row, of_first: dict[str, list[Record]], other: Row, of_other: dict[str, list[Record]]
-) -> list[Comparison]:
-    shared = {setting: _shared(of_first[setting], of_other[setting]) for setting in of_first if setting in of_other}
-    shared = {setting: pairs for setting, pairs in shared.items() if pairs}
-    made = [_one(first, other, setting, pairs) for setting, pairs in shared.items()]
-    if set(FEW_SHOT) <= set(shared):
-        made.append(_average(first, other, [shared[setting] for setting in FEW_SHOT]))
-    return made
+def _pairs(group: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Which rows of a contest are tested against each other; the reference tokenizer's rows stand last in it."""
+    plain = [row for row in group if not row.shuffled]
+    firsts = [row for row in plain if row.tokenizer == plain[-1].tokenizer]
+    others = [row for row in plain if row not in firsts]
+    if not others:
+        firsts, others = plain[-1:], plain[:-1]
+    shuffled = {(row.tokenizer, row.layers): row for row in group if row.shuffled}
+    pairs = [(first, other) for first in firsts for other in others]
+    return pairs + [(row, shuffled[key]) for row in plain if (key := (row.tokenizer, row.layers)) in shuffled]
 
 
-def _further(
-    first: Row, of_first: Sequence[SampleValues], other: Row, of_other: Sequence[SampleValues]
-) -> list[Comparison]:
+def _values(settings: Mapping[str, Sequence[Record]], metric: MetricFacts) -> dict[str, Values]:
+    return {
+        setting: {record.sample_id: record.scores[metric.name] for record in group if metric.name in record.scores}
+        for setting, group in settings.items()
+    }
+
+
+def _same_samples(first: Mapping[str, Sequence[Record]], other: Mapping[str, Sequence[Record]]) -> None:
+    """Raises RecordError: one id names two samples."""
+    for setting in first:
+        known = {record.sample_id: record for record in other.get(setting, ())}
+        for record in first[setting]:
+            same = known.get(record.sample_id, record)
+            if same.sample_fingerprint != record.sample_fingerprint:
+                raise RecordError(
+                    f"sample {record.sample_id!r} is not the same for {record.tokenizer} and {same.tokenizer} "
+                    "(its fingerprints differ): run both from one manifest"
+                )
+
+
+def _further(first: Row, other: Row, further: Sequence[SampleValues], facts: RunFacts) -> list[Comparison]:
     """The same of each further metric that both have, over the samples that both have a value for."""
-    others = {(one.setting, one.metric): one.values for one in of_other}
+    others = {(one.setting, one.metric): one.values for one in further if one.row == other}
     found = []
-    for one in of_first:
-        twin = others.get((one.setting, one.metric), {})
-        pairs = [(value, twin[sample]) for sample, value in one.values.items() if sample in twin]
-        if pairs:
-            found.append(_one(first, other, one.setting, pairs).model_copy(update={"metric": one.metric}))
+    for one in further:
+        if one.row == first and (one.setting, one.metric) in others:
+            pair = _Pair(first, other, facts.metric(first.task, one.metric))
+            found += pair.tests({one.setting: one.values}, {one.setting: others[one.setting, one.metric]}, {})
     return found
 
 
@@ -122,66 +154,70 @@ def _adjusted(tests: Sequence[Comparison]) -> list[Comparison]:
     return [one if one.p is None else one.model_copy(update={"p_holm": next(adjusted)}) for one in tests]
 
 
-def _shared(first: Sequence[Record], second: Sequence[Record]) -> list[tuple[float, float]]:
-    """Values of both for each sample that both scored, in the first's order."""
-    by_sample = {record.sample: record for record in second}
-    pairs = []
-    for record in first:
-        twin = by_sample.get(record.sample)
-        if twin is None:
-            continue
-        if twin.sample_fingerprint != record.sample_fingerprint:
-            raise RecordError(
-                f"sample {record.sample!r} is not the same for {record.tokenizer} and {twin.tokenizer} "
-                "(its fingerprints differ): run both from one manifest"
+class _Pair:
+    """Tests of two rows by one metric."""
+
+    def __init__(self, first: Row, other: Row, metric: MetricFacts) -> None:
+        self._shared: dict[str, Any] = {
+            "task": first.task, "model": first.model, "data": first.data, "scoring": first.scoring,
+            "metric": metric.name, "prompt_style": first.prompt_style, "tokenizer": first.tokenizer,
+            "layers": first.layers, "other": other.tokenizer, "other_layers": other.layers,
+            "other_shuffled": other.shuffled, "higher_is_better": metric.higher_is_better,
+        }  # fmt: skip
+        self._place = (first.task, first.data)
+        self._sign = 1 if metric.higher_is_better else -1
+
+    def tests(
+        self,
+        first: Mapping[str, Values],
+        other: Mapping[str, Values],
+        columns: Mapping[tuple[str, str, str], Mapping[str, int]],
+    ) -> list[Comparison]:
+        """One for each setting that both have, then one for their average where these are the seven."""
+        shared = {
+            setting: {name: (value, other[setting][name]) for name, value in values.items() if name in other[setting]}
+            for setting, values in first.items()
+            if setting in other
+        }
+        either = {setting: len({*first[setting], *other[setting]}) for setting in shared}
+        shared = {setting: pairs for setting, pairs in shared.items() if pairs}
+        made = [self._one(setting, list(pairs.values()), either[setting]) for setting, pairs in shared.items()]
+        if set(FEW_SHOT) <= set(shared):
+            groups = [{name: a - b for name, (a, b) in shared[setting].items()} for setting in FEW_SHOT]
+            interval = bootstrap_mean_of_rows(
+                aligned(groups, [columns[(*self._place, setting)] for setting in FEW_SHOT])
             )
-        if record.value is not None and twin.value is not None:
-            pairs.append((record.value, twin.value))
-    return pairs
+            # No McNemar test of an average: its settings may share episodes.
+            made.append(self._made(
+                AVERAGE, sum(map(len, groups)), sum(either[setting] for setting in FEW_SHOT), None, None,
+                sum(sum(group.values()) / len(group) for group in groups) / len(groups), interval, None,
+            ))  # fmt: skip
+        return made
 
+    def _one(self, setting: str, pairs: Sequence[tuple[float, float]], either: int) -> Comparison:
+        a, b = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        only_first = only_second = None
+        if {*a, *b} <= {0.0, 1.0}:
+            only_first = sum(self._sign * (x - y) > 0 for x, y in pairs)
+            only_second = sum(self._sign * (x - y) < 0 for x, y in pairs)
+            p = mcnemar_exact(only_first, only_second)
+        else:
+            p = sign_flip([x - y for x, y in pairs])
+        difference = sum(a) / len(a) - sum(b) / len(b)
+        return self._made(setting, len(pairs), either, only_first, only_second, difference, paired_bootstrap(a, b), p)
 
-def _one(first: Row, other: Row, setting: str, pairs: Sequence[tuple[float, float]]) -> Comparison:
-    a, b = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    binary = {*a, *b} <= {0.0, 1.0}
-    interval = paired_bootstrap(a, b)
-    only_first = sum(x > y for x, y in pairs) if binary else None
-    only_second = sum(x < y for x, y in pairs) if binary else None
-    if only_first is None or only_second is None:
-        p = sign_flip([x - y for x, y in pairs])
-    else:
-        p = mcnemar_exact(only_first, only_second)
-    return _comparison(first, other, setting, len(pairs), only_first, only_second,
-                       sum(a) / len(a) - sum(b) / len(b), interval, p)  # fmt: skip
-
-
-def _average(first: Row, other: Row, settings: Sequence[Sequence[tuple[float, float]]]) -> Comparison:
-    """The mean of the seven differences; no McNemar, since the settings may share episodes."""
-    rows = [[a - b for a, b in pairs] for pairs in settings]
-    longest = max(len(row) for row in rows)
-    interval = bootstrap_mean_of_rows([[*row, *[None] * (longest - len(row))] for row in rows])
-    mean = sum(sum(row) / len(row) for row in rows) / len(rows)
-    return _comparison(first, other, AVERAGE, sum(len(row) for row in rows), None, None, mean, interval, None)
-
-
-def _comparison(first: Row, other: Row, setting: str, n: int, only_first: int | None, only_second: int | None,
-                difference: float, interval: tuple[float, float], p: float | None) -> Comparison:  # fmt: skip
-    return Comparison(
-        task=first.task,
-        setting=setting,
-        llm=first.llm,
-        data=first.data,
-        scoring=first.scoring,
-        prompt=first.prompt,
-        tokenizer=first.tokenizer,
-        layers=first.layers,
-        other=other.tokenizer,
-        other_layers=other.layers,
-        n=n,
-        only_first=only_first,
-        only_second=only_second,
-        difference=difference,
-        ci_low=interval[0],
-        ci_high=interval[1],
-        p=p,
-        p_holm=None,
-    )
+    def _made(self, setting: str, n: int, either: int, only_first: int | None, only_second: int | None,
+              difference: float, interval: tuple[float, float], p: float | None) -> Comparison:  # fmt: skip
+        return Comparison(
+            **self._shared,
+            setting=setting,
+            n=n,
+            either=either,
+            only_first=only_first,
+            only_second=only_second,
+            difference=difference,
+            ci_low=interval[0],
+            ci_high=interval[1],
+            p=p,
+            p_holm=None,
+        )

@@ -13,11 +13,11 @@ from pydantic import Field, ValidationError
 
 from results.analysis.aggregate import Cell, Row, by_row
 from results.analysis.statistics import bootstrap_mean_of_rows
-from results.atomic import path_inside, write_text_atomic
-from results.errors import RecordError
-from results.faults import first_fault
-from results.record import Frozen, Record, sha256_of
+from results.errors import RecordError, first_fault
+from results.jsonl import path_inside, write_text
+from results.record import Record
 from results.store import METRICS
+from spae.canonical import Frozen, sha256_json
 
 
 class Missing(Frozen):
@@ -54,7 +54,7 @@ class Corpus(Frozen):
 
     row: Row
     setting: str
-    metric: str = Field(description="what the records' own values are")
+    metrics: tuple[str, ...] = Field(description="names of the records' own scores")
     samples: tuple[str, ...]
     predictions: tuple[str, ...]
     references: tuple[tuple[str, ...], ...]
@@ -74,10 +74,10 @@ def corpora(records: Iterable[Record], task: str) -> list[Corpus]:
                     Corpus(
                         row=row,
                         setting=setting,
-                        metric=scored[0].metric,
-                        samples=tuple(record.sample for record in scored),
+                        metrics=tuple(scored[0].scores),
+                        samples=tuple(record.sample_id for record in scored),
                         predictions=tuple(record.prediction or "" for record in scored),
-                        references=tuple(record.references or (record.answer,) for record in scored),
+                        references=tuple(record.references or (record.target,) for record in scored),
                     )
                 )
     return found
@@ -112,12 +112,12 @@ def sample_values(corpus: Corpus, metric: str, per_sample: Sequence[float]) -> S
 
 def digest(records: Iterable[Record]) -> str:
     """sha256 over what the metrics follow from: each record's id, status and prediction."""
-    return sha256_of(sorted([record.id, record.status, record.prediction] for record in records))
+    return sha256_json(sorted([record.id, record.status, record.prediction] for record in records))
 
 
 def save_corpus(folder: Path, book: CorpusBook) -> Path:
     """Writes `metrics.json`, atomically."""
-    return write_text_atomic(folder, METRICS, book.model_dump_json() + "\n")
+    return write_text(folder, METRICS, book.model_dump_json() + "\n")
 
 
 def load_corpus(folder: Path, records: Iterable[Record]) -> CorpusBook | None:

@@ -1,112 +1,121 @@
-"""The table of a task with several metrics, captions above all: metrics are columns, tokenizers and layers rows.
+"""The table of a task with several metrics: metrics are columns, tokenizers and layers rows.
 
 Laid out as a `ResultTable`, so that everything that writes one writes this one too. A table is of one task, image set
-and setting; its first column is the metric of the records, unless that is one of the others.
+and setting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from results.analysis.aggregate import Cell, Row
+from results.analysis.aggregate import NO_FACTS, Cell, Row
 from results.analysis.corpus import CorpusBook
 from results.analysis.settings import AVERAGE, in_words
-from results.analysis.tables import Entry, ResultTable, RowGroup, TableRow, run_row
+from results.analysis.tables import (
+    STRICT,
+    UNSCORED,
+    Entry,
+    ResultTable,
+    RowGroup,
+    TableRow,
+    TokenCounts,
+    best_cells,
+    entry_of,
+    run_row,
+)
+from results.display import PERCENT, unit_text
+from results.run_facts import RunFacts
 
 INTERVALS = (
-    "Values are times 100, of the scored samples, with 95 % intervals (bootstrap over samples; Wilson for accuracy) "
-    "where a metric is a mean over samples; one of all replies together has none. Best of each column in bold, among "
+    "Values are of the scored samples, with 95 % intervals (bootstrap over samples; Wilson for proportions) where a "
+    "metric is a mean over samples; one of all replies together has none. Best of each column in bold, among "
     "rows of the same model, prompt and scoring."
 )
 PARTIAL = "†: not every sample could be scored; see the counts."
-UNSCORED = "n/s: no reply could be scored."
 
 
-def metric_tables(cells: Sequence[Cell], book: CorpusBook, tokens: Mapping[tuple[str, str], int]) -> list[ResultTable]:
-    """One table for each task, image set and setting that the book has metrics of.
+def metric_tables(
+    cells: Sequence[Cell], book: CorpusBook | None, tokens: TokenCounts, facts: RunFacts = NO_FACTS
+) -> list[ResultTable]:
+    """One table for each task, image set and setting with more than one metric.
 
     Args:
-        cells: from `aggregate`: the records' own metric, and the counts.
-        book: the further metrics.
-        tokens: tokens per image by (tokenizer, layers).
+        cells: from `aggregate`.
+        book: metrics of whole corpora, where the run has some; one that the cells have, too, counts as the book has it.
+        tokens: tokens per image, where known.
+        facts: of the run.
     """
-    further: dict[tuple[Row, str], dict[str, Cell]] = {}
-    for cell in book.cells:
-        further.setdefault((cell.row, cell.setting), {})[cell.metric] = cell
-    places: dict[tuple[str, str, str], list[Cell]] = {}
-    tasks = {cell.task for cell in book.cells}
+    further = {(cell.row, cell.setting, cell.metric): cell for cell in book.cells} if book else {}
+    places: dict[tuple[str, str, str], dict[Row, dict[str, Cell]]] = {}
     for cell in cells:
-        if cell.task in tasks and cell.setting != AVERAGE:
-            places.setdefault((cell.task, cell.data, cell.setting), []).append(cell)
-    return [_table(place, own, further, book, tokens) for place, own in places.items()]
+        if cell.setting != AVERAGE:
+            place = places.setdefault((cell.task, cell.data, cell.setting), {})
+            place.setdefault(cell.row, {})[cell.metric] = cell
+    for (row, setting, metric), cell in further.items():
+        if row in places.get((row.task, row.data, setting), {}):
+            places[row.task, row.data, setting][row].setdefault(metric, cell)
+    return [
+        _table(place, rows, book, tokens, facts)
+        for place, rows in places.items()
+        if len({metric for own in rows.values() for metric in own}) > 1
+    ]
 
 
 def _table(
     place: tuple[str, str, str],
-    own: Sequence[Cell],
-    further: Mapping[tuple[Row, str], Mapping[str, Cell]],
-    book: CorpusBook,
-    tokens: Mapping[tuple[str, str], int],
+    rows: Mapping[Row, Mapping[str, Cell]],
+    book: CorpusBook | None,
+    tokens: TokenCounts,
+    facts: RunFacts,
 ) -> ResultTable:
     task, data, setting = place
-    there = [name for cell in own for name in further.get((cell.row, setting), {})]
-    names = tuple(dict.fromkeys([*([] if own[0].metric in there else [own[0].metric]), *there]))
-    values = {
-        (cell.row, name): (cell if name == cell.metric else further.get((cell.row, setting), {}).get(name))
-        for cell in own
-        for name in names
-    }
-    rows = tuple(
-        run_row(
-            cell.row, tokens, [_entry(cell, values[cell.row, name], _best(cell, name, own, values)) for name in names]
-        )
-        for cell in own
-    )
+    names = list(dict.fromkeys(metric for own in rows.values() for metric in own))
+    names = facts.order(task, names) if any(facts.describes(task, name) for name in names) else names
+    metrics = [facts.metric(task, name) for name in names]
+    best = best_cells((cell for own in rows.values() for cell in own.values()), facts)
+    made = []
+    for row, own in rows.items():
+        counts = next(iter(own.values()))  # of the records themselves: a corpus metric counts its scored ones only
+        entries = []
+        for metric in metrics:
+            cell = own.get(metric.name)
+            if counts.value is None:
+                entries.append(entry_of(counts, metric, False))
+            elif cell is None or cell.value is None:
+                entries.append(Entry(state="unavailable"))
+            else:
+                entry = entry_of(cell, metric, (row, setting, metric.name) in best)
+                entries.append(entry.model_copy(update={"partial": counts.scored < counts.n}))
+        made.append(run_row(row, tokens, entries))
+    heads = tuple(metric.name if metric.higher_is_better else f"{metric.name} ↓" for metric in metrics)
+    units = {metric.unit for metric in metrics}
     return ResultTable(
         task=task,
         data=data,
-        metric=f"{', '.join(names)}, {in_words(setting)},",
-        settings=names,
-        heads=(("Metric", names),),
-        groups=(RowGroup(source="run", caption="This run", rows=rows),),
-        footnotes=_notes(task, rows, book),
-        unit="times 100",
+        metric=f"{', '.join(names)}, {in_words(setting)}" + ("," if units == {PERCENT} else ""),
+        settings=tuple(names),
+        heads=(("Metric", heads),),
+        groups=(RowGroup(source="run", caption="This run", rows=tuple(made)),),
+        footnotes=_notes(task, made, book, facts, names),
+        unit="in per cent" if units == {PERCENT} else "",
+        axis=None,
     )
 
 
-def _best(cell: Cell, name: str, own: Sequence[Cell], values: Mapping[tuple[Row, str], Cell | None]) -> bool:
-    """Whether no rival of one model, prompt and scoring has more; a row alone has no rival."""
-    rivals = [
-        values[one.row, name]
-        for one in own
-        if (one.llm, one.prompt, one.scoring) == (cell.llm, cell.prompt, cell.scoring)
-    ]
-    numbers = [one.value for one in rivals if one is not None and one.value is not None]
-    mine = values[cell.row, name]
-    return len(rivals) > 1 and mine is not None and mine.value is not None and mine.value == max(numbers)
-
-
-def _entry(own: Cell, cell: Cell | None, best: bool) -> Entry:
-    if own.value is None:
-        return Entry(state="infeasible" if own.infeasible == own.n else "unscored")
-    if cell is None or cell.value is None:
-        return Entry(state="unavailable")
-    return Entry(
-        state="value",
-        value=100 * cell.value,
-        low=None if cell.ci_low is None else 100 * cell.ci_low,
-        high=None if cell.ci_high is None else 100 * cell.ci_high,
-        best=best,
-        partial=own.scored < own.n,
-    )
-
-
-def _notes(task: str, rows: Sequence[TableRow], book: CorpusBook) -> tuple[str, ...]:
+def _notes(
+    task: str, rows: Sequence[TableRow], book: CorpusBook | None, facts: RunFacts, names: Sequence[str]
+) -> tuple[str, ...]:
     entries = [entry for row in rows for entry in row.entries]
     states = {entry.state for entry in entries}
+    metrics = [facts.metric(task, name) for name in names]
     notes = [INTERVALS]
-    notes += [f"n/a, {one.metric}: {one.reason}." for one in book.missing if one.task == task]
+    if {metric.unit for metric in metrics} != {PERCENT}:
+        units = (f"{metric.name} {unit_text(metric) or 'without unit'}" for metric in metrics)
+        notes.append(f"Units: {', '.join(units)}.")
+    notes += ["↓: lower is better."] if not all(metric.higher_is_better for metric in metrics) else []
+    notes += [f"n/a, {one.metric}: {one.reason}." for one in (book.missing if book else ()) if one.task == task]
     notes += ["-: the prompts do not fit the model's context."] if "infeasible" in states else []
     notes += [UNSCORED] if "unscored" in states else []
     notes += [PARTIAL] if any(entry.partial for entry in entries) else []
+    notes += [STRICT] if any(entry.strict is not None for entry in entries) else []
     return tuple(notes)

@@ -1,43 +1,60 @@
-"""The settings of the few-shot tasks, as the paper's Table 1 heads them, and the order of rows and columns.
-
-An id such as `i1-s3-r0` says: task induction (the line before the examples) yes, 3 inner shots, 0 repeats.
-"""
+"""The settings of the few-shot tasks, as the paper's Table 1 heads them, and the order of rows and columns."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+
+class FewShot(NamedTuple):
+    """One setting: the line before the examples (task induction), inner shots, and repeats of the examples."""
+
+    induction: bool
+    shots: int
+    repeats: int
+
 
 AVERAGE = "average"
-FEW_SHOT = ("i0-s1-r0", "i1-s1-r0", "i1-s3-r0", "i1-s5-r0", "i1-s1-r1", "i1-s1-r3", "i1-s1-r5")
-SHUFFLED = " (shuffled)"
-"""After the name of a tokenizer whose images were shown with each other's words: what a model knows unseeing."""
+FEW_SHOT = {
+    "i0-s1-r0": FewShot(False, 1, 0),
+    "i1-s1-r0": FewShot(True, 1, 0),
+    "i1-s3-r0": FewShot(True, 3, 0),
+    "i1-s5-r0": FewShot(True, 5, 0),
+    "i1-s1-r1": FewShot(True, 1, 1),
+    "i1-s1-r3": FewShot(True, 1, 3),
+    "i1-s1-r5": FewShot(True, 1, 5),
+}
+"""By id, in the order of Table 1's columns."""
+ORDER = {setting: place for place, setting in enumerate(FEW_SHOT)}
 HEADS = ("Task induction", "Inner shots", "Repeats")
 
 
 def heads(setting: str) -> tuple[str, str, str]:
-    """What stands over a column, one text per row of `HEADS`; another task's setting stands there by its name."""
-    match = re.fullmatch(r"i([01])-s(\d+)-r(\d+)", setting)
-    if not match:
+    """The head of a column, one text per row of `HEADS`; a setting of another task by its id."""
+    if setting not in FEW_SHOT:
         return ("Avg" if setting == AVERAGE else setting, "", "")
-    return ("✓" if match[1] == "1" else "", match[2], match[3])
+    one = FEW_SHOT[setting]
+    return ("✓" if one.induction else "", str(one.shots), str(one.repeats))
 
 
 def in_words(setting: str) -> str:
     """The setting for a reader who has not met the ids."""
-    match = re.fullmatch(r"i([01])-s(\d+)-r(\d+)", setting)
-    if not match:
+    if setting not in FEW_SHOT:
         return "average of the settings" if setting == AVERAGE else setting
-    shots = f"{match[2]} shot" + ("s" if match[2] != "1" else "")
-    repeats = f", {match[3]} repeat" + ("s" if match[3] != "1" else "") if match[3] != "0" else ""
-    return f"{shots}{repeats}" + ("" if match[1] == "1" else ", no induction")
+    one = FEW_SHOT[setting]
+    text = f"{one.shots} shot{'s' * (one.shots != 1)}"
+    if one.repeats:
+        text += f", {one.repeats} repeat{'s' * (one.repeats != 1)}"
+    return text if one.induction else f"{text}, no induction"
 
 
 def setting_order(setting: str) -> tuple[int, str]:
     """Sort key: the paper's order, then others by name, the average last."""
     if setting == AVERAGE:
-        return (len(FEW_SHOT) + 1, "")
-    return (FEW_SHOT.index(setting), "") if setting in FEW_SHOT else (len(FEW_SHOT), setting)
+        return (len(ORDER) + 1, "")
+    return (ORDER.get(setting, len(ORDER)), "" if setting in ORDER else setting)
 
 
 def columns(settings: Iterable[str]) -> tuple[str, ...]:
@@ -48,21 +65,7 @@ def columns(settings: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(there, key=setting_order))
 
 
-def is_spae(tokenizer: str) -> bool:
-    """True for the method under test and its variants (`spae`, `picto_spae`, `spae-disjoint`)."""
-    return not is_shuffled(tokenizer) and "spae" in re.split(r"[^a-z]+", tokenizer.lower())
-
-
-def is_shuffled(tokenizer: str) -> bool:
-    """True for a row of shuffled images, a baseline whatever its tokenizer."""
-    return tokenizer.endswith(SHUFFLED)
-
-
-def tokenizer_order(tokenizer: str) -> tuple[bool, str]:
-    """Sort key: baselines by name, then SPAE, which stands last as in the paper's tables."""
-    return (is_spae(tokenizer), tokenizer)
-
-
+@lru_cache(maxsize=1 << 16)  # the ids of samples, each for every tokenizer and several times
 def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key under which `episode-9` comes before `episode-10`, digits of any number."""
     parts = [(part, part.lstrip("0")) for part in re.split(r"([0-9]+)", text)]

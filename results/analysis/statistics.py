@@ -1,4 +1,4 @@
-"""Intervals and paired tests. Everything here is of plain numbers in, plain numbers out.
+"""Intervals and paired tests: plain numbers in, plain numbers out.
 
 R settings, N episodes, K resamples.
 """
@@ -6,7 +6,8 @@ R settings, N episodes, K resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 Z_95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 RESAMPLES = 10_000
 CHUNK = 500  # resamples at a time: bounds the [CHUNK, N] matrix of counts
+CACHED_N = 1000  # columns up to which resamples are kept: 2 * RESAMPLES * CACHED_N bytes, 20 MB
 
 
 class Interval(NamedTuple):
@@ -60,7 +62,7 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
 def sign_flip(differences: Sequence[float], seed: int = 0) -> float:
     """Two-sided p of a paired permutation test (Fisher): how often random signs give a mean as far from 0 as this one.
 
-    For scores that are not just right or wrong; with those it is McNemar's test, drawn instead of counted.
+    For scores that are not just right or wrong; with those it is McNemar's test, sampled instead of counted.
 
     Args:
         differences: [N], first minus second of each pair, one at least.
@@ -112,16 +114,28 @@ def bootstrap_mean_of_rows(rows: Sequence[Sequence[float | None]], seed: int = 0
     if not known.any(axis=1).all():
         raise ValueError("every row needs a number, one has none")
     n = values.shape[1]
-    generator = np.random.default_rng(seed)
     means: list[np.ndarray] = []
-    for _ in range(RESAMPLES // CHUNK):
-        columns = generator.integers(n, size=(CHUNK, n)) + n * np.arange(CHUNK)[:, None]
-        counts = np.bincount(columns.ravel(), minlength=CHUNK * n).reshape(CHUNK, n).astype(float)
-        drawn = counts @ known.T  # [CHUNK, R]
-        ok = (drawn > 0).all(axis=1)  # a resample may miss every scored episode of a nearly empty row
-        means.append(((counts[ok] @ values.T) / drawn[ok]).mean(axis=1))
+    for counts in _resamples(n, seed) if n > CACHED_N else _cached_resamples(n, seed):
+        weights = counts.astype(float)
+        sizes = weights @ known.T  # [CHUNK, R]
+        ok = (sizes > 0).all(axis=1)  # a resample may miss every scored episode of a nearly empty row
+        means.append(((weights[ok] @ values.T) / sizes[ok]).mean(axis=1))
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return Interval(float(low), float(high))
+
+
+def _resamples(n: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each of n columns is in each of RESAMPLES resamples, [CHUNK, n] at a time."""
+    generator = np.random.default_rng(seed)
+    for _ in range(RESAMPLES // CHUNK):
+        columns = generator.integers(n, size=(CHUNK, n)) + n * np.arange(CHUNK)[:, None]
+        yield np.bincount(columns.ravel(), minlength=CHUNK * n).reshape(CHUNK, n)
+
+
+@lru_cache(maxsize=8)
+def _cached_resamples(n: int, seed: int) -> tuple[np.ndarray, ...]:
+    """The same, kept: nearly all intervals of a report are of one n."""
+    return tuple(counts.astype(np.uint16) for counts in _resamples(n, seed))
 
 
 def paired_bootstrap(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Interval:

@@ -1,4 +1,4 @@
-"""Accuracy by the number of layers shown: the rows of the paper's Table 5 and the curves of its Figure 3.
+"""Scores by the number of layers shown: the rows of the paper's Table 5 and the curves of its Figure 3.
 
 A sweep is made of rows that differ in their layers alone, each showing layers 1 to l: `--layers sweep` runs them all.
 """
@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from results.analysis.aggregate import Cell, Row
+from results.analysis.aggregate import NO_FACTS, Cell, Row
 from results.analysis.settings import AVERAGE, in_words, setting_order
-from results.analysis.tables import EMPTY, Entry, ResultTable, result_tables
+from results.analysis.tables import EMPTY, Entry, ResultTable, TokenCounts, result_tables
+from results.run_facts import RunFacts
 
 FROM_FIRST = re.compile(r"1(?:-(\d+))?")
 PAPER_TABLE = "Table 5"
@@ -66,12 +67,13 @@ def span(layers: int) -> str:
     return "1" if layers == 1 else f"1-{layers}"
 
 
-def sweeps(cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int] | None = None) -> list[Sweep]:
+def sweeps(cells: Sequence[Cell], tokens: TokenCounts | None = None, facts: RunFacts = NO_FACTS) -> list[Sweep]:
     """The sweeps among the cells, in their order; a tokenizer with one number of layers makes none.
 
     Args:
         cells: from `aggregate`.
-        tokens: tokens per image by (tokenizer, layers).
+        tokens: tokens per image, where known.
+        facts: of the run.
     """
     groups: dict[tuple[str, Row], list[Cell]] = {}
     for cell in cells:
@@ -80,13 +82,13 @@ def sweeps(cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int] | None =
     found = []
     for (_, row), group in groups.items():
         if len({cell.layers for cell in group}) > 1:
-            found.append(_sweep(row, group, tokens or {}))
+            found.append(_sweep(row, group, tokens or {}, facts))
     return found
 
 
-def _sweep(row: Row, cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int]) -> Sweep:
-    (table,) = result_tables(cells, tokens)
-    groups = [table.groups[0].model_copy(update={"caption": f"This run, {row.tokenizer}"})]
+def _sweep(row: Row, cells: Sequence[Cell], tokens: TokenCounts, facts: RunFacts) -> Sweep:
+    (table,) = result_tables(cells, tokens, facts)
+    groups = [table.groups[0].model_copy(update={"caption": f"This run, {row.name}"})]
     for group in table.groups[1:]:
         printed = tuple(one for one in group.rows if one.scoring == PAPER_TABLE)
         if printed:
@@ -102,7 +104,7 @@ def _sweep(row: Row, cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int
         for column, setting in sorted(enumerate(table.settings), key=lambda pair: setting_order(pair[1]))
     ]
     return Sweep(
-        of=f"{row.tokenizer} by layers: {row.task} on {row.data}, {row.llm}, {row.scoring}, {row.prompt}",
+        of=f"{row.name} by layers: {row.task} on {row.data}, {row.model}, {row.scoring}, {row.prompt_style}",
         layers=tuple(sorted(numbers)),
         tokens={
             layers: one.tokens

@@ -7,54 +7,74 @@ tokens, a model and a scoring rule. The paper's own rows stand below, in a group
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 
-from results.analysis.aggregate import Cell, Row
+from results.analysis.aggregate import NO_FACTS, Cell, Row
 from results.analysis.settings import AVERAGE, HEADS, columns, heads
+from results.display import PERCENT, number, scale, unit_text
 from results.paper import PaperRow, caption, paper_rows
-from results.record import Frozen
-from results.report.display import percent
+from results.record import MetricFacts
+from results.run_facts import RunFacts
+from spae.canonical import Frozen
 
 State = Literal["value", "infeasible", "unscored", "absent", "unavailable"]
-PER_CENT = "in per cent"
 EMPTY = {"infeasible": "-", "unscored": "n/s", "absent": "", "unavailable": "n/a"}
+TokenCounts = Mapping[tuple[str, str], int]
+"""Tokens per image by (tokenizer, layers), as `Examples.token_counts` gives them."""
 
+UNSCORED = "n/s: no reply could be scored."
+STRICT = (
+    "Strict: empty, refused and failed replies count as the worst score, as the paper would; the value before it "
+    "leaves them out."
+)
 FOOTNOTES = {
-    "interval": "Values are per cent of the scored episodes, with 95 % intervals (Wilson; the average's by bootstrap "
-    "over episodes). Best of each column in bold, among rows of the same model, prompt and scoring.",
+    "interval": "of the scored episodes, with 95 % intervals (Wilson; the average's by bootstrap over episodes). Best "
+    "of each column in bold, among rows of the same model, prompt and scoring.",
     "infeasible": "-: the prompt does not fit the model's context (in the paper's rows: no number printed).",
-    "unscored": "n/s: no reply could be scored.",
+    "unscored": UNSCORED,
     "partial": "†: not every episode could be scored; see the counts.",
+    "strict": STRICT,
     "absent": "Empty: not run, or an average that lacks a setting.",
 }
 
 
 class Entry(Frozen):
-    """One number of the table, in per cent."""
+    """One number of the table, as it is shown: in per cent, or in the metric's unit."""
 
     state: State
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    percentage: bool = Field(default=True, description="the numbers are per cent")
     best: bool = Field(default=False, description="best of its column among the rows it may be compared with")
     partial: bool = Field(default=False, description="some of its episodes were not scored")
+    scored: int = Field(default=0, description="the denominator of `value`")
+    strict: float | None = Field(default=None, description="as `Cell.strict`")
+    strict_n: int = Field(default=0, description="the denominator of `strict`")
 
     @property
     def value_text(self) -> str:
         """The number as printed: '52.0', with a dagger where not every episode was scored; '-' where infeasible."""
         if self.value is None:
             return EMPTY[self.state]
-        return percent(self.value) + ("†" if self.partial else "")
+        return number(self.value, self.percentage) + ("†" if self.partial else "")
 
     @property
     def interval_text(self) -> str:
         """'45.1–58.8', or nothing."""
         if self.low is None or self.high is None:
             return ""
-        return f"{percent(self.low)}\N{EN DASH}{percent(self.high)}"
+        return f"{number(self.low, self.percentage)}\N{EN DASH}{number(self.high, self.percentage)}"
+
+    @property
+    def strict_text(self) -> str:
+        """'strict 46.8, n 180 / 200': the strict value and both denominators; nothing where the two values agree."""
+        if self.strict is None:
+            return ""
+        return f"strict {number(self.strict, self.percentage)}, n {self.scored} / {self.strict_n}"
 
 
 class TableRow(Frozen):
@@ -63,14 +83,14 @@ class TableRow(Frozen):
     tokenizer: str
     layers: str = Field(description="'1-2', or '-' where there is none")
     tokens: int | None = Field(description="tokens per image, None where not known")
-    llm: str
+    model: str
     scoring: str = Field(description="scoring rule and prompt style: 'ranked, gpt'")
     entries: tuple[Entry, ...]
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The texts left of the numbers, one per label of `LABELS`."""
-        return (self.tokenizer, self.pyramid, self.llm, self.scoring)
+        return (self.tokenizer, self.pyramid, self.model, self.scoring)
 
     @property
     def pyramid(self) -> str:
@@ -96,99 +116,113 @@ class ResultTable(Frozen):
     heads: tuple[tuple[str, tuple[str, ...]], ...] = Field(description="head rows: a label, and a text per column")
     groups: tuple[RowGroup, ...]
     footnotes: tuple[str, ...]
-    unit: str = Field(default=PER_CENT, description="of the numbers, as the title says it")
+    unit: str = Field(description="of the numbers, as the title has it: 'in per cent'; '' for several or none")
+    axis: MetricFacts | None = Field(description="the metric that all columns share; None where columns are metrics")
 
     @property
     def title(self) -> str:
         """One line over the table."""
-        return f"{self.task} on {self.data}: {self.metric} {self.unit}"
+        return f"{self.task} on {self.data}: {self.metric} {self.unit}".rstrip()
 
 
 LABELS = ("Tokenizer", "Layers : tokens", "LLM", "Scoring, prompt")
 
 
-def result_tables(cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int] | None = None) -> list[ResultTable]:
+def result_tables(
+    cells: Sequence[Cell], tokens: TokenCounts | None = None, facts: RunFacts = NO_FACTS
+) -> list[ResultTable]:
     """One table per task, image set and metric, in the order of the cells.
 
     Args:
         cells: from `aggregate`.
-        tokens: tokens per image by (tokenizer, layers), as `Examples.token_counts` gives them.
+        tokens: tokens per image, where known.
+        facts: of the run.
     """
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.task, cell.data, cell.metric), []).append(cell)
-    return [_table(task, data, metric, group, tokens or {}) for (task, data, metric), group in groups.items()]
+    return [
+        _table(task, data, facts.metric(task, metric), group, tokens or {})
+        for (task, data, metric), group in groups.items()
+    ]
 
 
-def run_row(row: Row, tokens: Mapping[tuple[str, str], int], entries: Sequence[Entry]) -> TableRow:
-    """A row of this run; `tokens` as of `result_tables`."""
+def run_row(row: Row, tokens: TokenCounts, entries: Sequence[Entry]) -> TableRow:
+    """A row of this run."""
     return TableRow(
-        tokenizer=row.tokenizer,
+        tokenizer=row.name,
         layers=row.layers,
         tokens=tokens.get((row.tokenizer, row.layers)),
-        llm=row.llm,
-        scoring=f"{row.scoring}, {row.prompt}",
+        model=row.model,
+        scoring=f"{row.scoring}, {row.prompt_style}",
         entries=tuple(entries),
     )
 
 
-def _table(
-    task: str, data: str, metric: str, cells: Sequence[Cell], tokens: Mapping[tuple[str, str], int]
-) -> ResultTable:
-    shown = columns(cell.setting for cell in cells)
-    by_row: dict[Row, dict[str, Cell]] = {}
+def entry_of(cell: Cell, metric: MetricFacts, best: bool) -> Entry:
+    """The entry of a cell; one without a value says why."""
+    times = scale(metric)
+    unscored: State = "infeasible" if cell.infeasible == cell.n else "unscored"
+    return Entry(
+        state=unscored if cell.value is None else "value",
+        value=None if cell.value is None else times * cell.value,
+        low=None if cell.ci_low is None else times * cell.ci_low,
+        high=None if cell.ci_high is None else times * cell.ci_high,
+        percentage=metric.unit == PERCENT,
+        best=best,
+        partial=cell.value is not None and cell.scored < cell.n,
+        scored=cell.scored,
+        strict=None if cell.strict is None else times * cell.strict,
+        strict_n=cell.strict_n or 0,
+    )
+
+
+def best_cells(cells: Iterable[Cell], facts: RunFacts) -> set[tuple[Row, str, str]]:
+    """(row, setting, metric) of the best numbers: each among rows of one contest; a row alone has no rival.
+
+    A row without a value is a rival that cannot win.
+    """
+    rivals: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
-        by_row.setdefault(cell.row, {})[cell.setting] = cell
-    best = _best(by_row)
+        rivals.setdefault((*cell.contest, cell.setting, cell.metric), []).append(cell)
+    best = set()
+    for group in rivals.values():
+        values = [cell.value for cell in group if cell.value is not None]
+        if len(group) > 1 and values:
+            higher = facts.metric(group[0].task, group[0].metric).higher_is_better
+            top = max(values) if higher else min(values)
+            best |= {(cell.row, cell.setting, cell.metric) for cell in group if cell.value == top}
+    return best
+
+
+def _table(task: str, data: str, metric: MetricFacts, cells: Sequence[Cell], tokens: TokenCounts) -> ResultTable:
+    shown = columns(cell.setting for cell in cells)
+    best = best_cells(cells, RunFacts(metrics={task: (metric,)}))
+    entries: dict[Row, dict[str, Entry]] = {}
+    for cell in cells:
+        row = cell.row
+        entries.setdefault(row, {})[cell.setting] = entry_of(cell, metric, (row, cell.setting, metric.name) in best)
     rows = tuple(
-        run_row(row, tokens, [_entry(of_row.get(setting), (row, setting) in best) for setting in shown])
-        for row, of_row in by_row.items()
+        run_row(row, tokens, [of_row.get(setting, Entry(state="absent")) for setting in shown])
+        for row, of_row in entries.items()
     )
     head_texts = [heads(setting) for setting in shown]
     head_rows = tuple((label, tuple(text[i] for text in head_texts)) for i, label in enumerate(HEADS))
     groups = [RowGroup(source="run", caption="This run", rows=rows)]
-    printed = paper_rows(task)
-    if printed and metric == "accuracy":
+    printed = [row for row in paper_rows(task) if row.metric == metric.name]
+    if printed:
         of_paper = tuple(_paper_row(row, shown) for row in printed)
         groups.append(RowGroup(source="paper", caption=caption(task), rows=of_paper))
     return ResultTable(
         task=task,
         data=data,
-        metric=metric,
+        metric=metric.name,
         settings=shown,
         heads=head_rows if any(any(texts) for _, texts in head_rows[1:]) else (("Setting", head_rows[0][1]),),
         groups=tuple(groups),
-        footnotes=_footnotes(groups),
-    )
-
-
-def _best(by_row: Mapping[Row, Mapping[str, Cell]]) -> set[tuple[Row, str]]:
-    """Where the best numbers stand: among rows of one model, prompt and scoring; a row alone has no rival."""
-    contests: dict[tuple[str, ...], list[tuple[float, Row]]] = {}
-    for row, of_row in by_row.items():
-        for setting, cell in of_row.items():
-            value = -1.0 if cell.value is None else cell.value  # a row without a value is a rival that cannot win
-            contests.setdefault((row.llm, row.prompt, row.scoring, setting), []).append((value, row))
-    return {
-        (row, setting)
-        for (*_, setting), entries in contests.items()
-        for value, row in entries
-        if len(entries) > 1 and value >= 0 and value == max(value for value, _ in entries)
-    }
-
-
-def _entry(cell: Cell | None, best: bool) -> Entry:
-    if cell is None:
-        return Entry(state="absent")
-    if cell.value is None:
-        return Entry(state="infeasible" if cell.infeasible == cell.n else "unscored")
-    return Entry(
-        state="value",
-        value=100 * cell.value,
-        low=None if cell.ci_low is None else 100 * cell.ci_low,
-        high=None if cell.ci_high is None else 100 * cell.ci_high,
-        best=best,
-        partial=cell.scored < cell.n,
+        footnotes=_footnotes(groups, metric),
+        unit=unit_text(metric),
+        axis=metric,
     )
 
 
@@ -199,13 +233,13 @@ def _paper_row(row: PaperRow, shown: Sequence[str]) -> TableRow:
         tokenizer=row.title,
         layers=layers,
         tokens=row.tokens,
-        llm=row.llm,
+        model=row.model,
         scoring=f"Table {row.table}",
         entries=tuple(Entry(state="infeasible" if v is None else "value", value=v) for v in values),
     )
 
 
-def _footnotes(groups: Sequence[RowGroup]) -> tuple[str, ...]:
+def _footnotes(groups: Sequence[RowGroup], metric: MetricFacts) -> tuple[str, ...]:
     entries = [entry for group in groups for row in group.rows for entry in row.entries]
     states = {entry.state for entry in entries}
     wanted = {
@@ -213,9 +247,14 @@ def _footnotes(groups: Sequence[RowGroup]) -> tuple[str, ...]:
         "infeasible": "infeasible" in states,
         "unscored": "unscored" in states,
         "partial": any(entry.partial for entry in entries),
+        "strict": any(entry.strict is not None for entry in entries),
         "absent": "absent" in states,
     }
-    return tuple(text for name, text in FOOTNOTES.items() if wanted[name])
+    unit = unit_text(metric).removeprefix("in ")
+    lead = f"Values are {unit} " if unit else "Values are "
+    better = "" if metric.higher_is_better else " Lower is better."
+    notes = {**FOOTNOTES, "interval": lead + FOOTNOTES["interval"] + better}
+    return tuple(text for name, text in notes.items() if wanted[name])
 
 
 def average_of(row: TableRow, table: ResultTable) -> Entry | None:

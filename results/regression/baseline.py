@@ -1,181 +1,130 @@
-"""A baseline: what a run gave, small enough to review, so that a later state of the code can be held to it.
+"""A baseline: a finished run, trimmed to what repeating it must reproduce, small enough to review.
 
-baseline.json   the run's configuration, and the facts its numbers rest on: model, manifests, tokenizers, scoring rules
-metrics.json    the run's cells, as in summary.json
-records.jsonl   one question a line: hashes of what was asked and answered, and what the scorer made of it
-replies.jsonl   the model's replies, one a line, with the requests they answer
+run.json        as in the run's folder: its configuration, and the fingerprints of model, samples and tokenizers
+records.jsonl   as in the run's folder
+summary.json    the run's cells without `cached`, one per line: a changed number is a changed line
+replies.jsonl   the LLM's replies, one per line, with the requests they answer
+baseline.json   the sha256 of replies.jsonl, and what each scoring rule makes of a few invented replies
 
-Equal runs give equal bytes; `results.regression.drift` says where two differ.
+Equal runs give equal bytes; `results.regression.drift` says where two differ. `report` prints a baseline like a run.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from results.analysis.aggregate import Cell
-from results.atomic import path_inside, write_text_atomic
-from results.errors import RecordError, ResultsError
-from results.faults import first_fault
-from results.lines import load_lines
-from results.record import Frozen, canonical_json
+from results.analysis.aggregate import Cell, aggregate
+from results.errors import RecordError, ResultsError, first_fault
+from results.record import Record
+from results.run_facts import RunFacts
+from results.store import RECORDS, RUN, SUMMARY, RunStore
+from spae.atomic import path_inside, write_text
+from spae.canonical import Frozen, sha256_file
 
 FACTS = "baseline.json"
-METRICS = "metrics.json"
-QUESTIONS = "records.jsonl"
 REPLIES = "replies.jsonl"
-FILES = (FACTS, METRICS, QUESTIONS, REPLIES)
-FORMAT: Literal[1] = 1
+FILES = (FACTS, RUN, RECORDS, SUMMARY, REPLIES)
 
 
 class BaselineError(ResultsError):
-    """A folder is no baseline, or is one that this program does not read."""
+    """A folder is not a baseline, or one of its files is broken."""
 
 
-class ManifestFact(Frozen):
-    """The samples of one task."""
-
-    task: str
-    data: str = Field(description="name of the image set")
-    data_sha256: str
-    seed: int
-    settings: tuple[str, ...]
-    samples: int
-    sha256: str = Field(description="over the manifest")
-
-
-class TokenizerFact(Frozen):
-    """One tokenizer."""
-
-    name: str
-    sha256: str = Field(description="its fingerprint: configuration, weights and vocabulary")
-
-
-class ScorerFact(Frozen):
-    """What a scoring rule makes of a few replies made up to tell rules apart."""
+class ScorerOutcomes(Frozen):
+    """What a scoring rule makes of a few invented replies."""
 
     task: str
     scoring: str
-    outcomes: dict[str, str] = Field(description="case -> status, value and prediction, as one line")
+    outcomes: dict[str, str] = Field(description="case -> status, scores, prediction and explanation, on one line")
 
 
 class BaselineFacts(Frozen):
     """baseline.json."""
 
-    format: Literal[1] = FORMAT
-    config: dict[str, Any] = Field(description="the run's configuration")
-    llm: dict[str, str] = Field(description="the model's identity: kind, model, revision, dtype")
-    context_length: int | None = Field(description="in tokens; longer prompts are infeasible")
-    manifests: tuple[ManifestFact, ...]
-    tokenizers: tuple[TokenizerFact, ...]
-    scorers: tuple[ScorerFact, ...]
-
-
-class QuestionLine(Frozen):
-    """One question, and what became of it: a line of records.jsonl."""
-
-    task: str
-    setting: str
-    sample: str
-    tokenizer: str
-    layers: str
-    scoring: str
-    request: str = Field(description="the key of its reply: a hash over model and request, the prompt's every byte")
-    prompt: str = Field(description="sha256 of the prompt")
-    reply: str | None = Field(description="sha256 of the reply; None where there is none")
-    status: str
-    value: float | None
-    prediction: str | None
-    detail: str
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """What it is the only one of."""
-        return (self.task, self.setting, self.sample, self.tokenizer, self.layers, self.scoring)
-
-    @property
-    def asked(self) -> tuple[str, str]:
-        """What the model was asked."""
-        return (self.request, self.prompt)
-
-    @property
-    def outcome(self) -> tuple[object, ...]:
-        """What the scorer made of the reply."""
-        return (self.status, self.value, self.prediction, self.detail)
+    format: Literal[1] = 1
+    replies_sha256: str = Field(description="of the file replies.jsonl")
+    scorers: tuple[ScorerOutcomes, ...]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """All of a baseline but its replies."""
+    """What is compared of a baseline, or of the run that repeats it.
 
-    facts: BaselineFacts
+    Attributes:
+        config: the run's configuration, as in run.json.
+        records: in any order.
+        cells: `aggregate` of the records, as the code of the time computed it.
+    """
+
+    config: dict[str, Any]
+    records: tuple[Record, ...]
     cells: tuple[Cell, ...]
-    questions: tuple[QuestionLine, ...]
+    facts: BaselineFacts
 
 
-def write_baseline(folder: Path, baseline: Baseline) -> None:
-    """Writes every file but replies.jsonl, each atomically; equal baselines give equal bytes."""
-    facts = json.dumps(baseline.facts.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False)
-    write_text_atomic(folder, METRICS, _cells_text(baseline.cells))
-    lines = sorted(baseline.questions, key=lambda line: line.place)
-    write_text_atomic(folder, QUESTIONS, "".join(canonical_json(line.model_dump(mode="json")) + "\n" for line in lines))
-    write_text_atomic(folder, FACTS, facts + "\n")
+def of_run(run: Path, replies: Path, scorers: Sequence[ScorerOutcomes]) -> Baseline:
+    """A finished run as a baseline.
+
+    Args:
+        run: its folder.
+        replies: the file of its replies.
+        scorers: outcomes of the present scoring rules.
+
+    Raises:
+        RecordError: the folder holds no run.
+    """
+    store = RunStore.open(run)
+    facts = BaselineFacts(replies_sha256=sha256_file(replies), scorers=tuple(scorers))
+    cells = aggregate(store.records, facts=RunFacts.of(store.config))
+    return Baseline(store.config, tuple(store.records), tuple(cells), facts)
+
+
+def write_baseline(run: Path, folder: Path, scorers: Sequence[ScorerOutcomes]) -> None:
+    """Writes the baseline of a run to a folder that has its replies.jsonl; equal runs give equal bytes.
+
+    Raises:
+        RecordError: `run` holds no run.
+        OSError: the folder cannot be written.
+    """
+    baseline = of_run(run, folder / REPLIES, scorers)
+    for name in (RUN, RECORDS):
+        write_text(folder / name, path_inside(run, name).read_text(encoding="utf-8"))
+    cells = [json.dumps(cell.model_dump(mode="json", exclude={"cached"}), allow_nan=False) for cell in baseline.cells]
+    write_text(folder / SUMMARY, "[\n" + ",\n".join(cells) + "\n]\n")
+    facts = json.dumps(baseline.facts.model_dump(mode="json"), indent=2, sort_keys=True)
+    write_text(folder / FACTS, facts + "\n")
 
 
 def read_baseline(folder: Path) -> Baseline:
-    """Reads what `write_baseline` wrote; that replies.jsonl is there, too, but not what is in it.
+    """Reads what `write_baseline` wrote; of replies.jsonl only that it is there.
 
     Raises:
-        BaselineError: no baseline there, one of another format, or a file that is broken.
+        BaselineError: no baseline there, or a broken file.
     """
-    if not (folder / FACTS).is_file():
+    if not is_baseline(folder):
         raise BaselineError(f"a baseline's folder has a {FACTS}, {folder} has none: make one with `baseline RUN`")
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise BaselineError(f"a baseline has {', '.join(FILES)}, {folder} lacks {', '.join(missing)}: restore it")
     try:
-        held = json.loads(path_inside(folder, FACTS).read_bytes())
-        version = held.get("format") if isinstance(held, dict) else None
-        if version != FORMAT:
-            raise BaselineError(
-                f"this program reads baselines of format {FORMAT}, {folder / FACTS} has {version!r}: make it anew "
-                "with `baseline RUN`"
-            )
-        facts = BaselineFacts.model_validate(held)
-        cells = [Cell.model_validate({**cell, "cached": 0}) for cell in _list(folder / METRICS)]
-        questions, torn = load_lines(folder / QUESTIONS, QuestionLine)
+        facts = BaselineFacts.model_validate_json(path_inside(folder, FACTS).read_bytes())
+        cells = [Cell.model_validate({**cell, "cached": 0}) for cell in json.loads((folder / SUMMARY).read_bytes())]
+        store = RunStore.open(folder)
     except ValidationError as error:
-        raise BaselineError(f"{folder} holds no whole baseline ({first_fault(error)}): restore it") from error
+        raise BaselineError(f"{folder} must be a whole baseline ({first_fault(error)}): restore it") from error
     except (OSError, ValueError, TypeError, RecordError) as error:
-        raise BaselineError(f"{folder} holds no whole baseline ({error}): restore it") from error
-    if torn or len({line.place for line in questions}) != len(questions):
-        fault = "is cut short" if torn else "holds a question twice"
-        raise BaselineError(f"{folder / QUESTIONS} {fault}: restore it")
-    return Baseline(facts, tuple(cells), tuple(questions))
+        raise BaselineError(f"{folder} must be a whole baseline ({error}): restore it") from error
+    if store.notes:
+        raise BaselineError(f"{folder / RECORDS} must be whole, its last line is cut short: restore it")
+    return Baseline(store.config, tuple(store.records), tuple(cells), facts)
 
 
 def is_baseline(folder: Path) -> bool:
-    """Whether the folder holds a baseline of whatever format."""
+    """Whether the folder holds a baseline, whole or not."""
     return (folder / FACTS).is_file()
-
-
-def _list(path: Path) -> list[dict[str, Any]]:
-    held = json.loads(path.read_bytes())
-    if not isinstance(held, list) or not all(isinstance(one, dict) for one in held):
-        raise ValueError(f"{path.name} is no list of cells")
-    return held
-
-
-def _cells_text(cells: Sequence[Cell]) -> str:
-    """One cell a line: a changed number is a changed line in a review."""
-    return "[\n" + ",\n".join(_cell_lines(cells)) + "\n]\n"
-
-
-def _cell_lines(cells: Iterable[Cell]) -> Iterable[str]:
-    # Where a reply came from says nothing of the result.
-    return (json.dumps(cell.model_dump(mode="json", exclude={"cached"}), allow_nan=False) for cell in cells)

@@ -1,24 +1,48 @@
-"""Where a run differs from a baseline, and what of it: each drift names itself.
+"""Where a repeated run differs from its baseline; each drift names what differs.
 
-A question keeps its place (task, setting, sample, tokenizer, layers, scoring). Under one place, another request is a
-changed prompt or parameter; the same request with another reply is an edited reply; the same reply with another
-outcome is a changed scorer. Metrics are compared on top: they drift with any of these.
+Records are paired by what identifies a sample's result for a reader (task, setting, tokenizer, layers, prompt style,
+scoring, sample), and compared field by field in the order in which one causes the next: sample, prompt, reply,
+prediction, score. Only the first that differs is named. Aggregates are compared on top: they drift with any of these.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from results.analysis.aggregate import Cell
-from results.analysis.differences import short
-from results.regression.baseline import Baseline, BaselineFacts, QuestionLine
-from results.report.display import one_line, visible
+from results.differences import differences, short
+from results.display import one_line, visible
+from results.record import Record
+from results.regression.baseline import Baseline, BaselineFacts
 
 TOLERANCE = 1e-9
-"""Of a metric: what another order of floating point sums may change."""
-TOLD = ("metric", "n", "scored", "failed", "infeasible", "empty", "refused", "value", "ci_low", "ci_high")
+"""Of a score: what another order of floating point sums may change."""
+
+SHA256 = re.compile("[0-9a-f]{64}")
+KINDS_OF_CONFIG = {
+    "llm_identity": "model",
+    "llm_context_length": "context length",
+    "samples_sha256": "manifest",
+    "tokenizers": "tokenizer",
+    "metrics": "metric",
+}
+"""Part of a run's configuration -> kind of drift; any other part is a "setting of the run"."""
+
+CAUSES = (
+    ("sample", ("sample_fingerprint", "choices", "target", "references")),
+    ("prompt", ("prompt",)),
+    ("reply", ("reply",)),
+    ("prediction", ("status", "prediction")),
+    ("score", ("scores",)),
+    ("explanation", ("explanation",)),
+    ("generated", ("tokens", "steps", "images")),
+)
+"""Kind of drift -> the fields of a record that show it, causes before effects."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +50,11 @@ class Drift:
     """One thing that differs.
 
     Attributes:
-        kind: what it is: "prompt", "missing reply", "edited reply", "scorer", "seed", ...
-        where: the cell, sample, task or name that it is about.
-        recorded: in the baseline, in short.
-        now: what there is now, in short.
-        count: how many questions or replies this one stands for.
+        kind: "prompt", "missing reply", "reply", "prediction", "score", "aggregate", "model", "tokenizer", ...
+        where: the cell, sample, task or name concerned.
+        recorded: in the baseline, shortened.
+        now: in the repeated run, shortened.
+        count: how many records this one stands for.
         diff: a unified diff where texts differ, else "".
     """
 
@@ -42,72 +66,70 @@ class Drift:
     diff: str = ""
 
 
-@dataclass(frozen=True)
-class Replayed:
-    """What the present code makes of a baseline's configuration and replies.
-
-    Attributes:
-        baseline: as `Baseline`; a question without a usable reply has none and the status "unanswered".
-        asked: key -> the request as text, prompt first, for every request of now and every one recorded.
-        replies: key -> sha256 of its reply, for every reply in the file that can be used.
-        broken: key -> why its reply cannot be used, for the others.
-    """
-
-    baseline: Baseline
-    asked: Mapping[str, str] = field(default_factory=dict)
-    replies: Mapping[str, str] = field(default_factory=dict)
-    broken: Mapping[str, str] = field(default_factory=dict)
-
-
-def find_drifts(recorded: Baseline, now: Replayed) -> list[Drift]:
-    """Every drift: first what numbers rest on, then replies, prompts and scorers, then metrics. Empty where equal."""
+def find_drifts(recorded: Baseline, now: Baseline) -> list[Drift]:
+    """Every drift, causes before effects; empty where both are equal."""
+    moved = {task for task, old, new in _pairs(_samples(recorded), _samples(now)) if old != new}
     return [
-        *_facts(recorded.facts, now.baseline.facts),
-        *_questions(recorded, now),
-        *_metrics(recorded.cells, now.baseline.cells),
+        *_config(recorded, now),
+        *_data(recorded, now),
+        *_facts(recorded.facts, now.facts, moved),
+        *_records(recorded, now),
+        *_aggregates(recorded.cells, now.cells),
     ]
 
 
-def cell_name(cell: Cell) -> str:
-    """A cell in words: `miniimagenet-5way i1-s1-r0 spae 1-2 ranked`."""
-    return f"{cell.task} {cell.setting} {cell.tokenizer} {cell.layers} {cell.scoring}"
+def cell_name(cell: Cell | Record) -> str:
+    """A cell for a reader: `miniimagenet-5way i1-s1-r0 spae 1-2 ranked`."""
+    shuffled = " shuffled" if cell.shuffled else ""
+    return visible(f"{cell.task} {cell.setting} {cell.tokenizer}{shuffled} {cell.layers} {cell.scoring}")
 
 
 def unified(recorded: str, now: str) -> str:
-    """A unified diff of two texts, hostile characters spelt out; a missing line break at the end shows, too."""
+    """A unified diff of two texts, control characters spelled out; a missing final line break shows, too."""
     lines = difflib.unified_diff(recorded.split("\n"), now.split("\n"), "recorded", "now", lineterm="", n=2)
     return "\n".join(one_line(line) for line in lines)
 
 
-def _facts(old: BaselineFacts, new: BaselineFacts) -> Iterator[Drift]:
-    for name in sorted({*old.llm, *new.llm}):
-        if old.llm.get(name) != new.llm.get(name):
-            yield Drift("model", name, short(old.llm.get(name)), short(new.llm.get(name)))
-    if old.context_length != new.context_length:
-        yield Drift("context length", "model", str(old.context_length), str(new.context_length))
-    moved: set[str] = set()
-    manifests = {fact.task: fact for fact in new.manifests}
-    for fact in old.manifests:
-        other = manifests.pop(fact.task, None)
-        if other == fact:
-            continue
-        moved.add(fact.task)
-        if other is None:
-            yield Drift("manifest", fact.task, f"{fact.samples} samples", "not run")
-        elif other.seed != fact.seed:
-            yield Drift("seed", fact.task, str(fact.seed), str(other.seed))
-        elif other.data_sha256 != fact.data_sha256:
-            yield Drift("data", f"{fact.task} on {fact.data}", fact.data_sha256[:12], other.data_sha256[:12])
-        else:
-            yield Drift("manifest", fact.task, f"{fact.samples} samples, {fact.sha256[:12]}",
-                        f"{other.samples} samples, {other.sha256[:12]}")  # fmt: skip
-    for task, other in manifests.items():
-        moved.add(task)
-        yield Drift("manifest", task, "not run", f"{other.samples} samples")
-    yield from _named("tokenizer", {fact.name: fact.sha256[:12] for fact in old.tokenizers},
-                      {fact.name: fact.sha256[:12] for fact in new.tokenizers})  # fmt: skip
-    # The cases are made of a sample: where the samples are others, so are they.
-    yield from _named("scorer", _cases(old, moved), _cases(new, moved))
+def _samples(baseline: Baseline) -> Mapping[str, str]:
+    found: dict[str, str] = baseline.config.get("samples_sha256", {})
+    return found
+
+
+def _pairs(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[tuple[str, str | None, str | None]]:
+    for name in dict.fromkeys([*old, *new]):
+        yield name, old.get(name), new.get(name)
+
+
+def _config(recorded: Baseline, now: Baseline) -> Iterator[Drift]:
+    for field, held, wanted in differences(recorded.config, now.config):
+        part, _, name = field.partition(".")
+        yield Drift(
+            KINDS_OF_CONFIG.get(part, "setting of the run"), name or part, short(_plain(held)), short(_plain(wanted))
+        )
+
+
+def _plain(value: str | None) -> str | None:
+    """A JSON string without its quotation marks, and a sha256 by its first characters."""
+    text = value[1:-1] if value is not None and value.startswith('"') else value
+    return text[:12] if text is not None and SHA256.fullmatch(text) else text
+
+
+def _data(recorded: Baseline, now: Baseline) -> Iterator[Drift]:
+    """Image sets whose bytes, classes or ids changed."""
+    old = {f"{record.task} on {record.data}": record.data_fingerprint for record in recorded.records}
+    new = {f"{record.task} on {record.data}": record.data_fingerprint for record in now.records}
+    for name, before, after in _pairs(old, new):
+        if before is not None and after is not None and before != after:
+            yield Drift("data", visible(name), before[:12], after[:12])
+
+
+def _facts(old: BaselineFacts, new: BaselineFacts, moved: set[str]) -> Iterator[Drift]:
+    """The file of replies, and the scorer cases; these are made of a sample, so not where the samples changed."""
+    if old.replies_sha256 != new.replies_sha256:
+        yield Drift("edited replies", "replies.jsonl", old.replies_sha256[:12], new.replies_sha256[:12])
+    for case, before, after in _pairs(_cases(old, moved), _cases(new, moved)):
+        if before != after:
+            yield Drift("scorer", case, one_line(before or "none"), one_line(after or "none"))
 
 
 def _cases(facts: BaselineFacts, moved: set[str]) -> dict[str, str]:
@@ -119,122 +141,114 @@ def _cases(facts: BaselineFacts, moved: set[str]) -> dict[str, str]:
     }
 
 
-def _named(kind: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Drift]:
-    for name in dict.fromkeys([*old, *new]):
-        if old.get(name) != new.get(name):
-            yield Drift(kind, name, one_line(old.get(name, "none")), one_line(new.get(name, "none")))
+PLACE = ("task", "setting", "tokenizer", "layers", "shuffled", "prompt_style", "scoring", "sample_id")
 
 
-def _questions(recorded: Baseline, now: Replayed) -> Iterator[Drift]:
-    new = {line.place: line for line in now.baseline.questions}
-    pairs = [(old, new.pop(old.place)) for old in recorded.questions if old.place in new]
-    found = {line.place for line, _ in pairs}
-    gone = [line for line in recorded.questions if line.place not in found]
-
-    yield from _replies(recorded.questions, now)
-    yield from _requests([(old, line) for old, line in pairs if old.asked != line.asked], now.asked)
-    # Only where question and reply are as they were is another outcome the scorer's doing.
-    same = [(old, line) for old, line in pairs if (old.asked, old.reply) == (line.asked, line.reply)]
-    yield from _outcomes([(old, line) for old, line in same if old.outcome != line.outcome])
-    for cell, lines in _by_cell(gone).items():
-        yield Drift("record", cell, lines[0].sample, "not asked", len(lines))
-    for cell, lines in _by_cell(new.values()).items():
-        yield Drift("record", cell, "not recorded", lines[0].sample, len(lines))
+def _place(record: Record) -> tuple[object, ...]:
+    return tuple(getattr(record, name) for name in PLACE)
 
 
-def _replies(recorded: Iterable[QuestionLine], now: Replayed) -> Iterator[Drift]:
-    """One drift a reply, however many questions it answers; whatever is asked now, the file must hold what it held."""
-    lines: dict[str, list[QuestionLine]] = {}
-    for line in recorded:
-        if line.reply is not None:
-            lines.setdefault(line.request, []).append(line)
-    for key, answered in lines.items():
-        first = answered[0]
-        where = f"{_cell(first)} {first.sample}, key {key[:12]}"
-        if key in now.broken:
-            yield Drift("edited reply", where, _sha(first.reply), one_line(now.broken[key]), len(answered))
-        elif key not in now.replies:
-            prompt = short(one_line(now.asked.get(key, "")), 60)
-            yield Drift("missing reply", where, _sha(first.reply), f"none to {prompt!r}", len(answered))
-        elif now.replies[key] != first.reply:
-            yield Drift("edited reply", where, _sha(first.reply), _sha(now.replies[key]), len(answered))
-    for key in sorted({*now.replies, *now.broken} - set(lines)):
-        prompt = short(one_line(now.asked.get(key, "")), 60)
-        yield Drift("added reply", f"key {key[:12]}", "none", f"one to {prompt!r}")
+def _records(recorded: Baseline, now: Baseline) -> Iterator[Drift]:
+    """One drift per kind and cell, shown by its first record."""
+    edited = recorded.facts.replies_sha256 != now.facts.replies_sha256
+    new = {_place(record): record for record in now.records}
+    found: dict[tuple[str, str], list[tuple[Record, Record]]] = {}
+    gone: list[Record] = []
+    for old in recorded.records:
+        other = new.pop(_place(old), None)
+        if other is None:
+            gone.append(old)
+        elif kind := _first_difference(old, other, edited):
+            found.setdefault((kind, cell_name(old)), []).append((old, other))
+    for cell, records in _by_cell(gone).items():
+        yield Drift("record", cell, visible(records[0].sample_id), "none", len(records))
+    for cell, records in _by_cell(new.values()).items():
+        yield Drift("record", cell, "none", visible(records[0].sample_id), len(records))
+    order = {kind: place for place, kind in enumerate(("missing reply", *(kind for kind, _ in CAUSES)))}
+    for (kind, cell), pairs in sorted(found.items(), key=lambda one: order[one[0][0]]):
+        yield _drift(kind, cell, *pairs[0], len(pairs))
 
 
-def _requests(pairs: Iterable[tuple[QuestionLine, QuestionLine]], asked: Mapping[str, str]) -> Iterator[Drift]:
-    """One drift a cell, with the diff of its first question."""
-    cells: dict[tuple[str, str], dict[tuple[str, str], tuple[QuestionLine, QuestionLine]]] = {}
-    for old, new in pairs:
-        kind = "prompt" if old.prompt != new.prompt else "request"
-        cells.setdefault((kind, _cell(old)), {}).setdefault((old.request, new.request), (old, new))
-    for (kind, cell), different in cells.items():
-        old, new = next(iter(different.values()))
-        # Of a recorded prompt only the file of replies holds the text.
-        diff = unified(asked.get(old.request, "(its reply, and with it its text, is gone)"), asked.get(new.request, ""))
-        yield Drift(kind, f"{cell} {old.sample}", _sha(old.prompt), _sha(new.prompt), len(different), diff)
+def _by_cell(records: Iterable[Record]) -> dict[str, list[Record]]:
+    cells: dict[str, list[Record]] = {}
+    for record in records:
+        cells.setdefault(cell_name(record), []).append(record)
+    return cells
 
 
-def _outcomes(pairs: Iterable[tuple[QuestionLine, QuestionLine]]) -> Iterator[Drift]:
-    rules: dict[tuple[str, str], list[tuple[QuestionLine, QuestionLine]]] = {}
-    for old, new in pairs:
-        rules.setdefault((old.task, old.scoring), []).append((old, new))
-    for (task, scoring), different in rules.items():
-        old, new = different[0]
-        where = f"{scoring} of {task}, first: {_cell(old)} {old.sample}"
-        yield Drift("scorer", where, _outcome(old), _outcome(new), len(different))
+def _first_difference(old: Record, new: Record, edited: bool) -> str | None:
+    """The kind of the first difference; None for equal records."""
+    for kind, fields in CAUSES:
+        if kind == "reply" and new.status == "failed" and old.status != "failed":
+            return "missing reply"
+        if not all(_equal(getattr(old, field), getattr(new, field)) for field in fields):
+            # Ranked scoring writes the class that it chose as the reply: if no reply changed, the scoring did.
+            return "prediction" if kind == "reply" and not edited else kind
+    return None
 
 
-def _metrics(old: Iterable[Cell], new: Iterable[Cell]) -> Iterator[Drift]:
-    before = {(cell.row, cell.setting): cell for cell in old}
-    after = {(cell.row, cell.setting): cell for cell in new}
+def _drift(kind: str, cell: str, old: Record, new: Record, count: int) -> Drift:
+    where = f"{cell} {visible(old.sample_id)}"
+    if kind == "prompt":
+        return Drift(kind, cell, _words(old.prompt), _words(new.prompt), count, unified(old.prompt, new.prompt))
+    if kind == "missing reply":
+        return Drift(kind, where, _words(old.reply or "one or more"), one_line(new.explanation), count)
+    if kind == "reply":
+        return Drift(
+            kind, where, _words(old.reply), _words(new.reply), count, unified(old.reply or "", new.reply or "")
+        )
+    if kind in ("prediction", "score", "explanation"):
+        outcomes = _outcome(old), _outcome(new)
+        if outcomes[0] == outcomes[1]:  # the reply alone is another
+            outcomes = _words(old.reply), _words(new.reply)
+        return Drift(kind, where, *outcomes, count)
+    fields = next(fields for name, fields in CAUSES if name == kind)
+    field = next(name for name in fields if not _equal(getattr(old, name), getattr(new, name)))
+    return Drift(kind, where, *(short(f"{field} {getattr(one, field)}", 60) for one in (old, new)), count)
+
+
+def _aggregates(old: Iterable[Cell], new: Iterable[Cell]) -> Iterator[Drift]:
+    before = {(cell.row, cell.setting, cell.metric): cell for cell in old}
+    after = {(cell.row, cell.setting, cell.metric): cell for cell in new}
     for key in dict.fromkeys([*before, *after]):
         was, is_ = before.get(key), after.get(key)
         if was is None or is_ is None:
-            cell = was or is_
-            assert cell is not None
-            yield Drift("metric", cell_name(cell), _number(was), _number(is_))
-        elif changed := [name for name in TOLD if not _equal(getattr(was, name), getattr(is_, name))]:
-            # The value says more than what follows from it.
-            names = ["value"] if "value" in changed else changed
-            told = [", ".join(_field(cell, name) for name in names) for cell in (was, is_)]
-            yield Drift("metric", cell_name(was), told[0], told[1])
+            present = was or is_
+            assert present is not None, "the key is of one of them"
+            yield Drift("aggregate", cell_name(present), _number(was), _number(is_))
+            continue
+        fields = [name for name in Cell.model_fields if name != "cached"]
+        changed = [name for name in fields if not _equal(getattr(was, name), getattr(is_, name))]
+        if changed:
+            names = ["value"] if "value" in changed else changed  # the others follow from it
+            yield Drift("aggregate", cell_name(was), _fields(was, names), _fields(is_, names))
 
 
-def _equal(one: object, other: object) -> bool:
+def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return abs(one - other) <= TOLERANCE
-    return one == other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    return bool(one == other)
 
 
-def _field(cell: Cell, name: str) -> str:
-    return _number(cell) if name == "value" else f"{name} {getattr(cell, name)}"
+def _fields(cell: Cell, names: Iterable[str]) -> str:
+    return ", ".join(_number(cell) if name == "value" else f"{name} {getattr(cell, name)}" for name in names)
 
 
 def _number(cell: Cell | None) -> str:
     if cell is None:
         return "no such cell"
-    value = "no value" if cell.value is None else f"{100 * cell.value:.2f}"
+    value = "no value" if cell.value is None else f"{cell.value:.4f}"
     return f"{cell.metric} {value} (n {cell.n}, scored {cell.scored})"
 
 
-def _outcome(line: QuestionLine) -> str:
-    value = "" if line.value is None else f" {line.value:g}"
-    note = f" ({short(one_line(line.detail), 60)})" if line.detail else ""
-    return f"{line.status}{value}: {short(one_line(line.prediction or ''))!r}{note}"
+def _outcome(record: Record) -> str:
+    scores = "" if not record.scores else f" {json.dumps(record.scores)}"
+    note = f" ({_words(record.explanation)})" if record.explanation else ""
+    return f"{record.status}{scores}: {_words(record.prediction)!r}{note}"
 
 
-def _by_cell(lines: Iterable[QuestionLine]) -> dict[str, list[QuestionLine]]:
-    cells: dict[str, list[QuestionLine]] = {}
-    for line in lines:
-        cells.setdefault(_cell(line), []).append(line)
-    return cells
-
-
-def _cell(line: QuestionLine) -> str:
-    return visible(f"{line.task} {line.setting} {line.tokenizer} {line.layers} {line.scoring}")
-
-
-def _sha(digest: str | None) -> str:
-    return "none" if digest is None else f"sha256 {digest[:12]}"
+def _words(text: str | None) -> str:
+    """A text on one line, shortened."""
+    return short(one_line(text or ""), 60)

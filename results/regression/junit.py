@@ -1,4 +1,4 @@
-"""A check as JUnit XML, which build servers read: one test case a cell, and one a drift."""
+"""A check as JUnit XML, which build servers read: one test case per cell, and one per drift."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
 from results.analysis.aggregate import Cell
-from results.regression.drift import Drift, cell_name
-from results.report.display import visible
+from results.display import visible
+from results.regression.drift import CAUSES, Drift, cell_name
 
-KINDS = ("model", "context length", "seed", "data", "manifest", "tokenizer", "prompt", "request", "missing reply",
-         "edited reply", "added reply", "scorer", "record")  # fmt: skip
-"""Every kind of drift but "metric", whose test cases are the cells."""
+KINDS = (
+    "model", "context length", "manifest", "tokenizer", "metric", "setting of the run", "data", "edited replies",
+    "scorer", "record", "missing reply", *(kind for kind, _ in CAUSES),
+)  # fmt: skip
+"""Every kind of drift but "aggregate", whose test cases are the cells."""
 # What XML 1.0 cannot hold, not even escaped; `visible` spells out all of it but the last two.
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -22,14 +24,14 @@ def junit_xml(name: str, cells: Iterable[Cell], drifts: Sequence[Drift], seconds
 
     Args:
         name: of the baseline.
-        cells: those recorded; each is a test case that fails where its metric drifted.
-        drifts: as `find_drifts` gives them. A kind without a drift is one test case that passed.
+        cells: those recorded; each is a test case, which fails if its aggregate drifted.
+        drifts: as `find_drifts` gives them. A kind without a drift is one passed test case.
         seconds: wall time of the check.
     """
-    metrics = {drift.where: drift for drift in drifts if drift.kind == "metric"}
-    cases = [("metric", where, metrics.pop(where, None)) for where in dict.fromkeys(map(cell_name, cells))]
-    cases += [("metric", where, drift) for where, drift in metrics.items()]
-    for kind in dict.fromkeys([*KINDS, *(drift.kind for drift in drifts if drift.kind != "metric")]):
+    aggregates = {drift.where: drift for drift in drifts if drift.kind == "aggregate"}
+    cases = [("aggregate", where, aggregates.pop(where, None)) for where in dict.fromkeys(map(cell_name, cells))]
+    cases += [("aggregate", where, drift) for where, drift in aggregates.items()]
+    for kind in dict.fromkeys([*KINDS, *(drift.kind for drift in drifts if drift.kind != "aggregate")]):
         found = [drift for drift in drifts if drift.kind == kind]
         cases += [(kind, drift.where, drift) for drift in found] or [(kind, "all as recorded", None)]
 

@@ -1,7 +1,8 @@
-"""What a report shows beside its numbers: example episodes, redrawn images, and what the data is.
+"""What a report shows beside its numbers: example samples, reconstructed images, and what the data is.
 
-The runner saves one `Examples` as `exhibits.json`, so that a report is made again from the folder alone.
-Images are PNG bytes in base64; anything else is turned away here, before it can reach a page.
+The runner saves one `Examples` as `examples.json`, so that a report is made again from the folder alone. Its images are
+PNG bytes in base64, so that file and page each stand alone; anything else is refused here, before it reaches a page.
+Images that a task generated are files of the run's folder (`Record.images`), and named here.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from results.analysis.question_groups import QuestionGroup
-from results.analysis.settings import SHUFFLED, layer_numbers
-from results.atomic import path_inside, write_text_atomic
-from results.errors import RecordError
-from results.faults import first_fault
-from results.record import Frozen, Status
-from results.store import EXHIBITS
+from results.analysis.settings import layer_numbers
+from results.errors import RecordError, first_fault
+from results.jsonl import path_inside, write_text
+from results.record import Status
+from results.store import EXAMPLES
+from spae.canonical import Frozen
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PNG_BYTES = 2_000_000
@@ -40,7 +41,7 @@ Png = Annotated[str, AfterValidator(_png), Field(description="base64 of a PNG")]
 
 
 def png_text(data: bytes) -> str:
-    """PNG bytes as the `Png` of an exhibit."""
+    """PNG bytes as a `Png`."""
     return base64.b64encode(data).decode("ascii")
 
 
@@ -59,36 +60,43 @@ class WordLayer(Frozen):
 
 
 class ShownImage(Frozen):
-    """One image of an episode and its words."""
+    """One image of a sample and its words."""
 
     role: Literal["support", "query"]
-    label: str = Field(description="its class, as the LLM is told it; the right answer for a query")
+    label: str = Field(description="its class, as the prompt names it; the right answer for a query")
     png: Png
     pyramid: tuple[WordLayer, ...] = Field(description="layers 1 to D, also those that the LLM was not shown")
 
 
-class Exhibit(Frozen):
-    """One sample as one tokenizer showed it to one LLM."""
+class Example(Frozen):
+    """One sample as one tokenizer showed it to one LLM. Fields that a record has, too, mean the same here."""
 
     task: str
     setting: str
-    sample: str = Field(description="id of the sample; exhibits of one sample are shown side by side")
+    sample_id: str = Field(description="examples of one sample are shown side by side")
     tokenizer: str
     layers: str = Field(description="layers whose words were in the prompt: '1-2'")
-    llm: str
+    shuffled: bool = False
+    model: str
     scoring: str
     images: tuple[ShownImage, ...]
     prompt: str
     reply: str | None
     prediction: str | None
-    answer: str
-    references: tuple[str, ...] = Field(default=(), description="every text that is right, where several are")
+    target: str
+    references: tuple[str, ...] = ()
     status: Status
-    value: float | None
-    detail: str = ""
+    scores: dict[str, float]
+    explanation: str = ""
+    generated: tuple[str, ...] = Field(default=(), description="names of PNG files in the run's folder")
+
+    @property
+    def name(self) -> str:
+        """The tokenizer for a reader: 'spae', 'spae (shuffled)'."""
+        return f"{self.tokenizer} (shuffled)" if self.shuffled else self.tokenizer
 
 
-class RedrawnImage(Frozen):
+class ReconstructedImage(Frozen):
     """An image and what the decoder makes of its first l layers."""
 
     label: str
@@ -97,7 +105,7 @@ class RedrawnImage(Frozen):
 
 
 class Reconstruction(Frozen):
-    """How well a tokenizer's words redraw images."""
+    """How well a tokenizer's words reconstruct images."""
 
     tokenizer: str
     data: str
@@ -105,13 +113,13 @@ class Reconstruction(Frozen):
     count: int = Field(gt=0, description="number of images the errors are means over")
     mse: tuple[float, ...] = Field(description="mean squared error on [-1, 1] from layers 1 to l, for l = 1..D")
     mean_image_mse: float = Field(gt=0, description="error of the mean image, which a useful tokenizer is far below")
-    images: tuple[RedrawnImage, ...] = ()
+    images: tuple[ReconstructedImage, ...] = ()
 
     @model_validator(mode="after")
     def _one_per_layer(self) -> Self:
         lengths = {len(self.grids), len(self.mse), *(len(image.by_layer) for image in self.images)}
         if len(lengths) != 1:
-            raise ValueError(f"grids, mse and redrawn images are one per layer, got lengths {sorted(lengths)}")
+            raise ValueError(f"grids, mse and reconstructions are one per layer, got lengths {sorted(lengths)}")
         return self
 
 
@@ -128,23 +136,22 @@ class Examples(Frozen):
     """Everything of a report that is not in the records."""
 
     data: tuple[DataNote, ...] = ()
-    episodes: tuple[Exhibit, ...] = ()
+    samples: tuple[Example, ...] = ()
     reconstructions: tuple[Reconstruction, ...] = ()
-    questions: tuple[QuestionGroup, ...] = Field(default=(), description="what the samples ask for, where they ask")
+    questions: tuple[QuestionGroup, ...] = Field(default=(), description="of tasks whose samples are questions")
 
     def note(self, data: str) -> DataNote | None:
         """What is known of an image set, if anything."""
         return next((note for note in self.data if note.name == data), None)
 
     def grids(self, tokenizer: str) -> tuple[tuple[int, int], ...]:
-        """The (rows, columns) of a tokenizer's layers; none where nothing of it is exhibited."""
-        tokenizer = tokenizer.removesuffix(SHUFFLED)
+        """The (rows, columns) of a tokenizer's layers; none where it has no example."""
         for reconstruction in self.reconstructions:
             if reconstruction.tokenizer == tokenizer:
                 return reconstruction.grids
-        for exhibit in self.episodes:
-            if exhibit.tokenizer == tokenizer and exhibit.images:
-                return tuple((layer.rows, layer.columns) for layer in exhibit.images[0].pyramid)
+        for example in self.samples:
+            if example.tokenizer == tokenizer and example.images:
+                return tuple((layer.rows, layer.columns) for layer in example.images[0].pyramid)
         return ()
 
     def token_counts(self, rows: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
@@ -157,21 +164,33 @@ class Examples(Frozen):
         return counts
 
 
-def save_exhibits(folder: Path, book: Examples) -> Path:
-    """Writes `exhibits.json`, atomically."""
-    return write_text_atomic(folder, EXHIBITS, book.model_dump_json() + "\n")
+def load_png(folder: Path, name: str) -> Png:
+    """A PNG file of a run's folder, as base64.
+
+    Raises:
+        RecordError: there is none of that name, or it is not a PNG.
+    """
+    try:
+        return _png(png_text(path_inside(folder, name).read_bytes()))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{folder / name} must be an image of the run ({error}): run again to write it") from error
 
 
-def load_exhibits(folder: Path) -> Examples:
-    """Reads `exhibits.json`; an empty book where there is none.
+def save_examples(folder: Path, examples: Examples) -> Path:
+    """Writes `examples.json`, atomically."""
+    return write_text(folder, EXAMPLES, examples.model_dump_json() + "\n")
+
+
+def load_examples(folder: Path) -> Examples:
+    """Reads `examples.json`; an empty `Examples` where there is none.
 
     Raises:
         RecordError: the file is broken.
     """
-    path = path_inside(folder, EXHIBITS)
+    path = path_inside(folder, EXAMPLES)
     if not path.exists():
         return Examples()
     try:
         return Examples.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise RecordError(f"{path} is not a book of exhibits ({first_fault(error)}): run again to make it") from error
+        raise RecordError(f"{path} does not hold examples ({first_fault(error)}): run again to write it") from error

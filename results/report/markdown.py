@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from results.analysis.comparisons import comparison_name
-from results.analysis.question_groups import KindTable
-from results.report.display import markdown_text, p_text, percent, signed
-from results.report.report_data import Gathered, layer_errors
-from results.report.sweep_plot import run_sweeps
+from results.analysis.question_groups import QuestionTable
+from results.display import markdown_text, number, p_text
+from results.report.report_data import ReportData, layer_errors
 from results.report.table_formats import to_markdown
 
 
-def markdown_report(run: Gathered) -> str:
+def markdown_report(run: ReportData) -> str:
     """The text of `report.md`. Text from outside is escaped."""
-    sections = ["# Results\n\n" + "\n".join(f"- {name}: {markdown_text(text)}" for name, text in run.facts) + "\n"]
+    sections = ["# Results\n\n" + "\n".join(f"- {name}: {markdown_text(text)}" for name, text in run.overview) + "\n"]
     sections.extend(to_markdown(table) for table in run.tables)
-    sections.extend(f"## Layers\n\n{markdown_text(one.of)}\n\n{to_markdown(one.table)}" for one in run_sweeps(run))
+    sections.extend(f"## Layers\n\n{markdown_text(one.of)}\n\n{to_markdown(one.table)}" for one in run.sweeps)
     if run.comparisons:
         sections.append(_comparisons(run))
-    sections.extend(_kinds(table) for table in run.kinds)
+    sections.extend(_questions(table) for table in run.question_tables)
     sections.append(_counts(run))
     if run.reconstructions:
         sections.append(_reconstructions(run))
-    notes = [*run.store.notes] + ([] if run.book.episodes else ["No example episodes were kept with this run."])
+    notes = [*run.notes] + ([] if run.examples.samples else ["No examples were kept with this run."])
     hashes = [f"- {markdown_text(name)}: `{markdown_text(value)}`" for name, value in run.hashes]
     sections.append("## Exactly what ran\n\n" + "\n".join([*hashes, *(f"- {markdown_text(n)}" for n in notes)]) + "\n")
     return "\n".join(sections)
@@ -34,60 +32,56 @@ def _table(head: Sequence[str], right_from: int, rows: Sequence[Sequence[str]]) 
     return "\n".join("| " + " | ".join(fields) + " |" for fields in (head, rule, *rows)) + "\n"
 
 
-def _comparisons(run: Gathered) -> str:
-    rows = [
-        [
-            markdown_text(f"{one.tokenizer} {one.layers} vs {one.other} {one.other_layers}"),
-            markdown_text(f"{one.llm}; {one.scoring}, {one.prompt}"),
-            markdown_text(comparison_name(one)),
-            str(one.n),
-            f"{signed(100 * one.difference)} ({signed(100 * one.ci_low)} to {signed(100 * one.ci_high)})",
-            "" if one.only_first is None else f"{one.only_first} / {one.only_second}",
-            "" if one.p is None else markdown_text(p_text(one.p)),
-            "" if one.p_holm is None else markdown_text(p_text(one.p_holm)),
-        ]
-        for one in run.comparisons
-    ]
-    head = [
-        "Pair",
-        "LLM; scoring",
-        "Setting",
-        "n",
-        "Difference, points",
-        "Only first / only other right",
-        "p",
-        "p (Holm)",
-    ]
+def _comparisons(run: ReportData) -> str:
+    rows = []
+    for one in run.comparisons:
+        middle, low, high = run.difference(one)
+        rows.append(
+            [
+                markdown_text(f"{one.tokenizer} {one.layers} vs {one.other_name} {one.other_layers}"),
+                markdown_text(f"{one.model}; {one.scoring}, {one.prompt_style}"),
+                markdown_text(run.comparison_name(one)),
+                str(one.n) if one.n == one.either else f"{one.n} of {one.either}",
+                f"{middle} ({low} to {high})",
+                markdown_text(one.better),
+                "" if one.only_first is None else f"{one.only_first} / {one.only_second}",
+                "" if one.p is None else markdown_text(p_text(one.p)),
+                "" if one.p_holm is None else markdown_text(p_text(one.p_holm)),
+            ]
+        )
+    head = ["Pair", "LLM; scoring", "Setting", "n", "Difference", "Better", "Only first / only other right", "p",
+            "p (Holm)"]  # fmt: skip
     intro = (
-        "The same episodes, two tokenizers: paired bootstrap interval, exact McNemar test "
-        "(a paired permutation test where scores are not just right or wrong).\n\n"
+        "The same episodes, two tokenizers; n counts those with a score from both. Paired bootstrap interval, exact "
+        "McNemar test (a paired permutation test where scores are not just right or wrong). Differences are the first "
+        "minus the other, in points of a percentage or in the metric's unit.\n\n"
     )
     return "## Paired tests\n\n" + intro + _table(head, 3, rows)
 
 
-def _kinds(table: KindTable) -> str:
-    rows = [["unseeing", "", *(percent(value) for value in table.blind)]]
+def _questions(table: QuestionTable) -> str:
+    rows = [["text-only baseline", "", *(number(value) for value in table.text_only)]]
     rows += [
         [
-            markdown_text(f"{row.tokenizer} {row.layers}"),
-            markdown_text(f"{row.llm}; {row.scoring}, {row.prompt}"),
+            markdown_text(f"{row.name} {row.layers}"),
+            markdown_text(f"{row.model}; {row.scoring}, {row.prompt_style}"),
             *(entry.text for entry in entries),
         ]
         for row, entries in table.rows
     ]
-    head = ["Tokenizer", "LLM; scoring", *map(markdown_text, table.kinds)]
+    head = ["Tokenizer", "LLM; scoring", *map(markdown_text, table.types)]
     intro = (
-        "Per cent right of the scored questions, all settings together, and how many those are; first what the "
-        "commonest answer gets, said without seeing image or examples.\n\n"
+        "Per cent right of the scored questions, all settings together, and how many those are. The first row answers "
+        "with the commonest answer of each type, without image or examples.\n\n"
     )
-    return f"## By kind of question: {markdown_text(f'{table.task} on {table.data}')}\n\n{intro}{_table(head, 2, rows)}"
+    return f"## By question type: {markdown_text(f'{table.task} on {table.data}')}\n\n{intro}{_table(head, 2, rows)}"
 
 
-def _counts(run: Gathered) -> str:
+def _counts(run: ReportData) -> str:
     rows = [
         [
-            markdown_text(f"{count.row.tokenizer} {count.row.layers}"),
-            markdown_text(f"{count.row.task}; {count.row.data}; {count.row.llm}; {count.row.scoring}"),
+            markdown_text(f"{count.row.name} {count.row.layers}"),
+            markdown_text(f"{count.row.task}; {count.row.data}; {count.row.model}; {count.row.scoring}"),
             *(str(x) for x in (count.n, count.scored, count.infeasible, count.refused, count.empty, count.failed)),
             str(count.cached),
         ]
@@ -95,14 +89,14 @@ def _counts(run: Gathered) -> str:
     ]
     head = ["Tokenizer", "Of", "Asked", "Scored", "Infeasible", "Refused", "Empty", "Failed", "From cache"]
     reasons = "".join(
-        f"- {reason.count} {reason.status}: {markdown_text(reason.detail or 'no detail')} "
-        f"({markdown_text(reason.row.tokenizer)})\n"
+        f"- {reason.count} {reason.status}: {markdown_text(reason.explanation or 'no reason given')} "
+        f"({markdown_text(reason.row.name)})\n"
         for reason in run.reasons
     )
     return f"## Counts\n\n{run.call_line}\n\n" + _table(head, 2, rows) + (f"\n{reasons}" if reasons else "")
 
 
-def _reconstructions(run: Gathered) -> str:
+def _reconstructions(run: ReportData) -> str:
     rows = [
         [
             markdown_text(one.tokenizer),

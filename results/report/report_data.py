@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,44 +11,22 @@ from results.analysis.aggregate import Cell, Row, aggregate
 from results.analysis.comparisons import Comparison, compare
 from results.analysis.corpus import CorpusBook, load_corpus
 from results.analysis.metric_tables import metric_tables
-from results.analysis.question_groups import KindTable, blind_note, kind_tables
-from results.analysis.settings import AVERAGE, natural_order, setting_order, tokenizer_order
+from results.analysis.question_groups import QuestionTable, question_tables, text_only_note
+from results.analysis.settings import AVERAGE, in_words, natural_order, setting_order
+from results.analysis.sweep import Sweep, sweeps
 from results.analysis.tables import ResultTable, result_tables
+from results.display import PERCENT, number, scale, signed
 from results.errors import ReportError
-from results.record import ACCURACY, Record, canonical_json
-from results.report.example import Examples, Exhibit, Reconstruction, ShownImage, load_exhibits
+from results.record import Record
+from results.report.accounting import Count, Reason, call_line, reasons, row_counts, slow_paths
+from results.report.example import Example, Examples, Reconstruction, ShownImage, load_examples, load_png
+from results.run_facts import RunFacts
 from results.store import RunStore
-
-REASONS_SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Count:
-    """What became of the questions of one row."""
-
-    row: Row
-    n: int
-    scored: int
-    infeasible: int
-    refused: int
-    empty: int
-    failed: int
-    cached: int
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why records of one row went without a score."""
-
-    row: Row
-    status: str
-    detail: str
-    count: int
 
 
 @dataclass(frozen=True)
 class LayerError:
-    """The error of images redrawn from layers 1 to `layer`."""
+    """The error of images reconstructed from layers 1 to `layer`."""
 
     layer: int
     grid: tuple[int, int]
@@ -59,26 +36,26 @@ class LayerError:
 
 
 @dataclass(frozen=True)
-class Episode:
+class ShownSample:
     """One sample as each tokenizer showed it."""
 
     task: str
     setting: str
-    sample: str
-    answer: str
-    exhibits: tuple[Exhibit, ...]
+    sample_id: str
+    target: str
+    examples: tuple[Example, ...]
 
     @property
     def query(self) -> ShownImage | None:
         """The image that was asked about."""
-        return next((p for e in self.exhibits for p in e.images if p.role == "query"), None)
+        return next((p for e in self.examples for p in e.images if p.role == "query"), None)
 
 
-class Gathered:
-    """A run, read and counted.
+class ReportData:
+    """A run's folder, read once.
 
-    Args:
-        folder: the run's folder.
+    Attributes:
+        slow_paths: reason -> requests that took a slower path than the usual one.
 
     Raises:
         RecordError: the folder is not a run's, or is broken.
@@ -90,53 +67,70 @@ class Gathered:
         self.records: list[Record] = self.store.records
         if not self.records:
             raise ReportError(f"a report needs records, {folder} has none: let the run make some first")
-        self.book: Examples = load_exhibits(folder)
-        self.cells: list[Cell] = aggregate(self.records, self.store.calls)
+        self.facts = RunFacts.of(self.store.config)
+        self.examples: Examples = load_examples(folder)
+        self.cells: list[Cell] = aggregate(self.records, self.store.calls, self.facts)
         self.corpus: CorpusBook | None = load_corpus(folder, self.records)
-        self.comparisons: list[Comparison] = compare(self.records, self.corpus.samples if self.corpus else ())
+        self.comparisons: list[Comparison] = compare(
+            self.records, self.corpus.samples if self.corpus else (), self.facts
+        )
+        self.slow_paths = slow_paths(folder)
+        self._first = sorted(self.records, key=lambda record: Row.of(record).order(self.facts))
+        self._tokens = self.examples.token_counts({(cell.tokenizer, cell.layers) for cell in self.cells})
 
     @property
     def all_cells(self) -> list[Cell]:
-        """The cells of the records, then those of further metrics (that of the records is not repeated)."""
+        """The cells of the records, then those of metrics of whole corpora that the records do not have."""
         own = {(cell.row, cell.setting, cell.metric) for cell in self.cells}
         further = self.corpus.cells if self.corpus else ()
         return [*self.cells, *(cell for cell in further if (cell.row, cell.setting, cell.metric) not in own)]
 
     @cached_property
     def tables(self) -> list[ResultTable]:
-        """The result tables, with tokens per image where the exhibits tell; of metrics, where a task has several."""
-        counts = self.book.token_counts({(cell.tokenizer, cell.layers) for cell in self.cells})
-        further = metric_tables(self.cells, self.corpus, counts) if self.corpus else []
-        shown = {(table.task, table.data) for table in further}
-        tables = result_tables([cell for cell in self.cells if (cell.task, cell.data) not in shown], counts) + further
-        return [table.model_copy(update={"footnotes": (*table.footnotes, *self._blind(table))}) for table in tables]
+        """The result tables: settings as columns; metrics as columns for a task with several."""
+        several = metric_tables(self.cells, self.corpus, self._tokens, self.facts)
+        shown = {(table.task, table.data) for table in several}
+        single = [cell for cell in self.cells if (cell.task, cell.data) not in shown]
+        tables = result_tables(single, self._tokens, self.facts) + several
+        return [table.model_copy(update={"footnotes": (*table.footnotes, *self._text_only(table))}) for table in tables]
 
-    def _blind(self, table: ResultTable) -> list[str]:
-        """What is right without seeing, where the task asks questions and the table is of their accuracy."""
-        groups = [group for group in self.book.questions if (group.task, group.data) == (table.task, table.data)]
-        return [blind_note(groups)] if groups and ACCURACY in (table.metric, *table.settings) else []
+    def _text_only(self, table: ResultTable) -> list[str]:
+        """The text-only baseline, where the task asks questions."""
+        groups = [group for group in self.examples.questions if (group.task, group.data) == (table.task, table.data)]
+        return [text_only_note(groups)] if groups else []
 
     @cached_property
-    def kinds(self) -> list[KindTable]:
-        """Accuracy by what is asked for, where the samples say."""
-        return kind_tables(self.records, self.book.questions)
+    def sweeps(self) -> list[Sweep]:
+        """The tokenizers that ran with several numbers of layers."""
+        return sweeps(self.cells, self._tokens, self.facts)
+
+    @cached_property
+    def question_tables(self) -> list[QuestionTable]:
+        """Scores by question type, where the samples are questions."""
+        return question_tables(self.records, self.examples.questions, self.facts)
 
     def chance(self, table: ResultTable) -> dict[str, float]:
-        """By setting, the per cent that a guess among the named classes gets; none for free-text samples."""
+        """By setting, the per cent that a guess among the named classes gets; none for free-text samples.
+
+        A table of several metrics has one setting, and chance is of its task's primary metric.
+        """
         guesses: dict[str, list[float]] = {}
         for record in self.records:
             if (record.task, record.data) == (table.task, table.data) and record.choices:
                 guesses.setdefault(record.setting, []).append(100 / len(record.choices))
         means = {setting: sum(values) / len(values) for setting, values in guesses.items()}
-        if means and table.settings[0] == ACCURACY:  # a table of metrics is of one setting
-            return {ACCURACY: sum(means.values()) / len(means)}
+        if table.axis is None:
+            primary = self.facts.primary(table.task)
+            return {primary: sum(means.values()) / len(means)} if means and primary in table.settings else {}
+        if table.axis.unit != PERCENT or table.axis.name != (self.facts.primary(table.task) or table.axis.name):
+            return {}
         if means and AVERAGE in table.settings:
             means[AVERAGE] = sum(means.values()) / len(means)
         return means
 
     def data_label(self, data: str) -> str:
-        """What the image set is; for embedded data, that it stands in for another."""
-        note = self.book.note(data)
+        """The image set for a reader; of embedded data, which set it stands in for."""
+        note = self.examples.note(data)
         if note is None:
             return data
         if not note.embedded:
@@ -146,25 +140,25 @@ class Gathered:
     @property
     def embedded(self) -> bool:
         """True where an image set of the run stands in for a published one."""
-        return any(note.embedded for note in self.book.data if note.name in {r.data for r in self.records})
+        return bool(self.stands_for)
 
     @property
     def stands_for(self) -> str:
-        """The published sets that the embedded ones of this run are not: 'mini-ImageNet'."""
+        """The published sets that embedded ones of this run stand in for: 'mini-ImageNet'."""
         used = {record.data for record in self.records}
-        return _several(note.stands_for for note in self.book.data if note.embedded and note.name in used)
+        return _several(note.stands_for for note in self.examples.data if note.embedded and note.name in used)
 
     @property
-    def facts(self) -> list[tuple[str, str]]:
+    def overview(self) -> list[tuple[str, str]]:
         """What ran, as label and text."""
-        first = sorted(self.records, key=_row_order)
+        first = self._first
         per_cell = sorted({cell.n for cell in self.cells if cell.setting != AVERAGE})
         episodes = str(per_cell[0]) if len(per_cell) == 1 else f"{per_cell[0]} to {per_cell[-1]}"
         return [
             ("Task", _several(record.task for record in first)),
             ("Data", "; ".join(self.data_label(data) for data in sorted({record.data for record in first}))),
-            ("Language model", _several(f"{record.llm}, {record.dtype}, frozen" for record in first)),
-            ("Tokenizers", _several(f"{r.tokenizer} (layers {r.layers})" for r in first)),
+            ("Language model", _several(f"{record.model}, {record.dtype}, frozen" for record in first)),
+            ("Tokenizers", _several(f"{Row.of(record).name} (layers {record.layers})" for record in first)),
             (
                 "Prompt, scoring",
                 _several(f"{record.prompt_style} prompt, {record.scoring} scoring" for record in first),
@@ -173,12 +167,23 @@ class Gathered:
         ]
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader must know about this run or its files."""
+        undescribed = sorted({(c.task, c.metric) for c in self.all_cells if not self.facts.describes(c.task, c.metric)})
+        return [
+            *self.store.notes,
+            *(f"{task}: run.json describes no metric {metric!r}; it is shown as a plain number, more taken as better."
+              for task, metric in undescribed),
+            *(f"Slow path: {count:,} requests: {reason}" for reason, count in self.slow_paths.items()),
+        ]  # fmt: skip
+
+    @property
     def hashes(self) -> list[tuple[str, str]]:
         """What names the run and its inputs exactly, as label and hash."""
         pairs = {("run configuration", self.store.config_hash): None}
-        for record in sorted(self.records, key=_row_order):
-            pairs[f"tokenizer {record.tokenizer}", record.tokenizer_fingerprint] = None
-            pairs[f"language model {record.llm}", record.llm_revision] = None
+        for record in self._first:
+            pairs[f"tokenizer {Row.of(record).name}", record.tokenizer_fingerprint] = None
+            pairs[f"language model {record.model}", record.model_revision] = None
             pairs[f"data {record.data}", record.data_fingerprint] = None
         return list(pairs)
 
@@ -187,69 +192,80 @@ class Gathered:
         """The comparisons by pair of rows, each pair under a line that names it."""
         pairs: dict[str, list[Comparison]] = {}
         for one in self.comparisons:
-            what = f"{one.task} on {one.data}, {one.llm}, {one.scoring}, {one.prompt}"
-            name = f"{one.tokenizer} {one.layers} against {one.other} {one.other_layers} ({what})"
+            what = f"{one.task} on {one.data}, {one.model}, {one.scoring}, {one.prompt_style}"
+            name = f"{one.tokenizer} {one.layers} against {one.other_name} {one.other_layers} ({what})"
             pairs.setdefault(name, []).append(one)
         return list(pairs.items())
 
+    def comparison_name(self, one: Comparison) -> str:
+        """What of a pair of rows was compared: the setting, and the metric where it is not the task's primary one."""
+        primary = self._primary(one.task, (cell.metric for cell in self.cells if cell.task == one.task))
+        return in_words(one.setting) if one.metric == primary else f"{in_words(one.setting)}, {one.metric}"
+
+    def difference(self, one: Comparison) -> tuple[str, str, str]:
+        """A comparison's difference, lower and upper end, as shown: in points of a percentage, else in the unit."""
+        metric = self.facts.metric(one.task, one.metric)
+        low, middle, high = (
+            signed(scale(metric) * value, metric.unit == PERCENT) for value in (one.ci_low, one.difference, one.ci_high)
+        )
+        return middle, low, high
+
     @property
     def counts(self) -> list[Count]:
-        """Per row, what became of its questions over all settings."""
-        rows: dict[Row, Counter[str]] = {}
-        names = ("n", "scored", "infeasible", "refused", "empty", "failed", "cached")
-        for cell in self.cells:
-            if cell.setting != AVERAGE:
-                rows.setdefault(cell.row, Counter()).update({name: getattr(cell, name) for name in names})
-        return [Count(row=row, **{name: total[name] for name in names}) for row, total in rows.items()]
+        """Per row, what became of its samples over all settings."""
+        return row_counts(self.cells)
 
     @property
     def reasons(self) -> list[Reason]:
-        """Why records went without a score, the commonest first."""
-        found = Counter((Row.of(r), r.status, r.detail) for r in self.records if r.status != "scored")
-        reasons = [Reason(row, status, detail, count) for (row, status, detail), count in found.items()]
-        return sorted(reasons, key=lambda r: (-r.count, r.row.order(), r.status, r.detail))[:REASONS_SHOWN]
+        """Why records went without a score, the commonest reason first."""
+        return reasons(self.records)
 
     @property
     def call_line(self) -> str:
         """How many replies came from the cache, and how long the others took."""
-        calls = self.store.calls
-        cached = sum(call.cached for call in calls)
-        seconds = sum(call.seconds for call in calls if not call.cached)
-        if not calls:
-            return "No call of the language model is on record."
-        asked = len(calls) - cached
-        line = f"{len(calls):,} replies: {cached:,} from the response cache, {asked:,} asked of the model"
-        line = f"{line} in {seconds:,.1f} s." if asked else f"{line}."
-        shared = self.shared_prompts
-        return f"{line} Several tokenizers share {shared:,} of them: their prompts were equal." if shared else line
+        return call_line(self.records, self.store.calls)
 
     @property
-    def shared_prompts(self) -> int:
-        """How many prompts two or more tokenizers came to, word for word: each was asked once for all of them."""
-        asked = {call.record: canonical_json(call.asked) for call in self.store.calls if call.asked is not None}
-        tokenizers: dict[tuple[str, ...], set[str]] = {}
-        for record in self.records:
-            if record.id in asked and record.status in ("scored", "empty", "refused"):  # the others share no reply
-                key = (record.llm, record.llm_revision, record.dtype, asked[record.id], record.prompt)
-                tokenizers.setdefault(key, set()).add(record.tokenizer_fingerprint)
-        return sum(len(found) > 1 for found in tokenizers.values())
-
-    @property
-    def episodes(self) -> list[Episode]:
-        """Example episodes, each with its exhibits in the order of the table's rows."""
-        groups: dict[tuple[str, str, str], list[Exhibit]] = {}
-        for exhibit in self.book.episodes:
-            groups.setdefault((exhibit.task, exhibit.setting, exhibit.sample), []).append(exhibit)
+    def samples(self) -> list[ShownSample]:
+        """Example samples, each with its examples in the order of the table's rows."""
+        groups: dict[tuple[str, str, str], list[Example]] = {}
+        for example in self.examples.samples:
+            groups.setdefault((example.task, example.setting, example.sample_id), []).append(example)
         keys = sorted(groups, key=lambda key: (key[0], setting_order(key[1]), natural_order(key[2])))
-        return [
-            Episode(*key, answer=groups[key][0].answer, exhibits=tuple(sorted(groups[key], key=_exhibit_order)))
-            for key in keys
-        ]
+        ordered = {key: tuple(sorted(groups[key], key=self._example_order)) for key in keys}
+        return [ShownSample(*key, target=group[0].target, examples=group) for key, group in ordered.items()]
+
+    def _example_order(self, one: Example) -> tuple[object, ...]:
+        return (not one.shuffled, self.facts.place(one.tokenizer), natural_order(one.layers), one.model, one.scoring)
+
+    def generated(self, example: Example) -> list[str]:
+        """The images that the task generated, as base64 PNG. Raises RecordError: a file is missing, or no PNG."""
+        return [load_png(self.store.folder, name) for name in example.generated]
+
+    def verdict(self, example: Example) -> str:
+        """'right' or 'wrong', where the primary score is the best or the worst there is and one answer is right."""
+        metric = self.facts.metric(example.task, self._primary(example.task, example.scores))
+        value = example.scores.get(metric.name)
+        if example.references or value is None or metric.low is None or metric.high is None:
+            return ""
+        best, worst = (metric.high, metric.low) if metric.higher_is_better else (metric.low, metric.high)
+        return "right" if value == best else "wrong" if value == worst else ""
+
+    def _primary(self, task: str, names: Iterable[str]) -> str:
+        """The task's primary metric; the first by name where run.json does not describe it."""
+        return self.facts.primary(task) or min(names, default="")
+
+    def score_text(self, example: Example) -> str:
+        """The scores of an example for a reader: 'PSNR 12.3, SSIM 0.41'."""
+        names = self.facts.order(example.task, example.scores)
+        metrics = [self.facts.metric(example.task, name) for name in names]
+        values = [number(scale(one) * example.scores[one.name], one.unit == PERCENT) for one in metrics]
+        return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
 
     @property
     def reconstructions(self) -> list[Reconstruction]:
-        """Redrawn images, SPAE last as in the tables."""
-        return sorted(self.book.reconstructions, key=lambda r: tokenizer_order(r.tokenizer))
+        """Reconstructed images, in the order of the tables."""
+        return sorted(self.examples.reconstructions, key=lambda one: self.facts.place(one.tokenizer))
 
 
 def layer_errors(reconstruction: Reconstruction) -> list[LayerError]:
@@ -259,14 +275,6 @@ def layer_errors(reconstruction: Reconstruction) -> list[LayerError]:
         tokens += grid[0] * grid[1]
         rows.append(LayerError(layer, grid, tokens, mse, mse / reconstruction.mean_image_mse))
     return rows
-
-
-def _row_order(record: Record) -> tuple[object, ...]:
-    return Row.of(record).order()
-
-
-def _exhibit_order(exhibit: Exhibit) -> tuple[object, ...]:
-    return (tokenizer_order(exhibit.tokenizer), natural_order(exhibit.layers), exhibit.llm, exhibit.scoring)
 
 
 def _several(texts: Iterable[str]) -> str:

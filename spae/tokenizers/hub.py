@@ -7,7 +7,6 @@ What is fetched is data from strangers: JSON and safetensors of bounded size und
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -19,21 +18,13 @@ from huggingface_hub import ModelCard, ModelHubMixin
 
 from spae.cache_folder import atomic_path
 from spae.errors import InputError, WeightsError
-from spae.packaged import sha256_of
 from spae.tokenizers.build import load_config
 from spae.tokenizers.hub_files import RECIPE_FILE, fetch, hub_name
 from spae.tokenizers.model_card import model_card, read_recipe
 from spae.tokenizers.own_vocabulary import VOCABULARY_FILE, model_vocabulary
+from spae.tokenizers.pretrained import MODEL_FILES, folder_fingerprint
 from spae.tokenizers.stated_config import check_portable
 from spae.vocabulary import VOCABULARIES
-
-MODEL_FILES = ("config.json", "model.safetensors")
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """sha256 over configuration, weights and, by its hash in the configuration, the vocabulary."""
-    parts = [sha256_of(folder / file) for file in MODEL_FILES]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def pretrained_folder(

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from spae.errors import ShapeError, WeightsError
 from spae.networks.inflate import Inflation, inflate
-from spae.tokenizers.lexical import committed_folder
 from spae.tokenizers.model import TokenizerModel
+from spae.tokenizers.pretrained import committed_folder
 from spae.vocabulary import LexicalVocabulary
 
 

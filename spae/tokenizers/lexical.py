@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from spae.errors import InputError, ShapeError
 from spae.tokenizers.build import load_config, load_model
-from spae.tokenizers.hub import HubTokenizer, folder_fingerprint
+from spae.tokenizers.hub import HubTokenizer
 from spae.tokenizers.model import TokenizerModel, to_tensor
 from spae.tokenizers.own_vocabulary import model_vocabulary
+from spae.tokenizers.pretrained import folder_fingerprint, model_family
 from spae.tokens import ImageTokens
 from spae.vocabulary import LexicalVocabulary
 
@@ -48,49 +49,59 @@ class LexicalTokenizer(HubTokenizer):
         name: as users and reports call it.
         model: trained, in evaluation mode, float32.
         vocabulary: whose words its ids are shown as.
-        size: side of its images in pixels.
+        image_size: side of its images in pixels.
         fingerprint: sha256 of what decides its words.
+        family: kind of model, as `model_family` has it.
 
     Raises:
-        InputError: the model is of clips, or has more entries than there are words to show them as.
+        InputError: the model is of videos, or has more entries than there are words to show them as.
 
     Attributes:
-        vocabulary: as given.
-        words: what its ids are shown as, by id.
+        lexical_vocabulary: as given.
+        vocabulary: the word that each id is shown as, by id.
     """
 
     def __init__(
-        self, name: str, model: TokenizerModel, vocabulary: LexicalVocabulary, size: int, fingerprint: str
+        self,
+        name: str,
+        model: TokenizerModel,
+        vocabulary: LexicalVocabulary,
+        image_size: int,
+        fingerprint: str,
+        family: str = "spae",
     ) -> None:
         grid, entries = model.quantizer.pyramid.grid, len(model.quantizer.codebook)
         if len(grid) != 2:
             raise InputError(
-                f"{name} is a model of clips, in a grid of {grid}: this tokenizer reads images; open it with "
-                "spae.tokenizers.build.load_model"
+                f"{name} is a model of videos, in a grid of {grid}: this tokenizer reads images; open it with "
+                "spae.from_pretrained"
             )
         if entries > len(vocabulary):
             raise InputError(
                 f"{name} has {entries} entries and {len(vocabulary)} words to show them as: use a larger vocabulary"
             )
         self.name = name
-        self.size = size
+        self.image_size = image_size
+        self.family = family
         self.fingerprint = fingerprint
         self.depth = model.quantizer.pyramid.depth
         self._model = model
         self._exact: TokenizerModel | None = None
-        self.vocabulary = vocabulary
-        self.words = vocabulary.words[:entries]
+        self.lexical_vocabulary = vocabulary
+        self.vocabulary = vocabulary.words[:entries]
 
     @classmethod
     def _from_folder(cls, folder: Path, name: str | None) -> LexicalTokenizer:
         config = load_config(folder)
         vocabulary = model_vocabulary(folder, config)
         model = load_model(folder, vocabulary)
-        return cls(name or config["name"], model, vocabulary, config["size"], folder_fingerprint(folder))
+        return cls(
+            name or config["name"], model, vocabulary, config["size"], folder_fingerprint(folder), model_family(config)
+        )
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """The middle square, resized to [size, size, 3] uint8 with antialiasing. Raises ShapeError."""
-        return middle_square(image, self.size)
+        """The middle square, resized to [image_size, image_size, 3] uint8 with antialiasing. Raises ShapeError."""
+        return middle_square(image, self.image_size)
 
     @torch.inference_mode()
     def encode(self, images: Sequence[np.ndarray], depth: int | None = None) -> list[ImageTokens]:
@@ -125,14 +136,13 @@ class LexicalTokenizer(HubTokenizer):
 
     def _tokens(self, ids: list[list[int]]) -> ImageTokens:
         grids = [grid[-2:] for grid in self._model.quantizer.pyramid.layers[: len(ids)]]
-        words = tuple(tuple(self.words[i] for i in layer) for layer in ids)
-        return ImageTokens(
-            tuple(map(tuple, ids)), words, tuple((rows, columns) for rows, columns in grids), self.vocabulary.join
-        )
+        words = tuple(tuple(self.vocabulary[i] for i in layer) for layer in ids)
+        shapes = tuple((rows, columns) for rows, columns in grids)
+        return ImageTokens(tuple(map(tuple, ids)), words, shapes, self.lexical_vocabulary.join)
 
     @torch.inference_mode()
     def decode(self, tokens: Sequence[ImageTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
-        """Images [size, size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all of them)."""
+        """Images [image_size, image_size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all of them)."""
         drawn: list[np.ndarray] = []
         for start in range(0, len(tokens), BATCH):
             part = tokens[start : start + BATCH]
@@ -144,37 +154,3 @@ class LexicalTokenizer(HubTokenizer):
             pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
             drawn += list(pixels.permute(0, 2, 3, 1).numpy())
         return drawn
-
-
-EMBEDDED = Path(__file__).parent.parent / "weights"
-
-
-def committed_folder(name: str) -> Path | None:
-    """The folder of the committed weights of that name, such as "picto_spae"; None where there are none."""
-    folder = EMBEDDED / name
-    return folder if Path(name).name == name and folder.is_dir() else None
-
-
-def embedded_spae() -> LexicalTokenizer:
-    """The committed SPAE of recipe picto_spae."""
-    return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_spae", "spae")
-
-
-def embedded_spae_plain() -> LexicalTokenizer:
-    """The committed SPAE of recipe picto_spae_plain."""
-    return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_spae_plain", "spae-plain")
-
-
-def embedded_vqgan() -> LexicalTokenizer:
-    """The committed VQGAN of recipe picto_vqgan."""
-    return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_vqgan", "vqgan")
-
-
-def embedded_lqae_without_lm() -> LexicalTokenizer:
-    """The committed autoencoder of recipe picto_lqae_without_lm."""
-    return LexicalTokenizer.from_pretrained(EMBEDDED / "picto_lqae_without_lm", "lqae-without-lm")
-
-
-def embedded_spae_mnist() -> LexicalTokenizer:
-    """The committed SPAE of recipe mnist."""
-    return LexicalTokenizer.from_pretrained(EMBEDDED / "mnist", "spae-mnist")

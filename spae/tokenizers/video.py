@@ -17,10 +17,11 @@ import torch
 from spae.errors import InputError, ShapeError
 from spae.pyramid import Grid
 from spae.tokenizers.build import load_config, load_model
-from spae.tokenizers.hub import HubTokenizer, folder_fingerprint
+from spae.tokenizers.hub import HubTokenizer
 from spae.tokenizers.lexical import NEAR_TIE, middle_square
 from spae.tokenizers.model import TokenizerModel
 from spae.tokenizers.own_vocabulary import model_vocabulary
+from spae.tokenizers.pretrained import folder_fingerprint
 from spae.vocabulary import LexicalVocabulary
 
 
@@ -61,8 +62,8 @@ class VideoTokenizer(HubTokenizer):
         name: as users and reports call it.
         model: trained on clips, in evaluation mode, float32.
         vocabulary: whose words its ids are shown as.
-        size: side of its frames in pixels.
-        frames: T, how many frames a clip has.
+        image_size: side of its frames in pixels.
+        num_frames: T, how many frames a video has.
         fingerprint: sha256 of what decides its words.
 
     Raises:
@@ -70,22 +71,28 @@ class VideoTokenizer(HubTokenizer):
     """
 
     def __init__(
-        self, name: str, model: TokenizerModel, vocabulary: LexicalVocabulary, size: int, frames: int, fingerprint: str
+        self,
+        name: str,
+        model: TokenizerModel,
+        vocabulary: LexicalVocabulary,
+        image_size: int,
+        num_frames: int,
+        fingerprint: str,
     ) -> None:
         grid, entries = model.quantizer.pyramid.grid, len(model.quantizer.codebook)
-        if len(grid) != 3 or frames < 1:
+        if len(grid) != 3 or num_frames < 1:
             raise InputError(f"{name} is a model of images, in a grid of {grid}: open it with spae.from_pretrained")
         if entries > len(vocabulary):
             raise InputError(
                 f"{name} has {entries} entries and {len(vocabulary)} words to show them as: use a larger vocabulary"
             )
         self.name = name
-        self.size = size
-        self.frames = frames
+        self.image_size = image_size
+        self.num_frames = num_frames
         self.fingerprint = fingerprint
         self.depth = model.quantizer.pyramid.depth
-        self.vocabulary = vocabulary
-        self.words = vocabulary.words[:entries]
+        self.lexical_vocabulary = vocabulary
+        self.vocabulary = vocabulary.words[:entries]
         self._model = model
         self._exact: TokenizerModel | None = None
 
@@ -100,9 +107,11 @@ class VideoTokenizer(HubTokenizer):
 
     def prepare(self, clip: np.ndarray) -> np.ndarray:
         """The middle square of each frame, [T, size, size, 3] uint8. Raises ShapeError."""
-        if clip.ndim != 4 or len(clip) != self.frames:
-            raise ShapeError(f"a clip of {self.name} is [{self.frames}, H, W, 3] uint8, got {clip.shape} {clip.dtype}")
-        return np.stack([middle_square(frame, self.size) for frame in clip])
+        if clip.ndim != 4 or len(clip) != self.num_frames:
+            raise ShapeError(
+                f"a clip of {self.name} is [{self.num_frames}, H, W, 3] uint8, got {clip.shape} {clip.dtype}"
+            )
+        return np.stack([middle_square(frame, self.image_size) for frame in clip])
 
     @torch.inference_mode()
     def encode(self, clips: Sequence[np.ndarray], depth: int | None = None) -> list[VideoTokens]:
@@ -124,8 +133,8 @@ class VideoTokenizer(HubTokenizer):
                 self._exact = copy.deepcopy(self._model).double()
             quantized = self._exact.encode(pixels.double(), depth)
         ids = tuple(tuple(layer[0].tolist()) for layer in quantized.ids)
-        words = tuple(tuple(self.words[i] for i in layer) for layer in ids)
-        return VideoTokens(ids, words, self._model.quantizer.pyramid.layers[:depth], self.vocabulary.join)
+        words = tuple(tuple(self.vocabulary[i] for i in layer) for layer in ids)
+        return VideoTokens(ids, words, self._model.quantizer.pyramid.layers[:depth], self.lexical_vocabulary.join)
 
     @torch.inference_mode()
     def decode(self, tokens: Sequence[VideoTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:

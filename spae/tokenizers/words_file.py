@@ -48,7 +48,7 @@ class WordsFile:
 
 def grids_of(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:
     """(rows, columns) of each of its layers, as it says them of a blank image."""
-    blank = np.zeros((tokenizer.size, tokenizer.size, 3), np.uint8)
+    blank = np.zeros((tokenizer.image_size, tokenizer.image_size, 3), np.uint8)
     return tokenizer.encode([blank])[0].grids
 
 
@@ -143,9 +143,9 @@ class _Reader:
     def __init__(self, tokenizer: Tokenizer, grids: Sequence[tuple[int, int]]) -> None:
         self._name = tokenizer.name
         self._grids = tuple(grids)
-        self._join: str = getattr(getattr(tokenizer, "vocabulary", None), "join", " ")
-        # A plug-in need not say its words: then ids are read, and it must refuse those that it does not have.
-        self._words: tuple[str, ...] = tuple(getattr(tokenizer, "words", ()))
+        self._join: str = getattr(getattr(tokenizer, "lexical_vocabulary", None), "join", " ")
+        # A plug-in's vocabulary may be empty: then ids are read, and it must refuse those that it does not have.
+        self._words = tuple(tokenizer.vocabulary)
         self._index = {word: i for i, word in enumerate(self._words)}
 
     def image(self, found: Any, layers: Sequence[int], where: str) -> ImageTokens:
@@ -228,7 +228,7 @@ def _check_origin(data: Mapping[str, Any], tokenizer: Tokenizer) -> str:
 
 
 def _vocabulary_sha256(tokenizer: Tokenizer) -> str | None:
-    vocabulary = getattr(tokenizer, "vocabulary", None)
+    vocabulary = getattr(tokenizer, "lexical_vocabulary", None)
     return None if vocabulary is None else str(vocabulary.fingerprint)
 
 

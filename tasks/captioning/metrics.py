@@ -1,8 +1,7 @@
 """The metrics of COCO captions: BLEU-1 to BLEU-4, METEOR, ROUGE-L, CIDEr-D and SPICE (arXiv 1504.00325).
 
 Computed by the official package, `pycocoevalcap`, on words of `tasks.captioning.caption_words` instead of its Java
-tokenizer's.
-METEOR and SPICE are Java programs: where they cannot run they are unavailable, with the reason, and the others stand.
+tokenizer's. METEOR and SPICE are Java programs: where they cannot run they are unavailable, with the reason.
 
 Each is a fraction of 1, but CIDEr-D of 10. CIDEr-D weighs words by how many of the corpus's images have them in their
 references, so that of one image alone is 0.
@@ -14,7 +13,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from tasks.captioning.caption_words import caption_words
-from tasks.protocol import CorpusScore
+from tasks.protocol import Answered, CorpusScore
 
 NAMES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D", "SPICE")
 NO_JAVA = "it is a Java program, and there is no `java` on this machine: install Java 8 or newer"
@@ -36,25 +34,12 @@ NO_MODELS = (
 Texts = dict[int, list[str]]
 
 
-@dataclass(frozen=True)
-class CaptionPair:
-    """A caption and what it is held against.
-
-    Attributes:
-        caption: one line.
-        references: captions by people, one at least.
-    """
-
-    caption: str
-    references: tuple[str, ...]
-
-
 def rouge_l(caption: str, references: Sequence[str]) -> float:
     """ROUGE-L of one caption, 0 to 1; the corpus's is the mean."""
     return float(Rouge().calc_score([_words(caption)], [_words(one) for one in references]))
 
 
-def caption_scores(groups: Sequence[Sequence[CaptionPair]]) -> list[list[CorpusScore]]:
+def caption_scores(groups: Sequence[Sequence[Answered]]) -> list[list[CorpusScore]]:
     """All metrics of `NAMES`, in that order, for each group of captions; a group is a corpus, and not empty."""
     texts = [_texts(group) for group in groups]
     meteor = _meteor(texts)
@@ -69,10 +54,10 @@ def _words(text: str) -> str:
     return " ".join(caption_words(text))
 
 
-def _texts(group: Sequence[CaptionPair]) -> tuple[Texts, Texts]:
+def _texts(group: Sequence[Answered]) -> tuple[Texts, Texts]:
     """References and captions as the official package takes them: number of the sample -> texts."""
     references = {i: [_words(one) for one in pair.references] for i, pair in enumerate(group)}
-    return references, {i: [_words(pair.caption)] for i, pair in enumerate(group)}
+    return references, {i: [_words(pair.prediction)] for i, pair in enumerate(group)}
 
 
 def _bleu(references: Texts, captions: Texts) -> list[CorpusScore]:

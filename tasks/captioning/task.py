@@ -1,7 +1,7 @@
 """Captions of images by a frozen language model, Figure 5 of arXiv 2306.17842: ten examples, then one to caption.
 
 After COCO captioning (Chen et al., arXiv 1504.00325). The form of a sample, with two examples instead of ten and five
-words an image (layers 1 and 2); the model should go on with ` a lion in the grass`:
+words an image (layers 1 and 2); a right reply is ` a lion in the grass`:
 
     Generate a caption sentence based on words describing an image.
     Q: moped motorcycle rider road dirt
@@ -11,12 +11,12 @@ words an image (layers 1 and 2); the model should go on with ` a lion in the gra
     Q: lion mane cat tiger fur
     A:
 
-The paper has one prompt for this task, whatever the model. Images that are asked about take turns, each once; the
-examples are drawn anew for each, from the other images, with one caption of theirs. Each draw has its own stream
-(`tasks.rng`), keyed `spae-captioning-1/<seed>/...`, over image ids in code point order:
+The paper has one prompt for this task, whatever the model. Each query image comes once; its examples are sampled from
+the other images, each with one of its captions. Each choice has its own stream (`tasks.rng`), keyed
+`spae-captioning-1/<seed>/...`, over image ids in code point order:
 
-    queries                     the order in which images are asked about
-    examples  <k>               the examples' order, the query left out; the first S of it are shown
+    queries                   the order of the query images
+    examples  <k>             the examples' order, the query left out; the first S of it are shown
     caption   <k>/<image>     which caption of an example is shown
 
 Sample k is the same in every setting but for its number of examples, and 20 samples are the first 20 of 200.
@@ -26,25 +26,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import Field, model_validator
 
-from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Reply
+from llm_backends.protocol import Completion, CompletionRequest, Reply
 from spae.data.annotations.annotated import AnnotatedSet
 from spae.data.protocol import ImageSet
-from tasks.captioning.metrics import CaptionPair, caption_scores, rouge_l
+from spae.metrics.captions import CAPTION_METRICS, ROUGE_L
+from spae.metrics.protocol import MetricFacts
+from tasks.captioning.metrics import caption_scores, rouge_l
 from tasks.errors import EpisodeError, TaskInputError
 from tasks.fewshot.prompts import image_line
-from tasks.manifest_file import sample_digest
-from tasks.protocol import Answered, CorpusScore, Outcome, Sample, Style
-from tasks.registry import BUILT_IN
+from tasks.manifest import SampleManifest, sample_digest
+from tasks.one_request import OneRequestTask
+from tasks.protocol import Answered, CorpusScore, Outcome, Sample
 from tasks.rng import Stream
-from tasks.sample_manifest import SampleManifest
 from tasks.scoring import line_of
 
 INSTRUCTION = "Generate a caption sentence based on words describing an image."
 MAX_NEW_TOKENS = 20
-SCORING = "rouge-l"
 _SETTING = re.compile(r"shots=([1-9]\d?)", re.ASCII)
 
 
@@ -53,16 +54,26 @@ class CaptionSample(Sample):
 
     index: int = Field(ge=0, description="k: samples of one k are paired across settings")
     support: tuple[tuple[str, str], ...] = Field(min_length=1, description="(image id, caption) of each example")
-    references: tuple[str, ...] = Field(min_length=1, description="captions of the query; `answer` is the first")
+    references: tuple[str, ...] = Field(min_length=1, description="captions of the query; `target` is the first")
     digests: tuple[str, ...] = Field(description="sha256 of each of `images` as it is stored")
+
+    @property
+    def right_texts(self) -> tuple[str, ...]:
+        """All captions of the query."""
+        return self.references
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The caption of each example."""
+        return dict(self.support)
 
     @model_validator(mode="after")
     def _is_whole(self) -> CaptionSample:
         shown = tuple(image for image, _ in self.support)
         if self.images[:-1] != shown or len(set(self.images)) != len(self.images):
             raise ValueError("images must be the examples' then the query's, no image twice")
-        if self.answer != self.references[0] or len(self.digests) != len(self.images):
-            raise ValueError("answer must be the first reference, and digests one for each image")
+        if self.target != self.references[0] or len(self.digests) != len(self.images):
+            raise ValueError("target must be the first reference, and digests one for each image")
         for text in [*self.references, *(caption for _, caption in self.support)]:
             if not text.strip() or text.splitlines() != [text]:
                 raise ValueError(f"a caption must be one line, not empty, got {text!r}")
@@ -70,10 +81,10 @@ class CaptionSample(Sample):
 
 
 def shots_of(setting: str) -> int:
-    """The number of examples that a setting asks for: `shots=10`.
+    """The number of examples in a setting such as `shots=10`.
 
     Raises:
-        TaskInputError: it reads otherwise, or asks for none or for more than 99.
+        TaskInputError: it is spelled otherwise, or the number is not in 1..99.
     """
     found = _SETTING.fullmatch(setting)
     if found is None:
@@ -81,14 +92,14 @@ def shots_of(setting: str) -> int:
     return int(found[1])
 
 
-def draw_captions(
+def sample_captions(
     task: str, data: AnnotatedSet, settings: Sequence[str], seed: int, limit: int
 ) -> SampleManifest[CaptionSample]:
-    """The first `limit` samples of each setting; all there are, where there are fewer images to ask about.
+    """The first `limit` samples of each setting; all of them for fewer query images.
 
     Raises:
         TaskInputError: a setting is unknown or named twice, or limit is below 1.
-        EpisodeError: no image to ask about, or fewer others than a setting shows.
+        EpisodeError: no query image, or fewer others than a setting shows.
     """
     if isinstance(settings, str) or not settings or len(set(settings)) != len(settings):
         raise TaskInputError(f"settings must be different ids, one at least, got {settings!r}: pass --setting shots=10")
@@ -142,10 +153,10 @@ def _one_of(data: AnnotatedSet, key: str, image: str) -> str:
 
 
 def caption_prompt(sample: CaptionSample, texts: Mapping[str, str]) -> str:
-    """The prompt; it ends in `A:`, and the model goes on right there.
+    """The prompt; it ends in `A:`, where the model continues.
 
     Args:
-        sample: what is shown and asked.
+        sample: the examples and the query.
         texts: the SPAE string of each of its images, by image id; one line each, not empty.
 
     Raises:
@@ -158,50 +169,44 @@ def caption_prompt(sample: CaptionSample, texts: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-class CaptioningTask:
+@dataclass(frozen=True)
+class CaptioningTask(OneRequestTask):
     """Captions of a set's images, each scored by ROUGE-L, and all of them by the metrics of COCO."""
 
-    metric = "ROUGE-L"
+    name: str = "coco-captioning"
 
-    def __init__(self) -> None:
-        facts = BUILT_IN["coco-captioning"]
-        self.name, self.title, self.settings = facts.name, facts.title, facts.settings
+    @property
+    def metrics(self) -> tuple[MetricFacts, ...]:
+        """ROUGE-L of each caption, then the metrics of the whole corpus."""
+        return CAPTION_METRICS
 
     def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[CaptionSample]:
-        """See `draw_captions`; a limit above the number of images gives all of them."""
+        """See `sample_captions`; a limit above the number of images gives all of them."""
         if not isinstance(data, AnnotatedSet):
             raise TaskInputError(f"{self.name} needs images with captions, {data.name!r} has none: --data scenes")
-        return draw_captions(self.name, data, settings, seed, limit)
+        return sample_captions(self.name, data, settings, seed, limit)
 
-    def request(self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str) -> CompletionRequest:
+    def request(self, sample: Sample, texts: Mapping[str, str]) -> CompletionRequest:
         """Greedy text, at most 20 tokens, until the first newline."""
-        self._check(scoring)
         return CompletionRequest(
             prompt=caption_prompt(self._of(sample), texts), max_new_tokens=MAX_NEW_TOKENS, stop=("\n",)
         )
 
-    def score(
-        self, sample: Sample, request: CompletionRequest | LikelihoodRequest, reply: Reply, scoring: str
-    ) -> Outcome:
+    def score(self, sample: Sample, reply: Reply) -> Outcome:
         """ROUGE-L of the reply's first line against the references; white space alone is `empty`."""
-        self._check(scoring)
         if not isinstance(reply, Completion):
             raise TaskInputError(f"{self.name} needs a Completion, got {type(reply).__name__}: ask for text")
         line = line_of(reply.text)
         if not line:
             return Outcome(status="empty", reply=reply.text)
         value = rouge_l(line, self._of(sample).references)
-        return Outcome(status="scored", value=value, prediction=line, reply=reply.text)
+        return Outcome(status="scored", scores={ROUGE_L.name: value}, prediction=line, reply=reply.text)
 
     def corpus_scores(self, groups: Sequence[Sequence[Answered]]) -> list[list[CorpusScore]]:
         """BLEU-1 to BLEU-4, METEOR, ROUGE-L, CIDEr-D and SPICE of each group; see `tasks.captioning.metrics`."""
-        return caption_scores([[CaptionPair(one.prediction, one.references) for one in group] for group in groups])
+        return caption_scores(groups)
 
     def _of(self, sample: Sample) -> CaptionSample:
         if not isinstance(sample, CaptionSample):
             raise TaskInputError(f"{self.name} needs captions, got {type(sample).__name__} {sample.id}")
         return sample
-
-    def _check(self, scoring: str) -> None:
-        if scoring != SCORING:
-            raise TaskInputError(f"{self.name} has the scoring {SCORING}, got {scoring!r}: pass --scoring {SCORING}")

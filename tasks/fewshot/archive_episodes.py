@@ -1,4 +1,4 @@
-"""Few-shot episodes that are published with their data (arXiv 2106.13884): taken in their order, not drawn.
+"""Few-shot episodes that are published with their data (arXiv 2106.13884), used in their order.
 
 The archive's shots are a setting's inner shots; task induction and repeats are matters of the prompt, so the settings
 of one number of shots ask the same questions. Episode k is question k of its file: across numbers of shots, episodes of
@@ -12,21 +12,21 @@ from typing import Any
 
 from spae.data.protocol import FixedEpisode, HoldsEpisodes, ImageSet
 from tasks.errors import EpisodeError, TaskInputError
-from tasks.fewshot.episodes import Episode, Manifest, made_episode, made_manifest
+from tasks.fewshot.episodes import Episode, Manifest, build_episode, build_manifest
 from tasks.fewshot.settings import SETTING_IDS, Setting, parse_settings
 
 
-def published(
+def published_episodes(
     task: str, data: ImageSet, held: HoldsEpisodes, ways: int, settings: Sequence[str], seed: int, limit: int
 ) -> Manifest:
-    """The first `limit` questions of each setting; where a setting has fewer, as many as every setting has.
+    """The first `limit` questions of each setting; fewer if a setting has fewer.
 
     Args:
         task: name of the task, kept in the manifest.
-        data: the set, and `held` the same set as what holds the episodes.
+        data: the image set; `held` is the same object, as the holder of episodes.
         ways: K.
         settings: ids, each once.
-        seed: kept in the manifest; nothing is drawn.
+        seed: kept in the manifest; nothing is sampled.
         limit: at least 1.
 
     Raises:
@@ -47,7 +47,7 @@ def published(
         _episode(data, one, setting, k) for setting in wanted for k, one in enumerate(questions[setting.id][:count])
     ]
     eligible = len({name for found in questions.values() for one in found for name in one.classes})
-    return made_manifest(task, data, seed, ways, count, [setting.id for setting in wanted], eligible, episodes)
+    return build_manifest(task, data, seed, ways, count, [setting.id for setting in wanted], eligible, episodes)
 
 
 def _fix(held: HoldsEpisodes, ways: int) -> str:
@@ -68,4 +68,4 @@ def _episode(data: ImageSet, one: FixedEpisode, setting: Setting, k: int) -> Epi
         "support": [list(pair) for pair in one.support],
         "query": one.query,
     }
-    return made_episode(content, data.fingerprint)
+    return build_episode(content, data.fingerprint)

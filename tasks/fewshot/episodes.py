@@ -1,11 +1,11 @@
-"""Few-shot episodes: how they are drawn, and the manifest that keeps them.
+"""Few-shot episodes: how they are sampled, and the manifest that keeps them.
 
 K classes (the ways), S examples of each (the shots). Episode k of (ways, seed) has the same classes in the same order,
 the same query and the same examples in the same order in every setting, S of each class: settings are nested and
-paired, and 20 episodes are the first 20 of 200. Each draw has its own stream (`tasks.rng`), keyed
+paired, and 20 episodes are the first 20 of 200. Each choice has its own stream (`tasks.rng`), keyed
 `spae-fewshot-1/<ways>/<seed>/...`, over names and image ids in code point order:
 
-    place     <k // ways>         the answer's places of `ways` episodes in a row: each place once
+    place     <k // ways>         the answer's places in `ways` consecutive episodes: each place once
     classes   <k>                 the K classes, in the order of the prompt
     query     <k>                 one of the answer's query images
     support   <k>/<class name>    the order of a class's examples, the query left out
@@ -18,10 +18,11 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from spae.canonical import sha256_json
 from spae.data.protocol import ClassImages, ImageSet
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
 from tasks.fewshot.settings import SETTING_IDS, Setting, parse_settings
-from tasks.manifest_file import ManifestFile, content_digest, sample_digest
+from tasks.manifest import ManifestFile, check_fingerprints, narrowing, of_setting, sample_digest
 from tasks.protocol import Sample
 from tasks.rng import Stream
 
@@ -30,7 +31,7 @@ SHOTS = (5, 3, 1)
 
 
 class Episode(Sample):
-    """A few-shot question: labelled examples, then an image to name.
+    """A few-shot question: labelled examples, then an image to classify.
 
     `images` is the support in order, then the query; `fingerprint` also covers the data's.
     """
@@ -40,14 +41,24 @@ class Episode(Sample):
     support: tuple[tuple[str, str], ...] = Field(
         description="(image id, class) of one block of examples, c1,c2,..,c1,c2,..: K*S pairs, shown R+1 times"
     )
-    query: str = Field(description="id of the image that is asked about")
+    query: str = Field(description="id of the image to classify")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The K classes."""
+        return self.classes
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The class of each example."""
+        return dict(self.support)
 
     @model_validator(mode="after")
     def _is_an_episode(self) -> Episode:
         ids = tuple(image for image, _ in self.support)
         shots = len(self.support) // len(self.classes)
-        if len(set(self.classes)) != len(self.classes) or self.answer not in self.classes:
-            raise ValueError(f"classes must differ and hold the answer, got {self.classes} and {self.answer!r}")
+        if len(set(self.classes)) != len(self.classes) or self.target not in self.classes:
+            raise ValueError(f"classes must differ and hold the answer, got {self.classes} and {self.target!r}")
         if shots < 1 or tuple(label for _, label in self.support) != self.classes * shots:
             raise ValueError("support must run through the classes in order, the same number of times each")
         if len(set(ids)) != len(ids) or self.query in ids or self.images != (*ids, self.query):
@@ -61,7 +72,7 @@ class Manifest(ManifestFile):
     ways: int = Field(ge=2)
     limit: int = Field(ge=1, description="episodes per setting")
     settings: tuple[str, ...] = Field(min_length=1, description="in the order asked for")
-    eligible: int = Field(ge=2, description="classes with enough images, from which the episodes' classes were drawn")
+    eligible: int = Field(ge=2, description="classes with enough images, from which the episodes' classes were sampled")
     episodes: tuple[Episode, ...] = Field(description="setting after setting, `limit` of each, in order")
     fingerprint: str = Field(description="sha256 over all of the above")
 
@@ -70,39 +81,23 @@ class Manifest(ManifestFile):
         wanted = [(setting, k) for setting in self.settings for k in range(self.limit)]
         if [(episode.setting, episode.index) for episode in self.episodes] != wanted:
             raise ValueError(f"episodes must be {self.limit} of each of {', '.join(self.settings)}, in order")
-        if len({episode.id for episode in self.episodes}) != len(self.episodes):
-            raise ValueError("episode ids must differ")
         for episode in self.episodes:
             if len(episode.classes) != self.ways:
                 raise ValueError(f"episode {episode.id} must have {self.ways} classes, got {len(episode.classes)}")
-            if episode.fingerprint != sample_digest(episode.model_dump(mode="json"), self.data_fingerprint):
-                raise ValueError(f"episode {episode.id} does not match its fingerprint")
-        if self.fingerprint != content_digest(self.model_dump(mode="json", exclude={"fingerprint"})):
-            raise ValueError("the content does not match its fingerprint")
+        check_fingerprints(self, "episodes")
         return self
 
     def of(self, setting: str) -> tuple[Episode, ...]:
-        """The episodes of one setting, in order of k.
-
-        Raises:
-            TaskInputError: the setting was not drawn.
-        """
-        if setting not in self.settings:
-            raise TaskInputError(
-                f"this manifest has the settings {', '.join(self.settings)}, got {setting!r}: draw it anew"
-            )
-        return tuple(episode for episode in self.episodes if episode.setting == setting)
+        """The episodes of one setting, in order of k. Raises TaskInputError for a setting it does not hold."""
+        return of_setting(setting, self.settings, self.episodes)
 
     def narrowed(self, settings: Sequence[str] | None, limit: int | None) -> Manifest:
-        """The manifest that a draw of only these settings, and so many episodes of each, would have given.
+        """The manifest of only these settings, and so many episodes of each; None takes all.
 
         Raises:
             TaskInputError: a setting is not in it, or it has fewer episodes of each.
         """
-        kept = self.settings if settings is None else tuple(settings)
-        count = self.limit if limit is None else limit
-        if not 1 <= count <= self.limit:
-            raise TaskInputError(f"this manifest has {self.limit} episodes of each setting, got --limit {count}")
+        kept, count = narrowing(self.settings, self.limit, settings, limit)
         episodes = [episode for setting in kept for episode in self.of(setting)[:count]]
         content = self.model_dump(mode="json", exclude={"fingerprint"})
         content |= {
@@ -110,25 +105,25 @@ class Manifest(ManifestFile):
             "limit": count,
             "episodes": [one.model_dump(mode="json") for one in episodes],
         }
-        return Manifest.model_validate({**content, "fingerprint": content_digest(content)})
+        return Manifest.model_validate({**content, "fingerprint": sha256_json(content)})
 
-    def check(self, data: ImageSet) -> None:
-        """Raises ManifestError where the episodes were drawn from other images than `data`."""
+    def check_source(self, task: str, data: ImageSet) -> None:
+        """Raises ManifestError unless the episodes are of this task and these images (it names a missing one)."""
         there = {image for one in data.classes for image in (*one.support, *one.query)}
-        lacking = {image for episode in self.episodes for image in episode.images if image not in there}
-        if lacking:
+        missing = {image for episode in self.episodes for image in episode.images if image not in there}
+        if missing and self.task == task:
             raise ManifestError(
-                f"every image of a manifest must be in the data, {data.name!r} lacks {len(lacking)}, "
-                f"{min(lacking)!r} first: pass the data it was drawn from ({self.data!r}), or draw it anew"
+                f"every image of a manifest must be in the data, {data.name!r} lacks {len(missing)}, "
+                f"{min(missing)!r} first: pass the data it was sampled from ({self.data!r}), or sample it again"
             )
-        self.check_drawn_from(data.name, data.fingerprint)
+        super().check_source(task, data)
 
 
-def draw(task: str, data: ImageSet, ways: int, settings: Sequence[str], seed: int, limit: int) -> Manifest:
-    """Draws the first `limit` episodes of each setting.
+def sample_episodes(task: str, data: ImageSet, ways: int, settings: Sequence[str], seed: int, limit: int) -> Manifest:
+    """Samples the first `limit` episodes of each setting.
 
-    A class can take part where it has a query image and `need` images to show beside it; need is the largest of
-    5, 3 and 1 that at least `ways` classes reach, whichever settings are asked for (else they would not be paired).
+    A class is eligible with a query image and `need` images to show beside it; need is the largest of 5, 3 and 1 that
+    at least `ways` classes reach, whichever settings are asked for (else they would not be paired).
 
     Args:
         task: name of the task, kept in the manifest.
@@ -154,10 +149,10 @@ def draw(task: str, data: ImageSet, ways: int, settings: Sequence[str], seed: in
                 f"{data.name!r} has {ways} or more only with {need}: add images or pass --setting {feasible}"
             )
     episodes = [_episode(data, eligible, ways, setting, seed, k) for setting in wanted for k in range(limit)]
-    return made_manifest(task, data, seed, ways, limit, [setting.id for setting in wanted], len(eligible), episodes)
+    return build_manifest(task, data, seed, ways, limit, [setting.id for setting in wanted], len(eligible), episodes)
 
 
-def made_manifest(
+def build_manifest(
     task: str,
     data: ImageSet,
     seed: int,
@@ -167,7 +162,7 @@ def made_manifest(
     eligible: int,
     episodes: Sequence[Episode],
 ) -> Manifest:
-    """The manifest of episodes, fingerprint and all; fields as in `Manifest`."""
+    """The manifest of episodes, with its fingerprint; fields as in `Manifest`."""
     content: dict[str, Any] = {
         "version": 1,
         "task": task,
@@ -180,16 +175,16 @@ def made_manifest(
         "eligible": eligible,
         "episodes": [episode.model_dump(mode="json") for episode in episodes],
     }
-    return Manifest.model_validate({**content, "fingerprint": content_digest(content)})
+    return Manifest.model_validate({**content, "fingerprint": sha256_json(content)})
 
 
-def made_episode(content: dict[str, Any], data_fingerprint: str) -> Episode:
-    """The episode of its fields as JSON, fingerprint and all."""
+def build_episode(content: dict[str, Any], data_fingerprint: str) -> Episode:
+    """The episode of fields given as JSON values, with its fingerprint."""
     return Episode.model_validate({**content, "fingerprint": sample_digest(content, data_fingerprint)})
 
 
 def _eligible(data: ImageSet, ways: int) -> tuple[list[ClassImages], int]:
-    """The classes that can take part, by name, and how many examples each can give beside its query."""
+    """The eligible classes, by name, and how many examples each can give beside its query."""
     owners: dict[str, str] = {}
     names: dict[str, str] = {}
     for one in data.classes:
@@ -198,13 +193,14 @@ def _eligible(data: ImageSet, ways: int) -> tuple[list[ClassImages], int]:
         spoken = " ".join(one.name.casefold().split())
         if spoken in names:
             raise EpisodeError(
-                f"class names must differ, case aside, {data.name!r} has {names[spoken]!r} and {one.name!r}: rename one"
+                f"class names must differ, ignoring case, {data.name!r} has {names[spoken]!r} and {one.name!r}: "
+                "rename one"
             )
         names[spoken] = one.name
         for image in {*one.support, *one.query}:
             if owners.setdefault(image, one.name) != one.name:
                 raise EpisodeError(
-                    f"an image must be of one class, {data.name!r} has {image!r} in {owners[image]!r} and "
+                    f"an image must have one class, {data.name!r} has {image!r} in {owners[image]!r} and "
                     f"{one.name!r}: remove one"
                 )
     able = {one.name: _room(one) for one in data.classes}
@@ -220,7 +216,7 @@ def _eligible(data: ImageSet, ways: int) -> tuple[list[ClassImages], int]:
 
 
 def _room(one: ClassImages) -> int:
-    """How many examples a class can give whichever of its query images is asked about; 0 where it has no query."""
+    """Examples a class has beside any of its query images; 0 without a query."""
     support = set(one.support)
     return len(support) - bool(support.intersection(one.query)) if one.query else 0
 
@@ -248,4 +244,4 @@ def _episode(
         "support": [list(pair) for pair in support],
         "query": query,
     }
-    return made_episode(content, data.fingerprint)
+    return build_episode(content, data.fingerprint)

@@ -29,7 +29,7 @@ def classification(episode: Episode, texts: Mapping[str, str], style: Style) -> 
     """
     if style not in MAX_NEW_TOKENS:
         raise TaskInputError(
-            f"prompt style must be one of {', '.join(MAX_NEW_TOKENS)}, got {style!r}: pass --prompt gpt"
+            f"prompt style must be one of {', '.join(MAX_NEW_TOKENS)}, got {style!r}: pass --prompt-style gpt"
         )
     setting = Setting.parse(episode.setting)
     shown = [(image_line(texts, image), label) for image, label in episode.support] * (setting.repeats + 1)

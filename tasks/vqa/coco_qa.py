@@ -1,7 +1,7 @@
 """COCO-QA by a frozen language model: ten examples with ten different answers, then a question with one of them.
 
 Ren et al., arXiv 1505.02074, asked as in section 4.1 and Figure 5 of arXiv 2306.17842 (10-way 1-shot). The form of a
-sample, with two examples instead of ten and five words an image (layers 1 and 2); the model should go on with ` two`:
+sample, with two examples instead of ten and five words an image (layers 1 and 2); a right reply is ` two`:
 
     Answer with a single word.
     C: moped motorcycle rider road dirt
@@ -14,11 +14,11 @@ sample, with two examples instead of ten and five words an image (layers 1 and 2
     Q: how many zebras are grazing in the field
     A:
 
-Questions are asked in turn, each once; the nine other answers are drawn from all that the examples' split has,
-whatever they answer. Each draw has its own stream (`tasks.rng`), keyed `spae-cocoqa-1/<seed>/...`, over ids and
+Each query question comes once; the nine other answers are sampled from all answers in the examples' split, whatever
+their question. Each choice has its own stream (`tasks.rng`), keyed `spae-cocoqa-1/<seed>/...`, over ids and
 answers in code point order:
 
-    queries             the order in which questions are asked
+    queries             the order of the query questions
     answers  <k>        the order of the other answers, of which nine are shown
     place    <k>        the order of the ten in the prompt
     example  <k>/<a>    which question of answer a is shown, of another image than those before it
@@ -30,19 +30,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import Field
 
-from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Reply
+from llm_backends.protocol import Reply, Request
 from spae.data.annotations.annotated import AnnotatedSet, Question
 from spae.data.protocol import ImageSet
+from spae.metrics.accuracy import ACCURACY
+from spae.metrics.protocol import MetricFacts
+from spae.metrics.wups import WUPS_METRICS
 from tasks.errors import EpisodeError, TaskInputError
-from tasks.manifest_file import sample_digest
-from tasks.protocol import Answered, CorpusScore, Outcome, Sample, Style
-from tasks.registry import BUILT_IN
+from tasks.manifest import SampleManifest, sample_digest
+from tasks.one_request import OneRequestTask
+from tasks.protocol import Answered, CorpusScore, Outcome, Sample
 from tasks.rng import Stream
-from tasks.sample_manifest import SampleManifest
-from tasks.vqa.vqa_sample import VqaSample, vqa_request, vqa_score
+from tasks.scoring import score_reply
+from tasks.vqa.sample import VqaSample, vqa_request
 from tasks.vqa.wups import wups_scores
 
 WAYS = 10
@@ -58,13 +62,13 @@ class CocoQaSample(VqaSample):
 Asked = tuple[str, Question]
 
 
-def draw_coco_qa(
+def sample_coco_qa(
     task: str, data: AnnotatedSet, settings: Sequence[str], seed: int, limit: int
 ) -> SampleManifest[CocoQaSample]:
-    """The first `limit` samples; all there are, where fewer questions can be asked.
+    """The first `limit` samples; all of them for fewer eligible questions.
 
     Raises:
-        TaskInputError: another setting than the one there is, or limit is below 1.
+        TaskInputError: an unknown setting, or limit is below 1.
         EpisodeError: fewer than ten different answers among the examples, or no question that has one of them.
     """
     if tuple(settings) != (SETTING,):
@@ -114,7 +118,7 @@ def _sample(
     used = {image}
     examples: list[Asked] = []
     for answer in order:
-        # An answer whose every image is used up is passed over: ten images stand in a prompt, each once.
+        # An answer all of whose images are used already is skipped: a prompt has ten images, each once.
         free = [one for one in shown[answer] if one[0] not in used]
         if free:
             example = free[Stream(f"{key}/example/{k}/{answer}").below(len(free))]
@@ -148,32 +152,31 @@ def _sample(
     return CocoQaSample.model_validate({**content, "fingerprint": sample_digest(content, data.fingerprint)})
 
 
-class CocoQaTask:
+@dataclass(frozen=True)
+class CocoQaTask(OneRequestTask):
     """Questions of a set, ten answers to choose from in the examples; exact match, and WUPS."""
 
-    metric = "accuracy"
+    name: str = "coco-qa"
 
-    def __init__(self) -> None:
-        facts = BUILT_IN["coco-qa"]
-        self.name, self.title, self.settings = facts.name, facts.title, facts.settings
+    @property
+    def metrics(self) -> tuple[MetricFacts, ...]:
+        """Accuracy of each answer, then WUPS of all."""
+        return (ACCURACY, *WUPS_METRICS)
 
     def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[CocoQaSample]:
-        """See `draw_coco_qa`; a limit above the number of questions gives all of them."""
+        """See `sample_coco_qa`; a limit above the number of questions gives all of them."""
         if not isinstance(data, AnnotatedSet):
             raise TaskInputError(f"{self.name} needs images with questions, {data.name!r} has none: --data scenes")
-        return draw_coco_qa(self.name, data, settings, seed, limit)
+        return sample_coco_qa(self.name, data, settings, seed, limit)
 
-    def request(
-        self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str
-    ) -> CompletionRequest | LikelihoodRequest:
+    def request(self, sample: Sample, texts: Mapping[str, str]) -> Request:
         """Greedy text, at most 4 tokens, until the first newline; `ranked`: the likelihood of each of the ten."""
-        return vqa_request(self._of(sample), texts, scoring)
+        return vqa_request(self._of(sample), texts, self.scoring)
 
-    def score(
-        self, sample: Sample, request: CompletionRequest | LikelihoodRequest, reply: Reply, scoring: str
-    ) -> Outcome:
+    def score(self, sample: Sample, reply: Reply) -> Outcome:
         """By the rule: see `tasks.scoring`."""
-        return vqa_score(self._of(sample), request, reply, scoring)
+        question = self._of(sample)
+        return score_reply(self.scoring, reply, question.accepted, question.classes)
 
     def corpus_scores(self, groups: Sequence[Sequence[Answered]]) -> list[list[CorpusScore]]:
         """WUPS at 0.9 and at 0.0 of each group; see `tasks.vqa.wups`."""

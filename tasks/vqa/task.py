@@ -1,9 +1,9 @@
 """Questions about images, answered by a frozen language model: Real-Fast-VQA, Table 3 of arXiv 2306.17842.
 
-After Tsimpoukelli et al. (arXiv 2106.13884), whose published questions (`spae.data.archives.vqa`) are taken in their
-files' order; of other images with questions, such as the embedded scenes, samples are drawn (`tasks.vqa.vqa_draw`). The
-form of a question with two classes and one example of each, five words an image (layers 1 and 2); the model should
-go on with ` table`:
+After Tsimpoukelli et al. (arXiv 2106.13884), whose published questions (`spae.data.archives.vqa`) are used in their
+files' order; from other images with questions, such as the embedded scenes, samples are made by `tasks.vqa.sampling`.
+The form of a question with two classes and one example of each, five words an image (layers 1 and 2); a right reply is
+` table`:
 
     Answer with a single word.
     C: fork spoon knife table plate
@@ -22,28 +22,27 @@ The paper has one prompt for questions, whatever the style.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Reply
+from llm_backends.protocol import Reply, Request
 from spae.data.annotations.annotated import AnnotatedSet
 from spae.data.archives.vqa import VqaArchive
 from spae.data.protocol import ImageSet
 from tasks.errors import EpisodeError, TaskInputError
-from tasks.protocol import Outcome, Sample, Style
-from tasks.registry import BUILT_IN
-from tasks.sample_manifest import SampleManifest
-from tasks.vqa.vqa_draw import draw_questions, parse_shots
-from tasks.vqa.vqa_sample import ShownAnswer, VqaSample, make_sample, vqa_request, vqa_score
+from tasks.manifest import SampleManifest
+from tasks.one_request import OneRequestTask
+from tasks.protocol import Outcome, Sample
+from tasks.scoring import score_reply
+from tasks.vqa.sample import ShownAnswer, VqaSample, make_sample, vqa_request
+from tasks.vqa.sampling import parse_shots, sample_questions
 
 
-class VqaTask:
+@dataclass(frozen=True)
+class VqaTask(OneRequestTask):
     """Questions with 1, 3 or 5 examples of each of two classes."""
 
-    metric = "accuracy"
-
-    def __init__(self) -> None:
-        facts = BUILT_IN["real-fast-vqa"]
-        self.name, self.title, self.settings = facts.name, facts.title, facts.settings
+    name: str = "real-fast-vqa"
 
     def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[VqaSample]:
         """The first `limit` questions of each setting; of an archive with fewer, all that every setting has."""
@@ -51,27 +50,24 @@ class VqaTask:
             return published_questions(self.name, data, settings, seed, limit)
         if not isinstance(data, AnnotatedSet):
             raise TaskInputError(f"{self.name} needs images with questions, {data.name!r} has none: --data scenes")
-        return draw_questions(self.name, data, settings, seed, limit)
+        return sample_questions(self.name, data, settings, seed, limit)
 
     def saved(
         self, path: Path, data: ImageSet, settings: Sequence[str] | None, limit: int | None
     ) -> SampleManifest[VqaSample]:
         """See `tasks.protocol.ReadsSamples`."""
-        if not isinstance(data, AnnotatedSet):
-            raise TaskInputError(f"{self.name} needs images with questions, {data.name!r} has none: --data scenes")
-        return SampleManifest[VqaSample].load(path).taken_up(self.name, data, settings, limit)
+        manifest = SampleManifest[VqaSample].load(path)
+        manifest.check_source(self.name, data)
+        return manifest.narrowed(settings, limit)
 
-    def request(
-        self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str
-    ) -> CompletionRequest | LikelihoodRequest:
+    def request(self, sample: Sample, texts: Mapping[str, str]) -> Request:
         """Greedy text, at most 4 tokens, until the first newline; with `ranked` the likelihood of each answer."""
-        return vqa_request(self._of(sample), texts, scoring)
+        return vqa_request(self._of(sample), texts, self.scoring)
 
-    def score(
-        self, sample: Sample, request: CompletionRequest | LikelihoodRequest, reply: Reply, scoring: str
-    ) -> Outcome:
-        """Scores the reply by the rule: see `tasks.scoring`."""
-        return vqa_score(self._of(sample), request, reply, scoring)
+    def score(self, sample: Sample, reply: Reply) -> Outcome:
+        """Right where the reply fits any accepted answer by the rule: see `tasks.scoring`."""
+        question = self._of(sample)
+        return score_reply(self.scoring, reply, question.accepted, question.classes)
 
     def _of(self, sample: Sample) -> VqaSample:
         if not isinstance(sample, VqaSample):
@@ -82,7 +78,7 @@ class VqaTask:
 def published_questions(
     task: str, data: VqaArchive, settings: Sequence[str], seed: int, limit: int
 ) -> SampleManifest[VqaSample]:
-    """The first `limit` questions of an archive, for each setting, in the order of its files: nothing is drawn.
+    """The first `limit` questions of an archive, for each setting, in the order of its files.
 
     Raises:
         TaskInputError: a setting is unknown, or limit is below 1.
@@ -102,7 +98,7 @@ def published_questions(
             id=f"vqa-s{shots}-{k:04d}",
             setting=f"shots={shots}",
             index=k,
-            kind="",
+            question_type="",
             support=[
                 ShownAnswer(picture=one.image, question=one.question, answer=one.answer) for one in question.support
             ],
@@ -117,8 +113,3 @@ def published_questions(
     return SampleManifest[VqaSample].made(
         task=task, data=data.name, data_fingerprint=data.fingerprint, seed=seed, settings=settings, samples=samples
     )
-
-
-def real_fast_vqa() -> VqaTask:
-    """`real-fast-vqa`, Table 3."""
-    return VqaTask()

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import benchmarks.plan
-import benchmarks.replies
+import benchmarks.reply_sources
 from benchmarks.cli import run_command_line
 from spae.errors import UnknownName
 from spae.tokens import ImageTokens
@@ -27,6 +27,7 @@ class ColourTokenizer:
 
     depth = 2
     size = 8
+    family = "colours"
 
     def __init__(self, name: str = "colours", depth: int = 2) -> None:
         self.name = name
@@ -93,7 +94,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder and cache, and no committed replies."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(benchmarks.replies, "COMMITTED", tmp_path / "replies")
+    monkeypatch.setattr(benchmarks.reply_sources, "COMMITTED", tmp_path / "replies")
     return tmp_path
 
 

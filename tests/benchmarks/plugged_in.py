@@ -25,7 +25,7 @@ from spae.tokens import ImageTokens
 class TinyWords:
     """One word an image, from its bytes."""
 
-    name, depth, size, fingerprint = "tiny", 1, 8, "0" * 64
+    name, family, depth, size, fingerprint = "tiny", "tiny", 1, 8, "0" * 64
 
     def prepare(self, image):
         return np.asarray(image)[:8, :8]
@@ -91,5 +91,5 @@ def few_shot(url: str, limit: int, *more: object) -> tuple[object, ...]:
     return (
         "run", "--task", "miniimagenet-2way", "--tokenizer", "tiny", "--layers", "1", "--data", "photos",
         "--scoring", "exact", "--setting", "i1-s1-r0,i1-s3-r0", "--limit", limit, "--llm", "openai:m",
-        "--base-url", url, *more,
+        "--llm-args", f"base_url={url}", *more,
     )  # fmt: skip

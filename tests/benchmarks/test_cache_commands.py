@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.replies import reply_store
+from benchmarks.reply_sources import reply_store
 
 from .conftest import Command
 
@@ -56,12 +55,11 @@ def test_stats_of_an_empty_cache_make_no_file(command: Command, home: Path) -> N
 
 
 def test_equal_prompts_of_two_tokenizers_are_counted_in_cache_and_report(
-    command: Command, photos: Path, script: Callable[..., str], tokenizers: dict[str, object], monkeypatch: object
+    command: Command, photos: Path, script: Callable[..., str], tokenizers: dict[str, object]
 ) -> None:
-    twin = type(tokenizers["colours"])("twin")  # the same words under another name
-    tokenizers["twin"] = twin
+    tokenizers["other"] = type(tokenizers["colours"])("other")  # the same words under another name
     code, _, err = command(
-        "run", "--task", "miniimagenet-2way", "--tokenizer", "colours,twin", "--llm", script(), "--data", photos,
+        "run", "--task", "miniimagenet-2way", "--tokenizer", "colours,other", "--llm", script(), "--data", photos,
         "--setting", "i1-s1-r0", "--scoring", "exact", "--limit", 3, "--out", "out",
     )  # fmt: skip
     assert code == 0, err
@@ -70,7 +68,7 @@ def test_equal_prompts_of_two_tokenizers_are_counted_in_cache_and_report(
     assert "Several tokenizers share 3 of them" in Path("out/report.md").read_text()
 
 
-def test_export_is_sorted_and_the_same_for_a_run_and_its_replay(ran: Command, command: Command) -> None:
+def test_export_is_sorted_and_equal_for_a_run_and_its_replay(ran: Command, command: Command) -> None:
     assert command("cache", "export", "out", "a.jsonl")[1].startswith("3 replies written")
     assert ran("again", "--cache-only")[0] == 0
     command("cache", "export", "again", "b.jsonl")
@@ -80,7 +78,7 @@ def test_export_is_sorted_and_the_same_for_a_run_and_its_replay(ran: Command, co
     assert keys == sorted(keys)
 
 
-def test_export_of_a_run_leaves_other_replies_out(
+def test_export_of_a_run_holds_its_replies_only(
     ran: Command, command: Command, photos: Path, script: Callable[..., str]
 ) -> None:
     code, _, err = command(
@@ -93,7 +91,7 @@ def test_export_of_a_run_leaves_other_replies_out(
     assert command("cache", "export", "--all", "c.jsonl")[1].startswith("11 replies")
 
 
-def test_a_shared_file_is_looked_through_and_not_written(
+def test_cache_file_is_read_and_never_written(
     ran: Command, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command("cache", "export", "out", "shared.jsonl")
@@ -105,13 +103,14 @@ def test_a_shared_file_is_looked_through_and_not_written(
     for shared in ("shared.jsonl", "shared.sqlite"):
         before, listing = Path(shared).read_bytes(), sorted(p.name for p in home.iterdir())
         assert ran(f"from-{shared}", "--cache-only")[0] == 2
-        code, _, err = ran(f"from-{shared}", "--cache-only", "--replies", shared)
+        code, _, err = ran(f"from-{shared}", "--cache-only", "--cache-file", shared)
         assert code == 0, err
         assert Path(shared).read_bytes() == before
-        assert {p.name for p in home.iterdir()} - set(listing) == {f"from-{shared}"}
+        new = {path.name for path in home.iterdir()} - set(listing)
+        assert new - {"another"} == {f"from-{shared}"}  # the other cache folder holds tokens
         assert Path(f"from-{shared}/records.jsonl").read_bytes() == Path("out/records.jsonl").read_bytes()
     assert not (home / "another" / "replies.sqlite").exists()
-    code, _, err = ran("none", "--replies", "nowhere.jsonl")
+    code, _, err = ran("none", "--cache-file", "nowhere.jsonl")
     assert code == 2 and "nowhere.jsonl" in err and err.count("\n") == 1
 
 
@@ -124,33 +123,11 @@ def test_import_all_or_none(ran: Command, command: Command, home: Path, monkeypa
     edited = Path("all.jsonl").read_text().replace("lion", "vase")
     Path("edited.jsonl").write_text(edited)
     code, _, err = command("cache", "import", "edited.jsonl", "--replace")
-    assert code == 2 and "3 lines that are not as they were written" in err and err.count("\n") == 1
+    assert code == 2 and "3 damaged lines" in err and err.count("\n") == 1
     assert command("cache", "import", "all.jsonl", "--keep", "--replace")[0] == 2
     assert command("cache", "import", "all.jsonl", "--into", "all.sqlite")[0] == 2
     assert command("cache", "import", "all.jsonl", "--into", "copy.jsonl")[0] == 0
     assert Path("copy.jsonl").read_bytes() == Path("all.jsonl").read_bytes()
-
-
-def test_an_old_store_ends_a_run_with_the_one_command_that_migrates_it(
-    ran: Command, command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SPAE_CACHE", str(home / "old"))
-    (home / "old").mkdir()
-    path = home / "old" / "replies.sqlite"
-    connection = sqlite3.connect(path)
-    connection.execute(
-        "create table replies (key text primary key, identity text, prompt text, request text, reply text, "
-        "checksum text, created text)"
-    )
-    connection.execute("pragma user_version = 1")
-    connection.close()
-    for one in (("cache", "stats"), ("cache", "verify")):
-        code, _, err = command(*one)
-        assert code == 2 and f"python -m benchmarks cache import {path}" in err and err.count("\n") == 1
-    assert ran("new")[0] == 2
-    code, out, _ = command("cache", "import", path)
-    assert code == 0 and "all kept" in out
-    assert ran("new")[0] == 0
 
 
 def test_verify_names_each_damaged_reply_and_prune_removes_it(ran: Command, command: Command) -> None:
@@ -161,7 +138,7 @@ def test_verify_names_each_damaged_reply_and_prune_removes_it(ran: Command, comm
     code, _, err = ran("again", "--cache-only")
     assert code == 2 and "prune --bad" in err
     code, _, err = command("cache", "export", "--all", "all.jsonl")
-    assert code == 2 and "as it was written" in err
+    assert code == 2 and "checksum" in err
     assert "1 damaged ones left out" in command("cache", "export", "--all", "--skip-bad", "all.jsonl")[1]
     assert "1 replies would be removed" in command("cache", "prune", "--bad", "--dry-run")[1]
     assert command("cache", "verify")[0] == 1
@@ -169,7 +146,7 @@ def test_verify_names_each_damaged_reply_and_prune_removes_it(ran: Command, comm
     assert command("cache", "verify")[0] == 0
 
 
-def test_prune_needs_to_know_what(ran: Command, command: Command) -> None:
+def test_prune_without_a_criterion_is_refused(ran: Command, command: Command) -> None:
     code, _, err = command("cache", "prune")
     assert code == 2 and "--older-than" in err
     assert "3 replies removed" in command("cache", "prune", "--model", "script")[1]
@@ -186,7 +163,7 @@ def test_prune_needs_to_know_what(ran: Command, command: Command) -> None:
         (("cache", "export", "--all", "a.jsonl"), "holds no replies"),
         (("cache", "import", "nowhere.jsonl"), "nowhere.jsonl"),
         (("cache", "verify", "nowhere.sqlite"), "nowhere.sqlite"),
-        (("cache", "why", "nowhere", "abc"), "nowhere"),
+        (("cache", "explain", "nowhere", "abc"), "nowhere"),
     ],
 )
 def test_misuse_is_one_line_and_2(command: Command, arguments: tuple[str, ...], words: str) -> None:
@@ -194,43 +171,43 @@ def test_misuse_is_one_line_and_2(command: Command, arguments: tuple[str, ...], 
     assert code == 2 and words in err and err.count("\n") == 1
 
 
-def test_why_names_the_field_or_the_line_that_differs(
+def test_explain_names_the_field_or_the_line_that_differs(
     ran: Command, command: Command, photos: Path, script: Callable[..., str]
 ) -> None:
     record = json.loads(Path("out/records.jsonl").read_text().splitlines()[0])
-    code, out, _ = command("cache", "why", "out", record["id"][:10])
+    code, out, _ = command("cache", "explain", "out", record["id"][:10])
     assert code == 0 and "its reply is stored in" in out and "nearest other request" in out
-    # The same questions of a script that says otherwise: another revision.
+    # The same requests to another script: another revision.
     code, _, err = command(
         "run", "--task", "miniimagenet-2way", "--tokenizer", "colours", "--llm", script("script", default="no"),
         "--data", photos, "--setting", "i1-s1-r0", "--scoring", "exact", "--limit", 3, "--out", "second",
     )  # fmt: skip
     assert code == 0, err
     record = json.loads(Path("second/records.jsonl").read_text().splitlines()[0])
-    _, out, _ = command("cache", "why", "second", record["id"])
+    _, out, _ = command("cache", "explain", "second", record["id"])
     assert "revision" in out and "the prompt is the same" in out and "max_new_tokens" not in out
     command("cache", "prune", "--model", "script")
-    _, out, _ = command("cache", "why", "second", record["id"])
+    _, out, _ = command("cache", "explain", "second", record["id"])
     assert "no reply is stored" in out and "nothing is stored" in out
-    code, _, err = command("cache", "why", "second", "zz")
+    code, _, err = command("cache", "explain", "second", "zz")
     assert code == 2 and "none does" in err
-    code, _, err = command("cache", "why", "second", "")
+    code, _, err = command("cache", "explain", "second", "")
     assert code == 2
 
 
-def test_why_shows_a_changed_prompt_as_a_diff(ran: Command, command: Command, photos: Path) -> None:
-    changed = ran("palm", "--prompt", "palm")
+def test_explain_shows_a_changed_prompt_as_a_diff(ran: Command, command: Command, photos: Path) -> None:
+    changed = ran("palm", "--prompt-style", "palm")
     assert changed[0] == 0
     command("cache", "export", "out", "gpt.jsonl")
     record = json.loads(Path("palm/records.jsonl").read_text().splitlines()[0])
     command("cache", "prune", "--model", "script")
-    _, out, _ = command("cache", "why", "palm", record["id"], "--replies", "gpt.jsonl")
+    _, out, _ = command("cache", "explain", "palm", record["id"], "--cache-file", "gpt.jsonl")
     assert "--- stored" in out and "+++ asked" in out and '+Answer with "' in out
     assert "max_new_tokens  7       4" in out
 
 
-def test_a_miss_names_prompt_and_difference(ran: Command) -> None:
-    code, _, err = ran("palm", "--prompt", "palm", "--cache-only")
+def test_cache_miss_names_the_prompt_and_the_nearest_difference(ran: Command) -> None:
+    code, _, err = ran("palm", "--prompt-style", "palm", "--cache-only")
     assert code == 2 and err.count("\n") == 1
     assert "there is none for 'Answer with" in err and "differs in max_new_tokens (7 stored, 4 asked); prompt (" in err
 
@@ -243,7 +220,7 @@ def test_cache_only_opens_no_socket(ran: Command, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     assert ran("again", "--cache-only")[0] == 0
-    code, _, err = ran("palm", "--prompt", "palm", "--cache-only")
+    code, _, err = ran("palm", "--prompt-style", "palm", "--cache-only")
     assert code == 2 and "--cache-only" in err
 
 
@@ -279,7 +256,7 @@ def test_cache_only_opens_no_socket_for_models_of_the_network(home: Path, photos
     assert done.returncode == 2 and words in done.stderr and "SOCKET" not in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize("name", ["stats", "export", "import", "verify", "prune", "why"])
+@pytest.mark.parametrize("name", ["stats", "export", "import", "verify", "prune", "explain"])
 def test_every_command_has_help_with_an_example(command: Command, name: str) -> None:
     code, out, _ = command("cache", name, "--help")
     assert code == 0 and f"python -m benchmarks cache {name}" in out

@@ -26,14 +26,15 @@ def test_captions_by_layers_from_json_to_report(home, tokenizers, script, comman
     assert (code, err) == (0, ""), err
     records = [json.loads(line) for line in Path("out/records.jsonl").read_text().splitlines()]
     assert len(records) == 16 and {record["scoring"] for record in records} == {"rouge-l"}
-    assert {len(record["references"]) for record in records} == {5} and {r["metric"] for r in records} == {"ROUGE-L"}
+    assert {len(record["references"]) for record in records} == {5}
+    assert {tuple(record["scores"]) for record in records} == {("ROUGE-L",)}
     assert {record["prediction"] for record in records} == {"A cat <b>sits</b> by number 3."}
     summary = json.loads(Path("out/summary.json").read_text())
     first = {cell["metric"]: cell for cell in summary if cell["layers"] == "1"}
     assert list(first) == ["ROUGE-L", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "CIDEr-D", "SPICE"]
     assert first["METEOR"]["value"] is None and first["CIDEr-D"]["value"] > 0 and first["CIDEr-D"]["ci_low"] is not None
     # The mean of the records' own scores is the corpus's ROUGE-L.
-    mean = sum(record["value"] for record in records if record["layers"] == "1") / 8
+    mean = sum(record["scores"]["ROUGE-L"] for record in records if record["layers"] == "1") / 8
     assert first["ROUGE-L"]["value"] == pytest.approx(mean, abs=1e-12)
     page, text = Path("out/report.html").read_text(), Path("out/report.md").read_text()
     assert "<b>sits</b>" not in page and "&lt;b&gt;sits" in page and "stands near number" in page
@@ -62,7 +63,7 @@ def test_coco_qa_from_text_files_to_report(home, tokenizers, script, command: Co
     )  # fmt: skip
     assert (code, err) == (0, ""), err
     records = [json.loads(line) for line in Path("out/records.jsonl").read_text().splitlines()]
-    assert len(records) == 13 and sum(record["value"] for record in records) == 1
+    assert len(records) == 13 and sum(record["scores"]["accuracy"] for record in records) == 1
     assert {len(set(record["choices"])) for record in records} == {10}
     assert r"n/a, WUPS@0.9: SPAE\_WORDNET must be a folder" in Path("out/report.md").read_text()
 

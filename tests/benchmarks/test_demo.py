@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.replies import committed_replies
+from benchmarks.reply_sources import committed_replies
 from benchmarks.session import RunOptions, run_benchmark
 
 
@@ -21,9 +21,11 @@ def options(out: Path, limit: int, task: str = "miniimagenet-5way") -> RunOption
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["miniimagenet-5way", "miniimagenet-2way"])
-def test_the_demo_replays_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+def test_demo_runs_from_stored_replies_without_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
     # No reply may come from a store that an earlier run on this machine left behind.
-    monkeypatch.setattr("benchmarks.replies.cache_folder", lambda: tmp_path / "empty")
+    monkeypatch.setattr("benchmarks.reply_sources.cache_folder", lambda: tmp_path / "empty")
     assert committed_replies(), "no replies are committed under results/replies"
     run_benchmark(options(tmp_path / "out", limit=3, task=task))
     cells = json.loads((tmp_path / "out" / "summary.json").read_text())

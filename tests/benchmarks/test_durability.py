@@ -1,4 +1,4 @@
-"""A run in a process of its own, stopped at any moment, ends with the records of one that was left alone."""
+"""A run in a process of its own, stopped at any moment, ends with the records of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from results.store import RunStore
 
 ROOT = Path(__file__).parents[2]
-# The command line with the colour tokenizer, and a model that notes every prompt and takes its time.
+# The command line with the colour tokenizer, and a model that writes down every prompt and is slow.
 PROGRAM = """
 import importlib.util, os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
@@ -91,7 +91,7 @@ def test_a_stopped_run_continues_to_the_same_records(
         stopped = RunStore.open(Path("out")).records
         assert have < len(stopped) < QUESTIONS, "the run ended before it was stopped: make its model slower"
         have = len(stopped)
-    assert "going on with" in finished(start(0))
+    assert "resuming, " in finished(start(0))
     continued = Path("out/records.jsonl").read_bytes()
     asked = Path("asked.txt").read_text().splitlines()
     # A prompt whose answer was not stored yet may be asked once more for each stop; no other.

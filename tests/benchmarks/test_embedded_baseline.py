@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.check import check_baseline
+from benchmarks.regression import check_baseline
 from results.regression.baseline import FILES, read_baseline
 
 ROOT = Path(__file__).parents[2]
@@ -19,31 +19,32 @@ EMBEDDED = ROOT / "results" / "baselines" / "embedded"
 MOST_SECONDS = 20.0
 
 
-def test_it_is_small_and_covers_every_task_setting_and_tokenizer() -> None:
+def test_embedded_baseline_is_small_and_covers_every_task_setting_and_tokenizer() -> None:
     baseline = read_baseline(EMBEDDED)
     assert sum((EMBEDDED / name).stat().st_size for name in FILES) < 5_000_000
-    assert {fact.task for fact in baseline.facts.manifests} == {"miniimagenet-2way", "miniimagenet-5way"}
-    assert {fact.name for fact in baseline.facts.tokenizers} == {"spae", "vqgan"}
-    assert {line.setting for line in baseline.questions} == {
+    assert {record.task for record in baseline.records} == {"miniimagenet-2way", "miniimagenet-5way"}
+    assert {record.tokenizer for record in baseline.records} == {"spae", "vqgan"}
+    assert {record.scoring for record in baseline.records} == {"ranked", "exact", "prefix", "contains"}
+    assert {record.setting for record in baseline.records} == {
         "i0-s1-r0", "i1-s1-r0", "i1-s3-r0", "i1-s5-r0", "i1-s1-r1", "i1-s1-r3", "i1-s1-r5",
     }  # fmt: skip
-    assert {line.status for line in baseline.questions} <= {"scored", "empty"}
+    assert {record.status for record in baseline.records} <= {"scored", "empty"}
 
 
 @pytest.mark.slow
-def test_it_is_equal_without_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embedded_baseline_is_equal_without_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*arguments: object, **more: object) -> None:
         raise AssertionError("a check opened a socket")
 
     monkeypatch.setattr(socket, "socket", forbidden)
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
-    assert check_baseline(EMBEDDED).drifts == (), "regenerate it where the change is meant: make baseline"
+    assert check_baseline(EMBEDDED).drifts == (), "if the change is meant, make it again: make baseline"
     assert not (tmp_path / "cache" / "replies.sqlite").exists()
 
 
 @pytest.mark.slow
-def test_it_is_checked_in_time(tmp_path: Path) -> None:
-    """In processor time of the whole command, start-up included, which a busy machine changes less."""
+def test_embedded_baseline_is_checked_in_time(tmp_path: Path) -> None:
+    """In CPU time of the whole command, start-up included, which a busy machine changes less."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "check", str(EMBEDDED), "--junit", str(tmp_path / "check.xml")],
@@ -56,7 +57,7 @@ def test_it_is_checked_in_time(tmp_path: Path) -> None:
     assert 0 < seconds < MOST_SECONDS, seconds
 
 
-def test_ci_checks_it_before_the_tests() -> None:
+def test_ci_checks_the_baseline_before_the_tests() -> None:
     steps = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
     assert steps[-2:] == ["make check", "make test"]
     makefile = (ROOT / "Makefile").read_text()

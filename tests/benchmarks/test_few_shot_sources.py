@@ -43,7 +43,7 @@ def test_archive(
     assert len(found) == 8 and {one["status"] for one in found} == {"scored"}
     # The script says " lion" to everything: right where the question's answer is a lion.
     rows = [row for pair in zip(made.rows[1, 2], made.rows[3, 2], strict=True) for row in pair]
-    assert [one["value"] for one in found] == [float(row["answer"] == "lion") for row in rows]
+    assert [one["scores"]["accuracy"] for one in found] == [float(row["answer"] == "lion") for row in rows]
     assert str(found[0]["prompt"]).startswith(
         "For each of the following input output pairs, output is one of ['lion', 'vase']\n###\nInput: word"
     )
@@ -119,8 +119,8 @@ def test_saved_episodes(
     home: Path, photos: Path, tokenizers: dict[str, ColourTokenizer], command: Command, script: Callable[..., str]
 ) -> None:
     common = ("run", "--task", "miniimagenet-2way", "--data", "photos", "--scoring", "exact", "--layers", "1")
-    drawn = command(*common, "--llm", script(), "--tokenizer", "colours", "--limit", 6, "--seed", 5, "--out", "first")
-    assert drawn[0] == 0
+    done = command(*common, "--llm", script(), "--tokenizer", "colours", "--limit", 6, "--seed", 5, "--out", "first")
+    assert done[0] == 0
     file = home / "first" / "episodes-miniimagenet-2way.json"
     again = (*common, "--llm", script("other", default=" vase\n"), "--tokenizer", "flat", "--episodes", file)
     assert command(*again, "--out", "second")[0] == 0
@@ -136,7 +136,7 @@ def test_saved_episodes(
         assert (home / "third" / name).read_bytes() == (home / "fourth" / name).read_bytes()
     for more, message in (
         (("--seed", 6), "is of seed 5, got --seed 6"),
-        (("--limit", 7), "has 6 episodes of each setting, got --limit 7"),
+        (("--limit", 7), "has 6 samples of each setting, got --limit 7"),
         (("--data", "pictograms"), "every image of a manifest must be in the data"),
         (("--task", "miniimagenet-5way"), "is of 'miniimagenet-2way', the run is of miniimagenet-5way"),
         (("--episodes", file), "takes one file a task"),
@@ -183,8 +183,8 @@ def test_a_prompt_that_does_not_fit_is_a_dash(
     by_setting = {one["setting"]: {two["status"] for two in found if two["setting"] == one["setting"]} for one in found}
     assert by_setting == {"i1-s1-r0": {"scored"}, "i1-s5-r0": {"infeasible"}}
     long = next(one for one in found if one["status"] == "infeasible")
-    assert long["value"] is None and long["reply"] is None and len(str(long["prompt"]).split()) + 7 > 200
-    assert "takes 200: use fewer shots or layers" in str(long["detail"])
+    assert long["scores"] == {} and long["reply"] is None and len(str(long["prompt"]).split()) + 7 > 200
+    assert "takes 200: use fewer shots or layers" in str(long["explanation"])
     row = next(line for line in (home / "out" / "report.md").read_text().splitlines() if line.startswith("| colours |"))
     assert row.split(" | ")[7] == "-"
 

@@ -64,7 +64,9 @@ def test_the_hash_of_a_run_follows_every_field(photos: Path) -> None:
     changes: list[dict[str, object]] = [
         {"tasks": ("miniimagenet-5way",)}, {"tokenizers": ("flat",)}, {"llm": "x"}, {"dtype": "bfloat16"},
         {"data": None},
-        {"settings": None}, {"layers": ("1",)}, {"scorings": ("ranked",)}, {"style": "palm"}, {"limit": 5}, {"seed": 1},
+        {"settings": None}, {"layers": ("1",)}, {"scorings": ("ranked",)}, {"prompt_style": "palm"}, {"limit": 5},
+        {"seed": 1},
+        {"shuffle_images": True},
     ]  # fmt: skip
     hashes = {config(photos, **change).fingerprint for change in changes}
     assert len(hashes) == len(changes) and base.fingerprint not in hashes

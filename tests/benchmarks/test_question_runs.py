@@ -26,9 +26,9 @@ def test_an_archive_end_to_end(
     assert code == 0, said + errors
     records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
     assert len(records) == 3 * 3 * 2 * 2  # settings, questions, rules, shuffled or not
-    right = {(one["answer"], one["scoring"]): one["value"] for one in records}
+    right = {(one["target"], one["scoring"]): one["scores"]["accuracy"] for one in records}
     assert right["table", "exact"] == 0.0 and right["table", "normalised"] == 1.0 and right["two", "normalised"] == 0.0
-    one = next(r for r in records if r["sample"] == "vqa-s1-0000" and r["tokenizer"] == "colours")
+    one = next(r for r in records if r["sample_id"] == "vqa-s1-0000" and not r.get("shuffled"))
     lines = one["prompt"].splitlines()
     assert [line for line in lines if not line.startswith("C: word")] == [
         "Answer with a single word.", "Q: What is this?", "A: fork", "Q: What is this?", "A: lion",
@@ -37,8 +37,8 @@ def test_an_archive_end_to_end(
     assert [lines.index(line) for line in lines if line.startswith("C: word")] == [1, 4, 7]
     report = (out / "report.md").read_text()
     assert "NOT" not in report.split("## ")[0]  # the user's own data stand in for nothing
-    assert "By kind of question" in report and "how many" in report
-    assert "right in per cent: 100.0 (shots=1), 100.0 (shots=3), 100.0 (shots=5)" in report
+    assert "By question type" in report and "how many" in report
+    assert "in per cent: 100.0 (shots=1), 100.0 (shots=3), 100.0 (shots=5)" in report
     assert "colours (shuffled)" in (out / "report.html").read_text()
 
 

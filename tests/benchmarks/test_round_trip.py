@@ -20,7 +20,7 @@ from benchmarks.errors import UsageError
 from benchmarks.round_trip import measure, measure_names
 from llm_backends.errors import BackendUnavailable
 from llm_backends.local.smollm2 import find_gguf, smollm2_source
-from llm_backends.local.text_tokenizer import PlainTokenizer
+from llm_backends.text_tokenizer import PlainTokenizer
 from spae.vocabulary import LexicalVocabulary, open_vocabulary, whole_words
 
 
@@ -57,7 +57,9 @@ def learned() -> tuple[LexicalVocabulary, PlainTokenizer]:
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_whole_words_come_back(learned: tuple[LexicalVocabulary, PlainTokenizer], data: st.DataObject) -> None:
+def test_whole_words_survive_with_one_token_each(
+    learned: tuple[LexicalVocabulary, PlainTokenizer], data: st.DataObject
+) -> None:
     vocabulary, text = learned
     ids = data.draw(st.lists(st.integers(0, len(vocabulary) - 1), min_size=1, max_size=12))
     _, same, tokens = round_trip.round_trip(vocabulary, text, ids)
@@ -72,14 +74,14 @@ def test_every_word_is_tried_once(learned: tuple[LexicalVocabulary, PlainTokeniz
     assert measure(vocabulary, text, strings=3).strings == 3
 
 
-def test_words_of_another_model_come_back_in_more_tokens(learned: tuple[LexicalVocabulary, PlainTokenizer]) -> None:
+def test_words_of_another_model_take_more_tokens(learned: tuple[LexicalVocabulary, PlainTokenizer]) -> None:
     _, text = learned
     found = measure(vocabulary_of(["lion", "Löwe", "ライオン", "tea-pot"]), text)
     assert found.round_trip_rate == 1.0, "a byte-level tokenizer loses nothing"
     assert found.tokens_per_word > 2
 
 
-def test_what_a_tokenizer_folds_is_counted_and_named() -> None:
+def test_folded_words_are_counted_and_named() -> None:
     folding = byte_level(["lion", "polish", "vase"])
     folding.normalizer = normalizers.Lowercase()
     words = ["lion", "Polish", "vase", "Turkey", "tea", "kiln", "oak", "elm", "fir", "ash"]
@@ -93,12 +95,12 @@ def test_what_a_tokenizer_folds_is_counted_and_named() -> None:
         assert shown != shown.lower() and back == f" {shown.lower()}"
 
 
-def test_words_that_run_together_do_not_come_back() -> None:
+def test_words_joined_without_a_space_are_lost() -> None:
     text = PlainTokenizer(byte_level(["lion", "vase"]))
     assert measure(vocabulary_of(["lion", "vase", "polar bear"]), text).round_trip_rate == 0.0
 
 
-def test_a_tokenizer_that_drops_a_texts_first_space() -> None:
+def test_dropped_first_space_is_a_loss() -> None:
     vocab = {"▁Input:": 0, "▁lion": 1, "▁vase": 2, "?": 3}
     tokenizer = Tokenizer(models.WordLevel(vocab=vocab, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -109,14 +111,14 @@ def test_a_tokenizer_that_drops_a_texts_first_space() -> None:
     assert unknown.round_trip_rate == 0.0
 
 
-def test_a_model_without_a_tokenizer_of_its_own(tmp_path: Path) -> None:
+def test_model_without_a_text_tokenizer_is_refused(tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text('{"default": "x"}')
-    with pytest.raises(UsageError, match="brings none"):
+    with pytest.raises(UsageError, match="has none: pass a local --llm"):
         measure_names(f"scripted:{script}", "smollm2")
 
 
-def test_the_command_prints_what_was_measured(
+def test_command_prints_the_measurement(
     learned: tuple[LexicalVocabulary, PlainTokenizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vocabulary, text = learned

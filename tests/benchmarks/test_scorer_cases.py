@@ -1,21 +1,24 @@
-"""Replies made up to tell scoring rules apart, against outcomes worked out by hand."""
+"""Invented replies that tell scoring rules apart, against outcomes worked out by hand."""
 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import pytest
 
-from benchmarks.scorer_cases import probe
-from llm_backends.protocol import CompletionRequest, Likelihoods
+from benchmarks.scorer_cases import score_cases
+from llm_backends.protocol import CompletionRequest
+from tasks.errors import TaskInputError
 from tasks.fewshot.episodes import Episode
+from tasks.protocol import Codec, Sample, Solution, Style, Task
 from tasks.registry import open_task
 
 EPISODE = Episode(
-    id="e-0", setting="i1-s1-r0", images=("a", "b", "q"), answer="lion", fingerprint="0" * 64, index=0,
+    id="e-0", setting="i1-s1-r0", images=("a", "b", "q"), target="lion", fingerprint="0" * 64, index=0,
     classes=("vase", "lion"), support=(("a", "vase"), ("b", "lion")), query="q",
 )  # fmt: skip
-# Cases in which each rule says right; white space alone is empty, all others are wrong.
+# Cases that each rule scores 1; white space alone is empty, all others score 0.
 ALWAYS = {
     "the answer", "after a space, before a line break", "after line breaks", "in capitals",
     "on the first of two lines", "another class on the second line",
@@ -26,39 +29,55 @@ HAS = (STARTS - {"then more letters"}) | {
 }  # fmt: skip
 
 
+def outcomes_of(scoring: str, style: Style = "gpt") -> dict[str, str]:
+    return score_cases(open_task("miniimagenet-2way").configured(prompt_style=style, scoring=scoring), EPISODE)
+
+
 @pytest.mark.parametrize(("scoring", "right"), [("exact", ALWAYS), ("prefix", STARTS), ("contains", HAS)])
-def test_texts(scoring: str, right: set[str]) -> None:
-    outcomes = probe(open_task("miniimagenet-2way"), EPISODE, "gpt", scoring)
-    assert {case for case, outcome in outcomes.items() if outcome.startswith("scored 1.0")} == right
+def test_text_cases_are_scored_as_each_rule_says(scoring: str, right: set[str]) -> None:
+    outcomes = outcomes_of(scoring)
+    assert {case for case, outcome in outcomes.items() if outcome.startswith("scored accuracy 1 ")} == right
     assert {case for case, outcome in outcomes.items() if outcome.startswith("empty")} == {"nothing", "white space"}
     assert all(outcome.startswith(("scored", "empty")) for outcome in outcomes.values())
     assert all("\n" not in outcome for outcome in outcomes.values())
 
 
-def test_likelihoods() -> None:
-    outcomes = probe(open_task("miniimagenet-2way"), EPISODE, "palm", "ranked")
-    starts = {case: outcome.split()[:2] for case, outcome in outcomes.items()}
-    assert starts["number 1 likeliest"] == ["scored", "0.0"] and starts["number 2 likeliest"] == ["scored", "1.0"]
-    assert starts["all alike"] == ["scored", "0.0"] and "tie" in outcomes["all alike"]  # the first counts
-    assert starts["one impossible"] == ["scored", "1.0"]
+def test_likelihood_cases_are_ranked() -> None:
+    outcomes = outcomes_of("ranked", "palm")
+    scores = {case: outcome.split()[2] for case, outcome in outcomes.items() if outcome.startswith("scored accuracy")}
+    assert scores["number 1 likeliest"] == "0" and scores["number 2 likeliest"] == scores["one impossible"] == "1"
+    assert scores["all alike"] == "0" and "tie" in outcomes["all alike"]  # the first counts
     for case in ("all impossible", "one that is no number", "one missing"):
         assert outcomes[case].startswith("failed")
 
 
-def test_a_rule_that_raises_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.errors import TaskInputError
+class Asks:
+    """A task whose samples yield the given requests, round by round, and whose score raises."""
 
-    task = open_task("miniimagenet-2way")
+    def __init__(self, *rounds: tuple[CompletionRequest, ...]) -> None:
+        self.rounds = rounds
 
-    def score(sample: object, request: object, reply: object, scoring: str) -> None:
-        assert isinstance(request, CompletionRequest) and not isinstance(reply, Likelihoods)
+    def solve(self, sample: Sample, codec: Codec) -> Solution:
+        for requests in self.rounds:
+            replies = yield requests
+            assert len(replies) == len(requests)
         raise TaskInputError("no such rule")
 
-    monkeypatch.setattr(task, "score", score)
-    assert set(probe(task, EPISODE, "gpt", "exact").values()) == {"error: no such rule"}
+
+REQUEST = CompletionRequest(prompt="Output:", max_new_tokens=4)
 
 
-def test_cases_are_of_the_number_asked_for() -> None:
+def test_error_of_a_rule_is_an_outcome() -> None:
+    outcomes = score_cases(cast("Task", Asks((REQUEST,))), EPISODE)
+    assert len(outcomes) == 20 and set(outcomes.values()) == {"error: no such rule"}
+
+
+def test_task_with_more_than_one_request_has_no_cases() -> None:
+    for rounds in (((REQUEST, REQUEST),), ((REQUEST,), (REQUEST,))):
+        assert score_cases(cast("Task", Asks(*rounds)), EPISODE) == {}
+
+
+def test_likelihood_cases_have_a_value_per_choice() -> None:
     from benchmarks.scorer_cases import _likelihoods
 
     for count in (1, 2, 5):

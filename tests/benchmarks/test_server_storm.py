@@ -1,4 +1,4 @@
-"""A run against a server that misbehaves at random, left alone and killed: nothing lost, twice, or paid for twice."""
+"""A run against a server that misbehaves at random, undisturbed and killed: nothing is lost or asked for twice."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def check(found: list[dict[str, Any]], count: int) -> None:
-    """Each question once; each is scored on the server's own answer, or has failed with the reason."""
+    """Each sample once, scored on the server's own reply or failed with the reason."""
     assert len(found) == len({record["id"] for record in found}) == count
     for record in found:
         if record["status"] == "failed":
-            assert "attempts: " in record["detail"] and record["reply"] is None
+            assert "attempts: " in record["explanation"] and record["reply"] is None
         else:
             assert record["status"] == "scored" and record["reply"] == answer_to(record["prompt"])
-            assert record["value"] == float(record["reply"].strip() == record["answer"])
+            assert record["scores"] == {"accuracy": float(record["reply"].strip() == record["target"])}
 
 
-def test_two_thousand_questions_all_end(server: FaultServer, tmp_path: Path) -> None:
+def test_every_request_to_a_faulty_server_ends_in_a_record(server: FaultServer, tmp_path: Path) -> None:
     program = Program(tmp_path)
-    arguments = few_shot(server.url, 1000, "--concurrency", 32, "--timeout", 0.8, "--out", "out")
+    arguments = few_shot(server.url, 1000, "--llm-args", "concurrency=32", "--llm-args", "timeout=0.8", "--out", "out")
     code, out, err = program.run(*arguments)
     assert code == 0, err
     found = records(tmp_path / "out")
     check(found, 2000)
     asked = Counter(seen.prompt for seen in server.seen)
     assert set(asked) == {record["prompt"] for record in found}
-    assert max(asked.values()) <= 6  # --attempts
+    assert max(asked.values()) <= 6  # max_attempts
     assert {seen.fault for seen in server.seen} == {"", *FAULTS}
     usage = json.loads((tmp_path / "out" / "usage.json").read_text())["total"]
-    assert usage["calls"] == usage["answers"] + sum(usage["faults"].values())
+    assert usage["calls"] == usage["answers"] + sum(usage["failures"].values())
     assert usage["answers"] == len({record["prompt"] for record in found if record["status"] == "scored"})
     assert f"{usage['answers']:,} answers in {usage['calls']:,} calls" in out
-    # A second time, only what failed is asked for, and the calm server answers it.
+    # The second time only what failed is asked, and the now faultless server answers.
     failed = {record["prompt"] for record in found if record["status"] == "failed"}
     server.behaviour, server.seen = Behaviour(), []
     assert program.run(*arguments)[0] == 0
@@ -67,7 +67,7 @@ def test_two_thousand_questions_all_end(server: FaultServer, tmp_path: Path) -> 
 
 
 def stored(cache: Path) -> set[str]:
-    """Prompts whose replies a killed run has left in its store."""
+    """Prompts whose replies a killed run stored."""
     if not (cache / "replies.sqlite").exists():
         return set()
     store = ReplyCache(cache / "replies.sqlite")
@@ -80,10 +80,11 @@ def stored(cache: Path) -> set[str]:
     }
 
 
-def test_killed_five_times_it_ends_with_the_same_records(server: FaultServer, tmp_path: Path) -> None:
+def test_run_killed_five_times_ends_with_the_same_records(server: FaultServer, tmp_path: Path) -> None:
     program = Program(tmp_path)
-    draw = random.Random(11)
-    arguments = few_shot(server.url, 150, "--concurrency", 8, "--timeout", 0.8, "--attempts", 20, "--out")
+    rng = random.Random(11)
+    options = [word for pair in ("concurrency=8", "timeout=0.8", "max_attempts=20") for word in ("--llm-args", pair)]
+    arguments = few_shot(server.url, 150, *options, "--out")
     code, _, err = program.run(*arguments, "alone", cache="alone-cache")
     assert code == 0, err
     check(records(tmp_path / "alone"), 300)
@@ -91,7 +92,7 @@ def test_killed_five_times_it_ends_with_the_same_records(server: FaultServer, tm
     server.seen = []
     kept: list[tuple[int, set[str]]] = []
     for _ in range(5):
-        target = len(server.seen) + draw.randint(15, 60)
+        target = len(server.seen) + rng.randint(15, 60)
         running = program.start(*arguments, "killed", cache="killed-cache")
         deadline = time.monotonic() + 600
         while len(server.seen) < target:

@@ -1,4 +1,4 @@
-"""`validate`: everything is counted, every fault named with its file, and nothing is written."""
+"""`validate`: everything is counted, every issue is named with its file, and nothing is written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_sound_data_of_every_kind(home: Path, photos: Path, command: Command) -> None:
+def test_sound_data_of_every_kind_has_no_issue(home: Path, photos: Path, command: Command) -> None:
     made = Archive(kinds=((1, 2), (3, 2)), count=5)
     packed, unpacked = made.pack(home), made.unpack(home)
     before = everything(home)
@@ -29,20 +29,20 @@ def test_sound_data_of_every_kind(home: Path, photos: Path, command: Command) ->
     assert (code, err) == (0, "")
     assert out == (
         "photos: folder of class folders\n  classes: 6\n  images: 42\n"
-        "  settings that it can give: i0-s1-r0, i1-s1-r0, i1-s3-r0, i1-s5-r0, i1-s1-r1, i1-s1-r3, i1-s1-r5\n"
-        "no problem found\n"
+        "  feasible settings: i0-s1-r0, i1-s1-r0, i1-s3-r0, i1-s5-r0, i1-s1-r1, i1-s1-r3, i1-s1-r5\n"
+        "no issue found\n"
     )
     for path in (packed, unpacked):
         code, out, err = command(*TASK, path, "--json")
         found = json.loads(out)
-        assert (code, err, found["faults"]) == (0, "", [])
+        assert (code, err, found["issues"]) == (0, "", [])
         # 5 questions of 2 + 1 images, 5 of 6 + 1.
         assert found["counts"] == {"files of questions": 2, "questions": 10, "images": 50, "classes": 6}
-        assert "i1-s5-r0" not in found["settings"] and list(found["lacking"]) == ["i1-s5-r0"]
+        assert "i1-s5-r0" not in found["settings"] and list(found["infeasible"]) == ["i1-s5-r0"]
     assert everything(home) == before
 
 
-def test_every_fault_of_an_archive_is_named(home: Path, command: Command) -> None:
+def test_every_issue_of_an_archive_is_named(home: Path, command: Command) -> None:
     made = Archive(count=6)
     rows = made.rows[1, 2]
     rows[0]["image_1"] = "../up.jpg"
@@ -58,7 +58,7 @@ def test_every_fault_of_an_archive_is_named(home: Path, command: Command) -> Non
     code, out, _ = command(*TASK, made.pack(home), "--json")
     assert code == 2
     lists = f"real_name_mi/{stem}all_questions.json"
-    where = [(fault["file"], fault["field"]) for fault in json.loads(out)["faults"]]
+    where = [(issue["file"], issue["field"]) for issue in json.loads(out)["issues"]]
     assert where == [
         (lists, "[0].image_1"),
         (lists, "[1].caption_2"),
@@ -70,7 +70,7 @@ def test_every_fault_of_an_archive_is_named(home: Path, command: Command) -> Non
     ]
 
 
-def test_every_fault_of_folders_and_csv(home: Path, photos: Path, command: Command) -> None:
+def test_every_issue_of_folders_and_csv_is_named(home: Path, photos: Path, command: Command) -> None:
     (photos / "ant" / "7.png").write_bytes(b"no image")
     (photos / "vase" / "8.png").write_bytes(huge_png())
     (photos / "empty").mkdir()
@@ -80,30 +80,30 @@ def test_every_fault_of_folders_and_csv(home: Path, photos: Path, command: Comma
     code, out, _ = command(*TASK, "photos", "--json")
     assert code == 2
     found = json.loads(out)
-    assert {fault["file"] for fault in found["faults"]} == {
+    assert {issue["file"] for issue in found["issues"]} == {
         ".", "ant/7.png", "vase/8.png", "empty", "out.png",
     }  # fmt: skip
-    assert "two classes called 'lion'" in next(f["message"] for f in found["faults"] if f["file"] == ".")
+    assert "two classes called 'lion'" in next(f["message"] for f in found["issues"] if f["file"] == ".")
     (home / "mini" / "images").mkdir(parents=True)
     (home / "mini" / "images" / "a.jpg").write_bytes(jpeg(1))
     (home / "mini" / "test.csv").write_text("filename,label\na.jpg,ant\nb.jpg,lion\na.jpg,ant\n,x\n../c.jpg,y\n")
     code, out, _ = command(*TASK, "mini/test.csv", "--json")
-    fields = [(f["file"], f["field"]) for f in json.loads(out)["faults"]]
+    fields = [(f["file"], f["field"]) for f in json.loads(out)["issues"]]
     assert fields == [("test.csv", f"line {n}") for n in (3, 4, 5, 6)] + [("test.csv", "")]
     code, _, err = command(*TASK, "mini/test.csv")
-    assert code == 2 and err.splitlines()[-1] == "error: problems: 5, in files: 1"
+    assert code == 2 and err.splitlines()[-1] == "error: issues: 5, in files: 1"
 
 
-def test_the_screen_shows_the_first_twenty(home: Path, photos: Path, command: Command) -> None:
+def test_output_shows_the_first_twenty_issues(home: Path, photos: Path, command: Command) -> None:
     for i in range(30):
         (photos / "ant" / f"bad{i}.png").write_bytes(b"\x1b[31mno image")
     code, _, err = command(*TASK, "photos")
     assert code == 2 and len(err.splitlines()) == 21
-    assert err.splitlines()[-1] == "error: problems: 30, in files: 30, 10 of them not shown: --json lists all"
+    assert err.splitlines()[-1] == "error: issues: 30, in files: 30, 10 of them not shown: --json lists all"
     assert "\x1b" not in err
 
 
-def test_sound_data_that_the_task_cannot_use(home: Path, photos: Path, command: Command) -> None:
+def test_sound_data_without_enough_classes_is_an_issue(home: Path, photos: Path, command: Command) -> None:
     for name in ("ant", "lion", "vase"):
         for file in (photos / name).iterdir():
             file.unlink()
@@ -120,12 +120,14 @@ def test_sound_data_that_the_task_cannot_use(home: Path, photos: Path, command: 
         (("--task", "miniimagenet-3way"), "unknown task"),
     ],
 )
-def test_nothing_to_read(home: Path, command: Command, arguments: tuple[str, ...], message: str) -> None:
+def test_missing_data_or_task_is_one_line_and_2(
+    home: Path, command: Command, arguments: tuple[str, ...], message: str
+) -> None:
     code, out, err = command("validate", *arguments)
     assert (code, out) == (2, "") and message in err and err.count("\n") == 1
 
 
-def test_every_fault_of_a_hugging_face_set(home: Path, command: Command) -> None:
+def test_every_issue_of_a_hugging_face_set_is_named(home: Path, command: Command) -> None:
     datasets = pytest.importorskip("datasets", reason="pip install 'spae-bench[data]'")
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
     images = [jpeg(0), jpeg(1), huge_png(), b"no image", jpeg(2)]
@@ -134,7 +136,7 @@ def test_every_fault_of_a_hugging_face_set(home: Path, command: Command) -> None
     code, out, _ = command(*TASK, "saved", "--json")
     found = json.loads(out[out.index("{") :])
     assert code == 2 and found["counts"] == {"classes": 2, "images": 5}
-    assert [(f["file"], f["field"]) for f in found["faults"]] == [
+    assert [(f["file"], f["field"]) for f in found["issues"]] == [
         ("train/4", "label"),
         ("train/2", ""),
         ("train/3", ""),

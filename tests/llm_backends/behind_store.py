@@ -1,9 +1,9 @@
-"""A store in front of scripted models, for the tests of what it does."""
+"""A store in front of scripted models, for tests."""
 
 from __future__ import annotations
 
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
-from llm_backends.cache.read_only_source import ReadOnlySource
+from llm_backends.cache.jsonl import ReadOnlySource
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.protocol import Backend, CompletionRequest
 from llm_backends.scripted.backend import Script
@@ -19,7 +19,7 @@ def behind(
     inner: Backend,
     store: ReplyCache | None,
     mode: CacheMode = "normal",
-    layers: tuple[ReadOnlySource, ...] = (),
+    sources: tuple[ReadOnlySource, ...] = (),
     chunk: int = 8,
 ) -> CachedBackend:
-    return CachedBackend(lambda: inner, inner.identity, store, layers, mode, chunk)
+    return CachedBackend(lambda: inner, inner.identity, store, sources, mode, chunk)

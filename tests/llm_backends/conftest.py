@@ -1,4 +1,4 @@
-"""Tiny random models, made here: a few thousand weights behave like a language model in everything but sense."""
+"""Tiny random models of a few thousand weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CORPUS = [
 
 
 def save_tokenizer(folder: Path, *, lead: bool = False) -> None:
-    """A byte-level BPE tokenizer with two marks; `lead` makes it begin every text with one of them."""
+    """A byte-level BPE tokenizer with two special tokens; `lead` makes it begin every text with one of them."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -80,7 +80,7 @@ def tiny_sliding(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def plain_tokenizer_folder(tmp_path: Path) -> Path:
-    """Folder of a tokenizer that adds no marks."""
+    """Folder of a tokenizer that adds no special tokens."""
     save_tokenizer(tmp_path / "plain")
     return tmp_path / "plain"
 

@@ -1,7 +1,6 @@
 """A server on localhost that speaks OpenAI's completions and chat, answers from the prompt alone, and misbehaves.
 
-Its answer to a prompt is the same whenever and however often it is asked, so whatever a client ends up with can be
-compared with what it should be. Everything it was asked, and what it did, is in `seen`.
+Its answer to a prompt is always the same, so a client's replies can be checked. Every call and its fault is in `seen`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Seen:
     """One call.
 
     Attributes:
-        fault: what it met instead of an answer; empty where it was answered.
+        fault: what happened instead of an answer; empty for an answer.
     """
 
     path: str
@@ -46,8 +45,8 @@ class Behaviour:
     """What the server does. Replace parts of it at any time.
 
     Attributes:
-        rate: part of the calls that meet a fault drawn from `faults`.
-        plan: faults of the first calls, in order ("" for an answer), before any are drawn.
+        rate: fraction of the calls with a fault sampled from `faults`.
+        plan: faults of the first calls, in order ("" for an answer), before any are sampled.
         hang: seconds that a hanging call hangs.
         after: what `Retry-After` says in "429 after".
         refuse: gives (status, body, headers) for calls to refuse, None for others; before any fault.
@@ -96,7 +95,7 @@ class FaultServer:
         self.seen: list[Seen] = []
         self.most_at_once = 0
         self._at_once = 0
-        self._draw = random.Random(seed)
+        self._rng = random.Random(seed)
         self._lock = threading.Lock()
         self._closing = threading.Event()
         server = self
@@ -136,16 +135,16 @@ class FaultServer:
             with self._lock:
                 self._at_once -= 1
 
-    def judge(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Seen:
-        """Notes a call, and what it is to meet."""
+    def decide(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Seen:
+        """Records a call and decides on its fault."""
         prompt = body["messages"][0]["content"] if "messages" in body else body["prompt"]
         with self._lock:
             do = self.behaviour
             fault = ""
             if do.plan:
                 fault = do.plan.pop(0)
-            elif do.faults and self._draw.random() < do.rate:
-                fault = self._draw.choice(do.faults)
+            elif do.faults and self._rng.random() < do.rate:
+                fault = self._rng.choice(do.faults)
             seen = Seen(
                 path, prompt if isinstance(prompt, str) else json.dumps(prompt), body, headers, fault, time.time()
             )
@@ -176,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         with self.owner.counted():
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            seen = self.owner.judge(self.path, body, {name.lower(): value for name, value in self.headers.items()})
+            seen = self.owner.decide(self.path, body, {name.lower(): value for name, value in self.headers.items()})
             do = self.owner.behaviour
             if (refused := do.refuse(seen)) is not None:
                 self.send(refused[0], refused[1], refused[2])

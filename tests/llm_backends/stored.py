@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llm_backends.cache.provenance import Provenance
+from llm_backends.cache.entry import Provenance
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.protocol import Choice, Completion, CompletionRequest, Identity, LikelihoodRequest, Likelihoods
 

@@ -1,4 +1,4 @@
-"""Batch size, order and padding change nothing: random batches on tiny models, against one text at a time."""
+"""Batch size, order and padding change nothing: random batches on tiny models, against one sequence at a time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from llm_backends.errors import CallFailed
-from llm_backends.local.backend import LocalBackend
+from llm_backends.local.backend import OUT_OF_MEMORY, LocalBackend
 from llm_backends.local.batching import BatchSize
-from llm_backends.local.causal import CausalRunner
+from llm_backends.local.causal import ONE_AT_A_TIME, CausalRunner
 from llm_backends.local.folder import FolderSource
 from llm_backends.local.kv_cache import cache_argument
+from llm_backends.local.single_sequence import WITHOUT_CACHE
 from llm_backends.protocol import CompletionRequest, LikelihoodRequest, Request
+from llm_backends.usage import Metered, Usage
 
 HEAD = "For each of the following input output pairs, output is one of ['lion', 'vase']\n###\nInput: cat\nOutput:"
 CONTEXTS = [
@@ -44,17 +46,17 @@ def backend(folder: Path, cells: int | None = None, rows: int | None = None) -> 
 
 @cache
 def alone(folder: Path, request: Request) -> Any:
-    """What a model says that was just opened and is asked nothing else, by plain passes over one whole text."""
+    """The reply of a freshly opened model, by full passes over one sequence."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    text = backend(folder).text
+    text = backend(folder).text_tokenizer
     if isinstance(request, LikelihoodRequest):
         split = text.split(request.context, request.continuations)
         sums = []
         for tail in split.tails:
             whole = [*split.context, *tail]
             with torch.no_grad():
-                chances = model(torch.tensor([whole]), use_cache=False).logits[0].double().log_softmax(-1)
-            sums.append(sum(float(chances[i - 1, whole[i]]) for i in range(len(split.context), len(whole))))
+                probabilities = model(torch.tensor([whole]), use_cache=False).logits[0].double().log_softmax(-1)
+            sums.append(sum(float(probabilities[i - 1, whole[i]]) for i in range(len(split.context), len(whole))))
         return sums
     assert isinstance(request.prompt, str)
     ids = text.encode(request.prompt)
@@ -96,7 +98,7 @@ def test_batches_change_nothing(
     one = opened(folder)
     one.__dict__["_size"] = BatchSize(cells, rows)
     one._runner._pass_tokens = pass_tokens
-    assert one._runner.together
+    assert one._runner.batches
     found = dict(one.stream(asked))
     assert sorted(found) == list(range(len(asked)))
     for index, question in enumerate(asked):
@@ -110,26 +112,26 @@ def test_batches_change_nothing(
 
 @cache
 def opened(folder: Path) -> LocalBackend:
-    """Kept through all examples, so that each meets what an earlier one left behind."""
+    """One backend for all examples, so that each meets the caches of earlier ones."""
     return backend(folder)
 
 
-def test_a_batch_reads_what_is_shared_once(tiny_llama: Path) -> None:
+def test_a_batch_reads_shared_prefixes_once(tiny_llama: Path) -> None:
     one = backend(tiny_llama, cells=10**6)
     one._runner._pass_tokens = 0
-    ids = [tuple(one.text.encode(context)) for context in CONTEXTS]
-    assert one._runner.together
+    ids = [tuple(one.text_tokenizer.encode(context)) for context in CONTEXTS]
+    assert one._runner.batches
     one.loglikelihood([LikelihoodRequest(context=context, continuations=NAMES) for context in CONTEXTS])
     tree = {prompt[:n] for prompt in ids for n in range(1, len(prompt))}
     assert one._runner.tokens_run == len(tree) + len(ids)
 
 
-def test_memory_that_runs_out_changes_no_reply(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_changes_no_reply(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Request] = [LikelihoodRequest(context=context, continuations=NAMES) for context in CONTEXTS]
     asked += [CompletionRequest(prompt=context, max_new_tokens=4) for context in CONTEXTS]
     calm = dict(backend(tiny_llama, cells=10**6).stream(asked))
     one = backend(tiny_llama, cells=10**6)
-    assert one._runner.together
+    assert one._runner.batches
     inner, most, failed = one._runner.model.forward, 90, []
 
     def forward(input_ids: torch.Tensor, **options: Any) -> Any:
@@ -143,6 +145,7 @@ def test_memory_that_runs_out_changes_no_reply(tiny_llama: Path, monkeypatch: py
     monkeypatch.setattr(one._runner.model, "forward", forward)
     tight = dict(one.stream(asked))
     assert failed, "the fault was never met"
+    assert 0 < one.usage.slow_paths[OUT_OF_MEMORY] <= len(asked)
     assert sorted(tight) == sorted(calm)
     for index, reply in calm.items():
         other = tight[index]
@@ -154,7 +157,7 @@ def test_memory_that_runs_out_changes_no_reply(tiny_llama: Path, monkeypatch: py
 
 
 def tiny(kind: str) -> PreTrainedModel:
-    """A random model of an architecture that treats positions, windows or memory in its own way."""
+    """A random model of an architecture with its own positions, windows or state."""
     import transformers as t
 
     torch.manual_seed(3)
@@ -169,7 +172,7 @@ def tiny(kind: str) -> PreTrainedModel:
         ),
         "opt": lambda: t.OPTForCausalLM(
             t.OPTConfig(
-                vocab_size=340, hidden_size=32, word_embed_proj_dim=32, num_hidden_layers=2, ffn_dim=64,
+                vocab_size=340, hidden_size=32, word_embed_proj_dim=32, num_hidden_sources=2, ffn_dim=64,
                 num_attention_heads=4, max_position_embeddings=256, init_std=0.35, **marks
             )
         ),
@@ -211,7 +214,7 @@ def test_every_architecture_is_scored_and_continued_exactly(kind: str, together:
     runner = CausalRunner(model)
     runner._pass_tokens = 4
     if together is not None:
-        assert runner.together is together
+        assert runner.batches is together
     generator = torch.Generator().manual_seed(1)
     texts = [torch.randint(2, 340, (n,), generator=generator).tolist() for n in (3, 21, 14)]
     texts.append([*texts[1][:12], *texts[0]])
@@ -225,10 +228,10 @@ def test_every_architecture_is_scored_and_continued_exactly(kind: str, together:
     found = runner.score([(text, tails) for text in texts])
     for text, values in zip(texts, found, strict=True):
         for tail, value in zip(tails, values, strict=True):
-            chances = whole([*text, *tail])
-            expected = sum(float(chances[len(text) + i - 1, token]) for i, token in enumerate(tail))
+            probabilities = whole([*text, *tail])
+            expected = sum(float(probabilities[len(text) + i - 1, token]) for i, token in enumerate(tail))
             assert value == pytest.approx(expected, abs=1e-4)
-    groups = [texts] if runner.together else [[text] for text in texts]
+    groups = [texts] if runner.batches else [[text] for text in texts]
     for group in groups:
         rows = [list(text) for text in group]
         batch = runner.decode(group, [1] * len(group))
@@ -252,7 +255,7 @@ def test_either_spelling_of_the_cache_argument_is_found(name: str) -> None:
     assert cache_argument(cast(PreTrainedModel, SimpleNamespace(forward=forward))) == name
 
 
-def test_a_slower_path_is_logged_with_its_reason(
+def test_a_slow_path_is_logged_once_with_its_reason(
     tiny_llama: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = backend(tiny_llama, cells=10**6)
@@ -262,15 +265,15 @@ def test_a_slower_path_is_logged_with_its_reason(
         raise TypeError("position_ids is not taken")
 
     monkeypatch.setattr(runner.model, "forward", refuses)
-    assert not runner.together
+    assert not runner.batches
     assert [record.getMessage() for record in caplog.records] == [
-        "LlamaForCausalLM: texts are read one at a time: TypeError: position_ids is not taken"
+        f"LlamaForCausalLM: {ONE_AT_A_TIME}: TypeError: position_ids is not taken"
     ]
-    assert not runner.together
+    assert not runner.batches
     assert len(caplog.records) == 1, "logged once"
 
 
-def test_an_unforeseen_error_of_a_trial_is_not_swallowed(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_of_the_check_is_raised(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = backend(tiny_llama, cells=10**6)._runner
 
     def breaks(input_ids: torch.Tensor, cache: Any = None, **options: Any) -> Any:
@@ -278,4 +281,20 @@ def test_an_unforeseen_error_of_a_trial_is_not_swallowed(tiny_llama: Path, monke
 
     monkeypatch.setattr(runner.model, "forward", breaks)
     with pytest.raises(MemoryError):
-        _ = runner.together
+        _ = runner.batches
+
+
+def test_requests_on_a_slow_path_are_counted(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = [CompletionRequest(prompt=text, max_new_tokens=3) for text in ("This is a", "Input: cat", "x")]
+    scores = [LikelihoodRequest(context="This is", continuations=(" a lion", " a cat"))]
+    expected = backend(tiny_llama)
+    replies = [expected.complete(prompts), expected.loglikelihood(scores)]
+    assert isinstance(expected, Metered) and expected.usage == Usage()
+    slow = backend(tiny_llama)
+    monkeypatch.setitem(slow._runner.__dict__, "batches", False)
+    assert slow.complete(prompts) == replies[0]
+    assert slow.loglikelihood(scores)[0].values == pytest.approx(replies[1][0].values, abs=1e-4)
+    assert slow.usage == Usage(slow_paths={ONE_AT_A_TIME: 4})
+    monkeypatch.setitem(slow._runner._single.__dict__, "caches", False)
+    assert slow.complete(prompts[:2]) == replies[0][:2]
+    assert slow.usage == Usage(slow_paths={ONE_AT_A_TIME: 6, WITHOUT_CACHE: 2})

@@ -1,4 +1,4 @@
-"""Prompts over a model's context, found by counting alone."""
+"""Prompts over a model's context length."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llm_backends.scripted.backend import Script, ScriptedBackend
 
 
 class Counting(ScriptedBackend):
-    """Words are tokens; notes what it counted, and can be a model whose tokenizer is not there yet."""
+    """Counts words as tokens and records what it counted; its tokenizer may not be ready."""
 
     def __init__(self, length: int | None, exact: bool = True, ready: bool = True) -> None:
         super().__init__(Script(default="x", context_length=length))
@@ -36,9 +36,7 @@ def ask(words: int, new: int = 5) -> CompletionRequest:
 @pytest.mark.parametrize(
     ("stated", "option", "limit"), [(100, None, 100), (None, 60, 60), (100, 60, 60), (60, 100, 60), (None, None, None)]
 )
-def test_the_lower_of_what_model_and_user_state_holds(
-    stated: int | None, option: int | None, limit: int | None
-) -> None:
+def test_the_lower_of_model_and_user_limit_holds(stated: int | None, option: int | None, limit: int | None) -> None:
     check = ContextLimit(Counting(stated), option)
     assert check.limit == limit
     if limit is None:
@@ -57,7 +55,7 @@ def test_the_longest_continuation_counts() -> None:
     assert error is not None and "51 tokens" in str(error)
 
 
-def test_token_ids_are_counted_as_they_are() -> None:
+def test_token_ids_are_counted_directly() -> None:
     check = ContextLimit(Counting(50))
     assert check.too_long(CompletionRequest(prompt=tuple(range(45)), max_new_tokens=5)) is None
     assert check.too_long(CompletionRequest(prompt=tuple(range(46)), max_new_tokens=5)) is not None
@@ -69,10 +67,10 @@ def test_short_prompts_need_no_tokenizer() -> None:
     assert model.counted == []
 
 
-def test_without_a_tokenizer_the_model_is_left_to_find_out() -> None:
+def test_without_a_tokenizer_nothing_is_too_long() -> None:
     assert ContextLimit(Counting(50, ready=False)).too_long(ask(1000)) is None
 
 
-def test_an_estimate_is_called_one() -> None:
+def test_an_estimate_is_named_as_such() -> None:
     error = ContextLimit(Counting(50, exact=False)).too_long(ask(60))
     assert error is not None and "about 65 tokens" in str(error)

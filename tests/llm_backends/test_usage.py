@@ -1,4 +1,4 @@
-"""What was used adds up."""
+"""Usage adds up."""
 
 from __future__ import annotations
 
@@ -11,22 +11,31 @@ from llm_backends.usage import Metered, Usage
 
 
 def test_sums() -> None:
-    first = Usage(answers=1, calls=3, faults={"429": 2}, prompt_tokens=10, completion_tokens=2, dollars=Decimal("0.1"))
-    second = Usage(answers=1, calls=2, faults={"cut": 1}, prompt_tokens=5, estimated_calls=1, estimated_tokens=5)
+    first = Usage(
+        answers=1,
+        calls=3,
+        failures={"429": 2},
+        prompt_tokens=10,
+        completion_tokens=2,
+        dollars=Decimal("0.1"),
+        slow_paths={"slow": 2},
+    )
+    second = Usage(answers=1, calls=2, failures={"cut": 1}, prompt_tokens=5, estimated_calls=1, estimated_tokens=5)
+    second = second.model_copy(update={"slow_paths": {"slow": 1, "slower": 4}})
     both = first.plus(second)
     assert both == Usage(
-        answers=2, calls=5, faults={"429": 2, "cut": 1}, prompt_tokens=15, completion_tokens=2, estimated_calls=1,
-        estimated_tokens=5, dollars=Decimal("0.1"),
+        answers=2, calls=5, failures={"429": 2, "cut": 1}, prompt_tokens=15, completion_tokens=2, estimated_calls=1,
+        estimated_tokens=5, dollars=Decimal("0.1"), slow_paths={"slow": 3, "slower": 4},
     )  # fmt: skip
     assert both.tokens == 17 and Usage().plus(Usage()) == Usage()
     assert Usage.model_validate_json(both.model_dump_json()) == both
 
 
-def test_in_words() -> None:
+def test_usage_as_text() -> None:
     assert str(Usage(answers=1, calls=2, prompt_tokens=1200)) == "1 answers in 2 calls, 1,200 tokens in and 0 out"
     said = str(Usage(estimated_calls=1, estimated_tokens=9, dollars=Decimal("0.5")))
     assert "9 of them estimated, for 1 calls" in said and said.endswith("$0.500000")
 
 
-def test_who_counts() -> None:
+def test_metered_backends() -> None:
     assert isinstance(OpenAIBackend("m", ServerOptions()), Metered) and not isinstance(ScriptedBackend(), Metered)

@@ -15,15 +15,16 @@ from results.analysis.settings import FEW_SHOT
 from results.record import Call, CellKey, Record
 from results.report.example import (
     DataNote,
+    Example,
     Examples,
-    Exhibit,
+    ReconstructedImage,
     Reconstruction,
-    RedrawnImage,
     ShownImage,
     WordLayer,
     png_text,
-    save_exhibits,
+    save_examples,
 )
+from results.run_facts import RunFacts
 from results.store import RunStore
 
 CLASSES = ("lion", "school bus", "mixing bowl", "electric guitar", "hourglass")
@@ -37,14 +38,19 @@ NEAR = (
 )
 FAR = ["paper", "engine", "river", "velvet", "seventh", "harbor", "nothing", "doubtful", "marble", "winter", "ladder"]
 RATES = {"spae": (0.55, 0.64, 0.78, 0.82, 0.63, 0.66, 0.61), "vqgan": (0.2, 0.22, 0.18, 0.21, 0.25, 0.2, 0.22)}
-CONFIG = {"task": "miniimagenet-5way", "tokenizers": ["vqgan", "spae"], "seed": 0, "limit": 30, "llm": "SmolLM2"}
+ACCURACY = {"name": "accuracy", "unit": "percent of 1", "higher_is_better": True, "low": 0.0, "high": 1.0}
+CONFIG = {
+    "task": "miniimagenet-5way", "seed": 0, "limit": 30, "llm": "SmolLM2",
+    "tokenizers": {name: {"fingerprint": name[0] * 64, "depth": 4, "family": name} for name in ("spae", "vqgan")},
+    "metrics": {"miniimagenet-5way": [ACCURACY]},
+}  # fmt: skip
 
 
 def cell_key(**changes: Any) -> CellKey:
     """A cell; `changes` override its fields."""
     fields: dict[str, Any] = {
         "task": "miniimagenet-5way", "setting": "i1-s1-r0", "tokenizer": "spae", "tokenizer_fingerprint": "5" * 64,
-        "layers": "1-2", "llm": "SmolLM2-135M-Instruct", "llm_revision": "a" * 64, "dtype": "bfloat16",
+        "layers": "1-2", "model": "SmolLM2-135M-Instruct", "model_revision": "a" * 64, "dtype": "bfloat16",
         "data": "pictograms", "data_fingerprint": "d" * 64, "prompt_style": "gpt", "scoring": "ranked", "seed": 0,
     }  # fmt: skip
     return CellKey(**{**fields, **changes})
@@ -53,9 +59,9 @@ def cell_key(**changes: Any) -> CellKey:
 def record_of(key: CellKey, number: int = 0, **changes: Any) -> Record:
     """A scored, right record of `key`; `changes` override its fields."""
     fields: dict[str, Any] = {
-        "sample": f"{key.setting}/{number}", "sample_fingerprint": f"{number:064x}", "prompt": "Input:\nOutput:",
-        "choices": CLASSES, "answer": "lion", "reply": " lion", "prediction": "lion", "status": "scored",
-        "value": 1.0,
+        "sample_id": f"{key.setting}/{number}", "sample_fingerprint": f"{number:064x}", "prompt": "Input:\nOutput:",
+        "choices": CLASSES, "target": "lion", "reply": " lion", "prediction": "lion", "status": "scored",
+        "scores": {"accuracy": 1.0},
     }  # fmt: skip
     return Record.of(key, **{**fields, **changes})
 
@@ -63,8 +69,8 @@ def record_of(key: CellKey, number: int = 0, **changes: Any) -> Record:
 def scored(key: CellKey, values: list[float | None]) -> list[Record]:
     """A record per value, in order; None is infeasible."""
     return [
-        record_of(key, i, value=value) if value is not None
-        else record_of(key, i, value=None, status="infeasible", reply=None, prediction=None, detail="too long")
+        record_of(key, i, scores={"accuracy": value}) if value is not None
+        else record_of(key, i, scores={}, status="infeasible", reply=None, prediction=None, explanation="too long")
         for i, value in enumerate(values)
     ]  # fmt: skip
 
@@ -98,7 +104,7 @@ def pyramid(kind: int, tokenizer: str, seed: int) -> tuple[WordLayer, ...]:
     )
 
 
-def exhibit(tokenizer: str, setting: str = "i1-s1-r0", value: float | None = 1.0, **changes: Any) -> Exhibit:
+def example(tokenizer: str, setting: str = "i1-s1-r0", value: float | None = 1.0, **changes: Any) -> Example:
     """An example episode of five classes, one shot, asking about the first class."""
     layers = "1-2" if tokenizer == "spae" else "1"
     asked = [*range(5), 0]
@@ -113,35 +119,36 @@ def exhibit(tokenizer: str, setting: str = "i1-s1-r0", value: float | None = 1.0
         text = " ".join(word for layer in shown.pyramid[:2] for word in layer.words)
         lines += ["###", f"Input: {text}", "Output:" + (f" {shown.label}" if shown.role == "support" else "")]
     fields: dict[str, Any] = {
-        "task": "miniimagenet-5way", "setting": setting, "sample": f"{setting}/3", "tokenizer": tokenizer,
-        "layers": layers, "llm": "SmolLM2-135M-Instruct", "scoring": "ranked", "images": images,
+        "task": "miniimagenet-5way", "setting": setting, "sample_id": f"{setting}/3", "tokenizer": tokenizer,
+        "layers": layers, "model": "SmolLM2-135M-Instruct", "scoring": "ranked", "images": images,
         "prompt": "\n".join(lines), "reply": " lion" if value else " hourglass",
-        "prediction": "lion" if value else "hourglass", "answer": "lion",
-        "status": "scored" if value is not None else "empty", "value": value,
+        "prediction": "lion" if value else "hourglass", "target": "lion",
+        "status": "scored" if value is not None else "empty",
+        "scores": {} if value is None else {"accuracy": value},
     }  # fmt: skip
-    return Exhibit(**{**fields, **changes})
+    return Example(**{**fields, **changes})
 
 
 def book() -> Examples:
-    """Exhibits of two episodes and the redrawn images of both tokenizers."""
+    """Examples of two episodes and the reconstructed images of both tokenizers."""
 
-    def redrawn(tokenizer: str, mse: tuple[float, ...], grids: tuple[tuple[int, int], ...]) -> Reconstruction:
+    def reconstructed(tokenizer: str, mse: tuple[float, ...], grids: tuple[tuple[int, int], ...]) -> Reconstruction:
         blurs = [18.0 * error for error in mse]
         images = tuple(
-            RedrawnImage(label=CLASSES[k], original=png(k), by_layer=tuple(png(k, 40 * b / 18) for b in blurs))
+            ReconstructedImage(label=CLASSES[k], original=png(k), by_layer=tuple(png(k, 40 * b / 18) for b in blurs))
             for k in range(4)
         )
         return Reconstruction(tokenizer=tokenizer, data="pictograms", grids=grids, count=300, mse=mse,
                               mean_image_mse=0.2504, images=images)  # fmt: skip
 
     return Examples(
-        data=(DataNote(name="pictograms", title="650 everyday concepts drawn in 7 styles, style emojione held out",
+        data=(DataNote(name="pictograms", title="650 everyday concepts in 7 styles, style emojione held out",
                        embedded=True),),
-        episodes=(exhibit("spae"), exhibit("vqgan", value=0.0), exhibit("spae", "i1-s3-r0", 0.0),
-                  exhibit("vqgan", "i1-s3-r0", None, reply="", prediction=None)),
+        samples=(example("spae"), example("vqgan", value=0.0), example("spae", "i1-s3-r0", 0.0),
+                  example("vqgan", "i1-s3-r0", None, reply="", prediction=None)),
         reconstructions=(
-            redrawn("spae", (0.221, 0.172, 0.0961, 0.0688), ((1, 1), (2, 2), (4, 4), (4, 4))),
-            redrawn("vqgan", (0.0752,), ((4, 4),)),
+            reconstructed("spae", (0.221, 0.172, 0.0961, 0.0688), ((1, 1), (2, 2), (4, 4), (4, 4))),
+            reconstructed("vqgan", (0.0752,), ((4, 4),)),
         ),
     )  # fmt: skip
 
@@ -164,6 +171,13 @@ def fake_records(episodes: int = 30) -> list[Record]:
 
 
 @pytest.fixture
+def facts() -> RunFacts:
+    """Accuracy is described for three tasks; spae is the reference tokenizer."""
+    tasks = ("miniimagenet-2way", "miniimagenet-5way", "real-fast-vqa")
+    return RunFacts.of({"tokenizers": ["spae", "vqgan"], "metrics": {task: [ACCURACY] for task in tasks}})
+
+
+@pytest.fixture
 def key() -> Callable[..., CellKey]:
     return cell_key
 
@@ -179,8 +193,8 @@ def values() -> Callable[..., list[Record]]:
 
 
 @pytest.fixture
-def show() -> Callable[..., Exhibit]:
-    return exhibit
+def show() -> Callable[..., Example]:
+    return example
 
 
 def write_fake_run(folder: Path, episodes: int = 30) -> Path:
@@ -188,7 +202,7 @@ def write_fake_run(folder: Path, episodes: int = 30) -> Path:
     store = RunStore.create(folder, CONFIG, resume=False)
     records = fake_records(episodes)
     store.append(records, [Call(record=r.id, cached=i % 4 > 0, seconds=0.25) for i, r in enumerate(records) if r.reply])
-    save_exhibits(folder, book())
+    save_examples(folder, book())
     return folder
 
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from results.errors import RecordError
+from results.errors import RecordError, RunDiffers, RunExists
 from results.record import Call
-from results.store import RunDiffers, RunExists, RunStore
+from results.store import RunStore
 
 CONFIG = {"task": "a", "seed": 0, "backend": {"name": "smollm2", "dtype": "bfloat16"}, "layers": (1, 2)}
 
@@ -146,8 +146,8 @@ def test_a_configuration_is_plain_json(tmp_path):
 
 
 def failed(record):
-    fields = record.model_dump(include=set(type(record).model_fields) - {"status", "value", "reply", "prediction"})
-    return type(record)(**fields | {"status": "failed", "value": None, "reply": None, "prediction": None})
+    fields = record.model_dump(include=set(type(record).model_fields) - {"status", "scores", "reply", "prediction"})
+    return type(record)(**fields | {"status": "failed", "scores": {}, "reply": None, "prediction": None})
 
 
 def test_a_failed_record_is_replaced_and_no_other(tmp_path, key, of):
@@ -176,7 +176,7 @@ def test_answers_out_of_order_end_in_the_order_of_the_plan(tmp_path, key, of):
         store.append([records[i]], sync=False)
     store.sync()
     store.arrange([records[i].id for i in (0, 1, 2, 3)])  # one is not made yet, and one is in no order
-    assert [record.sample for record in store.records] == [records[i].sample for i in (0, 1, 3, 4)]
+    assert [record.sample_id for record in store.records] == [records[i].sample_id for i in (0, 1, 3, 4)]
     assert RunStore.open(tmp_path).records == store.records
     store.append([records[2]])
     store.arrange(record.id for record in records)
@@ -187,7 +187,7 @@ def test_arranging_what_is_in_order_writes_nothing(tmp_path, key, of, monkeypatc
     store = RunStore.create(tmp_path, CONFIG)
     records = [of(key(), i) for i in range(3)]
     store.append(records)
-    monkeypatch.setattr("results.store.write_text_atomic", None)
+    monkeypatch.setattr("results.store.write_text", None)
     store.arrange(record.id for record in records)
 
 

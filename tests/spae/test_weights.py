@@ -9,7 +9,7 @@ import pytest
 
 from spae.data.embedded.pictograms import load_pictograms
 from spae.tokenizers.build import load_config, load_model
-from spae.tokenizers.lexical import EMBEDDED
+from spae.tokenizers.pretrained import EMBEDDED
 from spae.training.evaluate import label_scores, reconstruction_error, word_aptness
 from spae.training.images import held_out_images
 from spae.training.recipe import parse_recipe

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from llm_backends.protocol import Choice, Completion, Failure, Reply, Request
 from spae.data.protocol import ClassImages
+from spae.tokens import ImageTokens
 from tasks.fewshot.episodes import Episode
+from tasks.protocol import Outcome, Sample, Task
 
 
 @dataclass
 class ToySet:
-    """An image set of names only: drawing episodes opens no image."""
+    """An image set of names only: sampling episodes opens no image."""
 
     classes: tuple[ClassImages, ...]
     name: str = "toys"
@@ -23,7 +26,42 @@ class ToySet:
     fingerprint: str = "0" * 64
 
     def image(self, image_id: str) -> np.ndarray:
-        raise AssertionError(f"episodes must be drawn without opening {image_id}")
+        raise AssertionError(f"episodes must be sampled without opening {image_id}")
+
+
+class Words:
+    """A codec of given texts by image id."""
+
+    layers = (1, 2)
+    vocabulary: tuple[str, ...] = ()
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+
+    def text(self, image_id: str) -> str:
+        return self._texts[image_id]
+
+    def encode(self, image_ids: Sequence[str]) -> list[ImageTokens]:
+        raise NotImplementedError
+
+    def decode(self, tokens: Sequence[ImageTokens]) -> list[np.ndarray]:
+        raise NotImplementedError
+
+    def prepare(self, image_ids: Sequence[str]) -> None:
+        pass
+
+
+def solved(task: Task, sample: Sample, texts: Mapping[str, str], reply: Reply | Failure) -> tuple[Request, Outcome]:
+    """The one request of a sample, and its outcome for a reply."""
+    solution = task.solve(sample, Words(texts))
+    (request,) = next(solution)
+    with pytest.raises(StopIteration) as end:
+        solution.send((reply,))
+    return request, end.value.value
+
+
+def text_reply(text: str) -> Completion:
+    return Completion(choices=(Choice(text=text, finish="stop"),))
 
 
 MakeSet = Callable[..., ToySet]
@@ -54,7 +92,7 @@ def make_episode() -> MakeEpisode:
             id=f"toy-{setting}",
             setting=setting,
             images=(*(image for image, _ in support), "q"),
-            answer=classes[0] if answer is None else answer,
+            target=classes[0] if answer is None else answer,
             fingerprint="-",
             index=0,
             classes=classes,

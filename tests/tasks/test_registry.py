@@ -21,7 +21,12 @@ def test_built_in_tasks_open_and_agree_with_their_facts(name):
     task = open_task(name)
     facts = entry(name)
     assert isinstance(task, Task)
-    assert (task.name, task.title, task.metric, task.settings) == (name, facts.title, facts.metric, facts.settings)
+    assert (task.name, task.title, task.metrics[0].name, task.settings) == (
+        name,
+        facts.title,
+        facts.metric,
+        facts.settings,
+    )
     few_shot = name.startswith("miniimagenet")
     assert (facts.paper_table, facts.default_data) == ("Table 1", "pictograms") or not few_shot
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tasks.errors import TaskInputError
-from tasks.scoring import RULES, line_of, rule, score_ranked, score_text
+from tasks.scoring import RULES, line_of, normalise, rule, score_ranked, score_text
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ TABLE = [
 def test_rules(answer, reply, exact, prefix, contains):
     for name, right in (("exact", exact), ("prefix", prefix), ("contains", contains)):
         outcome = score_text(rule(name).test, reply, answer, (answer, "zebra"))
-        assert (name, outcome.status, outcome.value) == (name, "scored", float(right))
+        assert (name, outcome.status, outcome.scores) == (name, "scored", {"accuracy": float(right)})
         assert outcome.reply == reply
         assert outcome.prediction == reply.strip().split("\n")[0]
 
@@ -80,36 +80,36 @@ def test_rules(answer, reply, exact, prefix, contains):
 @pytest.mark.parametrize("reply", ["", " ", "\n", "\n \t\n"])
 def test_empty_is_not_wrong(name, reply):
     outcome = score_text(rule(name).test, reply, "lion", ("lion", "vase"))
-    assert (outcome.status, outcome.value, outcome.prediction, outcome.reply) == ("empty", None, None, reply)
+    assert (outcome.status, outcome.scores, outcome.prediction, outcome.reply) == ("empty", {}, None, reply)
 
 
 @pytest.mark.parametrize(
-    ("name", "reply", "detail"),
+    ("name", "reply", "explanation"),
     [
         ("prefix", "antelope", "fits 2 classes: ant, antelope"),
         ("contains", "ant or antelope", "fits 2 classes: ant, antelope"),
-        ("contains", "antelope", None),
-        ("exact", "antelope", None),
+        ("contains", "antelope", ""),
+        ("exact", "antelope", ""),
     ],
 )
-def test_a_reply_that_fits_several_classes_says_so(name, reply, detail):
-    assert score_text(rule(name).test, reply, "ant", ("ant", "antelope")).detail == detail
+def test_a_reply_that_fits_several_classes_says_so(name, reply, explanation):
+    assert score_text(rule(name).test, reply, "ant", ("ant", "antelope")).explanation == explanation
 
 
 @pytest.mark.parametrize(
-    ("values", "answer", "winner", "value", "detail"),
+    ("values", "answer", "winner", "value", "explanation"),
     [
-        ((-3.0, -1.0, -2.0), "b", "b", 1.0, None),
-        ((-3.0, -1.0, -2.0), "a", "b", 0.0, None),
+        ((-3.0, -1.0, -2.0), "b", "b", 1.0, ""),
+        ((-3.0, -1.0, -2.0), "a", "b", 0.0, ""),
         ((-1.0, -2.0, -1.0), "a", "a", 1.0, "tie of a, c: the first counts"),
         ((-1.0, -2.0, -1.0), "c", "a", 0.0, "tie of a, c: the first counts"),
         ((-2.0, -1.0, -1.0), "c", "b", 0.0, "tie of b, c: the first counts"),
-        ((-math.inf, -90.0, -math.inf), "b", "b", 1.0, None),
+        ((-math.inf, -90.0, -math.inf), "b", "b", 1.0, ""),
     ],
 )
-def test_ranked(values, answer, winner, value, detail):
+def test_ranked(values, answer, winner, value, explanation):
     outcome = score_ranked(values, answer, ("a", "b", "c"))
-    assert (outcome.status, outcome.value, outcome.detail) == ("scored", value, detail)
+    assert (outcome.status, outcome.scores, outcome.explanation) == ("scored", {"accuracy": value}, explanation)
     assert outcome.prediction == outcome.reply == winner
 
 
@@ -118,8 +118,8 @@ def test_ranked(values, answer, winner, value, detail):
 )
 def test_values_that_are_no_log_likelihoods_fail(values):
     outcome = score_ranked(values, "a", ("a", "b"))
-    assert (outcome.status, outcome.value) == ("failed", None)
-    assert "log-likelihoods" in outcome.detail
+    assert (outcome.status, outcome.scores) == ("failed", {})
+    assert "log-likelihoods" in outcome.explanation
 
 
 def test_rule_table():
@@ -128,3 +128,60 @@ def test_rule_table():
     assert all(RULES[name].name == name for name in RULES)
     with pytest.raises(TaskInputError, match="did you mean 'ranked'"):
         rule("rank")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A red apple.", "red apple"),
+        ("  The  FORK ", "fork"),
+        ("two", "2"),
+        ("None", "0"),
+        ("ten", "10"),
+        ("eleven", "eleven"),
+        ("1,000 dogs", "1000 dogs"),
+        ("1,2", "1 2"),
+        ("3.5 m", "3.5 m"),
+        ("plate.", "plate"),
+        ("left-hand", "left hand"),
+        ("on_the_left", "on left"),
+        ("don't", "don't"),
+        ("don’t", "don't"),
+        ("'fork'", "fork"),
+        ("dogs' bowl", "dogs bowl"),
+        ("yes!", "yes"),
+        ("a", "a"),
+        ("The", "the"),
+        ("an ant", "ant"),
+        ("antelope", "antelope"),
+        ("Straße", "strasse"),
+        ("...", ""),
+    ],
+)
+def test_normalise(text: str, expected: str) -> None:
+    assert normalise(text) == expected
+
+
+#   answer      line            exact normalised
+NORMALISED = [
+    ("plate", "plate", 1, 1),
+    ("plate", "Plate.", 0, 1),
+    ("plate", "a plate", 0, 1),
+    ("plate", "the plate!", 0, 1),
+    ("plate", "plates", 0, 0),
+    ("plate", "plate and fork", 0, 0),
+    ("two", "2", 0, 1),
+    ("2", "Two", 0, 1),
+    ("two", "twofold", 0, 0),
+    ("ant", "antelope", 0, 0),
+    ("ant", "an ant", 0, 1),
+    ("yes", "yes, it is", 0, 0),
+    ("plate", "...", 0, 0),
+]
+
+
+@pytest.mark.parametrize(("answer", "line", "exact", "normalised"), NORMALISED)
+def test_normalised_rule(answer: str, line: str, exact: int, normalised: int) -> None:
+    for name, expected in (("exact", exact), ("normalised", normalised)):
+        test = rule(name).test
+        assert test is not None and test(line, answer) == bool(expected), name

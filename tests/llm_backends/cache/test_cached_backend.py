@@ -1,4 +1,4 @@
-"""Stored replies before the model: what is asked, what is kept, and what each mode does."""
+"""Stored replies in front of a model, in each mode."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
-from llm_backends.cache.provenance import Provenance
-from llm_backends.cache.read_only_source import ReadOnlySource, export
+from llm_backends.cache.entry import Provenance
+from llm_backends.cache.jsonl import ReadOnlySource, export
 from llm_backends.cache.request_key import request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import (
@@ -37,6 +37,13 @@ from llm_backends.scripted.backend import Script, ScriptedBackend
 from tests.llm_backends.behind_store import SCRIPT, ask, behind
 
 
+def text_of(backend: CachedBackend) -> str:
+    """Its reply to "a"."""
+    (answer,) = backend.ask([ask("a")])
+    assert isinstance(answer.reply, Completion)
+    return answer.reply.text
+
+
 def never() -> Backend:
     raise AssertionError("a model was made")
 
@@ -44,17 +51,16 @@ def never() -> Backend:
 def test_each_request_is_asked_once(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     cached = behind(inner, store)
-    assert isinstance(cached, Backend)
     first = cached.ask([ask("a"), ask("b"), ask("a")])
     assert [(a.reply.text, a.cached) for a in first if isinstance(a.reply, Completion)] == [("lion", False)] * 3
     assert inner.asked == [ask("a"), ask("b")]
     again = cached.ask([ask("b"), ask("c")])
     assert [a.cached for a in again] == [True, False] and inner.asked[2:] == [ask("c")]
-    assert cached.complete([ask("a")]) == [Completion(choices=(Choice(text="lion", finish="stop"),))]
-    assert cached.loglikelihood([LikelihoodRequest(context="a", continuations=("b",))]) == [Likelihoods(values=(-1.0,))]
+    (scored,) = cached.ask([LikelihoodRequest(context="a", continuations=("b",))])
+    assert scored.reply == Likelihoods(values=(-1.0,))
 
 
-def test_a_replay_makes_no_model(store: ReplyCache) -> None:
+def test_a_replay_opens_no_model(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a")])
     modes: tuple[CacheMode, ...] = ("normal", "cache-only")
@@ -66,19 +72,19 @@ def test_a_replay_makes_no_model(store: ReplyCache) -> None:
 def test_another_model_is_another_reply(store: ReplyCache) -> None:
     behind(ScriptedBackend(SCRIPT), store).ask([ask("a")])
     other = ScriptedBackend(SCRIPT.model_copy(update={"default": "vase"}))
-    assert behind(other, store).complete([ask("a")])[0].text == "vase"
+    assert text_of(behind(other, store)) == "vase"
 
 
-def test_layers_lie_under_the_store_and_are_not_written(store: ReplyCache, tmp_path: Path) -> None:
+def test_sources_are_searched_after_the_store_and_not_written(store: ReplyCache, tmp_path: Path) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a")])
     path = tmp_path / "layer.jsonl"
     export(store, path, [request_key(inner.identity, ask("a"))])
     before = path.read_bytes()
-    layered = behind(inner, ReplyCache(tmp_path / "empty.sqlite"), layers=(ReadOnlySource(path),))
+    layered = behind(inner, ReplyCache(tmp_path / "empty.sqlite"), sources=(ReadOnlySource(path),))
     assert layered.ask([ask("a")])[0].cached
     fresh = ReplyCache(tmp_path / "second.sqlite")
-    assert [a.cached for a in behind(inner, fresh, layers=(ReadOnlySource(path),)).ask([ask("a"), ask("b")])] == [
+    assert [a.cached for a in behind(inner, fresh, sources=(ReadOnlySource(path),)).ask([ask("a"), ask("b")])] == [
         True,
         False,
     ]
@@ -86,13 +92,13 @@ def test_layers_lie_under_the_store_and_are_not_written(store: ReplyCache, tmp_p
     fresh.close()
 
 
-def test_live_asks_again_and_replaces(store: ReplyCache) -> None:
+def test_refresh_asks_again_and_replaces(store: ReplyCache) -> None:
     replies = iter(["one", "two"])
     inner = ScriptedBackend(reply=lambda prompt: next(replies))
     behind(inner, store).ask([ask("a")])
-    live = behind(inner, store, "live").ask([ask("a")])[0]
+    live = behind(inner, store, "refresh").ask([ask("a")])[0]
     assert live.reply == Completion(choices=(Choice(text="two", finish="stop"),)) and not live.cached
-    assert behind(inner, store).lookup(ask("a")) == live.reply
+    assert store.get(inner.identity, ask("a")) == live.reply
 
 
 def test_a_crash_loses_at_most_one_chunk(store: ReplyCache) -> None:
@@ -117,24 +123,22 @@ def test_order_and_kinds_are_kept(store: ReplyCache) -> None:
     assert inner.asked == [ask("a"), score, ask("b"), ask("c"), ask("d")]
 
 
-def test_one_bad_request_spoils_no_other_and_is_not_stored(store: ReplyCache) -> None:
+def test_a_failed_request_does_not_affect_others_and_is_not_stored(store: ReplyCache) -> None:
     long = ask("one two three four five six seven eight")
     inner = ScriptedBackend(SCRIPT)
     answers = behind(inner, store).ask([ask("a"), long, ask("b")])
     assert [a.reply is not None for a in answers] == [True, False, True]
     assert isinstance(answers[1].error, PromptTooLong)
-    failing = ScriptedBackend(SCRIPT, faults={2: CallFailed("down"), 4: CallFailed("down")})
+    failing = ScriptedBackend(SCRIPT, failures={2: CallFailed("down"), 4: CallFailed("down")})
     answers = behind(failing, store).ask([ask("p"), ask("q"), ask("r")])
     assert [type(a.error) for a in answers] == [type(None), CallFailed, type(None)]
     assert len(store.keys()) == 4
-    with pytest.raises(PromptTooLong):
-        behind(inner, store).complete([ask("a"), long])
 
 
 def test_a_miss_names_the_prompt_the_reason_and_the_fix(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     only = behind(inner, store, "cache-only")
-    with pytest.raises(CacheMiss, match=r"none for 'a'.*nothing is stored.*drop --cache-only, or .*--live"):
+    with pytest.raises(CacheMiss, match=r"none for 'a'.*nothing is stored.*drop --cache-only, or .*--refresh-cache"):
         only.ask([ask("a\nb")])
     behind(inner, store).ask([ask("a")])
     with pytest.raises(
@@ -146,7 +150,7 @@ def test_a_miss_names_the_prompt_the_reason_and_the_fix(store: ReplyCache) -> No
     assert len(inner.asked) == 1
 
 
-def test_a_miss_is_explained_from_a_layer_too(store: ReplyCache, tmp_path: Path) -> None:
+def test_a_miss_is_explained_from_sources_too(store: ReplyCache, tmp_path: Path) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a")])
     path = tmp_path / "layer.jsonl"
@@ -158,13 +162,13 @@ def test_a_miss_is_explained_from_a_layer_too(store: ReplyCache, tmp_path: Path)
         only.ask([ask("b")])
 
 
-def test_too_long_is_no_miss(store: ReplyCache) -> None:
+def test_too_long_is_not_a_miss(store: ReplyCache) -> None:
     only = behind(ScriptedBackend(SCRIPT), store, "cache-only")
     (answer,) = only.ask([ask("one two three four five six seven eight")])
     assert isinstance(answer.error, PromptTooLong) and "10 tokens" in str(answer.error)
 
 
-def test_too_long_is_no_miss_for_a_local_model(tiny_llama: Path, store: ReplyCache) -> None:
+def test_too_long_is_not_a_miss_for_a_local_model(tiny_llama: Path, store: ReplyCache) -> None:
     inner = LocalBackend(FolderSource(tiny_llama, "float32"))
     only = behind(inner, store, "cache-only")
     assert isinstance(only.ask([ask("lion " * 300)])[0].error, PromptTooLong)
@@ -173,17 +177,17 @@ def test_too_long_is_no_miss_for_a_local_model(tiny_llama: Path, store: ReplyCac
     assert "_runner" not in inner.__dict__
 
 
-def test_a_miss_prepares_no_model(store: ReplyCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from llm_backends.local.smollm2 import open_smollm2
+def test_a_miss_converts_no_model(store: ReplyCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from llm_backends.registry import open_backend
 
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
-    inner = open_smollm2("", "float32")
+    inner = open_backend("smollm2")
     with pytest.raises(CacheMiss):
         behind(inner, store, "cache-only").ask([ask("lion " * 9000)])
     assert not (tmp_path / "cache").exists()
 
 
-def test_an_unavailable_model_is_an_error_not_an_answer(store: ReplyCache) -> None:
+def test_an_unavailable_model_raises(store: ReplyCache) -> None:
     def unavailable() -> Backend:
         raise BackendUnavailable("no such model here")
 
@@ -201,7 +205,7 @@ class Short(ScriptedBackend):
         return super().complete(requests)[:-1]  # type: ignore[arg-type]
 
 
-def test_a_backend_that_gives_too_few_replies_is_not_believed(store: ReplyCache) -> None:
+def test_too_few_replies_are_an_error(store: ReplyCache) -> None:
     answers = behind(Short(SCRIPT), store).ask([ask("a"), ask("b")])
     assert all(isinstance(a.error, CallFailed) for a in answers) and store.keys() == []
 
@@ -217,17 +221,20 @@ def test_wrong_options() -> None:
         CachedBackend(lambda: inner, other).ask([ask("a")])
 
 
-def test_without_a_store_nothing_is_kept_and_counting_goes_to_the_model() -> None:
+def test_without_a_store_nothing_is_stored() -> None:
     cached = behind(ScriptedBackend(SCRIPT), None)
     assert not cached.ask([ask("a")])[0].cached and not cached.ask([ask("a")])[0].cached
-    assert cached.count_tokens("a b") == 2 and cached.capabilities.context_length == 9
 
 
 def test_a_replay_of_the_real_model_imports_no_torch(tmp_path: Path) -> None:
-    from llm_backends.local.smollm2 import open_smollm2
+    from llm_backends.registry import open_backend
 
     store = ReplyCache(tmp_path / "replies.sqlite")
-    store.put(open_smollm2("", "float32").identity, ask("a"), Completion(choices=(Choice(text=" b", finish="stop"),)))
+    store.put(
+        open_backend("smollm2").identity,
+        ask("a"),
+        Completion(choices=(Choice(text=" b", finish="stop"),)),
+    )
     store.close()
     code = f"""
 import sys
@@ -238,7 +245,7 @@ from llm_backends.protocol import Choice, CompletionRequest
 from llm_backends.registry import open_backend
 inner, store = open_backend("smollm2"), ReplyCache(Path({str(tmp_path / "replies.sqlite")!r}))
 cached = CachedBackend(lambda: inner, inner.identity, store)
-print(cached.complete([CompletionRequest(prompt="a", max_new_tokens=2)])[0].text, "torch" in sys.modules)
+print(cached.ask([CompletionRequest(prompt="a", max_new_tokens=2)])[0].reply.text, "torch" in sys.modules)
 store.close()
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
@@ -248,24 +255,24 @@ store.close()
 @pytest.mark.parametrize(
     "choice", [Choice(text="", finish="length"), None], ids=["cut before its first word", "too few samples"]
 )
-def test_what_is_no_whole_answer_is_an_error_and_not_stored(store: ReplyCache, choice: Choice | None) -> None:
+def test_an_incomplete_reply_is_an_error_and_not_stored(store: ReplyCache, choice: Choice | None) -> None:
     class Cutting(ScriptedBackend):
         def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
             return [Completion(choices=(choice or Choice(text="one", finish="stop"),)) for _ in requests]
 
     asked = ask("a") if choice else ask("a", n=2, temperature=1.0)
     (answer,) = behind(Cutting(SCRIPT), store).ask([asked])
-    assert isinstance(answer.error, CallFailed) and "one whole reply" in str(answer.error) and store.keys() == []
+    assert isinstance(answer.error, CallFailed) and "one complete reply" in str(answer.error) and store.keys() == []
 
 
-def test_an_empty_answer_is_kept_and_not_asked_again(store: ReplyCache) -> None:
+def test_an_empty_reply_is_stored_and_not_asked_again(store: ReplyCache) -> None:
     inner = ScriptedBackend(Script(default=""))
     behind(inner, store).ask([ask("a")])
     (answer,) = behind(inner, store).ask([ask("a")])
     assert answer.cached and isinstance(answer.reply, Completion) and answer.reply.text == "" and len(inner.asked) == 1
 
 
-def test_samples_are_stored_one_by_one_and_asked_together(store: ReplyCache) -> None:
+def test_samples_are_stored_separately_and_asked_together(store: ReplyCache) -> None:
     inner = ScriptedBackend(Script(completions={"a": ("one", "two")}))
     three = ask("a", n=3, temperature=1.0)
     (answer,) = behind(inner, store).ask([three])
@@ -286,7 +293,7 @@ def questions_on_record(store: ReplyCache) -> list[tuple[object, ...]]:
         connection.close()
 
 
-def test_equal_prompts_of_two_tokenizers_share_one_call_and_both_are_on_record(store: ReplyCache) -> None:
+def test_equal_prompts_of_two_tokenizers_share_one_call_and_both_are_recorded(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     origins = [
         Provenance(task="t", sample=sample, tokenizer=name, fingerprint=name)
@@ -303,14 +310,6 @@ def test_equal_prompts_of_two_tokenizers_share_one_call_and_both_are_on_record(s
     assert questions_on_record(store) == before, "cache-only writes nothing"
 
 
-def test_misses_can_be_collected(store: ReplyCache) -> None:
-    inner = ScriptedBackend(SCRIPT)
-    behind(inner, store).ask([ask("a")])
-    only = CachedBackend(lambda: inner, inner.identity, store, mode="cache-only", raise_misses=False)
-    answers = only.ask([ask("b"), ask("a"), ask("c")])
-    assert [type(answer.error) for answer in answers] == [CacheMiss, type(None), CacheMiss]
-
-
 def test_two_models_never_share_an_entry(store: ReplyCache) -> None:
     """Every field of the identity apart, same prompts, both ways round."""
     base = ScriptedBackend(SCRIPT).identity
@@ -323,7 +322,7 @@ def test_two_models_never_share_an_entry(store: ReplyCache) -> None:
             assert isinstance(answer.reply, Completion) and answer.reply.text == text
 
 
-def test_damage_ends_the_run_and_is_never_served(store: ReplyCache) -> None:
+def test_a_damaged_reply_ends_the_run_and_is_never_served(store: ReplyCache) -> None:
     inner = ScriptedBackend(SCRIPT)
     behind(inner, store).ask([ask("a"), ask("b")])
     connection = sqlite3.connect(store.path)
@@ -332,5 +331,5 @@ def test_damage_ends_the_run_and_is_never_served(store: ReplyCache) -> None:
     connection.close()
     with pytest.raises(CacheCorrupt, match="prune --bad"):
         behind(inner, store).ask([ask("a")])
-    assert behind(inner, store, "live").complete([ask("a")])[0].text == "lion"
-    assert behind(inner, store).complete([ask("a")])[0].text == "lion"
+    assert text_of(behind(inner, store, "refresh")) == "lion"
+    assert text_of(behind(inner, store)) == "lion"

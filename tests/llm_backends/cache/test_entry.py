@@ -1,4 +1,4 @@
-"""Replies as entries and back, and what is no whole answer."""
+"""Replies as entries and back, and incomplete replies."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from llm_backends.cache.entry import (
     Entry,
+    defect_of,
     entries_of,
-    fault_of,
     parse_entry,
     parse_part,
     parse_request,
@@ -38,19 +38,19 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(st.lists(finite, min_size=1))
-def test_likelihoods_come_back_exactly(values: list[float]) -> None:
+def test_likelihoods_round_trip_exactly(values: list[float]) -> None:
     part = Likelihoods(values=tuple(values))
     assert parse_part(part_json(part).encode()) == part
 
 
 @given(st.text(), st.sampled_from(["stop", "length"]))
-def test_text_comes_back_exactly(text: str, finish: str) -> None:
+def test_text_round_trips_exactly(text: str, finish: str) -> None:
     part = Choice.model_validate({"text": text, "finish": finish})
     assert parse_part(part_json(part).encode()) == part
 
 
 @pytest.mark.parametrize("request_", [ASK, IDS, SCORE])
-def test_requests_come_back(request_: Request) -> None:
+def test_requests_round_trip(request_: Request) -> None:
     assert parse_request(json.loads(request_.model_dump_json())) == request_
 
 
@@ -65,7 +65,7 @@ def test_a_reply_is_an_entry_for_each_sample() -> None:
     assert reply_of([entry.part]) == two
 
 
-def test_a_text_in_another_spelling_is_no_entry() -> None:
+def test_key_text_that_is_not_canonical_is_refused() -> None:
     (entry,) = entries_of(IDENTITY, SCORE, Likelihoods(values=(-1.0, -2.0)))
     for old, new in ((b"{", b"{ "), (b'"sample":0', b'"sample":1'), (b'"kind":"l', b'"kind":"L'), (b"}", b"")):
         with pytest.raises(ValueError):
@@ -81,7 +81,7 @@ def test_a_text_in_another_spelling_is_no_entry() -> None:
         (SCORE, 0, Likelihoods(values=(-1.0,))),
     ],
 )
-def test_parts_that_do_not_belong_together(request_: Request, sample: int, part: Choice | Likelihoods) -> None:
+def test_mismatched_parts_are_refused(request_: Request, sample: int, part: Choice | Likelihoods) -> None:
     with pytest.raises(ValueError):
         Entry.of(IDENTITY, request_, sample, part)
 
@@ -105,11 +105,11 @@ def said(text: str, finish: str = "stop", times: int = 2) -> Completion:
         (SCORE, Likelihoods(values=(-1.0, float("nan"))), "not finite"),
     ],
 )
-def test_what_is_no_whole_answer(request_: Request, reply: Reply, words: str | None) -> None:
-    fault = fault_of(request_, reply)
+def test_incomplete_replies_are_named(request_: Request, reply: Reply, words: str | None) -> None:
+    fault = defect_of(request_, reply)
     assert fault is None if words is None else fault is not None and words in fault
 
 
-def test_empty_answers_are_counted_as_what_they_are() -> None:
+def test_white_space_is_an_empty_reply() -> None:
     for text, empty in (("", True), (" \n\u00a0", True), (".", False)):
         assert entries_of(IDENTITY, ASK, said(text))[0].is_empty is empty

@@ -11,8 +11,7 @@ from llm_backends.cache.nearest_request import Difference, explain_miss, find_ne
 from llm_backends.cache.request_key import request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.protocol import CompletionRequest, Likelihoods
-
-from .stored import IDENTITY, OTHER, SCORE, ask, fill, said
+from tests.llm_backends.stored import IDENTITY, OTHER, SCORE, ask, fill, said
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def cache(tmp_path: Path) -> Iterator[ReplyCache]:
     made.close()
 
 
-def test_nothing_stored_explains_nothing(tmp_path: Path) -> None:
+def test_nearest_in_an_empty_cache(tmp_path: Path) -> None:
     cache = ReplyCache(tmp_path / "none.sqlite")
     assert find_nearest(IDENTITY, SCORE, [cache]) is None
     assert "nothing is stored" in str(explain_miss(IDENTITY, SCORE, [cache]))
@@ -55,7 +54,7 @@ def test_another_model_is_named(cache: ReplyCache, field: str) -> None:
     assert nearest is not None and [(one.field, one.asked) for one in nearest.fields] == [(field, "new")]
 
 
-def test_same_prompt_comes_before_a_like_prompt_and_fewest_fields_first(cache: ReplyCache) -> None:
+def test_an_equal_prompt_with_the_fewest_differences_is_nearest(cache: ReplyCache) -> None:
     cache.put(IDENTITY, ask(0, temperature=1.0, seed=5), said("hot"))
     nearest = find_nearest(OTHER, ask(0, temperature=1.0, n=3), [cache])
     assert nearest is not None and nearest.entry.identity == OTHER
@@ -72,7 +71,7 @@ def test_a_changed_prompt_is_a_diff(cache: ReplyCache) -> None:
     assert "differs in prompt ('###  word" in str(explain_miss(IDENTITY, changed, [cache]))
 
 
-def test_what_no_reader_could_see_is_spelled_out(cache: ReplyCache) -> None:
+def test_invisible_characters_are_escaped(cache: ReplyCache) -> None:
     spaced = ask(4).model_copy(update={"prompt": str(ask(4).prompt).replace("number 4", "number\u00a04")})
     nearest = find_nearest(IDENTITY, spaced, [cache])
     assert nearest is not None and "\\xa0" in nearest.prompt_diff
@@ -81,7 +80,7 @@ def test_what_no_reader_could_see_is_spelled_out(cache: ReplyCache) -> None:
     assert nearest is not None and "+'Output: ' [no newline]" in nearest.prompt_diff
 
 
-def test_its_own_entry_can_be_passed_over_and_ids_are_told_from_text(cache: ReplyCache) -> None:
+def test_a_key_can_be_skipped_and_ids_differ_from_text(cache: ReplyCache) -> None:
     nearest = find_nearest(IDENTITY, ask(4), [cache], without=request_key(IDENTITY, ask(4)))
     assert nearest is not None and nearest.entry.request != ask(4)
     cache.put(IDENTITY, CompletionRequest(prompt="[1,2]", max_new_tokens=7), said("x"))
@@ -89,7 +88,7 @@ def test_its_own_entry_can_be_passed_over_and_ids_are_told_from_text(cache: Repl
     assert nearest is not None and [one.field for one in nearest.fields] == ["prompt is"]
 
 
-def test_several_sources_are_looked_through(cache: ReplyCache, tmp_path: Path) -> None:
+def test_all_sources_are_searched(cache: ReplyCache, tmp_path: Path) -> None:
     other = ReplyCache(tmp_path / "other.sqlite")
     other.put(IDENTITY, SCORE.model_copy(update={"continuations": (" a", " c")}), Likelihoods(values=(-1.0, -2.0)))
     asked = SCORE.model_copy(update={"continuations": (" a", " c", " d")})
@@ -98,8 +97,8 @@ def test_several_sources_are_looked_through(cache: ReplyCache, tmp_path: Path) -
     other.close()
 
 
-def test_very_long_prompts_and_many_entries_take_little_time(tmp_path: Path) -> None:
-    """Letter by letter, two prompts of 100,000 letters would take minutes."""
+def test_very_long_prompts_are_compared_quickly(tmp_path: Path) -> None:
+    """Character by character, two prompts of 100,000 characters would take minutes."""
     cache = ReplyCache(tmp_path / "replies.sqlite")
     long = [CompletionRequest(prompt=f"{i} " + "lion vase\n" * 10_000, max_new_tokens=1) for i in range(3)]
     cache.put_many(IDENTITY, [(request, said("x")) for request in long])

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_backends.cache.request_key import canonical_json, key_text, prompt_key, prompt_of, request_key
+from llm_backends.cache.request_key import key_text, prompt_key, prompt_of, request_key
 from llm_backends.protocol import CompletionRequest, Identity, LikelihoodRequest, Request
+from spae.canonical import canonical_json
 
 IDENTITY = Identity(kind="k", model="m", revision="r", dtype="float32")
 ASK = CompletionRequest(prompt="a b", max_new_tokens=7, stop=("\n",), temperature=0.5, seed=3)
 SCORE = LikelihoodRequest(context="a b", continuations=(" c", " d"))
 
 
-def test_the_key_is_the_hash_of_its_parts_written_out() -> None:
+def test_the_key_is_the_hash_of_a_hand_written_text() -> None:
     text = (
         '{"identity":{"dtype":"float32","kind":"k","model":"m","revision":"r"},"kind":"completion",'
         '"request":{"max_new_tokens":7,"n":1,"prompt":"a b","seed":3,"stop":["\\n"],"temperature":0.5},'
@@ -97,7 +98,7 @@ def test_one_byte_of_the_prompt_changed_misses(prompt: bytes, data: st.DataObjec
 
 
 @given(st.lists(st.integers(0, 300)), st.lists(st.integers(0, 300)))
-def test_ids_are_told_apart_and_from_their_text(a: list[int], b: list[int]) -> None:
+def test_token_ids_and_their_text_have_different_keys(a: list[int], b: list[int]) -> None:
     asks = [ASK.model_copy(update={"prompt": prompt}) for prompt in (tuple(a), tuple(b), canonical_json(a))]
     keys = [request_key(IDENTITY, ask) for ask in asks]
     assert (keys[0] == keys[1]) == (a == b) and keys[0] != keys[2]

@@ -1,4 +1,4 @@
-"""The SQLite store: exact replies back, several writers at once, and damage that is noticed."""
+"""The SQLite store: exact round trips, several writers at once, and damage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_backends.cache.provenance import Provenance
+from llm_backends.cache.entry import Provenance
 from llm_backends.cache.request_key import identity_key, prompt_key, request_key
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt, CallFailed
@@ -56,7 +56,7 @@ def edit(path: Path, statement: str) -> None:
     connection.close()
 
 
-def test_replies_come_back_as_they_were(cache: ReplyCache) -> None:
+def test_replies_round_trip(cache: ReplyCache) -> None:
     given = [(ASK, LION), (SCORE, NATS), (THREE, said("a", "", "c")), (IDS, said("by ids"))]
     cache.put_many(IDENTITY, given)
     cache.close()
@@ -64,7 +64,7 @@ def test_replies_come_back_as_they_were(cache: ReplyCache) -> None:
     assert len(cache.keys()) == 6 and cache.keys() == sorted(cache.keys())
 
 
-def test_each_sample_is_a_row_of_its_own(cache: ReplyCache) -> None:
+def test_each_sample_has_its_own_row(cache: ReplyCache) -> None:
     cache.put(IDENTITY, THREE, said("a", "b", "c"))
     keys = [request_key(IDENTITY, THREE, i) for i in range(3)]
     entries = [cache.entry(key) for key in keys]
@@ -76,7 +76,7 @@ def test_each_sample_is_a_row_of_its_own(cache: ReplyCache) -> None:
     assert cache.put(IDENTITY, THREE, said("x", "y", "z")) == said("a", "y", "c")
 
 
-def test_the_readable_request_stands_beside_its_hash(cache: ReplyCache) -> None:
+def test_the_request_is_readable_beside_its_hash(cache: ReplyCache) -> None:
     cache.put(IDENTITY, SCORE, NATS)
     ((key, request, identity, prompt),) = rows(cache.path, "select key, request, identity, prompt from replies")
     assert hashlib.sha256(str(request).encode()).hexdigest() == key
@@ -92,7 +92,7 @@ def test_reading_creates_no_file(cache: ReplyCache) -> None:
     assert cache.get(IDENTITY, ASK) is None and cache.keys() == [] and not cache.path.parent.exists()
 
 
-def test_the_first_reply_stays_unless_it_is_replaced(cache: ReplyCache) -> None:
+def test_the_first_reply_stays_unless_replaced(cache: ReplyCache) -> None:
     other = said("vase")
     assert cache.put(IDENTITY, ASK, LION) == LION
     assert cache.put(IDENTITY, ASK, other) == LION == cache.get(IDENTITY, ASK)
@@ -109,7 +109,7 @@ def test_the_first_reply_stays_unless_it_is_replaced(cache: ReplyCache) -> None:
         pytest.param(ASK, Completion(choices=(Choice(text="", finish="length"),)), id="cut before its first word"),
     ],
 )
-def test_what_is_no_whole_answer_stores_nothing(
+def test_incomplete_replies_are_not_stored(
     cache: ReplyCache, request_: CompletionRequest | LikelihoodRequest, reply: Completion | Likelihoods
 ) -> None:
     with pytest.raises(CallFailed, match="not stored"):
@@ -117,7 +117,7 @@ def test_what_is_no_whole_answer_stores_nothing(
     assert cache.keys() == []
 
 
-def test_an_empty_answer_is_an_answer(cache: ReplyCache) -> None:
+def test_an_empty_reply_is_stored(cache: ReplyCache) -> None:
     cache.put(IDENTITY, ASK, said(""))
     assert cache.get(IDENTITY, ASK) == said("")
 
@@ -140,14 +140,14 @@ def test_a_bit_flipped_in_any_column_is_never_served(cache: ReplyCache, column: 
             with pytest.raises(CacheCorrupt):
                 cache.entry(found)
         else:
-            with pytest.raises(CacheCorrupt, match=r"key [0-9a-f]{64} .*--live, or remove it.*prune --bad"):
+            with pytest.raises(CacheCorrupt, match=r"key [0-9a-f]{64} .*--refresh-cache, or remove it.*prune --bad"):
                 cache.get(IDENTITY, ASK)
         cache.close()
     if column != "key":
         assert cache.put(IDENTITY, ASK, LION, replace=True) == LION == cache.get(IDENTITY, ASK)
 
 
-def test_a_reply_moved_to_another_row_is_noticed(cache: ReplyCache) -> None:
+def test_a_reply_moved_to_another_row_is_corrupt(cache: ReplyCache) -> None:
     second = ASK.model_copy(update={"seed": 1})
     cache.put_many(IDENTITY, [(ASK, LION), (second, said("vase"))])
     a, b = request_key(IDENTITY, ASK), request_key(IDENTITY, second)
@@ -160,27 +160,27 @@ def test_a_reply_moved_to_another_row_is_noticed(cache: ReplyCache) -> None:
         cache.get(IDENTITY, second)
 
 
-def test_a_row_of_another_type_is_noticed(cache: ReplyCache) -> None:
+def test_a_row_of_another_type_is_corrupt(cache: ReplyCache) -> None:
     cache.put(IDENTITY, ASK, LION)
     edit(cache.path, "update replies set reply = x'00ff'")
     with pytest.raises(CacheCorrupt):
         cache.get(IDENTITY, ASK)
 
 
-def test_files_that_are_no_cache(tmp_path: Path) -> None:
+def test_invalid_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.sqlite"
     path.write_bytes(b"this is not a database, whatever its name says" * 50)
     with pytest.raises(CacheCorrupt, match="cache verify"):
         ReplyCache(path).get(IDENTITY, ASK)
     newer = tmp_path / "newer.sqlite"
     edit(newer, "pragma user_version = 9")
-    with pytest.raises(CacheCorrupt, match="layout 9, this program reads 2"):
+    with pytest.raises(CacheCorrupt, match="layout 9, this program reads 3"):
         ReplyCache(newer).get(IDENTITY, ASK)
     with pytest.raises(BackendUnavailable, match="cannot be"):
         ReplyCache(path / "below" / "a file").put(IDENTITY, ASK, LION)
 
 
-def test_what_a_reply_was_asked_for_stands_beside_it_and_once(cache: ReplyCache) -> None:
+def test_provenance_is_recorded_once(cache: ReplyCache) -> None:
     other = ASKED.model_copy(update={"tokenizer": "vqgan", "fingerprint": "f2"})
     key = request_key(IDENTITY, ASK)
     cache.put_many(IDENTITY, [(ASK, LION)], [[ASKED]])
@@ -193,7 +193,7 @@ def test_what_a_reply_was_asked_for_stands_beside_it_and_once(cache: ReplyCache)
     assert cache.keys() == [key], "what a reply is for is no part of its key"
 
 
-def test_alike_entries_are_found(cache: ReplyCache) -> None:
+def test_similar_entries_are_found(cache: ReplyCache) -> None:
     hot = ASK.model_copy(update={"temperature": 1.0})
     other = IDENTITY.model_copy(update={"dtype": "bfloat16"})
     cache.put_many(IDENTITY, [(ASK, LION), (hot, LION), (SCORE, NATS)])
@@ -205,14 +205,14 @@ def test_alike_entries_are_found(cache: ReplyCache) -> None:
     assert [entry.request for entry in cache.nearest_in_length(10, most=9)] == [SCORE], "damaged ones explain nothing"
 
 
-def test_a_shared_layer_is_looked_through_and_never_written(cache: ReplyCache) -> None:
+def test_a_read_only_cache_is_never_written(cache: ReplyCache) -> None:
     cache.put(IDENTITY, ASK, LION)
     cache.close()
     folder, before = cache.path.parent, cache.path.read_bytes()
     listing = sorted(os.listdir(folder))
     shared = ReplyCache(cache.path, read_only=True)
     assert shared.get(IDENTITY, ASK) == LION and shared.get(IDENTITY, SCORE) is None
-    with pytest.raises(BackendInputError, match="only read"):
+    with pytest.raises(BackendInputError, match="read-only"):
         shared.put(IDENTITY, SCORE, NATS)
     assert sorted(os.listdir(folder)) == listing and cache.path.read_bytes() == before
     shared.close()

@@ -1,4 +1,4 @@
-"""Local models against a naive computation: one full pass over one text at a time, and transformers' own generate."""
+"""Local models against one full pass over one sequence at a time, and transformers' own generate."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM
 from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
 from llm_backends.local.backend import LocalBackend
 from llm_backends.local.folder import FolderSource
-from llm_backends.local.text_tokenizer import PlainTokenizer
 from llm_backends.protocol import Backend, CompletionRequest, LikelihoodRequest, Request, Streams
+from llm_backends.text_tokenizer import PlainTokenizer
 
 HEAD = "For each of the following input output pairs, output is one of ['lion', 'vase']\n###\nInput: cat\nOutput:"
 CONTEXTS = [
@@ -39,8 +39,8 @@ def naive_sum(folder: Path, context: str, continuation: str) -> float:
     assert whole[: len(before)] == before, "this oracle needs texts that split at the border"
     with torch.no_grad():
         logits = model(torch.tensor([whole]), use_cache=False).logits[0]
-    chances = torch.log_softmax(logits.double(), dim=-1)
-    return sum(float(chances[i - 1, whole[i]]) for i in range(len(before), len(whole)))
+    probabilities = torch.log_softmax(logits.double(), dim=-1)
+    return sum(float(probabilities[i - 1, whole[i]]) for i in range(len(before), len(whole)))
 
 
 def generated(folder: Path, prompt: str, tokens: int) -> str:
@@ -64,7 +64,7 @@ def test_likelihoods_equal_one_by_one_scoring(model: str, request: pytest.Fixtur
         assert reply.values == pytest.approx(expected, abs=1e-4)
 
 
-def test_likelihoods_do_not_depend_on_order_or_company(tiny_llama: Path) -> None:
+def test_likelihoods_do_not_depend_on_order_or_batch(tiny_llama: Path) -> None:
     asked = [LikelihoodRequest(context=context, continuations=NAMES) for context in CONTEXTS]
     alone = {q.context: backend(tiny_llama).loglikelihood([q])[0].values for q in asked}
     for order in itertools.islice(itertools.permutations(asked), 0, 120, 17):
@@ -79,7 +79,7 @@ def test_likelihoods_do_not_depend_on_order_or_company(tiny_llama: Path) -> None
         assert single[0].values == pytest.approx((value,), abs=1e-4)
 
 
-def test_more_continuations_than_go_through_at_once(tiny_llama: Path) -> None:
+def test_more_continuations_than_fit_in_a_batch(tiny_llama: Path) -> None:
     names = tuple(f" {i} lion"[: 2 + i % 7] for i in range(70))
     (reply,) = backend(tiny_llama).loglikelihood([LikelihoodRequest(context="This is a", continuations=names)])
     for i in (0, 31, 32, 69):
@@ -107,7 +107,7 @@ def test_greedy_equals_generate(model: str, rows: int, request: pytest.FixtureRe
     assert len(set(texts)) > 2, "a model that says one thing only would prove nothing"
 
 
-def test_replies_stop_where_they_should(tiny_llama: Path) -> None:
+def test_replies_stop_at_stop_strings(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
     (whole,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=12)])
     assert whole.finish == "length"
@@ -119,13 +119,13 @@ def test_replies_stop_where_they_should(tiny_llama: Path) -> None:
 def test_a_reply_ends_at_the_end_token(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = backend(tiny_llama)
     (whole,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
-    chosen = [int(one._runner.read([one.text.encode(HEAD)])[0].logits.argmax())]
-    monkeypatch.setitem(one.__dict__, "_ends", frozenset(chosen))
+    chosen = [int(one._runner.prefill([one.text_tokenizer.encode(HEAD)])[0].logits.argmax())]
+    monkeypatch.setitem(one.__dict__, "_end_tokens", frozenset(chosen))
     (ended,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
     assert whole.text and (ended.text, ended.finish) == ("", "stop")
 
 
-def test_sampling_follows_its_seed_not_its_neighbours(tiny_llama: Path) -> None:
+def test_sampling_depends_on_its_seed_not_its_batch(tiny_llama: Path) -> None:
     hot = [CompletionRequest(prompt=p, max_new_tokens=8, temperature=1.5, seed=s) for p in CONTEXTS for s in (0, 1)]
     together = [reply.text for reply in backend(tiny_llama).complete(hot)]
     alone = [backend(tiny_llama).complete([question])[0].text for question in hot]
@@ -133,14 +133,16 @@ def test_sampling_follows_its_seed_not_its_neighbours(tiny_llama: Path) -> None:
     assert any(together[i] != together[i + 1] for i in range(0, len(hot), 2)), "the seed changes nothing"
 
 
-def test_sampling_draws_from_the_models_chances(tiny_llama: Path) -> None:
+def test_sampling_follows_the_models_probabilities(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
-    chances = torch.softmax(one._runner.read([one.text.encode("This is a")])[0].logits.double() / 0.7, dim=-1)
-    top = int(chances.argmax())
-    text = one.text.decode_after(one.text.encode("This is a"), [top])
+    probabilities = torch.softmax(
+        one._runner.prefill([one.text_tokenizer.encode("This is a")])[0].logits.double() / 0.7, dim=-1
+    )
+    top = int(probabilities.argmax())
+    text = one.text_tokenizer.decode_after(one.text_tokenizer.encode("This is a"), [top])
     asked = [CompletionRequest(prompt="This is a", max_new_tokens=1, temperature=0.7, seed=s) for s in range(300)]
     share = sum(reply.text == text for reply in one.complete(asked)) / 300
-    expected = float(chances[top])
+    expected = float(probabilities[top])
     assert 0.05 < expected < 0.98
     assert share == pytest.approx(expected, abs=4 * (expected * (1 - expected) / 300) ** 0.5)
 
@@ -155,27 +157,29 @@ def test_samples_differ_and_do_not_depend_on_how_many(tiny_llama: Path) -> None:
     assert backend(tiny_llama, rows=1).complete([hot]) == [five]
 
 
-def test_samples_draw_from_the_models_chances(tiny_llama: Path) -> None:
+def test_samples_follow_the_models_probabilities(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
-    chances = torch.softmax(one._runner.read([one.text.encode("This is a")])[0].logits.double() / 0.7, dim=-1)
-    top = int(chances.argmax())
-    text = one.text.decode_after(one.text.encode("This is a"), [top])
+    probabilities = torch.softmax(
+        one._runner.prefill([one.text_tokenizer.encode("This is a")])[0].logits.double() / 0.7, dim=-1
+    )
+    top = int(probabilities.argmax())
+    text = one.text_tokenizer.decode_after(one.text_tokenizer.encode("This is a"), [top])
     (reply,) = one.complete([CompletionRequest(prompt="This is a", max_new_tokens=1, temperature=0.7, n=300)])
     share = sum(choice.text == text for choice in reply.choices) / 300
-    expected = float(chances[top])
+    expected = float(probabilities[top])
     assert share == pytest.approx(expected, abs=4 * (expected * (1 - expected) / 300) ** 0.5)
 
 
-def test_a_temperature_near_nothing_is_greedy(tiny_llama: Path) -> None:
+def test_a_tiny_temperature_is_greedy(tiny_llama: Path) -> None:
     greedy, cold = (CompletionRequest(prompt=HEAD, max_new_tokens=6, temperature=t) for t in (0.0, 1e-300))
     (expected,), (found,) = backend(tiny_llama).complete([greedy]), backend(tiny_llama).complete([cold])
     assert found == expected
 
 
-def test_token_ids_are_a_prompt_as_they_are(tiny_llama: Path, marking_tokenizer_folder: Path) -> None:
+def test_token_ids_are_used_unchanged(tiny_llama: Path, marking_tokenizer_folder: Path) -> None:
     one = backend(tiny_llama)
     (text,) = one.complete([CompletionRequest(prompt=HEAD, max_new_tokens=6)])
-    (ids,) = one.complete([CompletionRequest(prompt=tuple(one.text.encode(HEAD)), max_new_tokens=6)])
+    (ids,) = one.complete([CompletionRequest(prompt=tuple(one.text_tokenizer.encode(HEAD)), max_new_tokens=6)])
     assert ids == text
     marking = PlainTokenizer.read(marking_tokenizer_folder)
     assert marking.checked((5, 6)) == [5, 6], "no leading mark is added to ids"
@@ -184,7 +188,7 @@ def test_token_ids_are_a_prompt_as_they_are(tiny_llama: Path, marking_tokenizer_
             one.complete([CompletionRequest(prompt=(5, wrong), max_new_tokens=1)])
 
 
-def test_every_reply_is_handed_over_and_one_bad_prompt_spoils_none(tiny_llama: Path) -> None:
+def test_one_bad_prompt_does_not_affect_other_replies(tiny_llama: Path) -> None:
     one = backend(tiny_llama, rows=2)
     assert isinstance(one, Streams)
     asked: list[Request] = [CompletionRequest(prompt=context, max_new_tokens=2) for context in CONTEXTS]
@@ -198,8 +202,8 @@ def test_every_reply_is_handed_over_and_one_bad_prompt_spoils_none(tiny_llama: P
 
 def test_numbers_that_are_not_finite_fail_alone(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
-    token = one.text.encode(" truck")[-1]
-    assert token not in one.text.encode("This is a")
+    token = one.text_tokenizer.encode(" truck")[-1]
+    assert token not in one.text_tokenizer.encode("This is a")
 
     def spoil(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         return output.masked_fill((inputs[0] == token)[..., None], float("nan"))
@@ -253,7 +257,7 @@ def test_pickled_weights_are_not_read(tiny_llama: Path, tmp_path: Path) -> None:
         backend(tmp_path).complete([CompletionRequest(prompt="a", max_new_tokens=1)])
 
 
-def test_nothing_is_asked_of_no_requests(tiny_llama: Path) -> None:
+def test_no_requests_load_nothing(tiny_llama: Path) -> None:
     one = backend(tiny_llama)
     assert one.complete([]) == [] and one.loglikelihood([]) == []
     assert "_runner" not in one.__dict__

@@ -1,4 +1,4 @@
-"""Batches that run out of memory: injected faults, and what is done about each."""
+"""Batches that run out of memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_backends.errors import BackendInputError, CallFailed
-from llm_backends.local.batching import MOST_CELLS, BatchSize, in_batches, is_out_of_memory
+from llm_backends.local.batching import MAX_CELLS, BatchSize, in_batches, is_out_of_memory
 
 FAULTS = [
     pytest.param(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), id="cuda"),
@@ -38,7 +38,7 @@ class Machine:
             raise self.fault
         return [2 * one for one in batch]
 
-    def free(self) -> None:
+    def free(self, batch: Sequence[int]) -> None:
         self.freed += 1
 
 
@@ -47,7 +47,7 @@ def cost(item: int) -> int:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_batch_that_does_not_fit_is_done_again_in_smaller_ones(fault: Exception) -> None:
+def test_a_batch_that_does_not_fit_is_split(fault: Exception) -> None:
     machine, size = Machine(20, fault), BatchSize(100)
     items = [10] * 10
     given = list(in_batches(items, cost, size, machine.answer, machine.free))
@@ -60,7 +60,7 @@ def test_a_batch_that_does_not_fit_is_done_again_in_smaller_ones(fault: Exceptio
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_that_never_fits_fails_and_spoils_no_other(fault: Exception) -> None:
+def test_an_item_that_never_fits_does_not_affect_others(fault: Exception) -> None:
     machine = Machine(20, fault)
     given = list(in_batches([5, 30, 6, 7], cost, BatchSize(1000), machine.answer, machine.free))
     assert [item for item, _ in given] == [5, 30, 6, 7]
@@ -69,7 +69,7 @@ def test_one_that_never_fits_fails_and_spoils_no_other(fault: Exception) -> None
     assert isinstance(error, CallFailed) and "30 tokens" in str(error) and "--dtype bfloat16" in str(error)
 
 
-def test_any_other_error_is_the_callers() -> None:
+def test_any_other_error_is_raised() -> None:
     machine = Machine(0, RuntimeError("expected all tensors to be on the same device"))
     with pytest.raises(RuntimeError, match="same device"):
         list(in_batches([1, 2], cost, BatchSize(10), machine.answer))
@@ -95,8 +95,8 @@ def test_every_item_is_answered_once_in_order(items: list[int], cells: int, rows
 def test_sizes_out_of_range() -> None:
     with pytest.raises(BackendInputError, match="at least 1, got 0"):
         BatchSize(10, 0)
-    assert BatchSize(0).cells == 1 and BatchSize(MOST_CELLS * 9).cells == MOST_CELLS
+    assert BatchSize(0).cells == 1 and BatchSize(MAX_CELLS * 9).cells == MAX_CELLS
 
 
-def test_what_is_no_lack_of_memory() -> None:
+def test_other_runtime_errors_are_not_out_of_memory() -> None:
     assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))

@@ -1,4 +1,4 @@
-"""One conversion for every GGUF file: once, whole, by one process at a time."""
+"""Conversion of GGUF files: once, atomically, by one process at a time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_another_file_is_refused(gguf: Path, tmp_path: Path) -> None:
     assert folders(tmp_path / "cache") == []
 
 
-def test_it_is_converted_once_and_says_so(gguf: Path, tmp_path: Path) -> None:
+def test_it_is_converted_once(gguf: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     model = made(gguf)
     folder = converted_folder(model, cache=tmp_path / "cache", convert=write_model, say=lines.append)
@@ -63,7 +63,7 @@ def test_it_is_converted_once_and_says_so(gguf: Path, tmp_path: Path) -> None:
     assert converted_folder(model, cache=tmp_path / "cache", convert=again, say=lines.append) == folder and lines == []
 
 
-def test_parts_that_a_model_is_put_together_from_are_removed(gguf: Path, tmp_path: Path) -> None:
+def test_temporary_parts_are_removed(gguf: Path, tmp_path: Path) -> None:
     seen: list[Path] = []
 
     def find(parts: Path) -> Path:
@@ -77,7 +77,7 @@ def test_parts_that_a_model_is_put_together_from_are_removed(gguf: Path, tmp_pat
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
-def test_a_broken_conversion_leaves_nothing_behind(gguf: Path, tmp_path: Path, error: BaseException) -> None:
+def test_a_failed_conversion_leaves_nothing_behind(gguf: Path, tmp_path: Path, error: BaseException) -> None:
     def broken(gguf: Path, folder: Path) -> None:
         (folder / "config.json").write_text("{}")
         assert not (folder.parent / made(gguf).target(folder.parent).name).exists(), "the target exists already"
@@ -90,7 +90,7 @@ def test_a_broken_conversion_leaves_nothing_behind(gguf: Path, tmp_path: Path, e
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bad tensor\nmore"), KeyError("x"), NotImplementedError("Q9_K")])
-def test_what_transformers_cannot_read_is_told_in_one_line(gguf: Path, tmp_path: Path, error: Exception) -> None:
+def test_conversion_errors_are_one_line(gguf: Path, tmp_path: Path, error: Exception) -> None:
     def broken(gguf: Path, folder: Path) -> None:
         raise error
 
@@ -99,7 +99,7 @@ def test_what_transformers_cannot_read_is_told_in_one_line(gguf: Path, tmp_path:
     assert "\n" not in str(raised.value)
 
 
-def test_what_a_killed_conversion_left_is_removed(gguf: Path, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_conversion_are_removed(gguf: Path, tmp_path: Path) -> None:
     left = tmp_path / "cache" / f"{made(gguf).target(tmp_path).name}.making-abc"
     left.mkdir(parents=True)
     other = tmp_path / "cache" / "another-model.making-abc"
@@ -108,7 +108,7 @@ def test_what_a_killed_conversion_left_is_removed(gguf: Path, tmp_path: Path) ->
     assert sorted(folders(tmp_path / "cache")) == sorted([folder, other])
 
 
-def test_an_unfinished_conversion_is_not_taken(gguf: Path, tmp_path: Path) -> None:
+def test_an_incomplete_conversion_is_not_used(gguf: Path, tmp_path: Path) -> None:
     def halfway(gguf: Path, folder: Path) -> None:
         for name in FILES[:2]:
             (folder / name).touch()
@@ -121,7 +121,7 @@ def test_an_unfinished_conversion_is_not_taken(gguf: Path, tmp_path: Path) -> No
     assert (folder / "model.safetensors").is_file()
 
 
-def test_weights_in_parts_are_a_whole_model(tmp_path: Path) -> None:
+def test_sharded_weights_are_complete(tmp_path: Path) -> None:
     for name in (FILES[0], FILES[2], INDEX):
         (tmp_path / name).touch()
     assert is_complete(tmp_path)
@@ -157,7 +157,7 @@ def test_a_cache_that_cannot_be_written(gguf: Path, tmp_path: Path) -> None:
         converted_folder(made(gguf), cache=tmp_path / "file" / "cache", convert=write_model)
 
 
-def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("SPAE_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Models by folder and by hub name; the hub itself is stood in for, since tests reach no network."""
+"""Models by folder and by hub name, with a stand-in for the hub: tests use no network."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
 from llm_backends.local.folder import FolderSource, HubSource, open_hf, stated_context_length
+from llm_backends.options import NoOptions
 from llm_backends.protocol import CompletionRequest
 from llm_backends.registry import open_backend
 
@@ -35,17 +36,17 @@ def test_the_revision_follows_every_model_file(tiny_llama: Path, tmp_path: Path)
     assert len(revisions) == 5
 
 
-def test_folders_that_hold_no_model(tmp_path: Path) -> None:
+def test_invalid_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="safetensors"):
         _ = FolderSource(tmp_path, "float32").identity
     with pytest.raises(BackendUnavailable, match=r"config\.json"):
         _ = FolderSource(tmp_path, "float32").context_length
-    with pytest.raises(BackendInputError, match="is none"):
-        open_hf(str(tmp_path / "nothing"), "float32")
+    with pytest.raises(BackendInputError, match="is not one"):
+        open_hf(str(tmp_path / "nothing"), dtype="float32", device="auto", options=NoOptions())
     with pytest.raises(BackendInputError, match="dtype"):
-        open_hf(str(tmp_path), "int8")
+        open_hf(str(tmp_path), dtype="int8", device="auto", options=NoOptions())
     gone = FolderSource(tmp_path / "gone", "float32")
-    with pytest.raises(BackendUnavailable, match="not there"):
+    with pytest.raises(BackendUnavailable, match="does not exist"):
         gone.folder()
 
 
@@ -58,12 +59,12 @@ def test_folders_that_hold_no_model(tmp_path: Path) -> None:
         ({}, None),
     ],
 )
-def test_context_length_as_stated(tmp_path: Path, config: dict[str, object], expected: int | None) -> None:
+def test_context_length_from_the_config(tmp_path: Path, config: dict[str, object], expected: int | None) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert stated_context_length(tmp_path / "config.json") == expected
 
 
-def test_a_hub_model_is_held_to_one_commit(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_model_is_pinned_to_one_commit(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = tmp_path / "models--a--b" / "snapshots" / COMMIT
     shutil.copytree(tiny_llama, snapshot)
     asked: list[tuple[str, str | None]] = []
@@ -79,7 +80,7 @@ def test_a_hub_model_is_held_to_one_commit(tiny_llama: Path, tmp_path: Path, mon
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", config)
     monkeypatch.setattr("huggingface_hub.snapshot_download", whole)
-    model = open_hf("a/b@main", "float32")
+    model = open_hf("a/b@main", dtype="float32", device="auto", options=NoOptions())
     assert (
         model.identity.model == "a/b" and model.identity.revision == COMMIT and model.capabilities.context_length == 256
     )

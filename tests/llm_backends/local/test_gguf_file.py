@@ -15,6 +15,7 @@ from llm_backends.errors import BackendInputError, BackendUnavailable
 from llm_backends.local.conversion import cache_folder
 from llm_backends.local.folder import open_hf
 from llm_backends.local.gguf_file import open_gguf
+from llm_backends.options import NoOptions
 from llm_backends.protocol import CompletionRequest, LikelihoodRequest
 from llm_backends.registry import open_backend
 
@@ -88,10 +89,13 @@ def tiny_gguf(tiny_llama: Path, tmp_path: Path) -> Path:
     return as_gguf(tiny_llama, tmp_path / "Tiny Llama.F32.gguf")
 
 
-def test_a_file_answers_as_its_folder_does(
+def test_a_file_replies_as_its_folder_does(
     tiny_gguf: Path, tiny_llama: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ours, folder = open_backend(f"gguf:{tiny_gguf}"), open_hf(str(tiny_llama), "float32")
+    ours, folder = (
+        open_backend(f"gguf:{tiny_gguf}"),
+        open_hf(str(tiny_llama), dtype="float32", device="auto", options=NoOptions()),
+    )
     assert ours.identity.revision == hashlib.sha256(tiny_gguf.read_bytes()).hexdigest()
     assert (ours.identity.kind, ours.identity.model) == ("transformers", "Tiny Llama.F32")
     assert ours.capabilities == folder.capabilities and ours.capabilities.context_length == 256
@@ -104,24 +108,24 @@ def test_a_file_answers_as_its_folder_does(
     assert "preparing Tiny Llama.F32 once" in capsys.readouterr().err
     (made,) = [path for path in cache_folder().iterdir() if path.is_dir()]
     assert made.name == f"tiny-llama.f32-{ours.identity.revision[:12]}-v1"
-    open_gguf(str(tiny_gguf), "float32").count_tokens("lion")
+    open_gguf(str(tiny_gguf), dtype="float32", device="auto", options=NoOptions()).count_tokens("lion")
     assert "preparing" not in capsys.readouterr().err, "converted twice"
 
 
-def test_an_architecture_that_transformers_does_not_know(tiny_llama: Path, tmp_path: Path) -> None:
+def test_an_unknown_architecture_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
     path = as_gguf(tiny_llama, tmp_path / "odd.gguf", architecture="chameleon9")
     with pytest.raises(BackendUnavailable, match=r"llama, .*'chameleon9': use llamacpp:"):
-        open_gguf(str(path), "float32").count_tokens("lion")
+        open_gguf(str(path), dtype="float32", device="auto", options=NoOptions()).count_tokens("lion")
 
 
-def test_a_broken_file_says_so(tiny_gguf: Path) -> None:
+def test_a_broken_file_is_refused(tiny_gguf: Path) -> None:
     tiny_gguf.write_bytes(tiny_gguf.read_bytes()[:-5000])
     with pytest.raises(BackendUnavailable, match=r"Tiny Llama\.F32\.gguf cannot be converted"):
-        open_gguf(str(tiny_gguf), "float32").count_tokens("lion")
+        open_gguf(str(tiny_gguf), dtype="float32", device="auto", options=NoOptions()).count_tokens("lion")
 
 
-def test_a_file_that_changed_meanwhile(tiny_gguf: Path) -> None:
-    model = open_gguf(str(tiny_gguf), "float32")
+def test_a_file_that_changed_since_opening_is_refused(tiny_gguf: Path) -> None:
+    model = open_gguf(str(tiny_gguf), dtype="float32", device="auto", options=NoOptions())
     with tiny_gguf.open("ab") as stream:
         stream.write(b" ")
     with pytest.raises(BackendUnavailable, match="give the command again"):
@@ -130,7 +134,7 @@ def test_a_file_that_changed_meanwhile(tiny_gguf: Path) -> None:
 
 def test_files_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BackendInputError, match="check the path"):
-        open_gguf(str(tmp_path / "none.gguf"), "float32")
+        open_gguf(str(tmp_path / "none.gguf"), dtype="float32", device="auto", options=NoOptions())
     path = tmp_path / "part.gguf"
     writer = GGUFWriter(path, "llama")
     writer.add_uint16("split.count", 3)
@@ -138,4 +142,4 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.close()
     with pytest.raises(BackendInputError, match="one of 3 parts: join them"):
-        open_gguf(str(path), "float32")
+        open_gguf(str(path), dtype="float32", device="auto", options=NoOptions())

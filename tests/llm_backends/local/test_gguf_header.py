@@ -1,4 +1,4 @@
-"""Headers of GGUF files: what the gguf package writes, and files that are none."""
+"""Headers of GGUF files that the gguf package writes, and invalid files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from gguf import GGUFWriter
 
 from llm_backends.errors import BackendInputError
-from llm_backends.local.gguf_header import read_header
+from llm_backends.local.gguf_file import read_header
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_file_cut_anywhere_in_its_header_is_refused(small: Path, tmp_path: Pat
         ),
     ],
 )
-def test_what_is_no_gguf_file(tmp_path: Path, data: bytes) -> None:
+def test_invalid_gguf_files_are_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "other.gguf"
     path.write_bytes(data)
     with pytest.raises(BackendInputError, match="whole GGUF file"):

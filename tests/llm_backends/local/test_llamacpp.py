@@ -22,8 +22,8 @@ from transformers import AutoModelForCausalLM
 from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
 from llm_backends.local.backend import LocalBackend
 from llm_backends.local.folder import FolderSource
-from llm_backends.local.llamacpp import LlamaCppBackend, open_llamacpp
-from llm_backends.local.smollm2 import find_gguf, open_smollm2
+from llm_backends.local.llamacpp import LlamaCppBackend, LlamaCppOptions, open_llamacpp
+from llm_backends.local.smollm2 import find_gguf
 from llm_backends.protocol import Backend, CompletionRequest, LikelihoodRequest, Request, Streams
 from llm_backends.registry import open_backend
 
@@ -32,7 +32,7 @@ NAMES = (" lion\n", " vase\n", " truck\n", " cat", " a lion or a cat, what is th
 
 
 class StandIn:
-    """What this backend uses of `llama_cpp.Llama`, for a model folder in the place of the weights in a GGUF file."""
+    """The part of `llama_cpp.Llama` that the backend uses, with a model folder instead of a GGUF file's weights."""
 
     folder: ClassVar[Path]
     windows: ClassVar[list[int]] = []
@@ -44,6 +44,7 @@ class StandIn:
         model_path: str,
         n_ctx: int,
         n_gpu_layers: int,
+        n_threads: int | None,
         logits_all: bool,
         swa_full: bool,
         type_k: int,
@@ -52,7 +53,7 @@ class StandIn:
     ) -> None:
         assert Path(model_path).is_file() and logits_all and swa_full and (type_k, type_v) == (0, 0)
         self.windows.append(n_ctx)
-        self.gpu_layers = n_gpu_layers
+        self.gpu_layers, self.threads = n_gpu_layers, n_threads
         self._n_ctx = n_ctx
         self._tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         self._tokenizer.encode_special_tokens = True
@@ -128,7 +129,7 @@ ASKED: list[Request] = [
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_it_answers_as_the_other_local_models_do(gguf: Path, peer: LocalBackend) -> None:
+def test_it_replies_as_transformers_does(gguf: Path, peer: LocalBackend) -> None:
     ours = open_backend(f"llamacpp:{gguf}")
     assert isinstance(ours, Backend) and isinstance(ours, Streams)
     found, expected = dict(ours.stream(ASKED)), dict(peer.stream(ASKED))
@@ -144,10 +145,10 @@ def test_it_answers_as_the_other_local_models_do(gguf: Path, peer: LocalBackend)
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_what_neighbours_share_is_read_once(gguf: Path) -> None:
+def test_shared_prefixes_are_read_once(gguf: Path) -> None:
     ours = LlamaCppBackend(gguf)
     context = ours.count_tokens(HEAD)
-    names = [len(ours.text.encode(HEAD + name)) - context for name in NAMES]
+    names = [len(ours.text_tokenizer.encode(HEAD + name)) - context for name in NAMES]
     ours.loglikelihood([LikelihoodRequest(context=HEAD, continuations=NAMES)])
     # Once the context, and each continuation but for its last token; the token before one of a single token twice.
     assert context <= ours.tokens_run <= context + sum(names)
@@ -158,7 +159,7 @@ def test_what_neighbours_share_is_read_once(gguf: Path) -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_memory_grows_with_what_is_asked(gguf: Path, stand_in: type[StandIn]) -> None:
+def test_the_context_window_grows_with_the_request(gguf: Path, stand_in: type[StandIn]) -> None:
     ours = LlamaCppBackend(gguf)
     ours.__dict__["capabilities"] = ours.capabilities.model_copy(update={"context_length": 5000})
     ours.complete([CompletionRequest(prompt="x", max_new_tokens=1)])
@@ -183,7 +184,7 @@ def test_too_long_is_refused_before_anything_is_read(gguf: Path) -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_a_text_that_llama_cpp_gives_up_on_spoils_no_other(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_evaluation_does_not_affect_others(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = LlamaCppBackend(gguf)
     monkeypatch.setattr(StandIn, "fail_from", 20)
     found = dict(ours.stream(ASKED))
@@ -195,8 +196,8 @@ def test_a_text_that_llama_cpp_gives_up_on_spoils_no_other(gguf: Path, monkeypat
         assert found[index] == fresh[index]
 
 
-def test_its_identity_never_mixes_with_the_other_runtimes(gguf: Path) -> None:
-    identity = open_llamacpp(str(gguf), "float32").identity
+def test_its_identity_differs_from_transformers(gguf: Path) -> None:
+    identity = open_llamacpp(str(gguf), dtype="float32", device="auto", options=LlamaCppOptions()).identity
     assert (identity.kind, identity.model, identity.dtype) == ("llamacpp", "tiny.Q4_0", "gguf")
     assert len(identity.revision) == 64
 
@@ -206,7 +207,15 @@ def test_the_device_is_passed_on(gguf: Path) -> None:
     for device, layers in (("cpu", 0), ("auto", -1), ("cuda", -1)):
         ours = LlamaCppBackend(gguf, device=device)
         ours.count_tokens("x")
-        assert ours._opened.gpu_layers == layers
+        assert (ours._opened.gpu_layers, ours._opened.threads) == (layers, None)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_options_are_passed_on_and_do_not_change_the_identity(gguf: Path) -> None:
+    ours = open_backend(f"llamacpp:{gguf}", options={"gpu_layers": "3", "threads": "2"})
+    ours.count_tokens("x")
+    assert isinstance(ours, LlamaCppBackend) and (ours._opened.gpu_layers, ours._opened.threads) == (3, 2)
+    assert ours.identity == open_backend(f"llamacpp:{gguf}").identity
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -215,7 +224,7 @@ def test_wrong_requests(gguf: Path) -> None:
     with pytest.raises(BackendInputError, match="below 340"):
         ours.complete([CompletionRequest(prompt=(1, 340), max_new_tokens=1)])
     with pytest.raises(BackendInputError, match="leave it out"):
-        open_llamacpp(str(gguf), "bfloat16")
+        open_llamacpp(str(gguf), dtype="bfloat16", device="auto", options=LlamaCppOptions())
     assert list(ours.stream([])) == []
 
 
@@ -229,7 +238,10 @@ if importlib.util.find_spec("llama_cpp") is not None:  # an optional extra, so a
 
     @pytest.mark.slow
     def test_the_real_one_agrees_with_transformers_on_the_same_file() -> None:
-        ours, other = LlamaCppBackend(find_gguf(), device="cpu"), open_smollm2("", "float32", "cpu")
+        ours, other = (
+            LlamaCppBackend(find_gguf(), device="cpu"),
+            open_backend("smollm2", device="cpu"),
+        )
         context = "Input: red\nOutput: color\n###\nInput: dog\nOutput: animal\n###\nInput: blue\nOutput:"
         asked = LikelihoodRequest(context=context, continuations=(" color\n", " animal\n", " a tea pot\n"))
         (found,), (expected,) = ours.loglikelihood([asked]), other.loglikelihood([asked])
@@ -241,4 +253,4 @@ if importlib.util.find_spec("llama_cpp") is not None:  # an optional extra, so a
         for name, value in zip(asked.continuations, found.values, strict=True):
             (alone,) = again.loglikelihood([LikelihoodRequest(context=context, continuations=(name,))])
             assert alone.values == pytest.approx((value,), abs=1e-4)
-        assert ours.text.encode(context) == other.text.encode(context)
+        assert ours.text_tokenizer.encode(context) == other.text_tokenizer.encode(context)

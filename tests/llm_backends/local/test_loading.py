@@ -1,4 +1,4 @@
-"""Devices by name, and what a batch may take of their memory."""
+"""Device names, and the memory for batches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
-from llm_backends.local.folder import open_hf
 from llm_backends.local.loading import (
     CPU_BATCH_BYTES,
     batch_cells,
@@ -27,7 +26,7 @@ def test_names_of_devices(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "GPU", "cuda:", "cuda:x", "cuda:-1", "cuda:²", "0", "cpu cpu"])
-def test_what_is_no_name_of_a_device(name: str) -> None:
+def test_invalid_device_names_are_refused(name: str) -> None:
     with pytest.raises(BackendInputError, match="a device is auto, cpu"):
         checked_device(name)
 
@@ -37,13 +36,13 @@ def test_a_wrong_dtype() -> None:
         checked_dtype("int8")
 
 
-def test_auto_is_what_there_is() -> None:
+def test_auto_is_cuda_if_available() -> None:
     assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert find_device("cpu").type == "cpu"
 
 
 @pytest.mark.parametrize("name", ["cuda:77", "nonsense"])
-def test_a_device_that_is_not_there(name: str, tiny_llama: Path) -> None:
+def test_a_missing_device_is_unavailable(name: str, tiny_llama: Path) -> None:
     with pytest.raises(BackendUnavailable, match="use --device cpu") as raised:
         open_backend(f"hf:{tiny_llama}", device=name).complete([CompletionRequest(prompt="a", max_new_tokens=1)])
     assert "\n" not in str(raised.value)
@@ -51,7 +50,7 @@ def test_a_device_that_is_not_there(name: str, tiny_llama: Path) -> None:
 
 def test_a_device_belongs_to_a_local_model(tmp_path: Path) -> None:
     (tmp_path / "script.json").write_text('{"default": "x"}')
-    with pytest.raises(BackendInputError, match="a device is of a local model"):
+    with pytest.raises(BackendInputError, match="--device is for local models"):
         open_backend(f"scripted:{tmp_path / 'script.json'}", device="cpu")
 
 
@@ -65,7 +64,7 @@ def test_half_precision_loads_as_asked(tiny_llama: Path) -> None:
     assert load_model(tiny_llama, "bfloat16", "cpu").dtype == torch.bfloat16
 
 
-def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+def test_an_invalid_folder_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "no-such-architecture"}')
     with pytest.raises(BackendUnavailable, match="does not load as a causal model"):
         load_model(tmp_path, "float32", "cpu")
@@ -73,7 +72,7 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
-def test_an_accelerator_says_what_the_processor_says(tiny_llama: Path) -> None:
+def test_an_accelerator_replies_as_the_processor(tiny_llama: Path) -> None:
     asked = [CompletionRequest(prompt=prompt, max_new_tokens=8) for prompt in ("This is a", "Input: cat\nOutput:", "x")]
-    replies = [open_hf(str(tiny_llama), "float32", device).complete(asked) for device in ("cpu", "cuda")]
+    replies = [open_backend(f"hf:{tiny_llama}", device=device).complete(asked) for device in ("cpu", "cuda")]
     assert replies[0] == replies[1]

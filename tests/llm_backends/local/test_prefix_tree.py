@@ -1,4 +1,4 @@
-"""Plans of shared beginnings, held to the tree of all prompts written out token by token."""
+"""Prefix trees, against the tree of all prompts written out token by token."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_backends.local.prefix_tree import Step, alike, plan_steps
+from llm_backends.local.prefix_tree import Step, group_by_length, plan_steps
 
 PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=9)
 
@@ -50,14 +50,14 @@ def test_sharing_never_reads_more_than_not_sharing(prompts: list[list[int]], pas
     assert saved >= pass_tokens * len(shared)
 
 
-def test_a_short_common_beginning_is_not_worth_a_pass() -> None:
+def test_a_short_common_prefix_is_not_worth_a_pass() -> None:
     prompts = [[1, 2, 3, i] for i in range(4)]
     assert len(plan_steps(prompts, 10)) == 4
     steps = plan_steps(prompts, 9)
     assert [(step.begin, step.end, step.parent) for step in steps] == [(0, 3, None)] + [(3, 4, 0)] * 4
 
 
-def test_a_chain_of_many_prompts_needs_no_deep_stack() -> None:
+def test_a_long_chain_of_prompts_needs_no_recursion() -> None:
     steps = plan_steps([[7] * n for n in range(1, 1500)], 0)
     assert max(step.level for step in steps) > 1000
 
@@ -68,8 +68,8 @@ def test_no_prompts_no_steps() -> None:
 
 @pytest.mark.parametrize("waste", [0, 1, 5, 100])
 @given(sizes=st.lists(st.integers(1, 9), max_size=12))
-def test_rows_of_like_size_stand_together(waste: int, sizes: list[int]) -> None:
-    groups = alike(sizes, waste)
+def test_rows_are_grouped_by_length(waste: int, sizes: list[int]) -> None:
+    groups = group_by_length(sizes, waste)
     assert sorted(i for group in groups for i in group) == list(range(len(sizes)))
     for group in groups:
         assert sum(sizes[group[0]] - sizes[i] for i in group) <= waste

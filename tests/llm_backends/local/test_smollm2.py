@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from llm_backends.errors import BackendUnavailable
-from llm_backends.local.backend import smollm2
+from llm_backends.local import smollm2
 from llm_backends.local.smollm2 import find_gguf, smollm2_model, smollm2_source
+from llm_backends.options import NoOptions
 from llm_backends.protocol import CompletionRequest, LikelihoodRequest
 
 needs_wheel = pytest.mark.skipif(
@@ -57,24 +58,24 @@ def test_another_file_is_refused(wheel: Path, tmp_path: Path, monkeypatch: pytes
         smollm2_source().folder()
 
 
-def test_the_converted_folder_is_where_it_always_was(tmp_path: Path) -> None:
+def test_the_name_of_the_converted_folder_is_stable(tmp_path: Path) -> None:
     name = "smollm2-135m-instruct-b179c9523d0e-v1"
     assert smollm2_model().target(tmp_path) == tmp_path / name
 
 
 @needs_wheel
-def test_the_pinned_hash_is_the_wheels() -> None:
+def test_the_pinned_hash_matches_the_wheel() -> None:
     with find_gguf().open("rb") as stream:
         assert hashlib.file_digest(stream, "sha256").hexdigest() == smollm2.GGUF_SHA256
 
 
 @pytest.mark.slow
 @needs_wheel
-def test_the_real_model_says_the_same_in_any_company() -> None:
+def test_the_real_models_replies_do_not_depend_on_the_batch() -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = smollm2.open_smollm2("", "float32", "cpu")
+    model = smollm2.open_smollm2("", dtype="float32", device="cpu", options=NoOptions())
     plain = AutoModelForCausalLM.from_pretrained(smollm2_source().folder(), dtype=torch.float32)
     head = "For each of the following input output pairs, output is one of ['lion', 'vase']\n###\nInput: "
     contexts = [head + "cat lion mane\nOutput:", head + "pot\nOutput: vase\n###\nInput: claw\nOutput:", "Output:", head]
@@ -84,13 +85,13 @@ def test_the_real_model_says_the_same_in_any_company() -> None:
     found = dict(model.stream([*asked, *prompts]))
     for i, context in enumerate(contexts):
         for name, value in zip(names, found[i].values, strict=True):  # type: ignore[union-attr]
-            split = model.text.split(context, (name,))
+            split = model.text_tokenizer.split(context, (name,))
             whole = [*split.context, *split.tails[0]]
             with torch.no_grad():
-                chances = plain(torch.tensor([whole])).logits[0].double().log_softmax(-1)
-            expected = sum(float(chances[j - 1, whole[j]]) for j in range(len(split.context), len(whole)))
+                probabilities = plain(torch.tensor([whole])).logits[0].double().log_softmax(-1)
+            expected = sum(float(probabilities[j - 1, whole[j]]) for j in range(len(split.context), len(whole)))
             assert value == pytest.approx(expected, abs=1e-4)
-        alone = smollm2.open_smollm2("", "float32", "cpu").complete([prompts[i]])
+        alone = smollm2.open_smollm2("", dtype="float32", device="cpu", options=NoOptions()).complete([prompts[i]])
         assert found[len(contexts) + i] == alone[0]
 
 
@@ -100,18 +101,18 @@ def test_the_real_model_knows_its_capitals() -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = smollm2.open_smollm2("", "float32")
+    model = smollm2.open_smollm2("", dtype="float32", device="auto", options=NoOptions())
     context, names = "The capital of France is", (" Paris", " Rome", " a small village\n")
     (scores,) = model.loglikelihood([LikelihoodRequest(context=context, continuations=names)])
     assert scores.values[0] > scores.values[1] + 3
     folder = smollm2_source().folder()
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    text = model.text
+    text = model.text_tokenizer
     for name, value in zip(names, scores.values, strict=True):
         before, whole = text.encode(context), text.encode(context + name)
         with torch.no_grad():
-            chances = torch.log_softmax(plain(torch.tensor([whole])).logits[0].double(), dim=-1)
-        expected = sum(float(chances[i - 1, whole[i]]) for i in range(len(before), len(whole)))
+            probabilities = torch.log_softmax(plain(torch.tensor([whole])).logits[0].double(), dim=-1)
+        expected = sum(float(probabilities[i - 1, whole[i]]) for i in range(len(before), len(whole)))
         assert value == pytest.approx(expected, abs=1e-4)
     prompt = "Input: red\nOutput: color\n###\nInput: dog\nOutput: animal\n###\nInput: blue\nOutput:"
     (reply,) = model.complete([CompletionRequest(prompt=prompt, max_new_tokens=7, stop=("\n",))])

@@ -1,4 +1,4 @@
-"""The backend against a server that misbehaves: what is asked, what comes back, what is tried again."""
+"""The backend against a server that misbehaves: requests, replies, retries."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import llm_backends.openai.rate_limit
+from llm_backends.context import ContextLimit
 from llm_backends.errors import (
     BackendError,
     BackendInputError,
@@ -42,7 +43,7 @@ def server() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def opened(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    """Opens backends of the server, which wait hardly at all between attempts."""
+    """Opens backends of the server with hardly any wait between attempts."""
     monkeypatch.setattr(llm_backends.openai.rate_limit, "FIRST_WAIT", 0.01)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     backends = []
@@ -78,7 +79,7 @@ def test_completions_and_chat(server: FaultServer, opened: Open) -> None:
     assert chat.body["messages"] == [{"role": "user", "content": chat.prompt}]
 
 
-def test_identity_tells_servers_and_ways_apart(opened: Open, server: FaultServer) -> None:
+def test_identity_distinguishes_servers_and_endpoints(opened: Open, server: FaultServer) -> None:
     place = server.url.removeprefix("http://")
     assert opened().identity.model_dump() == {
         "kind": "openai", "model": "m", "revision": f"{place} completions", "dtype": "remote",
@@ -90,7 +91,7 @@ def test_identity_tells_servers_and_ways_apart(opened: Open, server: FaultServer
         assert opened(**same).identity == opened().identity
 
 
-def test_nothing_is_asked_and_no_key_read_before_the_first_question(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_is_read_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     threads = threading.active_count()
     backend = open_backend("openai:gpt-4o-mini")
@@ -107,25 +108,25 @@ def test_no_key_no_header(server: FaultServer, opened: Open, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_is_tried_again(server: FaultServer, opened: Open, fault: str) -> None:
+def test_every_fault_is_retried(server: FaultServer, opened: Open, fault: str) -> None:
     server.behaviour.plan = [fault, fault]
     backend = opened(timeout=0.5 if fault == "hang" else 20.0)
     assert backend.complete([ask()])[0].text == answer_to("Q")
     assert [seen.fault for seen in server.seen] == [fault, fault, ""]
     usage = backend.usage
-    assert (usage.answers, usage.calls, sum(usage.faults.values())) == (1, 3, 2)
+    assert (usage.answers, usage.calls, sum(usage.failures.values())) == (1, 3, 2)
     # What a server may have worked for is paid for; what it turned away is not.
     assert usage.estimated_calls == (0 if fault[:3] in ("429", "500", "503") else 2)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_in_the_end_it_has_failed_with_the_reason(server: FaultServer, opened: Open, fault: str) -> None:
+def test_after_all_attempts_it_fails_with_the_reason(server: FaultServer, opened: Open, fault: str) -> None:
     server.behaviour.plan = [fault] * 3
-    backend = opened(attempts=3, timeout=0.3 if fault == "hang" else 20.0)
+    backend = opened(max_attempts=3, timeout=0.3 if fault == "hang" else 20.0)
     ((index, error),) = backend.stream([ask()])
     assert index == 0 and isinstance(error, CallFailed) and "in 3 attempts" in str(error)
     reason = {
-        "hang": "within 0.3 s", "cut head": "cut", "cut body": "cut", "invalid json": "no whole JSON",
+        "hang": "within 0.3 s", "cut head": "cut", "cut body": "cut", "invalid json": "not valid JSON",
         "empty choices": "no choices", "content type": "text/html",
     }.get(fault, f"answers {fault[:3]} (not now)")  # fmt: skip
     assert reason in str(error)
@@ -133,7 +134,7 @@ def test_in_the_end_it_has_failed_with_the_reason(server: FaultServer, opened: O
 
 
 @pytest.mark.parametrize("status", [400, 402, 409, 413, 422, 418])
-def test_refusals_are_not_tried_again_and_spoil_no_other(server: FaultServer, opened: Open, status: int) -> None:
+def test_refusals_are_not_retried_and_do_not_affect_others(server: FaultServer, opened: Open, status: int) -> None:
     refuse = refusing(status, {"error": {"message": "bad field"}})
     server.behaviour.refuse = lambda seen: refuse(seen) if seen.prompt == "Q1" else None
     got = dict(opened().stream([ask(f"Q{i}") for i in range(4)]))
@@ -152,10 +153,10 @@ def test_a_prompt_that_the_server_finds_too_long(server: FaultServer, opened: Op
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (401, {"error": {"message": "wrong key"}}, "--key-env"),
-        (403, {"error": {"message": "not yours"}}, "--base-url"),
-        (404, {"error": {"message": "no such model"}}, "--api"),
-        (405, b"", "--api"),
+        (401, {"error": {"message": "wrong key"}}, "key_env"),
+        (403, {"error": {"message": "not yours"}}, "base_url"),
+        (404, {"error": {"message": "no such model"}}, "api="),
+        (405, b"", "api="),
         (429, {"error": {"message": "pay", "code": "insufficient_quota"}}, "quota"),
         (302, b"", "redirect"),
         (308, b"", "redirect"),
@@ -170,7 +171,7 @@ def test_what_is_wrong_for_every_request_ends_the_run(
     assert len(server.seen) <= 2
 
 
-def test_a_prompt_that_is_forbidden_among_others_that_are_not(server: FaultServer, opened: Open) -> None:
+def test_a_forbidden_prompt_does_not_affect_others(server: FaultServer, opened: Open) -> None:
     refuse = refusing(403, {"error": {"message": "flagged"}})
     backend = opened(concurrency=1)
     backend.complete([ask("before")])
@@ -179,7 +180,7 @@ def test_a_prompt_that_is_forbidden_among_others_that_are_not(server: FaultServe
     assert isinstance(got[1], CallFailed) and isinstance(got[2], Completion)
 
 
-def test_no_server_is_told_soon(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_server_is_reported_soon(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = FaultServer()
     gone.close()
     with pytest.raises(BackendUnavailable, match=r"in 3 attempts: no connection .* is the server running"):
@@ -191,25 +192,25 @@ def test_errors_inside_a_success(server: FaultServer, opened: Open) -> None:
     server.behaviour.refuse = lambda seen: (200, json.dumps(one).encode(), {}) if (one := next(bodies, None)) else None
     backend = opened()
     assert backend.complete([ask()])[0].text == answer_to("Q")
-    assert backend.usage.faults == {"429": 1, "502": 1}
+    assert backend.usage.failures == {"429": 1, "502": 1}
     server.behaviour.refuse = refusing(200, {"error": {"code": 400, "message": "bad"}})
     ((_, error),) = backend.stream([ask()])
     assert isinstance(error, CallFailed) and "400 (bad)" in str(error)
 
 
-def test_several_choices_also_from_servers_that_give_one(server: FaultServer, opened: Open) -> None:
-    drawn = ask(n=3, temperature=1.0, seed=5)
+def test_several_choices_from_servers_that_ignore_n(server: FaultServer, opened: Open) -> None:
+    sampled = ask(n=3, temperature=1.0, seed=5)
     expected = [answer_to("Q", seed) for seed in (5, 6, 7)]
     for ignores in (False, True):
         server.behaviour.ignores_n = ignores
-        (reply,) = opened().complete([drawn])
+        (reply,) = opened().complete([sampled])
         assert [choice.text for choice in reply.choices] == expected
     assert [seen.body.get("n") for seen in server.seen] == [3, 3, 2, None]
     with pytest.raises(BackendInputError, match="temperature"):
         opened().complete([ask(n=2)])
 
 
-def test_text_that_cannot_be_sent_has_failed(server: FaultServer, opened: Open) -> None:
+def test_text_that_is_not_unicode_fails(server: FaultServer, opened: Open) -> None:
     got = dict(opened().stream([ask("half a pair: \ud83d"), ask()]))
     assert isinstance(got[0], CallFailed) and "character 13" in str(got[0]) and isinstance(got[1], Completion)
 
@@ -244,7 +245,7 @@ def test_log_likelihoods_are_never_guessed(server: FaultServer, opened: Open) ->
         opened(echo_logprobs=True).loglikelihood([request])
 
 
-def test_a_server_that_wants_the_bound_under_its_other_name(server: FaultServer, opened: Open) -> None:
+def test_the_other_name_of_the_limit_field_is_learnt(server: FaultServer, opened: Open) -> None:
     newer = {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}}
     server.behaviour.refuse = lambda seen: refusing(400, newer)(seen) if "max_tokens" in seen.body else None
     backend = opened(api="chat", concurrency=1)
@@ -255,17 +256,17 @@ def test_a_server_that_wants_the_bound_under_its_other_name(server: FaultServer,
     assert isinstance(error, CallFailed) and "neither" in str(error)
 
 
-def test_calls_at_once_are_bounded_and_fewer_after_a_refusal(server: FaultServer, opened: Open) -> None:
+def test_concurrency_is_limited_and_lower_after_a_refusal(server: FaultServer, opened: Open) -> None:
     server.behaviour.delay = 0.02
     backend = opened(concurrency=6)
     backend.complete([ask(f"Q{i}") for i in range(40)])
     assert 2 <= server.most_at_once <= 6
     server.most_at_once, server.behaviour.plan = 0, ["429"] * 40
-    dict(opened(concurrency=6, attempts=20).stream([ask(f"R{i}") for i in range(60)]))
+    dict(opened(concurrency=6, max_attempts=20).stream([ask(f"R{i}") for i in range(60)]))
     assert server.most_at_once <= 6
 
 
-def test_all_wait_as_long_as_the_server_asks(server: FaultServer, opened: Open) -> None:
+def test_retry_after_is_respected(server: FaultServer, opened: Open) -> None:
     server.behaviour.plan, server.behaviour.after = ["429 after"], "0.6"
     backend = opened(concurrency=1)
     backend.complete([ask(f"Q{i}") for i in range(3)])
@@ -273,7 +274,7 @@ def test_all_wait_as_long_as_the_server_asks(server: FaultServer, opened: Open) 
     assert times[1] - times[0] >= 0.55
 
 
-def test_answers_come_as_they_are_there(server: FaultServer, opened: Open) -> None:
+def test_replies_are_yielded_as_they_come(server: FaultServer, opened: Open) -> None:
     server.behaviour.plan = ["hang"]
     server.behaviour.hang = 20.0
     stream = opened(timeout=3.0, concurrency=4).stream([ask(f"Q{i}") for i in range(8)])
@@ -283,7 +284,7 @@ def test_answers_come_as_they_are_there(server: FaultServer, opened: Open) -> No
     assert len(list(stream)) == 1
 
 
-def test_who_stops_listening_leaves_nothing_behind(server: FaultServer, opened: Open) -> None:
+def test_closing_a_stream_cancels_its_calls(server: FaultServer, opened: Open) -> None:
     server.behaviour.delay = 0.05
     backend = opened(concurrency=2)
     stream = backend.stream([ask(f"Q{i}") for i in range(100)])
@@ -300,10 +301,10 @@ def test_who_stops_listening_leaves_nothing_behind(server: FaultServer, opened: 
     gc.collect()
 
 
-def test_a_budget_in_tokens_is_kept_and_what_was_answered_too(server: FaultServer, opened: Open) -> None:
+def test_a_budget_in_tokens_is_kept_and_so_are_replies(server: FaultServer, opened: Open) -> None:
     backend = opened(budget=Budget.parse("2000tok"), concurrency=8)
     got: dict[int, object] = {}
-    with pytest.raises(BudgetSpent, match="--budget allows 2,000 tokens"):
+    with pytest.raises(BudgetSpent, match="budget allows 2,000 tokens"):
         for index, reply in backend.stream([ask(f"question {i}") for i in range(1000)]):
             got[index] = reply
     counted = sum(len(tokens_of(seen.prompt)) + len(tokens_of(answer_to(seen.prompt))) for seen in server.answered)
@@ -322,7 +323,7 @@ def test_a_budget_in_dollars(server: FaultServer, opened: Open) -> None:
     assert spent is not None and 0.005 < spent <= 0.01
 
 
-def test_answers_that_are_not_counted_are_estimated_and_said_to_be(server: FaultServer, opened: Open) -> None:
+def test_uncounted_answers_are_estimated(server: FaultServer, opened: Open) -> None:
     server.behaviour.usage = False
     backend = opened()
     backend.complete([ask("question")])
@@ -331,25 +332,22 @@ def test_answers_that_are_not_counted_are_estimated_and_said_to_be(server: Fault
     assert usage.tokens >= len("question") + 7 and "estimated" in str(usage)
 
 
-def test_lengths_are_known_before_asking(server: FaultServer, opened: Open, plain_tokenizer_folder: Path) -> None:
+def test_prompts_that_are_too_long_are_known_before_asking(opened: Open, plain_tokenizer_folder: Path) -> None:
     long, short = ask("lion " * 100), ask("lion")
-    got = dict(opened(context_length=50).stream([long, short]))
-    assert isinstance(got[0], PromptTooLong) and "about 132 tokens, m takes 50" in str(got[0])
-    assert isinstance(got[1], Completion)
-    exact = opened(context_length=50, tokenizer=plain_tokenizer_folder)
-    assert exact.capabilities.tokenizer and exact.capabilities.context_length == 50
+    estimate = ContextLimit(opened(), 50)
+    assert "about 132 tokens, m takes 50" in str(estimate.too_long(long)) and estimate.too_long(short) is None
+    exact = opened(tokenizer=plain_tokenizer_folder)
+    assert exact.capabilities.tokenizer and exact.capabilities.context_length is None
     tokens = exact.count_tokens(str(long.prompt)) + 7
-    ((_, error),) = exact.stream([long])
-    assert isinstance(error, PromptTooLong) and f"are {tokens} tokens" in str(error)
-    assert len(server.seen) == 1
+    assert f"are {tokens} tokens" in str(ContextLimit(exact, 50).too_long(long))
 
 
 def echo(seen: Seen) -> bytes:
-    return f"Wrong: {seen.headers['authorization']} and {seen.headers['authorization'].upper()}".encode()
+    return f"Wrong: {seen.headers['authorization']} and {json.dumps(dict(seen.headers))}".encode()
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 302, 200])
-def test_a_key_that_the_server_echoes_goes_nowhere(
+def test_an_echoed_key_is_redacted_everywhere(
     server: FaultServer, opened: Open, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -358,7 +356,7 @@ def test_a_key_that_the_server_echoes_goes_nowhere(
     )  # fmt: skip
     try:
         found: list[BackendError] = [
-            one for _, one in opened(attempts=2).stream([ask()]) if isinstance(one, BackendError)
+            one for _, one in opened(max_attempts=2).stream([ask()]) if isinstance(one, BackendError)
         ]
     except BackendUnavailable as error:
         found = [error]
@@ -372,7 +370,7 @@ def test_a_key_that_the_server_echoes_goes_nowhere(
         assert "[key]" in str(told)
 
 
-def test_a_key_inside_an_answer_is_not_kept(server: FaultServer, opened: Open) -> None:
+def test_a_reply_that_contains_the_key_fails(server: FaultServer, opened: Open) -> None:
     server.behaviour.reply = lambda prompt, seed: f" lion {KEY}"
     ((_, error),) = opened().stream([ask()])
     assert isinstance(error, CallFailed) and KEY not in str(error)
@@ -388,10 +386,10 @@ def test_nothing_shows_the_key(opened: Open) -> None:
 def test_a_storm(server: FaultServer, opened: Open) -> None:
     """Every kind of fault at random: each request ends once, right or with its reason."""
     server.behaviour = Behaviour(rate=0.3, hang=1.0)
-    backend = opened(concurrency=16, timeout=0.5, attempts=20)
+    backend = opened(concurrency=16, timeout=0.5, max_attempts=20)
     ends = list(backend.stream([ask(f"Q{i}") for i in range(150)]))
     assert collections.Counter(index for index, _ in ends) == dict.fromkeys(range(150), 1)
     for index, reply in ends:
         assert isinstance(reply, Completion) and reply.text == answer_to(f"Q{index}")
     usage = backend.usage
-    assert usage.calls == usage.answers + sum(usage.faults.values()) and usage.answers == 150
+    assert usage.calls == usage.answers + sum(usage.failures.values()) and usage.answers == 150

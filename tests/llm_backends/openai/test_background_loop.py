@@ -1,4 +1,4 @@
-"""A loop in a thread: work goes on beside the program, and ends with the loop."""
+"""A loop in a thread: work runs in the background, and ends with the loop."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from llm_backends.openai.background_loop import BackgroundLoop
+from llm_backends.openai.backend import BackgroundLoop
 
 
-def test_work_goes_on_beside_the_program_and_is_cancelled_by_closing() -> None:
-    loop = BackgroundLoop("beside")
+def test_closing_cancels_background_work() -> None:
+    loop = BackgroundLoop()
     ended = threading.Event()
 
     async def answer() -> str:
@@ -24,12 +24,12 @@ def test_work_goes_on_beside_the_program_and_is_cancelled_by_closing() -> None:
         finally:
             ended.set()
 
-    assert loop.start(answer()).result(10) == "beside"
+    assert loop.start(answer()).result(10) == "openai"
     endless = loop.start(forever())
     loop.start(answer()).result(10)  # the endless work has begun
     loop.close()
     assert ended.is_set()
     with pytest.raises(CancelledError):
         endless.result(10)
-    assert "beside" not in [thread.name for thread in threading.enumerate()]
+    assert "openai" not in [thread.name for thread in threading.enumerate()]
     loop.close()

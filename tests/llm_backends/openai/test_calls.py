@@ -1,4 +1,4 @@
-"""One call: its headers and address, what is quoted of a refusal, and when the time for it is over."""
+"""One call: its headers and URL, the words of a refusal, and its timeout."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def end_of(options: ServerOptions) -> object:
         backend.close()
 
 
-def test_azure_has_a_header_and_a_query_of_its_own(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_azure_uses_its_own_header_and_query(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llm_backends.openai.options, "AZURE", ("127.0.0.1",))
     end_of(ServerOptions(base_url=f"{server.url}/deployments/d?api-version=2024-06-01"))
     (seen,) = server.seen
@@ -49,9 +49,7 @@ def test_azure_has_a_header_and_a_query_of_its_own(server: FaultServer, monkeypa
     assert seen.headers["api-key"] == KEY and "authorization" not in seen.headers
 
 
-def test_what_the_client_reads_from_the_environment_by_itself_is_hidden_too(
-    server: FaultServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_secrets_that_the_client_reads_are_redacted(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway: gateway-secret-1\nX-Other: Token other-secret-2")
     monkeypatch.setenv("OPENAI_ADMIN_KEY", "admin-secret-3")
     server.behaviour.refuse = lambda seen: (400, repr(list(seen.headers.items())).encode() + b" admin-secret-3", {})
@@ -68,8 +66,8 @@ def test_the_http_libraries_log_nothing(server: FaultServer, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
-def test_a_server_that_dribbles_is_not_waited_for(server: FaultServer, part: str) -> None:
-    """A byte now and then never lets a reading time out: the time for the whole call has to."""
+def test_a_slow_drip_of_bytes_times_out(server: FaultServer, part: str) -> None:
+    """A byte now and then never lets a read time out, so the call has its own timeout."""
     listening = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
 
@@ -86,7 +84,9 @@ def test_a_server_that_dribbles_is_not_waited_for(server: FaultServer, part: str
     thread = threading.Thread(target=dribble, daemon=True)
     thread.start()
     started = time.monotonic()
-    end = end_of(ServerOptions(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}/v1", timeout=0.5, attempts=1))
+    end = end_of(
+        ServerOptions(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}/v1", timeout=0.5, max_attempts=1)
+    )
     assert time.monotonic() - started < 20
     assert isinstance(end, CallFailed) and "within 0.5 s" in str(end)
     over.set()
@@ -94,7 +94,7 @@ def test_a_server_that_dribbles_is_not_waited_for(server: FaultServer, part: str
     listening.close()
 
 
-def test_a_call_is_as_long_as_it_may_be_and_no_longer(server: FaultServer) -> None:
+def test_a_call_within_the_timeout_succeeds(server: FaultServer) -> None:
     server.behaviour.delay = 0.3
     end = end_of(ServerOptions(base_url=server.url, timeout=20.0))
     assert getattr(end, "text", None) == answer_to("Q")

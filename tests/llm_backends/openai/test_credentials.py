@@ -1,96 +1,86 @@
-"""A key: where it is read from, and that no spelling of it survives in a server's words."""
+"""A key: where it is read from, and its redaction from a server's words."""
 
 from __future__ import annotations
 
 import base64
-import html
 import json
+import re
+import time
 import urllib.parse
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable
-from llm_backends.openai.credentials import SHOWN, Redactor, read_key
+from llm_backends.openai.credentials import MAX_SHOWN, Redactor, read_key
 from llm_backends.openai.options import ServerOptions
 
 KEY = "sk-Te/st+K3y=9&x_Zq-abcdefghijklmnop"
 LOCAL = "http://localhost:8000/v1"
 
 
-def spellings(key: str) -> dict[str, str]:
-    """Ways in which servers may echo a key."""
+def echoed(key: str) -> dict[str, str]:
+    """Ways in which servers echo a key, made without the redactor."""
     quoted = urllib.parse.quote(key, safe="")
     return {
         "plain": key,
         "header": f"Authorization: Bearer {key}",
-        "upper": key.upper(),
-        "quoted": f'{{"key":"{key}"}}',
-        "url": quoted,
-        "url lower": quoted.lower(),
-        "url twice": urllib.parse.quote(quoted, safe=""),
-        "url all": "".join(f"%{ord(c):02X}" for c in key),
-        "json all": "".join(f"\\u{ord(c):04x}" for c in key),
-        "json slash": json.dumps(key).replace("/", "\\/"),
-        "html": html.escape(key),
-        "html all": "".join(f"&#{ord(c)};" for c in key),
+        "repr": repr({"authorization": f"Bearer {key}"}),
+        "json": json.dumps({"key": key}),
+        "json with escaped slashes": json.dumps({"key": key}).replace("/", "\\/"),
+        "url": f"https://h/?key={quoted}",
+        "url in lower case": re.sub("%..", lambda m: m[0].lower(), quoted),
         "base64": base64.b64encode(key.encode()).decode(),
-        "base64 header": base64.b64encode(f"Bearer {key}".encode()).decode(),
-        "base64 pair": base64.b64encode(f"user:{key}\n".encode()).decode(),
-        "base64 url": base64.urlsafe_b64encode(f"x{key}y".encode()).decode(),
-        "hex": key.encode().hex(),
-        "lines": "\n".join([key[:7], key[7:20], key[20:]]),
-        "lines in json": json.dumps("\r\n".join([key[:7], key[7:20], key[20:]])),
-        "base64 in lines": base64.encodebytes((key * 2).encode()).decode(),
-        "a character a line": "\n".join(key),
-        "a part": f"{key[:20]}...",
-        "an end": f"...{key[-14:]}",
+        "base64 without padding": base64.b64encode(key.encode()).decode().rstrip("="),
+        "base64 for urls": base64.urlsafe_b64encode(key.encode()).decode(),
     }
 
 
-@pytest.mark.parametrize("name", spellings(KEY))
-def test_no_spelling_survives(name: str) -> None:
-    text = f"Incorrect API key provided: {spellings(KEY)[name]} (see the manual)"
-    clean = Redactor([KEY]).clean(text)
+@pytest.mark.parametrize("name", echoed(KEY))
+@pytest.mark.parametrize("key", [KEY, 'quo"te/slash+and-long'])
+def test_no_spelling_of_a_key_survives(name: str, key: str) -> None:
+    text = echoed(key)[name]
+    redactor = Redactor([key])
+    clean = redactor.clean(f"Incorrect API key provided: {text} (see the manual)")
     assert "[key]" in clean and clean.startswith("Incorrect API key provided: ") and "manual" in clean
-    squeezed = "".join(clean.split()).lower()
-    for at in range(len(KEY) - 9):
-        assert KEY[at : at + 10].lower() not in squeezed
-    for decoded in (urllib.parse.unquote(urllib.parse.unquote(squeezed)), html.unescape(squeezed)):
-        assert KEY.lower() not in decoded
+    assert not any(part in clean for part in (key, key[:9], key[-9:], text)) and redactor.holds(text)
 
 
-@settings(max_examples=25)  # each compiles the patterns of another key
-@given(
-    key=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=12, max_size=60),
-    pad=st.binary(max_size=5),
-)
-def test_base64_of_any_key_at_any_place(key: str, pad: bytes) -> None:
-    for coded in (base64.b64encode(pad + key.encode() + pad), base64.urlsafe_b64encode(pad + key.encode() + pad)):
-        assert Redactor([key]).holds(f"<{coded.decode()}>")
+@given(key=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=12, max_size=60), pad=st.text())
+def test_any_key_is_redacted_at_any_place(key: str, pad: str) -> None:
+    for text in (key, urllib.parse.quote(key, safe=""), json.dumps(key), base64.b64encode(key.encode()).decode()):
+        assert Redactor([key]).holds(pad + text + pad)
+        assert text not in Redactor([key]).clean(text)
+
+
+def test_redaction_takes_linear_time() -> None:
+    text = (KEY[:-1] + "%2") * 100_000
+    started = time.perf_counter()
+    Redactor([KEY]).clean(text)
+    assert time.perf_counter() - started < 5.0
 
 
 def test_other_words_stay() -> None:
-    scrubber = Redactor([KEY, "abc", ""])
+    redactor = Redactor([KEY, "abc", ""])
     text = "The model `m` does not exist, abc or not"
-    assert scrubber.clean(text) == text and not scrubber.holds(text)
+    assert redactor.clean(text) == text and not redactor.holds(text)
 
 
-def test_placeholders_are_hidden_but_may_stand_in_an_answer() -> None:
-    scrubber = Redactor(["EMPTY"])
-    assert scrubber.clean("Bearer EMPTY is wrong") == "Bearer [key] is wrong"
-    assert not scrubber.holds("an empty crate")
+def test_placeholders_are_redacted_but_may_be_in_a_reply() -> None:
+    redactor = Redactor(["EMPTY"])
+    assert redactor.clean("Bearer EMPTY is wrong") == "Bearer [key] is wrong"
+    assert not redactor.holds("an EMPTY crate")
 
 
-def test_without_a_key_nothing_is_hidden() -> None:
+def test_without_a_key_nothing_is_redacted() -> None:
     assert Redactor([]).clean(KEY) == KEY
 
 
 def test_one_short_printable_line() -> None:
     clean = Redactor([KEY]).clean("a\x1b[31m\n\tb" + "c" * 900)
-    assert clean.startswith("a [31m b") and len(clean) == SHOWN and clean.isprintable()
+    assert clean.startswith("a [31m b") and len(clean) == MAX_SHOWN and clean.isprintable()
 
 
 def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,17 +100,17 @@ def test_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert key is not None and key.get_secret_value() == KEY
 
 
-def test_no_key_is_needed_where_nobody_asks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     assert read_key(ServerOptions(base_url=LOCAL)) is None
     with pytest.raises(BackendUnavailable, match=r"api\.openai\.com needs a key"):
         read_key(ServerOptions())
-    with pytest.raises(BackendUnavailable, match="--key-env NOT_THERE"):
+    with pytest.raises(BackendUnavailable, match="key_env=NOT_THERE"):
         read_key(ServerOptions(base_url=LOCAL, key_env="NOT_THERE"))
 
 
 @pytest.mark.parametrize("content", ["", " \n", f"{KEY}\n{KEY}\n", f"{KEY} {KEY}", f"{KEY}ü", f"{KEY}\x00"])
-def test_files_that_hold_no_key_are_told_without_what_they_hold(tmp_path: Path, content: str) -> None:
+def test_invalid_key_files_are_not_quoted(tmp_path: Path, content: str) -> None:
     path = tmp_path / "key"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(BackendInputError, match="one line") as caught:
@@ -131,5 +121,5 @@ def test_files_that_hold_no_key_are_told_without_what_they_hold(tmp_path: Path, 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for name in ("missing", "binary", "."):
-        with pytest.raises(BackendError, match="--key-file"):
+        with pytest.raises(BackendError, match="key_file="):
             read_key(ServerOptions(key_file=tmp_path / name))

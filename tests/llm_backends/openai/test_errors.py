@@ -1,4 +1,4 @@
-"""What servers mean when they refuse."""
+"""Error answers of servers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_other_refusals(status: int, words: str) -> None:
     assert not refusal.too_long and refusal.other_limit is None
 
 
-def test_the_other_name_of_a_bound() -> None:
+def test_the_other_name_of_the_limit_field() -> None:
     openai = (
         "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
     )
@@ -47,6 +47,6 @@ def test_the_other_name_of_a_bound() -> None:
     assert Refusal(400, older, "", {}).other_limit == "max_tokens"
 
 
-def test_no_money() -> None:
+def test_a_used_up_quota() -> None:
     assert Refusal(429, "You exceeded your current quota", "insufficient_quota", {}).quota
     assert not Refusal(429, "Rate limit reached", "rate_limit_exceeded", {}).quota

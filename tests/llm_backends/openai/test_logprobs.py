@@ -1,4 +1,4 @@
-"""Log-likelihoods from echoed prompts: where a continuation begins, and what is summed."""
+"""Log-likelihoods from echoed prompts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def reply(text: str, tokens: list[str], nats: list[float | None], **more: Any) -
     return read_reply(None, json.dumps({"choices": [choice]}).encode())
 
 
-def test_one_token_is_asked_for_and_left_out() -> None:
+def test_the_extra_token_is_dropped() -> None:
     assert echo_body("A: lion", "m")["echo"] is True and echo_body("A: lion", "m")["max_tokens"] == 1
     echo = read_echo(reply("A: lion!", ["A", ":", " lion", "!"], [None, -1.0, -2.0, -9.0]), "A: lion")
     assert echo == Echo((0, 1, 2), (None, -1.0, -2.0))
 
 
-def test_a_mark_before_the_text_is_no_part_of_it() -> None:
+def test_a_leading_special_token_is_not_part_of_the_text() -> None:
     echo = read_echo(reply("A: lion!", ["<s>", "A", ":", " lion", "!"], [None, -0.5, -1.0, -2.0, -9.0]), "A: lion")
     assert echo == Echo((0, 1, 2), (-0.5, -1.0, -2.0))
 
 
-def test_sums_behind_the_context() -> None:
+def test_sums_after_the_context() -> None:
     echoes = [Echo((0, 1, 2), (None, -1.0, -2.0)), Echo((0, 1, 2, 5), (None, -1.0, -3.0, -0.5))]
     assert likelihoods("A:", echoes).values == (-2.0, -3.5)
 
@@ -61,12 +61,12 @@ def test_servers_that_do_not_echo(odd: WireReply) -> None:
         ([], []),
     ],
 )
-def test_tokens_that_are_not_the_text(tokens: list[str], nats: list[float | None]) -> None:
+def test_tokens_that_differ_from_the_text_are_refused(tokens: list[str], nats: list[float | None]) -> None:
     with pytest.raises(Unusable):
         read_echo(reply("A: lion", tokens, nats), "A: lion")
 
 
-def test_odd_log_probabilities() -> None:
+def test_malformed_log_probabilities_are_refused() -> None:
     with pytest.raises(Unusable):
         read_echo(read_reply(None, b'{"choices": [{"text": "A", "finish_reason": "stop", "logprobs": {"x": 1}}]}'), "A")
     for nats in (None, float("nan"), float("-inf")):

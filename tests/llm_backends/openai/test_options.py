@@ -1,4 +1,4 @@
-"""Options of a server: budgets, prices, addresses, and which of the two ways a model is asked."""
+"""Options of a server: budgets, prices, URLs and endpoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from llm_backends.errors import BackendInputError
-from llm_backends.openai.options import Budget, Price, ServerOptions, place_of
+from llm_backends.openai.options import OPENAI_URL, Budget, Price, ServerOptions, place_of
+from llm_backends.options import parse_options
+from llm_backends.registry import find_backend
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,7 @@ def test_budgets(text: str, amount: str, unit: str) -> None:
     ["", "5", "usd", "5 usd", "$5", "5USD", "-5usd", "0usd", "0.0usd", "0tok", "1.5tok", "1e6tok", "nanusd", "infusd",
      "5usd ", "5usd,6tok", "٣usd"],
 )  # fmt: skip
-def test_no_budgets(text: str) -> None:
+def test_invalid_budgets_are_refused(text: str) -> None:
     with pytest.raises(BackendInputError, match=r"5usd, 0\.25usd or 200000tok"):
         Budget.parse(text)
 
@@ -37,7 +39,7 @@ def test_prices_are_exact() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1", "1,", ",1", "1,2,3", "-1,2", "1;2", "a,b", "1, 2", "1e1,2"])
-def test_no_prices(text: str) -> None:
+def test_invalid_prices_are_refused(text: str) -> None:
     with pytest.raises(BackendInputError, match="IN,OUT"):
         Price.parse(text)
 
@@ -55,7 +57,7 @@ def test_no_prices(text: str) -> None:
         ("http://10.0.0.1", "10.0.0.1:80"),
     ],
 )  # fmt: skip
-def test_places(url: str, place: str) -> None:
+def test_a_url_becomes_a_place(url: str, place: str) -> None:
     assert place_of(url) == place
 
 
@@ -79,7 +81,7 @@ def test_places(url: str, place: str) -> None:
         ("http://h/v1/completions/", "leave that out"),
     ],
 )
-def test_addresses_that_are_refused(url: str, words: str) -> None:
+def test_invalid_urls_are_refused_without_quoting_secrets(url: str, words: str) -> None:
     with pytest.raises(BackendInputError, match=words) as caught:
         ServerOptions(base_url=url)
     assert "hunter2" not in str(caught.value)
@@ -95,30 +97,53 @@ def test_addresses_that_are_refused(url: str, words: str) -> None:
         ("https://generativelanguage.googleapis.com/v1beta/openai", "gemini", "chat"),
     ],
 )
-def test_the_way_a_model_is_asked(url: str, model: str, api: str) -> None:
+def test_api_of_a_model(url: str, model: str, api: str) -> None:
     assert ServerOptions(base_url=url).api_of(model) == api
     for said in ("chat", "completions"):
         assert ServerOptions(base_url=url, api=said).api_of(model) == said  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("pairs", "words"),
     [
-        ({"concurrency": 0}, "--concurrency"),
-        ({"concurrency": 10_000}, "--concurrency"),
-        ({"attempts": 0}, "--attempts"),
-        ({"timeout": 0.0}, "--timeout"),
-        ({"timeout": -1.0}, "--timeout"),
-        ({"timeout": float("nan")}, "--timeout"),
-        ({"timeout": float("inf")}, "--timeout"),
-        ({"context_length": 1}, "--context-length"),
-        ({"key_env": "A", "key_file": Path("b")}, "give one"),
-        ({"budget": Budget.parse("5usd")}, "--price"),
+        ({"concurrency": "0"}, "concurrency=0"),
+        ({"concurrency": "10000"}, "concurrency=10000"),
+        ({"concurrency": "many"}, "concurrency=many"),
+        ({"max_attempts": "0"}, "max_attempts=0"),
+        ({"timeout": "0"}, "timeout=0"),
+        ({"timeout": "-1"}, "timeout=-1"),
+        ({"timeout": "nan"}, "timeout=nan"),
+        ({"timeout": "inf"}, "timeout=inf"),
+        ({"api": "both"}, "api=both"),
+        ({"key_env": "A", "key_file": "b"}, "give one"),
+        ({"budget": "5usd"}, "price="),
+        ({"budget": "5"}, "budget is dollars or tokens"),
+        ({"price": "1"}, "IN,OUT"),
+        ({"echo_logprobs": "perhaps"}, "echo_logprobs=perhaps"),
+        ({"attempts": "3"}, "no option 'attempts'.*max_attempts.*known: base_url, api, key_env, key_file"),
     ],
 )
-def test_options_that_do_not_go(fields: dict[str, object], words: str) -> None:
-    with pytest.raises(BackendInputError, match=words):
-        ServerOptions(**fields)  # type: ignore[arg-type]
+def test_invalid_options_are_one_line(pairs: dict[str, str], words: str) -> None:
+    with pytest.raises(BackendInputError, match=words) as caught:
+        parse_options(find_backend("openai:m")[0], pairs)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_are_parsed_from_text() -> None:
+    pairs = {"base_url": "http://h:1/v1", "api": "chat", "concurrency": "3", "timeout": "2.5", "max_attempts": "2"}
+    pairs |= {"budget": "5usd", "price": "1,2", "tokenizer": "folder", "echo_logprobs": "true", "key_file": "k"}
+    assert parse_options(find_backend("openai:m")[0], pairs) == ServerOptions(
+        base_url="http://h:1/v1", api="chat", concurrency=3, timeout=2.5, max_attempts=2, budget=Budget.parse("5usd"),
+        price=Price.parse("1,2"), tokenizer=Path("folder"), echo_logprobs=True, key_file=Path("k"),
+    )  # fmt: skip
+
+
+def test_the_base_url_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert ServerOptions().base_url == OPENAI_URL
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://other:2/v1")
+    assert ServerOptions().base_url == "http://other:2/v1"
+    assert ServerOptions(base_url=OPENAI_URL).base_url == OPENAI_URL
 
 
 def test_azure_deployments_and_their_query() -> None:

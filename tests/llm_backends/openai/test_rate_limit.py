@@ -1,4 +1,4 @@
-"""How fast a server is asked: slots that shrink and grow, pauses that all keep, and the times that servers name."""
+"""Rate limiting: concurrency, pauses, backoff and Retry-After."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from email.utils import formatdate
 
 import pytest
 
-from llm_backends.openai.rate_limit import LONGEST_WAIT, Pace, backoff, retry_after
+from llm_backends.openai.rate_limit import LONGEST_WAIT, RateLimit, backoff, retry_after
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -20,9 +20,9 @@ class Clock:
         return self.now
 
 
-def test_a_refusal_halves_once_for_all_calls_under_way_and_answers_bring_it_back() -> None:
+def test_a_refusal_halves_concurrency_once_and_answers_restore_it() -> None:
     clock = Clock()
-    pace = Pace(16, clock)
+    pace = RateLimit(16, clock)
     sent = pace.now()
     clock.now += 1
     for _ in range(5):  # all five were sent before the first came back
@@ -43,9 +43,9 @@ def test_a_refusal_halves_once_for_all_calls_under_way_and_answers_bring_it_back
     assert pace.room == 1
 
 
-def test_never_more_at_once_than_there_is_room() -> None:
+def test_concurrency_is_limited() -> None:
     async def run() -> int:
-        pace = Pace(6)
+        pace = RateLimit(6)
         busy = most = 0
 
         async def call(i: int) -> None:
@@ -63,9 +63,9 @@ def test_never_more_at_once_than_there_is_room() -> None:
     assert asyncio.run(run()) == 6
 
 
-def test_everybody_waits_out_what_a_server_asks_for() -> None:
+def test_all_calls_wait_for_a_servers_pause() -> None:
     async def run() -> float:
-        pace = Pace(4)
+        pace = RateLimit(4)
         pace.refused(pace.now(), 0.15)
         started = pace.now()
         await asyncio.gather(*(pace.acquire() for _ in range(2)))
@@ -74,9 +74,9 @@ def test_everybody_waits_out_what_a_server_asks_for() -> None:
     assert asyncio.run(run()) >= 0.14
 
 
-def test_a_waiter_that_is_cancelled_leaves_its_turn_to_the_next() -> None:
+def test_a_cancelled_waiter_passes_its_turn_on() -> None:
     async def run() -> None:
-        pace = Pace(1)
+        pace = RateLimit(1)
         await pace.acquire()
         first, second = asyncio.create_task(pace.acquire()), asyncio.create_task(pace.acquire())
         await asyncio.sleep(0)
@@ -88,7 +88,7 @@ def test_a_waiter_that_is_cancelled_leaves_its_turn_to_the_next() -> None:
     asyncio.run(run())
 
 
-def test_backing_off_doubles_within_bounds_and_is_the_same_every_time() -> None:
+def test_backoff_doubles_within_limits_and_is_deterministic() -> None:
     for attempt in range(1, 12):
         longest = min(LONGEST_WAIT, 0.5 * 2 ** (attempt - 1))
         waits = [backoff(attempt, f"request {i}") for i in range(50)]
@@ -119,5 +119,5 @@ def test_backing_off_doubles_within_bounds_and_is_the_same_every_time() -> None:
         ({"retry-after": formatdate(1_000_030, usegmt=True), "date": "nonsense"}, 30.0),
     ],
 )
-def test_times_that_servers_name(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_headers(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers, now=1_000_000) == (None if seconds is None else pytest.approx(seconds))

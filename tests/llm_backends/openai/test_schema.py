@@ -1,4 +1,4 @@
-"""Answers read strictly: nothing becomes a reply that is not one, whole."""
+"""Request bodies, and strict parsing of answers."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_only_what_differs_from_the_default_is_sent() -> None:
     assert completion_body(ASK, "m", "completions", "max_tokens", 1, 0) == {
         "model": "m", "prompt": "P", "max_tokens": 7, "temperature": 0.0,
     }  # fmt: skip
-    drawn = ASK.model_copy(update={"temperature": 0.5, "n": 3, "stop": ("\n",)})
-    assert completion_body(drawn, "m", "chat", "max_completion_tokens", 2, 5) == {
+    sampled = ASK.model_copy(update={"temperature": 0.5, "n": 3, "stop": ("\n",)})
+    assert completion_body(sampled, "m", "chat", "max_completion_tokens", 2, 5) == {
         "model": "m", "messages": [{"role": "user", "content": "P"}], "max_completion_tokens": 7, "temperature": 0.5,
         "n": 2, "seed": 5, "stop": ["\n"],
     }  # fmt: skip
@@ -67,7 +67,7 @@ def test_replies(choice: dict[str, Any], api: str, expected: Choice) -> None:
     assert read(body(choice), api=api) == [expected]
 
 
-def test_stop_strings_left_in_are_cut() -> None:
+def test_text_after_a_stop_string_is_cut() -> None:
     stopping = ASK.model_copy(update={"stop": ("###", "\n")})
     assert read(body(text(" lion\nInput ###")), stopping) == [Choice(text=" lion", finish="stop")]
     # Cut before the limit, so it does not matter that the rest was cut by it.
@@ -76,7 +76,7 @@ def test_stop_strings_left_in_are_cut() -> None:
     ]
 
 
-def test_a_reply_at_the_limit_has_the_tokens_asked_for() -> None:
+def test_a_truncated_reply_fails() -> None:
     usage = {"prompt_tokens": 9, "completion_tokens": 7}
     assert read(body(text(" a b c d e f g", "length"), usage=usage)) == [Choice(text=" a b c d e f g", finish="length")]
     # A model that thinks may use all of them before it says a word.
@@ -87,13 +87,13 @@ def test_a_reply_at_the_limit_has_the_tokens_asked_for() -> None:
         body(text(" a b", "length")),  # not counted: 4 bytes are not 7 tokens
         body(text(" aaaaaaaaaa", "length"), text(" bbbbbbbbbbbbb", "length"), usage=usage | {"completion_tokens": 13}),
     ):
-        with pytest.raises(CallFailed, match="cut short"):
+        with pytest.raises(CallFailed, match="truncated"):
             read(short, api="chat" if b"message" in short else "completions", wanted=2)
     assert read(body(text(" abcdefgh", "length")))[0].finish == "length"
 
 
 @pytest.mark.parametrize(
-    ("kind", "content", "fault"),
+    ("kind", "content", "failure"),
     [
         ("text/html", body(text(" a")), "content type"),
         ("text/plain; charset=utf-8", body(text(" a")), "content type"),
@@ -105,19 +105,19 @@ def test_a_reply_at_the_limit_has_the_tokens_asked_for() -> None:
         ("application/json", b'{"choices": [{"text": "\xff", "finish_reason": "stop"}]}', "invalid JSON"),
         ("application/json", b'{"choices": [{"text": "\\ud800", "finish_reason": "stop"}]}', "invalid JSON"),
         ("application/json", b"[" * 100_000, "invalid JSON"),
-        ("application/json", b"[]", "odd answer"),
-        ("application/json", b"null", "odd answer"),
-        ("application/json", b'{"choices": "a"}', "odd answer"),
-        ("application/json", b'{"choices": [{"text": 5}]}', "odd answer"),
+        ("application/json", b"[]", "malformed answer"),
+        ("application/json", b"null", "malformed answer"),
+        ("application/json", b'{"choices": "a"}', "malformed answer"),
+        ("application/json", b'{"choices": [{"text": 5}]}', "malformed answer"),
         ("application/json", b'{"choices": []}', "no choices"),
         ("application/json", b'{"choices": null}', "no choices"),
         ("application/json", b"{}", "no choices"),
     ],
 )
-def test_answers_that_are_none(kind: str, content: bytes, fault: str) -> None:
+def test_unusable_answers_are_retried(kind: str, content: bytes, failure: str) -> None:
     with pytest.raises(Unusable) as caught:
         read_reply(kind, content)
-    assert caught.value.fault == fault
+    assert caught.value.kind == failure
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_content_types_of_json(kind: str | None) -> None:
         (message(" a"), "completions"),
     ],
 )
-def test_choices_that_may_be_better_next_time(choice: dict[str, Any], api: str) -> None:
+def test_unusable_choices_are_retried(choice: dict[str, Any], api: str) -> None:
     with pytest.raises(Unusable):
         read(body(choice), api=api)
 
@@ -153,13 +153,13 @@ def test_choices_that_may_be_better_next_time(choice: dict[str, Any], api: str) 
         (message(f"your key is {KEY}"), "put the key"),
     ],
 )
-def test_choices_that_have_failed(choice: dict[str, Any], words: str) -> None:
+def test_refused_choices_fail(choice: dict[str, Any], words: str) -> None:
     with pytest.raises(CallFailed, match=words) as caught:
         read(body(choice), api="chat")
     assert KEY not in str(caught.value)
 
 
-def test_more_choices_than_asked_for_are_left() -> None:
+def test_extra_choices_are_dropped() -> None:
     assert [one.text for one in read(body(text(" a"), text(" b"), text(" c")), wanted=2)] == [" a", " b"]
 
 
@@ -197,7 +197,7 @@ def test_errors_with_status_200(error: Any, status: int | None) -> None:
         ([5], None),
     ],
 )
-def test_tokens_as_the_server_counts_them(usage: Any, used: tuple[int, int] | None) -> None:
+def test_token_counts_of_a_server(usage: Any, used: tuple[int, int] | None) -> None:
     assert read_reply(None, body(text(" a"), usage=usage)).used == used
 
 
@@ -209,5 +209,5 @@ def test_tokens_as_the_server_counts_them(usage: Any, used: tuple[int, int] | No
         {"object": "error", "message": "no such model", "code": 404}, {"error": {"odd": "no such model"}},
     ],
 )  # fmt: skip
-def test_words_of_a_server(shape: Any) -> None:
+def test_error_messages_of_a_server(shape: Any) -> None:
     assert "no such model" in message_of(shape)

@@ -1,4 +1,4 @@
-"""The scripted model: its answers, its counting and its faults."""
+"""The scripted model: its replies, its token counts and its failures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_backends.errors import BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
+from llm_backends.options import NoOptions
 from llm_backends.protocol import Backend, Choice, Completion, CompletionRequest, LikelihoodRequest
 from llm_backends.scripted.backend import Script, ScriptedBackend, open_scripted
 
@@ -16,7 +17,7 @@ ASK = CompletionRequest(prompt="Q", max_new_tokens=9)
 def test_answers_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "answers.json"
     path.write_text('{"completions": {"Q": " lion\\n more"}, "default": "no", "likelihoods": {"Q": {" a": -1.5}}}')
-    model = open_scripted(str(path), "float32")
+    model = open_scripted(str(path), dtype="float32", device="auto", options=NoOptions())
     assert isinstance(model, Backend)
     assert model.complete([ASK, CompletionRequest(prompt="Z", max_new_tokens=1)])[1].text == "no"
     assert model.complete([ASK.model_copy(update={"stop": ("\n",)})]) == [
@@ -29,7 +30,7 @@ def test_answers_from_a_file(tmp_path: Path) -> None:
     assert (model.calls, len(model.asked)) == (4, 5)
 
 
-def test_what_the_script_does_not_hold() -> None:
+def test_prompts_missing_from_the_script_fail() -> None:
     model = ScriptedBackend(Script(completions={"Q": "a"}))
     with pytest.raises(CallFailed, match="no reply to 'Z'"):
         model.complete([CompletionRequest(prompt="Z", max_new_tokens=1)])
@@ -37,15 +38,15 @@ def test_what_the_script_does_not_hold() -> None:
         model.loglikelihood([LikelihoodRequest(context="Q", continuations=(" b",))])
 
 
-def test_functions_answer() -> None:
+def test_functions_reply() -> None:
     model = ScriptedBackend(name="f", reply=str.upper, likelihood=lambda context, text: -float(len(text)))
     assert model.complete([CompletionRequest(prompt="abc", max_new_tokens=3)])[0].text == "ABC"
     assert model.loglikelihood([LikelihoodRequest(context="x", continuations=("a", "bb"))])[0].values == (-1, -2)
     assert model.identity.revision == "function"
 
 
-def test_faults_come_when_due_and_once() -> None:
-    model = ScriptedBackend(Script(default="a"), faults={2: CallFailed("the line went dead")})
+def test_failures_are_raised_once_at_their_number() -> None:
+    model = ScriptedBackend(Script(default="a"), failures={2: CallFailed("the line went dead")})
     assert model.complete([ASK])[0].text == "a"
     with pytest.raises(CallFailed, match="dead"):
         model.complete([ASK])
@@ -72,19 +73,19 @@ def test_the_revision_follows_the_script() -> None:
     ("content", "message"),
     [('{"defaults": "x"}', "defaults"), ("[1]", "object"), ("nonsense", "JSON"), ('{"default": 3}', "default")],
 )
-def test_files_that_are_no_scripts(tmp_path: Path, content: str, message: str) -> None:
+def test_invalid_scripts_are_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "bad.json"
     path.write_text(content)
     with pytest.raises(BackendInputError, match=message):
-        open_scripted(str(path), "float32")
+        open_scripted(str(path), dtype="float32", device="auto", options=NoOptions())
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="readable JSON"):
-        open_scripted(str(tmp_path / "none.json"), "float32")
+        open_scripted(str(tmp_path / "none.json"), dtype="float32", device="auto", options=NoOptions())
 
 
-def test_several_samples_come_one_after_the_other() -> None:
+def test_samples_cycle_through_the_texts() -> None:
     model = ScriptedBackend(Script(completions={"Q": ("a", "b")}, default="c"))
     hot = ASK.model_copy(update={"temperature": 1.0, "n": 3})
     replies = model.complete([hot, hot.model_copy(update={"prompt": "Z"})])

@@ -17,23 +17,30 @@ from results.analysis.corpus import (
 )
 from results.analysis.metric_tables import metric_tables
 from results.errors import RecordError
+from results.record import MetricFacts
 from results.report.write import render, write_reports
+from results.run_facts import RunFacts
 from results.store import RunStore
 
 TASK = "coco-captioning"
+PERCENT = [
+    MetricFacts(name=name, unit="percent of 1", higher_is_better=True) for name in ("ROUGE-L", "BLEU-4", "METEOR")
+]
+CIDER = MetricFacts(name="CIDEr-D", unit="CIDEr-D points", higher_is_better=True)
+FACTS = RunFacts(metrics={TASK: (*PERCENT, CIDER)}, tokenizers=("spae", "vqgan"))
 
 
 def captions(key, of, tokenizer="spae", values=(0.2, 0.6), **more):
     cell = key(task=TASK, tokenizer=tokenizer, scoring="rouge-l", setting="shots=10", **more)
     return [
-        of(cell, i, choices=(), answer="a lion", references=("a lion", "lions"), prediction=f"caption {i}",
-           value=value, metric="ROUGE-L")
+        of(cell, i, choices=(), target="a lion", references=("a lion", "lions"), prediction=f"caption {i}",
+           scores={} if value is None else {"ROUGE-L": value})
         for i, value in enumerate(values)
     ]  # fmt: skip
 
 
 def failed(record):
-    changes = {"status": "failed", "value": None, "prediction": None, "reply": None}
+    changes = {"status": "failed", "scores": {}, "prediction": None, "reply": None}
     return type(record).model_validate(json.loads(record.model_copy(update=changes).line()))
 
 
@@ -49,15 +56,15 @@ def test_a_corpus_is_the_scored_records_of_a_row_and_setting_in_order(key, of):
 
 def test_values_go_by_sample(key, of):
     [one] = corpora(captions(key, of), TASK)
-    assert one.metric == "ROUGE-L" and len(one.samples) == 2
+    assert one.metrics == ("ROUGE-L",) and len(one.samples) == 2
     values = sample_values(one, "CIDEr-D", [0.1, 0.2])
     assert values.row == one.row and list(values.values.items()) == [(one.samples[0], 0.1), (one.samples[1], 0.2)]
     with pytest.raises(ValueError, match="shorter"):
         sample_values(one, "CIDEr-D", [0.1])
 
 
-def test_without_references_the_answer_is_the_one(key, of):
-    [one] = corpora([of(key(), answer="two", prediction="three")], "miniimagenet-5way")
+def test_without_references_the_target_is_the_one(key, of):
+    [one] = corpora([of(key(), target="two", prediction="three")], "miniimagenet-5way")
     assert one.references == (("two",),)
 
 
@@ -90,14 +97,14 @@ def test_table_by_hand(key, of):
     spae = captions(key, of)
     spae[1] = failed(spae[1])
     records = [*vqgan, *spae]
-    [table] = metric_tables(aggregate(records), book(records), {("vqgan", "1-2"): 5})
+    [table] = metric_tables(aggregate(records, (), FACTS), book(records), {("vqgan", "1-2"): 5}, FACTS)
     assert table.settings == ("ROUGE-L", "BLEU-4", "METEOR", "CIDEr-D")
     texts = [[entry.value_text for entry in row.entries] for row in table.groups[0].rows]
-    assert texts == [["20.0", "10.0", "n/a", "150.0"], ["20.0†", "20.0†", "n/a", "150.0†"]]
+    assert texts == [["20.0", "20.0", "n/a", "1.50"], ["20.0†", "10.0†", "n/a", "1.50†"]]
     assert [[entry.best for entry in row.entries] for row in table.groups[0].rows] == [
-        [True, False, False, True], [True, True, False, True],
+        [True, True, False, True], [True, False, False, True],
     ]  # fmt: skip
-    assert table.groups[0].rows[0].pyramid == "1-2 : 5" and "times 100" in table.title
+    assert table.groups[0].rows[0].pyramid == "1-2 : 5" and "Units: " in table.footnotes[1]
     assert any(note.startswith("n/a, METEOR: there is no") for note in table.footnotes)
 
 

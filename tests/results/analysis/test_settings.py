@@ -7,7 +7,6 @@ from results.analysis.settings import (
     columns,
     heads,
     in_words,
-    is_spae,
     layer_numbers,
     natural_order,
     setting_order,
@@ -35,8 +34,7 @@ def test_columns_are_all_seven_or_just_what_there_is():
 
 def test_names():
     assert in_words("i0-s1-r0") == "1 shot, no induction" and in_words("i1-s1-r3") == "1 shot, 3 repeats"
-    assert in_words("i1-s5-r1") == "5 shots, 1 repeat" and in_words("x") == "x"
-    assert is_spae("picto_spae") and is_spae("SPAE-disjoint") and not is_spae("spaed") and not is_spae("vqgan")
+    assert in_words("i1-s1-r1") == "1 shot, 1 repeat" and in_words("x") == "x"
     assert layer_numbers("1-3,5") == (1, 2, 3, 5)
 
 

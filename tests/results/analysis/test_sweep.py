@@ -1,19 +1,17 @@
-"""The table and the plot over layers."""
+"""The table over layers."""
 
 from __future__ import annotations
 
-import pytest
-
 from results.analysis.aggregate import Cell
 from results.analysis.sweep import sweeps
-from results.report.sweep_plot import BOTTOM, HEIGHT, TOP, sweep_plot
 
 
 def cell(layers: str, setting: str, value: float | None, tokenizer: str = "spae", infeasible: int = 0) -> Cell:
     n = 10
     return Cell(
-        task="miniimagenet-5way", tokenizer=tokenizer, layers=layers, llm="m", data="pictograms", scoring="ranked",
-        prompt="gpt", setting=setting, n=n, scored=0 if value is None else n, failed=0, infeasible=infeasible, empty=0,
+        task="miniimagenet-5way", tokenizer=tokenizer, layers=layers, model="m", data="pictograms", scoring="ranked",
+        prompt_style="gpt", setting=setting, n=n,
+        scored=0 if value is None else n, failed=0, infeasible=infeasible, empty=0,
         refused=0, cached=0, metric="accuracy", value=value,
         ci_low=None if value is None else max(0.0, value - 0.1), ci_high=None if value is None else value + 0.1,
     )  # fmt: skip
@@ -32,8 +30,8 @@ CELLS = [
 TOKENS = {("spae", "1"): 1, ("spae", "1-2"): 5, ("spae", "1-3"): 21}
 
 
-def test_a_sweep_is_the_rows_from_the_first_layer_on() -> None:
-    (one,) = sweeps(CELLS, TOKENS)
+def test_a_sweep_is_the_rows_from_the_first_layer_on(facts) -> None:
+    (one,) = sweeps(CELLS, TOKENS, facts)
     assert (one.layers, one.tokens) == ((1, 2, 3), {1: 1, 2: 5, 3: 21})
     assert one.of == "spae by layers: miniimagenet-5way on pictograms, m, ranked, gpt"
     assert [row.pyramid for row in one.table.groups[0].rows] == ["1 : 1", "1-2 : 5", "1-3 : 21"]
@@ -42,8 +40,8 @@ def test_a_sweep_is_the_rows_from_the_first_layer_on() -> None:
     assert one.left_out == ("5 shots, 1-3: -",)
 
 
-def test_the_papers_table_5_stands_below_and_is_called_not_comparable() -> None:
-    (one,) = sweeps(CELLS, TOKENS)
+def test_the_papers_table_5_stands_below_and_is_called_not_comparable(facts) -> None:
+    (one,) = sweeps(CELLS, TOKENS, facts)
     paper = one.table.groups[1]
     assert paper.source == "paper" and "not comparable" in paper.caption
     # The six rows of Table 5, 5-way: 1-shot with induction as printed there.
@@ -56,22 +54,3 @@ def test_the_papers_table_5_stands_below_and_is_called_not_comparable() -> None:
 
 def test_one_number_of_layers_is_no_sweep() -> None:
     assert sweeps([cell("1-2", "i1-s1-r0", 0.5), cell("1,2", "i1-s1-r0", 0.5), cell("2", "i1-s1-r0", 0.5)]) == []
-
-
-def test_the_plot_has_a_gap_where_there_is_no_value() -> None:
-    (one,) = sweeps(CELLS, TOKENS)
-    plot = sweep_plot(one, 600)
-    assert plot is not None
-    assert [(layers, tokens) for _, layers, tokens in plot.columns] == [("1", "1"), ("1-2", "5"), ("1-3", "21")]
-    first, second = plot.series
-    assert len(first.points) == 3 and len(second.points) == 2
-    assert [len(piece.split()) for piece in (*first.pieces, *second.pieces)] == [3, 2]
-    # 50 % is in the middle of the axis, and 80 % is higher up.
-    assert first.points[0].y == pytest.approx((TOP + HEIGHT - BOTTOM) / 2)
-    assert second.points[1].y < first.points[0].y
-    assert all(0 < point.x < 600 for line in plot.series for point in line.points)
-
-
-def test_nothing_to_draw() -> None:
-    (one,) = sweeps([cell("1", "i1-s1-r0", None), cell("1-2", "i1-s1-r0", None)])
-    assert sweep_plot(one, 600) is None

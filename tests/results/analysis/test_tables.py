@@ -7,12 +7,14 @@ import pytest
 from results.analysis.aggregate import Cell
 from results.analysis.settings import FEW_SHOT
 from results.analysis.tables import result_tables
+from results.record import MetricFacts
+from results.run_facts import RunFacts
 
 
 def cell(**changes: Any) -> Cell:
     fields: dict[str, Any] = {
-        "task": "miniimagenet-5way", "setting": "i1-s1-r0", "tokenizer": "spae", "layers": "1-2", "llm": "small",
-        "data": "pictograms", "scoring": "ranked", "prompt": "gpt", "n": 10, "scored": 10, "failed": 0,
+        "task": "miniimagenet-5way", "setting": "i1-s1-r0", "tokenizer": "spae", "layers": "1-2", "model": "small",
+        "data": "pictograms", "scoring": "ranked", "prompt_style": "gpt", "n": 10, "scored": 10, "failed": 0,
         "infeasible": 0, "empty": 0, "refused": 0, "cached": 0, "metric": "accuracy", "value": 0.5, "ci_low": 0.2,
         "ci_high": 0.8,
     }  # fmt: skip
@@ -26,8 +28,8 @@ def entries(table, row=0, group=0):
     return dict(zip(table.settings, table.groups[group].rows[row].entries, strict=True))
 
 
-def test_columns_and_heads_are_those_of_table_1():
-    [table] = result_tables([cell()], {("spae", "1-2"): 5})
+def test_columns_and_heads_are_those_of_table_1(facts):
+    [table] = result_tables([cell()], {("spae", "1-2"): 5}, facts)
     assert table.settings == (*FEW_SHOT, "average")
     assert table.heads == (
         ("Task induction", ("", "✓", "✓", "✓", "✓", "✓", "✓", "Avg")),
@@ -35,48 +37,48 @@ def test_columns_and_heads_are_those_of_table_1():
         ("Repeats", ("0", "0", "0", "0", "1", "3", "5", "")),
     )
     assert table.groups[0].rows[0].labels == ("spae", "1-2 : 5", "small", "ranked, gpt")
-    assert result_tables([cell()])[0].groups[0].rows[0].pyramid == "1-2"
+    assert result_tables([cell()], None, facts)[0].groups[0].rows[0].pyramid == "1-2"
 
 
-def test_values_are_per_cent_and_what_is_missing_says_why():
+def test_values_are_per_cent_and_what_is_missing_says_why(facts):
     [table] = result_tables([
         cell(), cell(setting="i1-s5-r0", infeasible=10, **NONE),
         cell(setting="i1-s3-r0", failed=4, infeasible=6, **NONE), cell(setting="i1-s1-r1", scored=8, empty=2),
-    ])  # fmt: skip
+    ], None, facts)  # fmt: skip
     row = entries(table)
     assert (row["i1-s1-r0"].value_text, row["i1-s1-r0"].interval_text) == ("50.0", "20.0–80.0")
     assert [row[s].value_text for s in ("i1-s5-r0", "i1-s3-r0", "i1-s1-r1", "average")] == ["-", "n/s", "50.0†", ""]
     assert [note[:4] for note in table.footnotes] == ["Valu", "-: t", "n/s:", "†: n", "Empt"]
 
 
-def test_footnotes_explain_only_what_is_there():
-    [table] = result_tables([cell(task="other", setting="shots=1")])
+def test_footnotes_explain_only_what_is_there(facts):
+    [table] = result_tables([cell(task="other", setting="shots=1")], None, facts)
     assert len(table.footnotes) == 1 and table.heads == (("Setting", ("shots=1",)),)
 
 
-def test_best_is_among_rows_that_may_be_compared():
+def test_best_is_among_rows_that_may_be_compared(facts):
     [table] = result_tables([
         cell(tokenizer="vqgan", value=0.3), cell(), cell(scoring="exact", value=0.9),
-        cell(llm="big", value=0.95, tokenizer="vqgan"), cell(llm="big", value=0.95),
-    ])  # fmt: skip
+        cell(model="big", value=0.95, tokenizer="vqgan"), cell(model="big", value=0.95),
+    ], None, facts)  # fmt: skip
     assert [row.entries[1].best for row in table.groups[0].rows] == [False, True, False, True, True]
 
 
 @pytest.mark.parametrize(
     ("other", "best"), [({"infeasible": 10, **NONE}, True), ({"value": 0.5}, True), ({"value": 0.6}, False)]
 )
-def test_a_row_without_a_value_is_a_rival_that_cannot_win(other, best):
-    [table] = result_tables([cell(tokenizer="vqgan", **other), cell()])
+def test_a_row_without_a_value_is_a_rival_that_cannot_win(other, best, facts):
+    [table] = result_tables([cell(tokenizer="vqgan", **other), cell()], None, facts)
     assert table.groups[0].rows[1].entries[1].best is best
 
 
-def test_a_tie_at_nothing_has_no_best():
-    [table] = result_tables([cell(tokenizer="vqgan", infeasible=10, **NONE), cell(infeasible=10, **NONE)])
+def test_a_tie_at_nothing_has_no_best(facts):
+    [table] = result_tables([cell(tokenizer="vqgan", infeasible=10, **NONE), cell(infeasible=10, **NONE)], None, facts)
     assert not any(entry.best for row in table.groups[0].rows for entry in row.entries)
 
 
-def test_the_paper_s_rows_stand_apart_and_are_never_best():
-    [table] = result_tables([cell()])
+def test_the_paper_s_rows_stand_apart_and_are_never_best(facts):
+    [table] = result_tables([cell()], None, facts)
     ours, paper = table.groups
     assert paper.source == "paper" and "not comparable" in paper.caption and "mini-ImageNet" in paper.caption
     assert len(paper.rows) == 9 and paper.rows[2].labels == ("SPAE (GPT)", "1-2 : 5", "GPT 3.5", "Table 1")
@@ -84,9 +86,44 @@ def test_the_paper_s_rows_stand_apart_and_are_never_best():
     assert not any(entry.best for row in paper.rows for entry in row.entries) and len(ours.rows) == 1
 
 
-def test_one_table_per_task_data_and_metric():
-    tables = result_tables([cell(), cell(data="mine"), cell(task="miniimagenet-2way"), cell(metric="cider")])
+def test_one_table_per_task_data_and_metric(facts):
+    cells = [cell(), cell(data="mine"), cell(task="miniimagenet-2way"), cell(metric="cider")]
+    tables = result_tables(cells, None, facts)
     assert [(t.task, t.data, t.metric, len(t.groups)) for t in tables] == [
         ("miniimagenet-5way", "pictograms", "accuracy", 2), ("miniimagenet-5way", "mine", "accuracy", 2),
         ("miniimagenet-2way", "pictograms", "accuracy", 2), ("miniimagenet-5way", "pictograms", "cider", 1),
     ]  # fmt: skip
+
+
+MSE = MetricFacts(name="mse", unit="", higher_is_better=False, low=0.0)
+
+
+def test_the_least_is_best_where_lower_is_better():
+    lower = RunFacts(metrics={"t": (MSE,)})
+    [table] = result_tables([
+        cell(task="t", metric="mse", setting="s", tokenizer="a", value=0.03),
+        cell(task="t", metric="mse", setting="s", value=0.02),
+    ], None, lower)  # fmt: skip
+    assert [row.entries[0].best for row in table.groups[0].rows] == [False, True]
+    assert "Lower is better." in table.footnotes[0] and table.title.endswith(": mse")
+
+
+def test_units_decide_how_values_are_shown():
+    psnr = MetricFacts(name="PSNR", unit="dB", higher_is_better=True)
+    known = RunFacts(metrics={"t": (psnr, MSE)})
+    one = cell(task="t", metric="PSNR", setting="s", value=21.345, ci_low=20.0, ci_high=23.0)
+    [table] = result_tables([one], None, known)
+    assert table.title.endswith("PSNR in dB") and table.groups[0].rows[0].entries[0].value_text == "21.3"
+    [table] = result_tables([one.model_copy(update={"metric": "mse", "value": 0.03851})], None, known)
+    assert table.groups[0].rows[0].entries[0].value_text == "0.0385"
+
+
+def test_the_strict_value_stands_beside_the_other_only_where_they_differ(facts):
+    [table] = result_tables([
+        cell(scored=8, empty=2, value=0.5, strict=0.4, strict_n=10), cell(setting="i1-s3-r0"),
+        cell(setting="i1-s5-r0", empty=10, strict=0.0, strict_n=10, **NONE),
+    ], None, facts)  # fmt: skip
+    row = entries(table)
+    assert (row["i1-s1-r0"].value_text, row["i1-s1-r0"].strict_text) == ("50.0†", "strict 40.0, n 8 / 10")
+    assert row["i1-s3-r0"].strict_text == "" and row["i1-s5-r0"].strict_text == "strict 0.0, n 0 / 10"
+    assert any(note.startswith("Strict:") for note in table.footnotes)

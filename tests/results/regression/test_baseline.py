@@ -7,54 +7,73 @@ import json
 import pytest
 
 from results.analysis.aggregate import aggregate
-from results.regression.baseline import REPLIES, Baseline, BaselineError, is_baseline, read_baseline, write_baseline
+from results.regression.baseline import (
+    FILES,
+    REPLIES,
+    BaselineError,
+    ScorerOutcomes,
+    is_baseline,
+    of_run,
+    read_baseline,
+    write_baseline,
+)
+from results.store import RunStore
+from spae.canonical import sha256_file
 
-from .test_drift import FACTS, line
+SCORERS = (ScorerOutcomes(task="t", scoring="exact", outcomes={"nothing": "empty"}),)
 
 
 @pytest.fixture
-def baseline(key, values) -> Baseline:
-    cells = aggregate([*values(key(), [1, 0, 1]), *values(key(tokenizer="vqgan", layers="1"), [None, None])])
-    return Baseline(
-        FACTS, tuple(cells), (line(1), line(0, reply=None, status="infeasible", value=None, prediction=None))
-    )
+def run(tmp_path, key, values):
+    """The folder of a run with two cells."""
+    store = RunStore.create(tmp_path / "run", {"seed": 0})
+    store.append([*values(key(), [1, 0, 1]), *values(key(tokenizer="vqgan", layers="1"), [None, None])])
+    store.close()
+    return store.folder
 
 
 @pytest.fixture
-def folder(tmp_path, baseline):
-    write_baseline(tmp_path, baseline)
-    (tmp_path / REPLIES).write_text("")
-    return tmp_path
+def folder(tmp_path, run):
+    folder = tmp_path / "baseline"
+    folder.mkdir()
+    (folder / REPLIES).write_text("{}\n")
+    write_baseline(run, folder, SCORERS)
+    return folder
 
 
-def test_what_is_written_is_read(folder, baseline):
+def test_written_baseline_is_read_as_the_run_it_was_made_of(folder, run):
     read = read_baseline(folder)
-    assert is_baseline(folder) and read.facts == baseline.facts and set(read.questions) == set(baseline.questions)
-    assert [cell.model_copy(update={"cached": 0}) for cell in baseline.cells] == list(read.cells)
+    store = RunStore.open(run)
+    assert is_baseline(folder) and sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert read == of_run(run, folder / REPLIES, SCORERS)
+    assert (read.config, list(read.records), list(read.cells)) == (
+        store.config, store.records, aggregate(store.records),
+    )  # fmt: skip
+    assert read.facts.replies_sha256 == sha256_file(folder / REPLIES)
 
 
-def test_bytes_do_not_depend_on_order_and_a_cell_is_a_line(folder, baseline, tmp_path_factory):
-    other = tmp_path_factory.mktemp("other")
-    write_baseline(other, Baseline(baseline.facts, baseline.cells, baseline.questions[::-1]))
-    for name in ("baseline.json", "metrics.json", "records.jsonl"):
-        assert (folder / name).read_bytes() == (other / name).read_bytes()
-    lines = (folder / "metrics.json").read_text().splitlines()
-    assert len(lines) == len(baseline.cells) + 2
+def test_summary_has_a_cell_per_line_without_cache_counts(folder):
+    lines = (folder / "summary.json").read_text().splitlines()
+    assert len(lines) == len(read_baseline(folder).cells) + 2
     assert all("cached" not in cell for cell in json.loads("\n".join(lines)))
 
 
-def test_a_question_twice_or_cut_short_is_refused(folder):
+def test_equal_runs_give_equal_bytes(folder, run, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / REPLIES).write_bytes((folder / REPLIES).read_bytes())
+    write_baseline(run, other, SCORERS)
+    assert all((folder / name).read_bytes() == (other / name).read_bytes() for name in FILES)
+
+
+def test_torn_last_record_is_refused(folder):
     path = folder / "records.jsonl"
-    whole = path.read_text()
-    path.write_text(whole + whole.splitlines()[0] + "\n")
-    with pytest.raises(BaselineError, match="holds a question twice"):
-        read_baseline(folder)
-    path.write_text(whole[:-1])
+    path.write_text(path.read_text()[:-1])
     with pytest.raises(BaselineError, match="is cut short"):
         read_baseline(folder)
 
 
-def test_no_baseline_there(tmp_path):
+def test_folder_without_a_baseline_is_refused(tmp_path):
     assert not is_baseline(tmp_path)
     with pytest.raises(BaselineError, match="has none: make one with `baseline RUN`"):
         read_baseline(tmp_path / "nowhere")

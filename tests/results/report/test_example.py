@@ -1,4 +1,4 @@
-"""Exhibits: only PNG images, pyramids that are full, and a file that reads back."""
+"""Examples: only PNG images, pyramids that are full, and a file that reads back."""
 
 import base64
 import json
@@ -9,32 +9,32 @@ from pydantic import ValidationError
 from results.errors import RecordError
 from results.report.example import (
     Examples,
-    RedrawnImage,
+    ReconstructedImage,
     ShownImage,
     WordLayer,
-    load_exhibits,
+    load_examples,
     png_text,
-    save_exhibits,
+    save_examples,
 )
 
 
 def test_a_book_reads_back(fake_run):
-    book = load_exhibits(fake_run)
-    assert len(book.episodes) == 4 and book.note("pictograms").embedded and book.note("other") is None
-    save_exhibits(fake_run / "copy", book)
-    assert load_exhibits(fake_run / "copy") == book
+    book = load_examples(fake_run)
+    assert len(book.samples) == 4 and book.note("pictograms").embedded and book.note("other") is None
+    save_examples(fake_run / "copy", book)
+    assert load_examples(fake_run / "copy") == book
 
 
 def test_token_counts_follow_the_grids(fake_run):
-    book = load_exhibits(fake_run)
+    book = load_examples(fake_run)
     rows = {("spae", "1"): 1, ("spae", "1-2"): 5, ("spae", "1-4"): 37, ("spae", "1,3"): 17, ("vqgan", "1"): 16}
     assert book.token_counts([*rows, ("spae", "1-9"), ("unknown", "1")]) == rows
-    without = Examples(episodes=book.episodes)
+    without = Examples(samples=book.samples)
     assert without.token_counts([("spae", "1-2")]) == {("spae", "1-2"): 5}
 
 
 def test_no_file_is_an_empty_book(tmp_path):
-    assert load_exhibits(tmp_path) == Examples()
+    assert load_examples(tmp_path) == Examples()
 
 
 @pytest.mark.parametrize("image", [
@@ -54,19 +54,19 @@ def test_a_layer_is_full():
         WordLayer(rows=2, columns=2, words=("a",))
 
 
-def test_one_redrawn_image_per_layer(fake_run):
-    one = load_exhibits(fake_run).reconstructions[0]
+def test_a_reconstruction_has_one_image_per_layer(fake_run):
+    one = load_examples(fake_run).reconstructions[0]
     fields = one.model_dump() | {
-        "images": (RedrawnImage(label="a", original=png_text(b"\x89PNG\r\n\x1a\n"), by_layer=()),)
+        "images": (ReconstructedImage(label="a", original=png_text(b"\x89PNG\r\n\x1a\n"), by_layer=()),)
     }
     with pytest.raises(ValidationError, match="one per layer"):
         type(one).model_validate(fields)
 
 
 def test_a_broken_file_is_one_short_error(fake_run):
-    held = json.loads((fake_run / "exhibits.json").read_text())
-    held["episodes"][0]["images"][0]["png"] = "x" * 5000
-    (fake_run / "exhibits.json").write_text(json.dumps(held))
-    with pytest.raises(RecordError, match=r"episodes\.0\.images\.0\.png") as caught:
-        load_exhibits(fake_run)
+    held = json.loads((fake_run / "examples.json").read_text())
+    held["samples"][0]["images"][0]["png"] = "x" * 5000
+    (fake_run / "examples.json").write_text(json.dumps(held))
+    with pytest.raises(RecordError, match=r"samples\.0\.images\.0\.png") as caught:
+        load_examples(fake_run)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500

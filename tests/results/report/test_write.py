@@ -1,5 +1,7 @@
 """The page: complete, alone, escaped; and opened in a browser where there is one."""
 
+import base64
+import hashlib
 import json
 import re
 import shutil
@@ -9,11 +11,17 @@ import pytest
 
 from results.analysis.aggregate import Cell
 from results.errors import RecordError, ReportError
-from results.report.example import DataNote, Examples, load_exhibits, save_exhibits
+from results.report.example import DataNote, Examples, load_examples, save_examples
 from results.report.write import render, write_reports
 from results.store import RunStore
 
 HOSTILE = "</pre></style><script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}}\n\u202e\x1b[31m"
+
+
+def style_sha256(text):
+    """What a browser compares with the policy: over the very text between the tags."""
+    [style] = re.findall(r"<style>(.*?)</style>", text, re.S)
+    return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
 
 
 class Page(HTMLParser):
@@ -48,20 +56,24 @@ class Page(HTMLParser):
 def hostile_run(tmp_path, key, of, show):
     folder = tmp_path / "hostile"
     store = RunStore.create(folder, {"note": HOSTILE, HOSTILE: 1}, resume=False)
-    names = dict.fromkeys(("task", "setting", "tokenizer", "llm", "data", "prompt_style", "scoring", "dtype"), HOSTILE)
+    names = dict.fromkeys(
+        ("task", "setting", "tokenizer", "model", "data", "prompt_style", "scoring", "dtype"), HOSTILE
+    )
     for tokenizer in (HOSTILE, HOSTILE + " spae"):
         cell = key(**{**names, "tokenizer": tokenizer, "tokenizer_fingerprint": HOSTILE})
         store.append([
-            of(cell, 0, answer=HOSTILE, reply=HOSTILE, prompt=HOSTILE),
-            of(cell, 1, status="failed", value=None, reply=None, prediction=None, detail=HOSTILE),
+            of(cell, 0, target=HOSTILE, reply=HOSTILE, prompt=HOSTILE),
+            of(cell, 1, status="failed", scores={}, reply=None, prediction=None, explanation=HOSTILE),
         ])  # fmt: skip
     shown = show("spae")
     layer = shown.images[0].pyramid[0].model_copy(update={"words": (HOSTILE,)})
     images = tuple(p.model_copy(update={"label": HOSTILE, "pyramid": (layer,)}) for p in shown.images)
-    texts = set(type(shown).model_fields) - {"layers", "images", "status", "value", "references"}
+    texts = set(type(shown).model_fields) - {
+        "layers", "images", "status", "scores", "shuffled", "references", "generated",
+    }  # fmt: skip
     fields = dict.fromkeys(texts, HOSTILE)
-    exhibit = shown.model_copy(update={**fields, "references": (HOSTILE, HOSTILE), "layers": "1", "images": images})
-    save_exhibits(folder, Examples(episodes=(exhibit,), data=(DataNote(name=HOSTILE, title=HOSTILE, embedded=True),)))
+    example = shown.model_copy(update={**fields, "references": (HOSTILE, HOSTILE), "layers": "1", "images": images})
+    save_examples(folder, Examples(samples=(example,), data=(DataNote(name=HOSTILE, title=HOSTILE, embedded=True),)))
     return folder
 
 
@@ -83,7 +95,7 @@ def test_hostile_text_stays_text_in_markdown_and_csv(hostile_run):
     markdown = render(hostile_run, "md")
     assert "<script" not in markdown and "<img" not in markdown and "\u202e" not in markdown
     widths = [len(re.sub(r"\\\|", "", line).split("|")) for line in markdown.splitlines() if line.startswith("|")]
-    assert set(widths) <= {7, 10, 11}, "no table has a line that is too long"
+    assert set(widths) <= {7, 11}, "no table has a line that is too long"
     assert "\u202e" not in render(hostile_run, "csv")
 
 
@@ -91,8 +103,15 @@ def test_the_page_stands_alone(fake_run):
     text = render(fake_run, "html")
     page = Page(text)
     policy = next(value for tag, name, value in page.attributes if tag == "meta" and "default-src" in (value or ""))
-    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
-    assert "http://" not in text and "https://" not in text and "url(" not in text and "@import" not in text
+    style = f"style-src 'sha256-{style_sha256(text)}'"
+    assert policy == f"default-src 'none'; {style}; img-src data:; base-uri 'none'; form-action 'none'"
+    assert not any(name == "style" for _, name, _ in page.attributes) and page.tags.count("style") == 1
+    assert (
+        "http://" not in text
+        and "https://" not in text
+        and not re.search(r"url\((?!#)", text)
+        and "@import" not in text
+    )
     targets = {value for _, name, value in page.attributes if name == "id"}
     assert {value[1:] for _, name, value in page.attributes if name == "href"} <= targets
     assert page.tags.count("h1") == 1 and all(
@@ -119,12 +138,14 @@ def test_pyramids_are_drawn_layer_by_layer(fake_run):
 
 
 def test_reports_are_made_from_the_folder_alone_and_are_always_the_same(fake_run, tmp_path):
-    paths = write_reports(fake_run)
-    assert [path.name for path in paths] == ["summary.json", "comparisons.json", "report.md", "report.html"]
+    paths = write_reports(fake_run).paths
+    assert [path.name for path in paths] == [
+        "summary.json", "comparisons.json", "report.md", "report.html", "figure-settings-1-1.png",
+    ]  # fmt: skip
     first = [path.read_bytes() for path in paths]
     shutil.copytree(fake_run, tmp_path / "moved")
-    assert [path.read_bytes() for path in write_reports(tmp_path / "moved")] == first
-    assert render(fake_run, "html").encode() == first[-1] and str(tmp_path).encode() not in first[-1]
+    assert [path.read_bytes() for path in write_reports(tmp_path / "moved").paths] == first
+    assert render(fake_run, "html").encode() == first[3] and str(tmp_path).encode() not in first[3]
 
 
 def test_summary_is_exactly_a_list_of_cells(fake_run):
@@ -133,16 +154,16 @@ def test_summary_is_exactly_a_list_of_cells(fake_run):
     assert len(cells) == 15 and [Cell.model_validate(cell) for cell in cells]
 
 
-def test_a_report_without_exhibits_is_still_a_report(fake_run):
-    (fake_run / "exhibits.json").unlink()
+def test_a_report_without_examples_is_still_a_report(fake_run):
+    (fake_run / "examples.json").unlink()
     page = Page(render(fake_run, "html"))
-    assert "img" not in page.tags and "Example episodes" not in "".join(page.text)
-    assert "No example episodes" in render(fake_run, "md")
+    assert "img" not in page.tags and "Asked about" not in "".join(page.text)
+    assert "No examples" in render(fake_run, "md")
 
 
 def test_a_torn_line_is_reported(fake_run):
     with (fake_run / "records.jsonl").open("ab") as file:
-        file.write(b'{"answer":')
+        file.write(b'{"target":')
     assert "cut short" in render(fake_run, "html") and "cut short" in render(fake_run, "md")
 
 
@@ -177,4 +198,4 @@ def test_a_browser_shows_it_without_complaint_and_without_overflow(fake_run, hos
 
 
 def test_book_of_the_fixture_is_real(fake_run):
-    assert load_exhibits(fake_run).reconstructions[0].count == 300
+    assert load_examples(fake_run).reconstructions[0].count == 300

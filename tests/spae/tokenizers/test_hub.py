@@ -186,7 +186,7 @@ def test_a_vocabulary_of_ones_own_goes_along(hub, tmp_path, tiny_words, save_mod
     refused(tmp_path / "run", "unknown vocabulary 'mine'")
     fetched = spae.from_pretrained("me/mine")
     assert fetched.fingerprint == first.fingerprint and fetched.encode(list(image_batch)) == words
-    assert fetched.vocabulary.words == tiny_words.words
+    assert fetched.vocabulary == tiny_words.words
     fetched.save_pretrained(tmp_path / "copy")
     assert LexicalTokenizer.from_pretrained(tmp_path / "copy").fingerprint == first.fingerprint
 
@@ -220,7 +220,7 @@ def test_a_folder_that_changed_is_not_saved_under_the_old_hash(tiny_folder, tmp_
 
 def test_a_tokenizer_put_together_by_hand_says_how_to_save_it(tiny_folder, tmp_path):
     read = LexicalTokenizer.from_pretrained(tiny_folder)
-    made = LexicalTokenizer("mine", read._model, read.vocabulary, read.size, "0" * 64)
+    made = LexicalTokenizer("mine", read._model, read.lexical_vocabulary, read.image_size, "0" * 64)
     with pytest.raises(InputError, match="save_model"):
         made.save_pretrained(tmp_path / "saved")
 

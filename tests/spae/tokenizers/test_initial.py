@@ -10,7 +10,7 @@ from spae.errors import WeightsError
 from spae.networks.autoencoder import NETWORKS
 from spae.tokenizers.build import build_model, load_model, model_config
 from spae.tokenizers.initial import load_initial
-from spae.tokenizers.lexical import EMBEDDED
+from spae.tokenizers.pretrained import EMBEDDED
 from spae.training.recipes import get_recipe
 from spae.vocabulary import open_vocabulary
 

@@ -32,7 +32,7 @@ def same(some, others):
 
 def test_words_and_images_have_the_stated_shapes(tokenizer, tiny, image_batch):
     assert isinstance(tokenizer, Tokenizer)
-    assert (tokenizer.name, tokenizer.depth, tokenizer.size) == ("tiny", 4, 32)
+    assert (tokenizer.name, tokenizer.depth, tokenizer.image_size) == ("tiny", 4, 32)
     tokens = tokenizer.encode(list(image_batch))
     assert len(tokens) == 6
     for one in tokens:

@@ -7,9 +7,9 @@ import json
 import yaml
 
 from spae.packaged import sha256_of
-from spae.tokenizers.hub import folder_fingerprint
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.model_card import last_scores, read_recipe
+from spae.tokenizers.pretrained import folder_fingerprint
 
 
 def card_of(folder, target, **options):

@@ -9,7 +9,7 @@ import pytest
 
 from spae.errors import WeightsError
 from spae.tokenizers.build import SHAPE_FIELDS
-from spae.tokenizers.lexical import EMBEDDED
+from spae.tokenizers.pretrained import EMBEDDED
 from spae.tokenizers.stated_config import check_config, check_portable
 from spae.training.recipes import RECIPES, get_recipe
 

@@ -26,7 +26,7 @@ def clips():
 
 def test_words_and_clips_are_the_models(folder, clips, tiny):
     tokenizer = spae.from_pretrained(folder)
-    assert isinstance(tokenizer, VideoTokenizer) and (tokenizer.frames, tokenizer.depth) == (8, 3)
+    assert isinstance(tokenizer, VideoTokenizer) and (tokenizer.num_frames, tokenizer.depth) == (8, 3)
     tokens = tokenizer.encode(clips)
     with torch.no_grad():
         pixels = torch.stack([torch.from_numpy(clip).permute(3, 0, 1, 2) for clip in clips]).double() / 127.5 - 1

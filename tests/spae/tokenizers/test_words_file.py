@@ -45,7 +45,7 @@ def test_what_is_written_is_read(tokenizer, encoded, data):
     found = read(tokenizer, data)
     assert found.names == ("a.png", "b.png") and found.layers == (1, 2, 3, 4) and found.remark == ""
     assert list(found.tokens) == encoded
-    assert data["vocabulary"]["sha256"] == tokenizer.vocabulary.fingerprint
+    assert data["vocabulary"]["sha256"] == tokenizer.lexical_vocabulary.fingerprint
     assert data["tokenizer"] == {"name": "tiny", "sha256": tokenizer.fingerprint}
 
 

@@ -1,4 +1,4 @@
-"""Captioning: the prompt to the character, what is drawn, and the score of a reply."""
+"""Captioning: the prompt to the character, sampling, and the score of a reply."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_backends.protocol import Choice, Completion, CompletionRequest, Likelihoods
+from llm_backends.protocol import Likelihoods
 from spae.data.annotations.annotated import Annotations
 from spae.data.protocol import ClassImages
-from tasks.captioning.task import CaptioningTask, CaptionSample, caption_prompt, draw_captions
+from tasks.captioning.task import CaptioningTask, CaptionSample, caption_prompt, sample_captions
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
+from tasks.manifest import SampleManifest
 from tasks.registry import entry, open_task
-from tasks.sample_manifest import SampleManifest
+from tests.tasks.conftest import solved, text_reply
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -39,7 +40,7 @@ class Captioned:
             self.annotations[image] = Annotations(captions=tuple(f"{image}, caption {i}." for i in range(5)))
 
     def image(self, image_id: str) -> np.ndarray:
-        raise AssertionError(f"samples must be drawn without opening {image_id}")
+        raise AssertionError(f"samples must be sampled without opening {image_id}")
 
     def image_digest(self, image_id: str) -> str:
         return f"sha256 of {image_id}"
@@ -47,7 +48,7 @@ class Captioned:
 
 def sample() -> CaptionSample:
     return CaptionSample(
-        id="caption-0", setting="shots=2", images=("a", "b", "q"), answer="A lion in the grass.", index=0,
+        id="caption-0", setting="shots=2", images=("a", "b", "q"), target="A lion in the grass.", index=0,
         support=(
             ("a", "A man with a red helmet on a small moped on a dirt road."),
             ("b", "A teapot and two mugs on a table."),
@@ -64,7 +65,7 @@ def test_prompt_to_the_character() -> None:
 
 
 def test_the_prompt_of_ten_examples_is_that_of_the_protocol() -> None:
-    manifest = draw_captions("coco-captioning", Captioned(), ["shots=10"], seed=0, limit=3)
+    manifest = sample_captions("coco-captioning", Captioned(), ["shots=10"], seed=0, limit=3)
     one = manifest.samples[0]
     lines = caption_prompt(one, {image: f"words of {image}" for image in one.images}).split("\n")
     assert len(lines) == 1 + 2 * 10 + 2
@@ -74,30 +75,31 @@ def test_the_prompt_of_ten_examples_is_that_of_the_protocol() -> None:
 
 
 @pytest.mark.parametrize("style", ["gpt", "palm"])
-def test_what_is_asked(style: str) -> None:
-    request = CaptioningTask().request(sample(), TEXTS, style, "rouge-l")
+def test_request(style: str) -> None:
+    task = CaptioningTask().configured(prompt_style=style, scoring="rouge-l")
+    request, _ = solved(task, sample(), TEXTS, text_reply("a lion"))
     assert (request.max_new_tokens, request.stop, request.temperature) == (20, ("\n",), 0)
 
 
 def test_examples_are_others_and_queries_come_once() -> None:
     same = tuple(f"p/{i:02d}" for i in range(14))
-    manifest = draw_captions("coco-captioning", Captioned(query=same, support=same), ["shots=10"], seed=3, limit=100)
+    manifest = sample_captions("coco-captioning", Captioned(query=same, support=same), ["shots=10"], seed=3, limit=100)
     assert len(manifest.samples) == manifest.limit == 14  # all there are
     assert sorted(one.images[-1] for one in manifest.samples) == list(same)
     for one in manifest.samples:
         assert len(set(one.images)) == 11
         assert all(caption.startswith(f"{image}, caption") for image, caption in one.support)
         assert one.references == tuple(f"{one.images[-1]}, caption {i}." for i in range(5))
-    assert len({one.images[:-1] for one in manifest.samples}) == 14  # drawn anew for each
+    assert len({one.images[:-1] for one in manifest.samples}) == 14  # sampled for each
 
 
-def test_draws_are_fixed_nested_and_paired(tmp_path: Path) -> None:
-    few = draw_captions("coco-captioning", Captioned(), ["shots=3", "shots=10"], seed=0, limit=4)
-    many = draw_captions("coco-captioning", Captioned(), ["shots=10"], seed=0, limit=9)
+def test_samples_are_fixed_nested_and_paired(tmp_path: Path) -> None:
+    few = sample_captions("coco-captioning", Captioned(), ["shots=3", "shots=10"], seed=0, limit=4)
+    many = sample_captions("coco-captioning", Captioned(), ["shots=10"], seed=0, limit=9)
     assert few.of("shots=10") == many.of("shots=10")[:4]
     for small, large in zip(few.of("shots=3"), few.of("shots=10"), strict=True):
         assert small.images[-1] == large.images[-1] and small.support == large.support[:3]
-    assert draw_captions("coco-captioning", Captioned(), ["shots=10"], seed=1, limit=4).samples[0] != many.samples[0]
+    assert sample_captions("coco-captioning", Captioned(), ["shots=10"], seed=1, limit=4).samples[0] != many.samples[0]
     # Fixed for ever: the rule is written in tasks/rng.py and in the task's docstring.
     assert many.fingerprint == "1cf78a06d2bed7fb516e2d1e98e9964323efe4cf3d637d70d7c0d96dc02ccd3b"
     many.save(tmp_path / "m.json")
@@ -109,7 +111,7 @@ def test_draws_are_fixed_nested_and_paired(tmp_path: Path) -> None:
         SampleManifest[CaptionSample].load(tmp_path / "m.json")
 
 
-def test_draws_follow_the_rule_of_the_docstring() -> None:
+def test_sampling_follows_the_rule_of_the_docstring() -> None:
     """The rule written out anew: a shuffle whose numbers are the first eight bytes of sha256("<key>#<i>")."""
 
     def shuffled(key: str, items: tuple[str, ...], count: int) -> list[str]:
@@ -121,7 +123,7 @@ def test_draws_follow_the_rule_of_the_docstring() -> None:
         return pool[:count]
 
     data = Captioned()
-    manifest = draw_captions("coco-captioning", data, ["shots=4"], seed=7, limit=5)
+    manifest = sample_captions("coco-captioning", data, ["shots=4"], seed=7, limit=5)
     assert [one.images[-1] for one in manifest.samples] == shuffled("queries", data.query, 5)
     for k, one in enumerate(manifest.samples):
         assert list(one.images[:-1]) == shuffled(f"examples/{k}", data.support, 4)
@@ -141,9 +143,9 @@ def test_draws_follow_the_rule_of_the_docstring() -> None:
         (Captioned(), ["shots=1"], 0, TaskInputError, "at least 1"),
     ],
 )
-def test_what_cannot_be_drawn(data, settings, limit, error, said) -> None:
+def test_samples_that_do_not_exist(data, settings, limit, error, said) -> None:
     with pytest.raises(error, match=said):
-        draw_captions("coco-captioning", data, settings, seed=0, limit=limit)
+        sample_captions("coco-captioning", data, settings, seed=0, limit=limit)
 
 
 @pytest.mark.parametrize(
@@ -156,23 +158,21 @@ def test_what_cannot_be_drawn(data, settings, limit, error, said) -> None:
     ],
 )
 def test_replies(text: str, status: str, prediction: str | None) -> None:
-    task = CaptioningTask()
-    request = task.request(sample(), TEXTS, "gpt", "rouge-l")
-    outcome = task.score(sample(), request, Completion(choices=(Choice(text=text, finish="stop"),)), "rouge-l")
+    _, outcome = solved(CaptioningTask(), sample(), TEXTS, text_reply(text))
     assert (outcome.status, outcome.prediction) == (status, prediction)
-    assert outcome.value == (None if status == "empty" else 1.0)
+    assert outcome.scores == ({} if status == "empty" else {"ROUGE-L": 1.0})
 
 
-def test_what_does_not_belong_together() -> None:
+def test_mismatched_scoring_reply_and_texts() -> None:
     task = CaptioningTask()
     with pytest.raises(TaskInputError, match="--scoring rouge-l"):
-        task.request(sample(), TEXTS, "gpt", "exact")
+        task.configured(prompt_style="gpt", scoring="exact")
     with pytest.raises(TaskInputError, match="ask for text"):
-        task.score(sample(), CompletionRequest(prompt="p", max_new_tokens=1), Likelihoods(values=(0.0,)), "rouge-l")
+        task.score(sample(), Likelihoods(values=(0.0,)))
     with pytest.raises(TaskInputError, match="needs its SPAE string"):
-        task.request(sample(), {"a": "x", "b": "y"}, "gpt", "rouge-l")
+        task.request(sample(), {"a": "x", "b": "y"})
 
 
 def test_facts_of_the_registry_are_the_tasks() -> None:
     task, facts = open_task("coco-captioning"), entry("coco-captioning")
-    assert (task.name, task.metric, tuple(task.settings)) == (facts.name, facts.metric, facts.settings)
+    assert (task.name, task.metrics[0].name, tuple(task.settings)) == (facts.name, facts.metric, facts.settings)

@@ -1,4 +1,4 @@
-"""Episodes that are published with their data, and manifests that are taken up."""
+"""Episodes that are published with their data, and manifests read again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from spae.data.protocol import ClassImages, FixedEpisode
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
-from tasks.fewshot.archive_episodes import published
+from tasks.fewshot.archive_episodes import published_episodes
 from tasks.fewshot.episodes import Manifest
 from tasks.fewshot.task import five_way, two_way
 from tasks.protocol import ReadsSamples
@@ -78,18 +78,18 @@ def test_settings_that_it_lacks_name_those_it_has() -> None:
     with pytest.raises(EpisodeError, match=r"of 1 shots and 5 ways.*run the task of these ways"):
         five_way().samples(data, ("i1-s1-r0",), 0, 1)
     with pytest.raises(TaskInputError, match="limit must be at least 1"):
-        published("t", data, data, 2, ("i1-s1-r0",), 0, 0)
+        published_episodes("t", data, data, 2, ("i1-s1-r0",), 0, 0)
 
 
 def test_a_saved_manifest_is_the_same_again(tmp_path: Path, make_set) -> None:
     task, data = two_way(), make_set()
     assert isinstance(task, ReadsSamples)
-    drawn = task.samples(data, ("i1-s1-r0", "i1-s3-r0"), 3, 10)
-    drawn.save(tmp_path / "m.json")
-    assert task.saved(tmp_path / "m.json", data, None, None) == drawn
+    sampled = task.samples(data, ("i1-s1-r0", "i1-s3-r0"), 3, 10)
+    sampled.save(tmp_path / "m.json")
+    assert task.saved(tmp_path / "m.json", data, None, None) == sampled
     # A part of it is what a draw of that part gives, to the hash.
     assert task.saved(tmp_path / "m.json", data, ("i1-s3-r0",), 4) == task.samples(data, ("i1-s3-r0",), 3, 4)
-    with pytest.raises(TaskInputError, match="has 10 episodes of each setting, got --limit 11"):
+    with pytest.raises(TaskInputError, match="has 10 samples of each setting, got --limit 11"):
         task.saved(tmp_path / "m.json", data, None, 11)
     with pytest.raises(TaskInputError, match="got 'i1-s5-r0'"):
         task.saved(tmp_path / "m.json", data, ("i1-s5-r0",), None)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from spae.data.protocol import ClassImages
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
-from tasks.fewshot.episodes import Episode, Manifest, draw
+from tasks.fewshot.episodes import Episode, Manifest, sample_episodes
 from tasks.fewshot.settings import SETTING_IDS, Setting
 
 TASK = "miniimagenet-5way"
@@ -23,7 +23,7 @@ def _reference(key, items, count):
     rest, taken = list(items), []
     for i in range(count):
         number = int(hashlib.sha256(f"{key}#{i}".encode()).hexdigest()[:16], 16)
-        at = number % len(rest)  # a redraw has probability below 2**-58
+        at = number % len(rest)  # a rejection has probability below 2**-58
         taken.append(rest[at])
         rest[at] = rest[0]
         rest.pop(0)
@@ -34,7 +34,7 @@ def _reference(key, items, count):
 @pytest.mark.parametrize("k", [0, 7])
 def test_episode_follows_the_documented_rule(make_set, ways, k):
     data = make_set()
-    episode = draw(TASK, data, ways, ["i1-s3-r0"], seed=11, limit=8).of("i1-s3-r0")[k]
+    episode = sample_episodes(TASK, data, ways, ["i1-s3-r0"], seed=11, limit=8).of("i1-s3-r0")[k]
     by_name = {one.name: one for one in data.classes}
     key = f"spae-fewshot-1/{ways}/11"
     classes = _reference(f"{key}/classes/{k}", sorted(by_name), ways)
@@ -45,19 +45,19 @@ def test_episode_follows_the_documented_rule(make_set, ways, k):
         for name in classes
     }
     assert episode.classes == tuple(classes)
-    assert (episode.answer, episode.query) == (answer, query)
+    assert (episode.target, episode.query) == (answer, query)
     assert episode.support == tuple((examples[name][shot], name) for shot in range(3) for name in classes)
 
 
 @pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize("ways", [2, 5])
 def test_settings_are_nested_and_paired(make_set, ways, apart):
-    manifest = draw(TASK, make_set(apart=apart), ways, SETTING_IDS, seed=0, limit=20)
+    manifest = sample_episodes(TASK, make_set(apart=apart), ways, SETTING_IDS, seed=0, limit=20)
     widest = manifest.of("i1-s5-r0")
     for setting in SETTING_IDS:
         shots = Setting.parse(setting).shots
         for episode, wide in zip(manifest.of(setting), widest, strict=True):
-            assert (episode.classes, episode.answer, episode.query) == (wide.classes, wide.answer, wide.query)
+            assert (episode.classes, episode.target, episode.query) == (wide.classes, wide.target, wide.query)
             assert episode.support == wide.support[: shots * ways]
             assert len(episode.support) == shots * ways
             assert [label for _, label in episode.support] == list(episode.classes) * shots
@@ -77,15 +77,15 @@ def test_settings_are_nested_and_paired(make_set, ways, apart):
 )
 def test_a_smaller_limit_is_the_start_of_a_larger_one(make_set, seed, small, more, ways, apart, wanted):
     data = make_set(apart=apart)
-    few = draw(TASK, data, ways, wanted, seed, small)
-    many = draw(TASK, data, ways, [*SETTING_IDS], seed, small + more)
+    few = sample_episodes(TASK, data, ways, wanted, seed, small)
+    many = sample_episodes(TASK, data, ways, [*SETTING_IDS], seed, small + more)
     for setting in wanted:
         assert few.of(setting) == many.of(setting)[:small]
         assert all(episode.query not in dict(episode.support) for episode in few.of(setting))
 
 
 def test_the_draw_never_changes(make_set):
-    manifest = draw(TASK, make_set(), 5, SETTING_IDS, seed=0, limit=5)
+    manifest = sample_episodes(TASK, make_set(), 5, SETTING_IDS, seed=0, limit=5)
     assert manifest.fingerprint == "0f13b98e03e1e7d587a4ebac7d4c7ebb16abdb31a3518fd3a76a50091dfcd39f"
     assert manifest.of("i1-s1-r0")[0].id == "5way-seed0-i1-s1-r0-0000"
 
@@ -93,56 +93,58 @@ def test_the_draw_never_changes(make_set):
 def test_the_order_in_which_data_lists_does_not_matter(make_set):
     data = make_set(apart=False)
     turned = tuple(ClassImages(one.name, one.support[::-1], one.query[::-1]) for one in data.classes[::-1])
-    first = draw(TASK, data, 5, SETTING_IDS, 1, 4)
-    assert draw(TASK, replace(data, classes=turned), 5, SETTING_IDS, 1, 4) == first
+    first = sample_episodes(TASK, data, 5, SETTING_IDS, 1, 4)
+    assert sample_episodes(TASK, replace(data, classes=turned), 5, SETTING_IDS, 1, 4) == first
 
 
 def test_other_seeds_tasks_and_images_give_other_fingerprints(make_set):
     data = make_set()
-    base = draw(TASK, data, 5, ["i1-s1-r0"], 0, 10)
+    base = sample_episodes(TASK, data, 5, ["i1-s1-r0"], 0, 10)
     for other in (
-        draw(TASK, data, 5, ["i1-s1-r0"], 1, 10),
-        draw(TASK, replace(data, fingerprint="1" * 64), 5, ["i1-s1-r0"], 0, 10),
-        draw("miniimagenet-2way", data, 2, ["i1-s1-r0"], 0, 10),
+        sample_episodes(TASK, data, 5, ["i1-s1-r0"], 1, 10),
+        sample_episodes(TASK, replace(data, fingerprint="1" * 64), 5, ["i1-s1-r0"], 0, 10),
+        sample_episodes("miniimagenet-2way", data, 2, ["i1-s1-r0"], 0, 10),
     ):
         assert other.fingerprint != base.fingerprint
         assert {e.fingerprint for e in other.episodes}.isdisjoint(e.fingerprint for e in base.episodes)
-    assert len({episode.fingerprint for episode in draw(TASK, data, 5, SETTING_IDS, 0, 10).episodes}) == 70
+    assert len({episode.fingerprint for episode in sample_episodes(TASK, data, 5, SETTING_IDS, 0, 10).episodes}) == 70
 
 
 @pytest.mark.parametrize("ways", [2, 5])
 def test_answers_are_balanced(make_set, ways):
-    episodes = draw(TASK, make_set(classes=10), ways, ["i1-s1-r0"], seed=0, limit=500).episodes
-    places = [episode.classes.index(episode.answer) for episode in episodes]
+    episodes = sample_episodes(TASK, make_set(classes=10), ways, ["i1-s1-r0"], seed=0, limit=500).episodes
+    places = [episode.classes.index(episode.target) for episode in episodes]
     assert Counter(places) == dict.fromkeys(range(ways), 500 // ways)
     for block in range(0, 500, ways):
         assert sorted(places[block : block + ways]) == list(range(ways))
     orders = {tuple(places[block : block + ways]) for block in range(0, 500, ways)}
     assert len(orders) == 2 if ways == 2 else len(orders) > 50  # 68 of 120 are expected in 100 blocks
-    answers = Counter(episode.answer for episode in episodes)
+    answers = Counter(episode.target for episode in episodes)
     assert len(answers) == 10
     assert sum((count - 50) ** 2 / 50 for count in answers.values()) < 27.9  # chi-square, 9 degrees, p = 0.001
 
 
 def test_folder_needs_one_image_more_than_the_shots(make_set):
-    assert draw(TASK, make_set(5, 6, apart=False), 5, ["i1-s5-r0"], 0, 3).eligible == 5
+    assert sample_episodes(TASK, make_set(5, 6, apart=False), 5, ["i1-s5-r0"], 0, 3).eligible == 5
     with pytest.raises(EpisodeError, match=r"i1-s5-r0 needs 5 classes with 5 images .* only with 3"):
-        draw(TASK, make_set(5, 5, apart=False), 5, ["i1-s5-r0"], 0, 3)
+        sample_episodes(TASK, make_set(5, 5, apart=False), 5, ["i1-s5-r0"], 0, 3)
 
 
 def test_too_few_images_names_what_can_be_run(make_set):
     with pytest.raises(EpisodeError) as caught:
-        draw(TASK, make_set(images=3), 5, SETTING_IDS, 0, 3)
+        sample_episodes(TASK, make_set(images=3), 5, SETTING_IDS, 0, 3)
     assert "--setting i0-s1-r0,i1-s1-r0,i1-s3-r0,i1-s1-r1,i1-s1-r3,i1-s1-r5" in str(caught.value)
     assert "\n" not in str(caught.value)
-    draw(TASK, make_set(images=3), 5, ["i0-s1-r0", "i1-s1-r0", "i1-s3-r0", "i1-s1-r1", "i1-s1-r3", "i1-s1-r5"], 0, 3)
+    sample_episodes(
+        TASK, make_set(images=3), 5, ["i0-s1-r0", "i1-s1-r0", "i1-s3-r0", "i1-s1-r1", "i1-s1-r3", "i1-s1-r5"], 0, 3
+    )
 
 
 def test_classes_with_few_images_or_no_query_are_left_out(make_set):
     rich, poor = make_set(6, 5), make_set(9, 2)
     blind = ClassImages("unseen", tuple(f"u{i}" for i in range(9)), ())
     data = replace(rich, classes=(*rich.classes, *poor.classes[6:], blind))
-    manifest = draw(TASK, data, 5, SETTING_IDS, 0, 30)
+    manifest = sample_episodes(TASK, data, 5, SETTING_IDS, 0, 30)
     assert manifest.eligible == 6
     assert {name for episode in manifest.episodes for name in episode.classes} == {one.name for one in rich.classes}
 
@@ -153,47 +155,49 @@ def test_classes_with_few_images_or_no_query_are_left_out(make_set):
 )
 def test_too_few_classes(make_set, classes, ways, fix):
     with pytest.raises(EpisodeError, match=f"{ways}-way episodes need {ways} classes .* has {classes} .*{fix}"):
-        draw(TASK, make_set(classes), ways, ["i1-s1-r0"], 0, 1)
+        sample_episodes(TASK, make_set(classes), ways, ["i1-s1-r0"], 0, 1)
 
 
 def test_a_class_of_one_image_cannot_be_asked_about_and_shown(make_set):
     with pytest.raises(EpisodeError, match="has 0 \\(of 8 classes\\)"):
-        draw(TASK, make_set(8, 1, apart=False), 2, ["i1-s1-r0"], 0, 1)
+        sample_episodes(TASK, make_set(8, 1, apart=False), 2, ["i1-s1-r0"], 0, 1)
 
 
 @pytest.mark.parametrize("name", ["thing 01", "Thing 01", "thing  01 "])
 def test_two_classes_of_one_name(make_set, name):
     data = make_set()
-    twin = ClassImages(name, ("a", "b"), ("c",))
+    other = ClassImages(name, ("a", "b"), ("c",))
     with pytest.raises(EpisodeError, match="class names must differ"):
-        draw(TASK, replace(data, classes=(*data.classes, twin)), 2, ["i1-s1-r0"], 0, 1)
+        sample_episodes(TASK, replace(data, classes=(*data.classes, other)), 2, ["i1-s1-r0"], 0, 1)
 
 
 @pytest.mark.parametrize("name", ["", " ", "two\nlines"])
 def test_names_that_cannot_stand_in_a_prompt(make_set, name):
     data = make_set()
     with pytest.raises(EpisodeError, match="one line of text"):
-        draw(TASK, replace(data, classes=(*data.classes, ClassImages(name, ("a",), ("b",)))), 2, ["i1-s1-r0"], 0, 1)
+        sample_episodes(
+            TASK, replace(data, classes=(*data.classes, ClassImages(name, ("a",), ("b",)))), 2, ["i1-s1-r0"], 0, 1
+        )
 
 
-def test_a_image_of_two_classes(make_set):
+def test_an_image_of_two_classes(make_set):
     data = make_set()
-    twin = ClassImages("twin", ("a", "b"), data.classes[0].support[:1])
-    with pytest.raises(EpisodeError, match="of one class"):
-        draw(TASK, replace(data, classes=(*data.classes, twin)), 2, ["i1-s1-r0"], 0, 1)
+    other = ClassImages("other thing", ("a", "b"), data.classes[0].support[:1])
+    with pytest.raises(EpisodeError, match="must have one class"):
+        sample_episodes(TASK, replace(data, classes=(*data.classes, other)), 2, ["i1-s1-r0"], 0, 1)
 
 
 def test_limit_and_settings_are_checked(make_set):
     with pytest.raises(TaskInputError, match="at least 1"):
-        draw(TASK, make_set(), 5, SETTING_IDS, 0, 0)
+        sample_episodes(TASK, make_set(), 5, SETTING_IDS, 0, 0)
     with pytest.raises(TaskInputError, match="unknown setting"):
-        draw(TASK, make_set(), 5, ["i1-s2-r0"], 0, 1)
+        sample_episodes(TASK, make_set(), 5, ["i1-s2-r0"], 0, 1)
     with pytest.raises(TaskInputError, match="has the settings i1-s1-r0, got 'i0-s1-r0'"):
-        draw(TASK, make_set(), 5, ["i1-s1-r0"], 0, 1).of("i0-s1-r0")
+        sample_episodes(TASK, make_set(), 5, ["i1-s1-r0"], 0, 1).of("i0-s1-r0")
 
 
 def test_manifest_comes_back_as_it_was(make_set, tmp_path):
-    manifest = draw(TASK, make_set(), 5, SETTING_IDS, 0, 4)
+    manifest = sample_episodes(TASK, make_set(), 5, SETTING_IDS, 0, 4)
     path = tmp_path / "deep" / "manifest.json"
     manifest.save(path)
     manifest.save(path)
@@ -207,10 +211,10 @@ def test_manifest_comes_back_as_it_was(make_set, tmp_path):
 
 def test_manifest_knows_its_data(make_set):
     data = make_set()
-    manifest = draw(TASK, data, 5, ["i1-s1-r0"], 0, 4)
-    manifest.check(data)
+    manifest = sample_episodes(TASK, data, 5, ["i1-s1-r0"], 0, 4)
+    manifest.check_source(TASK, data)
     with pytest.raises(ManifestError, match="fingerprint 000000000000, 'toys' has 111111111111"):
-        manifest.check(replace(data, fingerprint="1" * 64))
+        manifest.check_source(TASK, replace(data, fingerprint="1" * 64))
 
 
 def _swap_query(content):
@@ -238,7 +242,7 @@ def _other_answer(content):
 )
 def test_damaged_manifest(make_set, tmp_path, damage):
     path = tmp_path / "manifest.json"
-    draw(TASK, make_set(), 5, ["i1-s1-r0", "i1-s3-r0"], 0, 2).save(path)
+    sample_episodes(TASK, make_set(), 5, ["i1-s1-r0", "i1-s3-r0"], 0, 2).save(path)
     content = json.loads(path.read_text())
     damage(content)
     path.write_text(json.dumps(content))
@@ -268,9 +272,9 @@ def test_failed_save_leaves_the_old_file(make_set, tmp_path, monkeypatch):
     def fail(source, target):
         raise OSError("disk full")
 
-    monkeypatch.setattr("tasks.manifest_file.os.replace", fail)
+    monkeypatch.setattr("spae.atomic.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        draw(TASK, make_set(), 5, ["i1-s1-r0"], 0, 1).save(path)
+        sample_episodes(TASK, make_set(), 5, ["i1-s1-r0"], 0, 1).save(path)
     assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]
     assert path.read_text() == "old"
 
@@ -278,7 +282,7 @@ def test_failed_save_leaves_the_old_file(make_set, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        {"answer": "zebra"},
+        {"target": "zebra"},
         {"classes": ("lion", "lion")},
         {"support": (("v1", "vase"), ("l1", "lion"))},
         {"support": (("l1", "lion"), ("v1", "vase"), ("l2", "lion"))},

@@ -7,12 +7,14 @@ entity (depth 1) -> animal (2) -> cat, dog (3)
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from spae.metrics.wups import wups
 from tasks.protocol import Answered
-from tasks.vqa.wups import VARIABLE, open_wordnet, wups, wups_scores
+from tasks.vqa.wups import VARIABLE, open_wordnet, wups_scores
 
 TREE = {
     "entity": ("entity", None), "animal": ("animal", "entity"), "vehicle": ("vehicle", "entity"),
@@ -24,7 +26,7 @@ LICENCE = "  1 This is a taxonomy made up for tests, WordNet 3.0 in its form.\n"
 
 
 def write_wordnet(home: Path) -> Path:
-    """data.noun with its byte offsets, index.noun, and the other files, empty."""
+    """data.noun with its byte offsets and index.noun; of other parts of speech, empty files."""
     home.mkdir()
     line = "{at} 03 n 01 {word} 0 {pointers} | a gloss\n"
     places, at = {}, len(LICENCE)
@@ -46,6 +48,10 @@ def write_wordnet(home: Path) -> Path:
     ]
     (home / "index.noun").write_text(LICENCE + "".join(index))
     (home / "noun.exc").write_text("beasties animal\n")
+    for part in ("adj", "adv", "verb"):
+        for name in (f"data.{part}", f"index.{part}", f"{part}.exc"):
+            (home / name).write_text("")
+    (home / "lexnames").write_text("".join(f"{i}\tnoun.{i}\t1\n" for i in range(45)))
     return home
 
 
@@ -74,8 +80,9 @@ def wordnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_similarity_by_hand(wordnet: None, first: str, second: str, expected: float) -> None:
     found, reason = open_wordnet()
     assert found is not None, reason
-    assert found.similarity(first, second) == pytest.approx(expected)
-    assert found.similarity(second, first) == pytest.approx(expected)
+    with closing(found):
+        assert found.similarity(first, second) == pytest.approx(expected)
+        assert found.similarity(second, first) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +103,7 @@ def test_scores_of_a_group_by_hand(wordnet: None) -> None:
 
 def broken(home: Path) -> Path:
     path = write_wordnet(home / "wordnet") / "data.noun"
-    path.write_text(LICENCE + path.read_text()[len(LICENCE) :][:13] + "\n")
+    path.write_text(path.read_text().replace(" 01 ", " 0z "))
     return path.parent
 
 
@@ -110,7 +117,7 @@ def other(home: Path) -> Path:
     ("prepare", "said"),
     [
         pytest.param(lambda home: home / "missing", "must be a folder", id="no-folder"),
-        pytest.param(broken, "data.noun line 2 has 3 fields", id="cut-short"),
+        pytest.param(broken, "data.noun is not in WordNet's format", id="no-number"),
         pytest.param(other, "index.noun must name synsets of data.noun", id="of-two-versions"),
     ],
 )
@@ -120,7 +127,7 @@ def test_without_wordnet_it_is_unavailable(tmp_path: Path, monkeypatch: pytest.M
     assert strict.value is None and loose.value is None and said in strict.unavailable
 
 
-def test_without_a_folder_named_the_way_to_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unset_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     [[strict, _]] = wups_scores([[Answered("cat", ("dog",))]])
     assert VARIABLE in strict.unavailable

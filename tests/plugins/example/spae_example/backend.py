@@ -31,5 +31,5 @@ class Parrot:
         return [Likelihoods(values=tuple(-float(len(text)) for text in one.continuations)) for one in requests]
 
 
-def open_parrot(argument: str, dtype: str) -> Parrot:
+def open_parrot(argument: str, *, dtype: str, device: str, options: object) -> Parrot:
     return Parrot(argument)

@@ -7,11 +7,12 @@ Same (yes or no):
 
 from collections.abc import Mapping, Sequence
 
+from tasks.sample_manifest import SampleManifest, sample_digest
+
 from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Likelihoods, Reply
 from spae.data.protocol import ImageSet
 from tasks.protocol import Outcome, Sample, Style
 from tasks.rng import Stream
-from tasks.sample_manifest import SampleManifest, sample_digest
 from tasks.scoring import rule, score_ranked, score_text
 
 ANSWERS = ("yes", "no")

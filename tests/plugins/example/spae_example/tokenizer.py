@@ -10,7 +10,8 @@ COLOURS = {"black": (0, 0, 0), "white": (255, 255, 255), "red": (255, 0, 0), "gr
 
 
 class AverageColour:
-    name, depth, size, fingerprint = "average-colour", 1, 8, "average-colour-1"
+    name, fingerprint, family = "average-colour", "average-colour-1", "colours"
+    depth, image_size, vocabulary = 1, 8, tuple(COLOURS)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         mean = np.asarray(image).reshape(-1, 3).mean(0)

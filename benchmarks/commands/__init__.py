@@ -1,0 +1,1 @@
+"""The commands of `python -m benchmarks`: thin, and heavy imports only inside functions."""

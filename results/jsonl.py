@@ -1,0 +1,76 @@
+"""Files of a run's folder as validated values, with the errors of the disk as `RecordError`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+import spae.atomic
+from results.errors import RecordError, first_fault
+
+Line = TypeVar("Line", bound=BaseModel)
+
+
+def path_inside(folder: Path, name: str) -> Path:
+    """The path of a run's file. Raises RecordError: `name` is not a plain file name, or is a link."""
+    try:
+        return spae.atomic.path_inside(folder, name)
+    except ValueError as error:
+        raise RecordError(f"a run's file must lie in its folder: {error}") from error
+
+
+def load_lines(path: Path, model: type[Line]) -> tuple[list[Line], bool]:
+    """Every whole line of a file as a `model`, and whether a last line cut short was left out.
+
+    Raises:
+        RecordError: a whole line is not a `model` (named by its number), or the path is a link.
+    """
+    lines, torn = spae.atomic.read_lines(path_inside(path.parent, path.name))
+    loaded = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            loaded.append(model.model_validate_json(line))
+        except ValidationError as error:
+            raise RecordError(
+                f"{path} line {number} is not a {model.__name__} ({first_fault(error, 'line')}): pass another --out"
+            ) from error
+    return loaded, torn
+
+
+def append_lines(path: Path, lines: Sequence[str], *, sync: bool = True) -> None:
+    """As `spae.atomic.append_lines`. Raises RecordError: the file cannot be written; what it held is unchanged."""
+    try:
+        spae.atomic.append_lines(path, lines, sync=sync)
+    except OSError as error:
+        raise RecordError(
+            f"{path} must take a run's lines, it cannot be written ({error.strerror or error}): make room there, "
+            "then give the same command again"
+        ) from error
+
+
+def write_bytes(folder: Path, name: str, data: bytes) -> Path:
+    """As `write_text`."""
+    path = path_inside(folder, name)
+    try:
+        with spae.atomic.atomic_path(path) as draft:
+            draft.write_bytes(data)
+    except OSError as error:
+        raise RecordError(f"{path} cannot be written ({error.strerror or error}): make room there") from error
+    return path
+
+
+def write_text(folder: Path, name: str, text: str) -> Path:
+    """Writes one file of a run, whole or not at all; returns its path.
+
+    Raises:
+        RecordError: `name` would leave the folder, or the disk does not take it.
+    """
+    path = path_inside(folder, name)
+    try:
+        spae.atomic.write_text(path, text)
+    except OSError as error:
+        raise RecordError(f"{path} cannot be written ({error.strerror or error}): make room there") from error
+    return path

@@ -1,0 +1,22 @@
+"""The figures of a report by name, in the order of the page: to add one, write its file and add its line here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+
+from results.report.figures.figure import Figure
+from results.report.report_data import ReportData
+
+FIGURES = {
+    "settings": "results.report.figures.settings:setting_figures",
+    "layers": "results.report.figures.layers:layer_figures",
+}
+"""Name -> "module:attribute" of `(ReportData) -> Iterable[Figure]`."""
+
+
+def run_figures(run: ReportData) -> Iterator[Figure]:
+    """Every figure that a run has data for; `Figure.draw` is not called yet."""
+    for target in FIGURES.values():
+        module, _, attribute = target.partition(":")
+        yield from getattr(importlib.import_module(module), attribute)(run)

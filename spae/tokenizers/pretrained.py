@@ -1,0 +1,159 @@
+"""A trained model as a tokenizer that is known from its files: its network loads at first use. Imports no torch.
+
+With every token of a run in the token store, no weights are read but for their hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spae.canonical import sha256_file
+from spae.errors import InputError, WeightsError
+from spae.pyramid import Pyramid
+from spae.tokens import ImageTokens
+
+if TYPE_CHECKING:
+    from spae.tokenizers.lexical import LexicalTokenizer
+    from spae.vocabulary import LexicalVocabulary
+
+MODEL_FILES = ("config.json", "model.safetensors")
+EMBEDDED = Path(__file__).parent.parent / "weights"
+
+
+def committed_folder(name: str) -> Path | None:
+    """The folder of the committed weights of that name, such as "picto_spae"; None if there are none."""
+    folder = EMBEDDED / name
+    return folder if Path(name).name == name and folder.is_dir() else None
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """sha256 over configuration, weights and, by its hash in the configuration, the vocabulary.
+
+    Raises:
+        WeightsError: a file is missing.
+    """
+    try:
+        parts = [sha256_file(folder / file) for file in MODEL_FILES]
+    except OSError as error:
+        name = Path(str(error.filename)).name
+        raise WeightsError(f"{folder} holds no {name}: train it with python -m spae train") from error
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def model_family(config: Mapping[str, Any]) -> str:
+    """What kind of tokenizer a configuration describes: "spae", "rq", "vqgan" (learned codes) or "lqae" (words)."""
+    if config["quantizer"] == "vq":
+        return "lqae" if config.get("codebook") == "frozen" else "vqgan"
+    return "spae" if config["quantizer"] == "saq" else str(config["quantizer"])
+
+
+class PretrainedTokenizer:
+    """Images to words and back (see `spae.tokenizers.protocol.Tokenizer`).
+
+    Args:
+        folder: that `python -m spae train` or `save_pretrained` wrote.
+        name: what to call it; the recipe's name by default.
+
+    Raises:
+        WeightsError: a file is missing, or config.json is not a model's. That weights and vocabulary fit is checked
+            when they are loaded, at first use.
+        InputError: the model is of videos.
+    """
+
+    def __init__(self, folder: Path, name: str | None = None) -> None:
+        config = _read_config(folder)
+        layers = config["pyramid"]
+        pyramid = Pyramid.preset(layers) if isinstance(layers, str) else Pyramid(layers)
+        self.folder = folder
+        self.name = name or str(config["name"])
+        self.family = model_family(config)
+        if len(pyramid.grid) != 2:
+            raise InputError(
+                f"{self.name} is a model of videos, in a grid of {pyramid.grid}: this tokenizer reads images; open it "
+                "with spae.from_pretrained"
+            )
+        # A flat tokenizer may name a pyramid for its grid alone.
+        self.depth = 1 if config["quantizer"] == "vq" else pyramid.depth
+        self.image_size = int(config["size"])
+        self.fingerprint = folder_fingerprint(folder)
+
+    @cached_property
+    def opened(self) -> LexicalTokenizer:
+        """The tokenizer with its network. Raises WeightsError: weights or vocabulary do not fit the configuration."""
+        from spae.tokenizers.lexical import LexicalTokenizer
+
+        opened = LexicalTokenizer.from_pretrained(self.folder, self.name)
+        if opened.fingerprint != self.fingerprint:
+            raise WeightsError(f"{self.folder} has changed since it was named: run again")
+        return opened
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """The word that each id is shown as, by id."""
+        return self.opened.vocabulary
+
+    @property
+    def lexical_vocabulary(self) -> LexicalVocabulary:
+        """The vocabulary that the words are of, with its embeddings."""
+        return self.opened.lexical_vocabulary
+
+    def encode(self, images: Sequence[np.ndarray], depth: int | None = None) -> list[ImageTokens]:
+        """As `LexicalTokenizer.encode`."""
+        return self.opened.encode(images, depth)
+
+    def decode(self, tokens: Sequence[ImageTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
+        """As `LexicalTokenizer.decode`."""
+        return self.opened.decode(tokens, layers)
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """As `LexicalTokenizer.prepare`."""
+        if image.shape == (self.image_size, self.image_size, 3) and image.dtype == np.uint8:
+            return image  # what cropping and resizing would give, without loading torch
+        from spae.tokenizers.lexical import middle_square
+
+        return middle_square(image, self.image_size)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+        if not isinstance(config, dict) or not {"name", "quantizer", "pyramid", "size"} <= config.keys():
+            raise ValueError("it lacks a name, a quantizer, a pyramid or an image size")
+    except FileNotFoundError:
+        raise WeightsError(f"{folder} holds no config.json: name a folder that `python -m spae train` wrote") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path} is not a model's configuration ({error})") from error
+    return config
+
+
+def embedded_spae() -> PretrainedTokenizer:
+    """The committed SPAE of recipe picto_spae."""
+    return PretrainedTokenizer(EMBEDDED / "picto_spae", "spae")
+
+
+def embedded_spae_plain() -> PretrainedTokenizer:
+    """The committed SPAE of recipe picto_spae_plain."""
+    return PretrainedTokenizer(EMBEDDED / "picto_spae_plain", "spae-plain")
+
+
+def embedded_vqgan() -> PretrainedTokenizer:
+    """The committed VQGAN of recipe picto_vqgan."""
+    return PretrainedTokenizer(EMBEDDED / "picto_vqgan", "vqgan")
+
+
+def embedded_lqae_without_lm() -> PretrainedTokenizer:
+    """The committed autoencoder of recipe picto_lqae_without_lm."""
+    return PretrainedTokenizer(EMBEDDED / "picto_lqae_without_lm", "lqae-without-lm")
+
+
+def embedded_spae_mnist() -> PretrainedTokenizer:
+    """The committed SPAE of recipe mnist."""
+    return PretrainedTokenizer(EMBEDDED / "mnist", "spae-mnist")
