@@ -110,8 +110,10 @@ def _notes(
     metrics = [facts.metric(task, name) for name in names]
     notes = [INTERVALS]
     if {metric.unit for metric in metrics} != {PERCENT}:
-        units = (f"{metric.name} {unit_text(metric) or 'without unit'}" for metric in metrics)
-        notes.append(f"Units: {', '.join(units)}.")
+        units: dict[str, list[str]] = {}
+        for metric in metrics:
+            units.setdefault(unit_text(metric).removeprefix("in ") or "no unit", []).append(metric.name)
+        notes.append("Units: " + "; ".join(f"{unit} ({', '.join(of)})" for unit, of in units.items()) + ".")
     notes += ["↓: lower is better."] if not all(metric.higher_is_better for metric in metrics) else []
     notes += [f"n/a, {one.metric}: {one.reason}." for one in (corpus.missing if corpus else ()) if one.task == task]
     notes += ["-: the prompts do not fit the model's context."] if "infeasible" in states else []

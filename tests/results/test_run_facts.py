@@ -30,7 +30,7 @@ def test_the_reference_stands_last_and_unknown_tokenizers_before_it():
     assert sorted(["spae", "zzz", "lqae", "vqgan"], key=facts.place) == ["vqgan", "lqae", "zzz", "spae"]
 
 
-def test_metrics_stand_in_the_task_s_order_unknown_ones_last():
+def test_metrics_are_in_the_order_of_the_task_unknown_ones_last():
     assert RunFacts.of(CONFIG).order("t", ["z", "mse", "a", "SSIM"]) == ["SSIM", "mse", "a", "z"]
 
 
@@ -47,7 +47,7 @@ def test_a_malformed_statement_is_refused(metrics):
 
 
 @pytest.mark.parametrize("name", ["few-shot", "few-shot-plain"])
-def test_the_published_numbers_have_today_s_fields(name):
+def test_published_numbers_have_the_current_fields(name):
     folder = Path(__file__).parents[2] / "results" / "reports"
     cells = [Cell.model_validate(one) for one in json.loads((folder / f"{name}.summary.json").read_text())]
     pairs = [Comparison.model_validate(one) for one in json.loads((folder / f"{name}.comparisons.json").read_text())]

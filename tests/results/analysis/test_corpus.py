@@ -108,7 +108,7 @@ def test_table_by_hand(key, of):
     assert any(note.startswith("n/a, METEOR: there is no") for note in table.footnotes)
 
 
-def test_the_report_has_all_metrics_once_and_other_tasks_as_ever(key, of, tmp_path):
+def test_the_report_has_all_metrics_once_and_leaves_other_tasks_alone(key, of, tmp_path):
     records = [*captions(key, of, "vqgan"), *captions(key, of), of(key())]
     store = RunStore.create(tmp_path / "run", {"seed": 0}, resume=False)
     store.append(records)
