@@ -106,7 +106,7 @@ def replay(
 
     Returns what there is now, and the records of the questions that have an answer.
     """
-    backend = CachedBackend(_no_model, llm, layers=[replies.layer], mode="cache-only")
+    backend = CachedBackend(_no_model, llm, sources=[replies.layer], mode="cache-only")
     lines: list[QuestionLine] = []
     records: list[Record] = []
     asked = dict(replies.asked)
