@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from spae.cache_folder import atomic_path
+from spae.atomic import atomic_path
 from spae.errors import InputError, UnknownName, WeightsError
 from spae.networks import Autoencoder, build_autoencoder
 from spae.networks.latent_norm import LatentNorm
@@ -104,17 +104,17 @@ def build_model(
     pyramid = pyramid_of(config["pyramid"])
     quantizer = _quantizer(config, vocabulary, pyramid, search)
     width = quantizer.codebook.shape[1]
-    spread = config["latent_scale"]
-    if spread and quantizer.table is None:
-        raise InputError(f"a learned codebook follows the latents: latent_scale must be 0, got {spread}")
+    scale = config["latent_scale"]
+    if scale and quantizer.table is None:
+        raise InputError(f"a learned codebook follows the latents: latent_scale must be 0, got {scale}")
     latent_norm: LatentNorm | ProjectedNorm | None = None
-    drawing = 0
+    projected = 0
     if isinstance(quantizer, ProjectedSAQ):
-        drawing = config["projected_dim"]
-        latent_norm = ProjectedNorm(vocabulary.embeddings, drawing, spread, config["projected_scale"])
-    elif spread:
-        latent_norm = LatentNorm(vocabulary.embeddings, spread)
-    autoencoder = build_autoencoder(config["network"], width - drawing, drawing)
+        projected = config["projected_dim"]
+        latent_norm = ProjectedNorm(vocabulary.embeddings, projected, scale, config["projected_scale"])
+    elif scale:
+        latent_norm = LatentNorm(vocabulary.embeddings, scale)
+    autoencoder = build_autoencoder(config["network"], width - projected, projected)
     _check_grid(config, pyramid, autoencoder)
     if config["masked_lm"] == "none":
         kind = DualEncoderModel if isinstance(quantizer, ProjectedSAQ) else TokenizerModel
@@ -148,7 +148,7 @@ def _quantizer(
     if kind not in QUANTIZERS:
         raise UnknownName("quantizer", kind, QUANTIZERS)
     codebook = random_codebook(config["entries"], config["width"]) if learned else vocabulary.embeddings
-    learning = MovingAverage(begun=0) if learned else None
+    learning = MovingAverage(initial_usage=0) if learned else None
     # A flat tokenizer may name a pyramid for its grid alone.
     layers = Pyramid((pyramid.grid,)) if kind == "vq" else pyramid
     made = VectorQuantizer if kind == "vq" else ResidualQuantizer

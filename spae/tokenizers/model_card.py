@@ -1,4 +1,4 @@
-"""The card of a saved model: what it is, what made it, how well it did, and what its publisher must fill in."""
+"""The card of a saved model: description, recipe, scores, and a licence for its publisher to fill in."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from spae.packaged import sha256_of
+from spae.canonical import sha256_file
 from spae.tokenizers.build import load_config
 from spae.tokenizers.hub_files import RECIPE_FILE
 from spae.tokenizers.own_vocabulary import VOCABULARY_FILE, model_vocabulary
 from spae.tokenizers.stated_config import HUB_NAME
 
 LOG_FILE = "log.jsonl"
-# What a step logs of itself; the rest are scores.
+# Prefixes of values that a training step logs; the others are scores.
 OF_A_STEP = ("step", "train/", "loss/", "weighted/")
 METRICS = 60
 
 
 def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> ModelCard:
-    """The card of the model in `folder`; `repo_id` is where it is to be published, where that is known."""
+    """The card of the model in `folder`; `repo_id` is where it will be published, if known."""
     config = load_config(folder)
     vocabulary = model_vocabulary(folder, config)
     data = ModelCardData(
@@ -49,7 +49,7 @@ def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> Mo
             }
         ),
         "## Hashes\n\n"
-        + _table({file: sha256_of(folder / file) for file in ("config.json", "model.safetensors")})
+        + _table({file: sha256_file(folder / file) for file in ("config.json", "model.safetensors")})
         + f"\n| both together (the fingerprint in records) | `{fingerprint}` |",
     ]
     scores = last_scores(folder)
@@ -67,7 +67,7 @@ def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> Mo
 
 
 def last_scores(folder: Path) -> dict[str, Any]:
-    """The last evaluation in a training log, with its step; nothing where there is none."""
+    """The last evaluation in a training log, with its step; empty without one."""
     found: dict[str, Any] = {}
     try:
         lines = (folder / LOG_FILE).read_text("utf-8").splitlines()
@@ -90,7 +90,7 @@ def last_scores(folder: Path) -> dict[str, Any]:
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:
-    """The recipe beside a model, as others may see it; empty where there is none that reads."""
+    """The recipe beside a model, without folders of this machine; empty if missing or unreadable."""
     try:
         recipe = json.loads((folder / RECIPE_FILE).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -118,6 +118,6 @@ def _table(values: Mapping[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """As one cell of a table: a recipe may hold anything."""
+    """A value as one cell of a table."""
     text = value if isinstance(value, str) else json.dumps(value)
     return " ".join(text.split()).replace("|", "\\|").replace("`", "'")[:300] or "–"

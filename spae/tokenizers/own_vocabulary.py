@@ -1,7 +1,7 @@
-"""The vocabulary of a saved model: the one in its folder, else the one its configuration names.
+"""The vocabulary of a saved model: the one in its folder, else the one that its configuration names.
 
-A folder that leaves this machine takes along a vocabulary that others could not open by name
-(`vocabulary.safetensors` and `vocabulary.json`). Its hash, which config.json states, decides that it is the right one.
+A saved folder includes a vocabulary that others could not open by name (`vocabulary.safetensors` and
+`vocabulary.json`). Its hash is checked against config.json.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def model_vocabulary(folder: Path, config: dict[str, Any]) -> LexicalVocabulary:
         config: the folder's, with `vocabulary` and `vocabulary_sha256`.
 
     Raises:
-        WeightsError: it is neither in the folder nor known by name, its source is missing, or it is another one.
+        WeightsError: neither in the folder nor a known name, its source is missing, or its hash differs.
     """
     beside = folder / VOCABULARY_FILE
     if beside.exists():

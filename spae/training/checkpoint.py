@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from spae.cache_folder import atomic_path
+from spae.atomic import atomic_path
 from spae.errors import TrainingError
 
 KEEP = 2

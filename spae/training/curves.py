@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from spae.cache_folder import atomic_path
+from spae.atomic import atomic_path
 
 FINE = 2
 WIDTH, HEIGHT = 560 * FINE, 300 * FINE

@@ -21,7 +21,7 @@ from spae.distributed import every_row, mean_of_processes
 from spae.errors import InputError
 from spae.losses.adversarial import GanLoss, generator_loss
 from spae.losses.appearance import commitment, decoder_input
-from spae.losses.semantic import SemanticDraws, drawn_semantic_loss, dynamic_weight, semantic_draws
+from spae.losses.semantic import SemanticRandom, dynamic_weight, semantic_loss, semantic_random
 from spae.pyramid import Pyramid
 from spae.quantizers import Gradient, Quantized
 from spae.tokenizers.model import TokenizerModel
@@ -112,7 +112,7 @@ class Objective:
         wanted, drawn_part = part.images[: len(depths)], z[: len(depths)]
         quantized = model.quantizer(drawn_part)
         inputs = decoder_input(quantized, depths.to(z.device))
-        redrawn, own = model.redraw(inputs, quantized, part.draws.uniform)
+        redrawn, own = model.reconstruct(inputs, quantized, part.draws.uniform)
         redrawn = redrawn.float()
         terms = Terms()
         terms.add("mse", F.mse_loss(redrawn, wanted))
@@ -162,7 +162,7 @@ class Objective:
         if done < len(z):
             rest = model.quantizer(z[done:], depth=len(pools)).targets
             targets = tuple(torch.cat(pair) for pair in zip(targets, rest, strict=True)) if targets else rest
-        return drawn_semantic_loss(targets, pools, rows, table, draws, self.recipe.target)
+        return semantic_loss(targets, pools, rows, table, draws)
 
 
 class StepDraws:
@@ -178,10 +178,10 @@ class StepDraws:
     def __init__(self, recipe: Recipe, pyramid: Pyramid, step: int, generator: torch.Generator) -> None:
         drawn = 0 if step < recipe.semantic_warmup_steps else recipe.images_drawn
         self.depths = prefix_depths(drawn, pyramid.depth, recipe.layer_dropout, generator) if drawn else None
-        self.semantic: SemanticDraws | None = None
+        self.semantic: SemanticRandom | None = None
         if recipe.thresholds:
             sizes = [math.prod(grid) for grid in pyramid.layers[: len(recipe.thresholds)]]
-            self.semantic = semantic_draws(sizes, recipe.batch, recipe.semantic_positions, recipe.target, generator)
+            self.semantic = semantic_random(sizes, recipe.batch, recipe.semantic_positions, recipe.target, generator)
         self._rows = Rows(generator, drawn)
 
     def of(self, share: Share) -> Draws:
@@ -189,7 +189,7 @@ class StepDraws:
         semantic = self.semantic
         if semantic is not None:
             words = tuple(None if one is None else share.take(one) for one in semantic.words)
-            semantic = SemanticDraws(semantic.positions, words)
+            semantic = SemanticRandom(semantic.positions, words)
         depths = None if self.depths is None else self.depths[share.drawn]
         return Draws(depths, semantic, Uniform(self._rows, share.drawn))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from spae.cache_folder import atomic_path
+from spae.atomic import atomic_path
 from spae.errors import TrainingError
 from spae.training.checkpoint import PATTERN
 

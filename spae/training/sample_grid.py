@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from spae.cache_folder import atomic_path
+from spae.atomic import atomic_path
 from spae.tokenizers.model import TokenizerModel
 
 IMAGES = 12

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spae.losses.semantic import SemanticDraws
+from spae.losses.semantic import SemanticRandom
 
 STEP_STRIDE = 1_000_003
 
@@ -67,7 +67,7 @@ class Draws:
     """
 
     depths: Tensor | None
-    semantic: SemanticDraws | None
+    semantic: SemanticRandom | None
     uniform: Uniform
 
 

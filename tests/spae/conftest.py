@@ -80,9 +80,9 @@ def save_model(
                 latents = model.autoencoder.encode(images).flatten(0, 1)
             norm = model.latent_norm
             if isinstance(norm, ProjectedNorm):
-                latents, drawing, norm = latents[:, : -norm.width], latents[:, -norm.width :], norm.naming
-                model.latent_norm.get_buffer("drawing.running_mean").copy_(drawing.mean(0).half())
-                model.latent_norm.get_buffer("drawing.running_covariance").copy_(drawing.T.cov().half())
+                latents, projected, norm = latents[:, : -norm.width], latents[:, -norm.width :], norm.semantic
+                model.latent_norm.get_buffer("reconstruction.running_mean").copy_(projected.mean(0).half())
+                model.latent_norm.get_buffer("reconstruction.running_covariance").copy_(projected.T.cov().half())
             norm.get_buffer("running_mean").copy_(latents.mean(0).half())
             norm.get_buffer("running_var").copy_(latents.var(0))
         save_file(

@@ -6,7 +6,7 @@ import json
 
 import yaml
 
-from spae.packaged import sha256_of
+from spae.canonical import sha256_file
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.model_card import last_scores, read_recipe
 from spae.tokenizers.pretrained import folder_fingerprint
@@ -25,7 +25,7 @@ def test_a_card_names_hashes_vocabulary_recipe_and_scores(tiny_folder, tiny, tmp
     )
     card = card_of(tiny_folder, tmp_path / "saved", repo_id="me/tiny")
     for part in (
-        folder_fingerprint(tiny_folder), sha256_of(tiny_folder / "model.safetensors"), tiny.fingerprint,
+        folder_fingerprint(tiny_folder), sha256_file(tiny_folder / "model.safetensors"), tiny.fingerprint,
         "step 6", "| held_out/mse | `0.25` |", "| learning_rate | `0.001` |", "TO BE FILLED IN", "200, of a test",
         'spae.from_pretrained("me/tiny")', "hf:me/tiny",
     ):  # fmt: skip

@@ -10,7 +10,7 @@ from torch import nn
 
 from spae.errors import InputError
 from spae.losses.lecam import LeCam
-from spae.networks.discriminators import DISCRIMINATORS, StyleGanDiscriminator
+from spae.networks.discriminators import StyleGanDiscriminator
 from spae.training.discriminator_step import DiscriminatorLoss, build_judge
 
 
@@ -67,6 +67,18 @@ def test_r1_comes_every_so_many_steps_and_never_with_hinge(recipe_of):
     verdict = DiscriminatorLoss(Linear(), recipe_of(gan="patchgan", lecam_weight=0.0), lecam_of())(REAL, REAL, 0)
     # max(0, 1 - 2.4) + max(0, 1 + 2.4), half of the logits on the right side.
     assert verdict.total.item() == pytest.approx(3.4) and verdict.terms["d_accuracy"].item() == 0.5
+
+
+# MAGVIT's: the filters of the autoencoder, and blocks down to 4x4 cells.
+DISCRIMINATORS = {
+    "image": ((128, 128), 128, (2, 4, 4, 4, 4)),
+    "image-256": ((256, 256), 128, (2, 4, 4, 4, 4, 4)),
+    "mnist": ((32, 32), 128, (2, 4, 4)),
+    "picto": ((32, 32), 32, (2, 4, 4)),
+    "picto-256": ((64, 64), 32, (2, 4, 4, 4)),
+    "video": ((16, 128, 128), 128, (2, 4, 4, 4, 4)),
+    "picto-video": ((16, 32, 32), 32, (2, 4, 4)),
+}
 
 
 @pytest.mark.parametrize("preset", sorted(DISCRIMINATORS))
