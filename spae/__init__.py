@@ -30,5 +30,5 @@ def from_pretrained(source: str | Path, *, revision: str | None = None) -> Lexic
     from spae.tokenizers.video import VideoTokenizer
 
     folder = pretrained_folder(source, revision)
-    kind = VideoTokenizer if load_config(folder)["frames"] else LexicalTokenizer
+    kind = VideoTokenizer if load_config(folder).num_frames else LexicalTokenizer
     return kind.from_pretrained(folder)

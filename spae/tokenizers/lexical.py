@@ -86,7 +86,7 @@ class LexicalTokenizer(HubTokenizer):
         config = load_config(folder)
         vocabulary = model_vocabulary(folder, config)
         model = load_model(folder, vocabulary)
-        return cls(name or config["name"], model, vocabulary, config["size"], folder_fingerprint(folder))
+        return cls(name or config.name, model, vocabulary, config.image_size, folder_fingerprint(folder))
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """The middle square, resized to [size, size, 3] uint8 with antialiasing. Raises ShapeError."""

@@ -95,7 +95,7 @@ class VideoTokenizer(HubTokenizer):
         vocabulary = model_vocabulary(folder, config)
         model = load_model(folder, vocabulary)
         return cls(
-            name or config["name"], model, vocabulary, config["size"], config["frames"], folder_fingerprint(folder)
+            name or config.name, model, vocabulary, config.image_size, config.num_frames, folder_fingerprint(folder)
         )
 
     def prepare(self, clip: np.ndarray) -> np.ndarray:

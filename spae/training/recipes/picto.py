@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from spae.training.recipe import Recipe
+from spae.tokenizers.config import ModelConfig
+from spae.training.recipe import AppearanceConfig, DataConfig, OptimizerConfig, Recipe, SemanticsConfig
 
 
 def picto_spae() -> Recipe:
@@ -26,20 +27,13 @@ def picto_spae() -> Recipe:
     """
     return Recipe(
         name="picto_spae",
-        quantizer="saq",
-        latent_scale=2.0,
-        projected_layers=2,
-        projected_dim=8,
-        projected_scale=0.75,
-        thresholds=(0.98, 0.95),
-        semantic_weight_min=0.2,
-        semantic_weight_max=0.2,
-        beta=0.005,
-        data="pictograms-more",
-        steps=2800,
-        batch=96,
-        drawn=32,
-        learning_rate=1.5e-3,
+        model=ModelConfig(quantizer="saq", latent_scale=2.0, projected_layers=2, projected_dim=8, projected_scale=0.75),
+        semantics=SemanticsConfig(
+            scorer="label_text", thresholds=(0.98, 0.95), semantic_weight_min=0.2, semantic_weight_max=0.2
+        ),
+        appearance=AppearanceConfig(commitment_weight=0.005),
+        data=DataConfig(source="pictograms-more", batch_size=96, decode_batch_size=32),
+        optimizer=OptimizerConfig(steps=2800, learning_rate=1.5e-3),
     )
 
 
@@ -57,15 +51,10 @@ def picto_spae_plain() -> Recipe:
     """
     return Recipe(
         name="picto_spae_plain",
-        quantizer="saq",
-        latent_scale=2.0,
-        thresholds=(0.98, 0.95),
-        semantic_weight_min=0.4,
-        semantic_weight_max=1.0,
-        steps=2400,
-        batch=64,
-        drawn=32,
-        learning_rate=1.5e-3,
+        model=ModelConfig(quantizer="saq", latent_scale=2.0),
+        semantics=SemanticsConfig(scorer="label_text", thresholds=(0.98, 0.95), semantic_weight_min=0.4),
+        data=DataConfig(batch_size=64, decode_batch_size=32),
+        optimizer=OptimizerConfig(steps=2400, learning_rate=1.5e-3),
     )
 
 
@@ -82,12 +71,9 @@ def picto_vqgan() -> Recipe:
     """
     return Recipe(
         name="picto_vqgan",
-        quantizer="vq",
-        data="pictograms-more",
-        steps=2800,
-        batch=96,
-        drawn=32,
-        learning_rate=1.5e-3,
+        model=ModelConfig(quantizer="vq", codebook="learned"),
+        data=DataConfig(source="pictograms-more", batch_size=96, decode_batch_size=32),
+        optimizer=OptimizerConfig(steps=2800, learning_rate=1.5e-3),
     )
 
 
@@ -105,16 +91,8 @@ def picto_lqae_without_lm() -> Recipe:
     """
     return Recipe(
         name="picto_lqae_without_lm",
-        quantizer="vq",
-        codebook="frozen",
-        l2_normalize=True,
-        pyramid=(4,),
-        network="picto-lqae",
-        beta=0.005,
-        steps=2400,
-        batch=32,
-        drawn=32,
-        learning_rate=5e-4,
-        schedule="cosine",
-        cooldown=0.0,
+        model=ModelConfig(quantizer="vq", l2_normalize=True, pyramid=(4,), network="picto-lqae"),
+        appearance=AppearanceConfig(commitment_weight=0.005),
+        data=DataConfig(batch_size=32, decode_batch_size=32),
+        optimizer=OptimizerConfig(steps=2400, learning_rate=5e-4, schedule="cosine", cooldown_fraction=0.0),
     )
