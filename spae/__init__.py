@@ -24,11 +24,11 @@ def from_pretrained(source: str | Path, *, revision: str | None = None) -> Lexic
         spae.errors.WeightsError: not found, or its files do not fit together.
     """
     # Imported here, so that `import spae` stays light.
-    from spae.tokenizers.build import load_config
+    from spae.tokenizers.config import load_config
     from spae.tokenizers.hub import pretrained_folder
     from spae.tokenizers.lexical import LexicalTokenizer
     from spae.tokenizers.video import VideoTokenizer
 
     folder = pretrained_folder(source, revision)
-    kind = VideoTokenizer if load_config(folder)["frames"] else LexicalTokenizer
+    kind = VideoTokenizer if load_config(folder).num_frames else LexicalTokenizer
     return kind.from_pretrained(folder)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spae.distributed import every_row
+from spae.distributed import all_gather
 from spae.errors import InputError, ShapeError
 from spae.pyramid import Pyramid
 from spae.quantizers.learning import Gradient, Learning, MovingAverage
@@ -122,8 +122,8 @@ class Quantizer(nn.Module, ABC):
             channels.append(part)
         if self.training and isinstance(self.learning, MovingAverage):
             # Of all processes, layer by layer: the rows in the order of a single process.
-            rows = torch.cat([every_row(z_l.detach().flatten(0, 1)) for z_l in targets])
-            chosen = torch.cat([every_row(one.flatten()) for one in ids])
+            rows = torch.cat([all_gather(z_l.detach().flatten(0, 1)) for z_l in targets])
+            chosen = torch.cat([all_gather(one.flatten()) for one in ids])
             self.learning.step(self.codebook, self.usage, self.sums, rows, chosen)
         # A position without a token is decoded from zeros whatever its z: no gradient flows to it.
         embeddings[-1] = straight_through(z, embeddings[-1]) * visited[-1][:, None]

@@ -18,12 +18,11 @@ from huggingface_hub import ModelCard, ModelHubMixin
 
 from spae.atomic import atomic_path
 from spae.errors import InputError, WeightsError
-from spae.tokenizers.build import load_config
+from spae.tokenizers.config import check_portable, load_config
 from spae.tokenizers.hub_files import RECIPE_FILE, fetch, hub_name
 from spae.tokenizers.model_card import model_card, read_recipe
 from spae.tokenizers.own_vocabulary import VOCABULARY_FILE, model_vocabulary
 from spae.tokenizers.pretrained import MODEL_FILES, folder_fingerprint
-from spae.tokenizers.stated_config import check_portable
 from spae.vocabulary import VOCABULARIES
 
 
@@ -144,7 +143,7 @@ class HubTokenizer(ModelHubMixin):
         check_portable(config, str(origin / "config.json"))
         if folder_fingerprint(origin) != self.fingerprint:
             raise WeightsError(f"{origin} has changed since its model was opened: open and save it again")
-        if (origin / VOCABULARY_FILE).exists() or config["vocabulary"] not in VOCABULARIES:
+        if (origin / VOCABULARY_FILE).exists() or config.vocabulary not in VOCABULARIES:
             model_vocabulary(origin, config).save(save_directory / VOCABULARY_FILE)
         recipe = read_recipe(origin)
         if recipe:

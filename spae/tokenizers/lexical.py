@@ -17,7 +17,8 @@ import torch
 from torch.nn import functional as F
 
 from spae.errors import InputError, ShapeError
-from spae.tokenizers.build import load_config, load_model
+from spae.tokenizers.build import load_model
+from spae.tokenizers.config import load_config
 from spae.tokenizers.hub import HubTokenizer
 from spae.tokenizers.model import TokenizerModel, to_tensor
 from spae.tokenizers.own_vocabulary import model_vocabulary
@@ -98,7 +99,7 @@ class LexicalTokenizer(HubTokenizer):
         vocabulary = model_vocabulary(folder, config)
         model = load_model(folder, vocabulary)
         return cls(
-            name or config["name"], model, vocabulary, config["size"], folder_fingerprint(folder), model_family(config)
+            name or config.name, model, vocabulary, config.image_size, folder_fingerprint(folder), model_family(config)
         )
 
     def prepare(self, image: np.ndarray) -> np.ndarray:

@@ -10,10 +10,9 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from spae.canonical import sha256_file
-from spae.tokenizers.build import load_config
+from spae.tokenizers.config import HUB_NAME, load_config
 from spae.tokenizers.hub_files import RECIPE_FILE
 from spae.tokenizers.own_vocabulary import VOCABULARY_FILE, model_vocabulary
-from spae.tokenizers.stated_config import HUB_NAME
 
 LOG_FILE = "log.jsonl"
 # Prefixes of values that a training step logs; the others are scores.
@@ -27,11 +26,11 @@ def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> Mo
     vocabulary = model_vocabulary(folder, config)
     data = ModelCardData(
         license="unknown", library_name="spae-bench", pipeline_tag="image-feature-extraction",
-        tags=["spae", "visual-tokenizer", str(config["quantizer"])],
+        tags=["spae", "visual-tokenizer", config.quantizer],
     )  # fmt: skip
     saved = "saved beside it" if (folder / VOCABULARY_FILE).exists() else "found by its name"
     parts = [
-        f"# {config['name']}",
+        f"# {config.name}",
         "A visual tokenizer after *SPAE: Semantic Pyramid AutoEncoder for Multimodal Generation with Frozen LLMs* "
         "(arXiv 2306.17842): images to words of a frozen language model's vocabulary, and back.",
         f'```python\nimport spae\n\ntokenizer = spae.from_pretrained("{repo_id or "OWNER/NAME"}")\n```',
@@ -41,7 +40,7 @@ def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> Mo
         "## Vocabulary\n\n"
         + _table(
             {
-                "name": f"{config['vocabulary']} ({saved})",
+                "name": f"{config.vocabulary} ({saved})",
                 "words": f"{len(vocabulary):,}, of {vocabulary.source}",
                 "sha256": vocabulary.fingerprint,
                 "sha256 of its source": vocabulary.source_sha256,
@@ -57,12 +56,18 @@ def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> Mo
     head = f"From the training log, step {step}." if step is not None else "No training log was kept beside the model."
     parts.append("## Scores\n\n" + head + ("\n\n" + _table(scores) if scores else ""))
     recipe = read_recipe(folder)
+    fields = {
+        f"{group}.{key}": value
+        for group, part in recipe.items()
+        if isinstance(part, dict)
+        for key, value in part.items()
+    }
     if recipe:
         parts.append(
-            "## Recipe\n\nFiles of the machine that it was trained on by their last name.\n\n" + _table(recipe)
+            "## Recipe\n\nFiles of the machine that it was trained on by their last name.\n\n" + _table(fields)
         )
     else:
-        parts.append("## Model\n\n" + _table(config))
+        parts.append("## Model\n\n" + _table(config.model_dump(mode="json")))
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n")
 
 
@@ -100,6 +105,8 @@ def read_recipe(folder: Path) -> dict[str, Any]:
 
 def _shared(value: Any) -> Any:
     """A value without the folders of this machine: "folder:/home/me/birds" as "folder:birds"."""
+    if isinstance(value, dict):
+        return {str(key): _shared(one) for key, one in value.items()}
     if not isinstance(value, str) or not set(value) & set("/\\"):
         return value
     if HUB_NAME.fullmatch(value) and not Path(value).exists():

@@ -7,19 +7,19 @@ A saved folder includes a vocabulary that others could not open by name (`vocabu
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from spae.errors import UnknownName, WeightsError
+from spae.tokenizers.config import SavedConfig
 from spae.vocabulary import LexicalVocabulary, open_vocabulary
 
 VOCABULARY_FILE = "vocabulary.safetensors"
 
 
-def model_vocabulary(folder: Path, config: dict[str, Any]) -> LexicalVocabulary:
+def model_vocabulary(folder: Path, config: SavedConfig) -> LexicalVocabulary:
     """The vocabulary that the model in `folder` was trained with.
 
     Args:
-        config: the folder's, with `vocabulary` and `vocabulary_sha256`.
+        config: the folder's.
 
     Raises:
         WeightsError: neither in the folder nor a known name, its source is missing, or its hash differs.
@@ -29,13 +29,13 @@ def model_vocabulary(folder: Path, config: dict[str, Any]) -> LexicalVocabulary:
         vocabulary, fix = LexicalVocabulary.load(beside), "fetch or save the model again"
     else:
         try:
-            vocabulary = open_vocabulary(config["vocabulary"])
+            vocabulary = open_vocabulary(config.vocabulary)
         except UnknownName as error:
             raise WeightsError(f"{folder}/config.json: {error}") from error
         fix = "install the version of its source that the README pins"
-    if vocabulary.fingerprint != config["vocabulary_sha256"]:
+    if vocabulary.fingerprint != config.vocabulary_sha256:
         raise WeightsError(
-            f"{folder} was trained with vocabulary {config['vocabulary_sha256'][:12]}, "
+            f"{folder} was trained with vocabulary {config.vocabulary_sha256[:12]}, "
             f"this is {vocabulary.fingerprint[:12]}: {fix}"
         )
     return vocabulary

@@ -16,7 +16,8 @@ import torch
 
 from spae.errors import InputError, ShapeError
 from spae.pyramid import Grid
-from spae.tokenizers.build import load_config, load_model
+from spae.tokenizers.build import load_model
+from spae.tokenizers.config import load_config
 from spae.tokenizers.hub import HubTokenizer
 from spae.tokenizers.lexical import NEAR_TIE, middle_square
 from spae.tokenizers.model import TokenizerModel
@@ -103,7 +104,7 @@ class VideoTokenizer(HubTokenizer):
         vocabulary = model_vocabulary(folder, config)
         model = load_model(folder, vocabulary)
         return cls(
-            name or config["name"], model, vocabulary, config["size"], config["frames"], folder_fingerprint(folder)
+            name or config.name, model, vocabulary, config.image_size, config.num_frames, folder_fingerprint(folder)
         )
 
     def prepare(self, video: np.ndarray) -> np.ndarray:

@@ -211,11 +211,11 @@ def test_a_learned_codebook_shows_its_ids_as_words_by_rank(tmp_path, tiny, save_
 
 
 def test_models_of_videos_and_of_too_many_entries_are_refused(tmp_path, tiny, save_model):
-    videos = {"network": "picto-video", "frames": 16, "pyramid": ((1, 1, 1), (4, 4, 4))}
+    videos = {"network": "picto-video", "num_frames": 16, "pyramid": ((1, 1, 1), (4, 4, 4))}
     save_model(tmp_path / "videos", **videos)
     with pytest.raises(InputError, match=r"is a model of videos, in a grid of \(4, 4, 4\)"):
         LexicalTokenizer.from_pretrained(tmp_path / "videos")
-    save_model(tmp_path / "many", quantizer="vq", entries=201)
+    save_model(tmp_path / "many", quantizer="vq", codebook_size=201)
     with pytest.raises(InputError, match="has 201 entries and 200 words"):
         LexicalTokenizer.from_pretrained(tmp_path / "many")
 

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from spae.errors import InputError, WeightsError
-from spae.tokenizers.build import build_model, load_config, load_model, save_model
+from spae.tokenizers.build import build_model, load_model, save_model
+from spae.tokenizers.config import load_config
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.lqae import LqaeModel
 
@@ -127,7 +128,7 @@ def test_a_saved_lqae_comes_back_the_same(tmp_path, lqae, lqae_config):
 def test_another_language_model_is_refused(lqae_config, roberta_words, monkeypatch, changed, words):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(WeightsError, match=words) as caught:
-        build_model(lqae_config() | changed, roberta_words)
+        build_model(lqae_config().model_copy(update=changed), roberta_words)
     assert "\n" not in str(caught.value)
 
 
@@ -147,7 +148,7 @@ def test_more_words_than_it_can_read(lqae):
 )
 def test_what_is_no_lqae_is_refused(lqae_config, roberta_words, changed):
     with pytest.raises(InputError, match=r"masked language model reads|latent_scale must be 0"):
-        build_model(lqae_config() | changed, roberta_words)
+        build_model(lqae_config(**changed), roberta_words)
 
 
 def test_an_lqae_is_a_tokenizer(tmp_path, lqae, lqae_config, roberta_words, image_batch):

@@ -14,7 +14,13 @@ from spae.tokenizers.video import VideoTokenizer, VideoTokens
 
 @pytest.fixture
 def folder(tmp_path, tiny, save_model):
-    save_model(tmp_path / "videos", network="picto-video", pyramid=[[1, 1, 1], [1, 2, 2], [2, 2, 2]], frames=8, size=16)
+    save_model(
+        tmp_path / "videos",
+        network="picto-video",
+        pyramid=[[1, 1, 1], [1, 2, 2], [2, 2, 2]],
+        num_frames=8,
+        image_size=16,
+    )
     return tmp_path / "videos"
 
 
