@@ -13,22 +13,22 @@ __version__ = "0.1.0"
 
 
 def from_pretrained(source: str | Path, *, revision: str | None = None) -> LexicalTokenizer | VideoTokenizer:
-    """A trained tokenizer: SPAE, VQGAN, LQAE or any other of the family; of clips where it was trained on clips.
+    """A trained tokenizer of images, or of videos if it was trained on videos.
 
     Args:
-        source: a folder that `python -m spae train` or `save_pretrained` wrote, or `owner/name` on the Hugging
-            Face hub.
-        revision: of a name on the hub: a branch, a tag or a commit.
+        source: a folder that `python -m spae train` or `save_pretrained` wrote, or `owner/name` on the Hugging Face
+            hub.
+        revision: of a model on the hub: a branch, a tag or a commit.
 
     Raises:
-        spae.errors.WeightsError: it is not there, or its files do not fit.
+        spae.errors.WeightsError: not found, or its files do not fit together.
     """
     # Imported here, so that `import spae` stays light.
-    from spae.tokenizers.build import load_config
+    from spae.tokenizers.config import load_config
     from spae.tokenizers.hub import pretrained_folder
     from spae.tokenizers.lexical import LexicalTokenizer
     from spae.tokenizers.video import VideoTokenizer
 
     folder = pretrained_folder(source, revision)
-    kind = VideoTokenizer if load_config(folder)["frames"] else LexicalTokenizer
+    kind = VideoTokenizer if load_config(folder).num_frames else LexicalTokenizer
     return kind.from_pretrained(folder)

@@ -30,9 +30,12 @@ def train(
     recipe: Annotated[str, typer.Option(help="Name of a recipe, for example picto_spae.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/train/RECIPE by default.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="A field of the recipe, key=value; repeatable.")
+        list[str] | None, typer.Option("--set", help="A field of the recipe, GROUP.FIELD=VALUE; repeatable.")
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint in the folder.")] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="At a size that trains in minutes on a CPU, on embedded data.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the newest checkpoint in the folder.")] = False,
     wandb: Annotated[bool, typer.Option(help="Log to Weights & Biases, too (extra: wandb).")] = False,
 ) -> None:
     """Train a tokenizer; `python -m spae recipes` lists what there is.
@@ -41,31 +44,31 @@ def train(
 
     python -m spae train --recipe picto_spae
 
-    python -m spae train --recipe tiny_image --set steps=50 --set batch=8 --out runs/try
+    python -m spae train --recipe image --smoke --set optimizer.steps=50 --set data.batch_size=8
 
     python -m spae train --recipe picto_spae --resume
 
-    accelerate launch --num_processes 8 -m spae train --recipe image --set data=folder:/data/imagenet
+    torchrun --nproc_per_node 8 -m spae train --recipe image --set data.source=folder:/data/imagenet
     """
     from rich.console import Console
 
-    from spae.launch import start_the_others
     from spae.training.recipes import get_recipe
     from spae.training.recipes.ready import check_ready
+    from spae.training.recipes.smoke import smoke as shrink
     from spae.training.trainer import Trainer
 
-    folder = out or Path("runs/train") / recipe
     try:
-        chosen = get_recipe(recipe).with_settings(set_ or [])
+        base = get_recipe(recipe)
+        chosen = (shrink(base) if smoke else base).with_settings(set_ or [])
+        folder = out or Path("runs/train") / chosen.name
         check_ready(chosen)
-        start_the_others()
         scores = Trainer(chosen, folder, Console(), wandb).run(resume)
     except SpaeError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     for name, value in scores.items():
         typer.echo(f"{name}: {value:.4f}")
-    if scores:  # of several processes the first has them
+    if scores:  # of several processes, the first has them
         typer.echo(f"written: {folder / 'model.safetensors'}")
 
 
@@ -73,22 +76,20 @@ def train(
 def evaluate(
     tokenizer: Annotated[str, typer.Argument(help="A name, such as spae, or a folder that train wrote.")],
 ) -> None:
-    """Print how a trained model redraws and names pictograms it never saw.
+    """Print the reconstruction error and word similarity of a trained model on pictograms it never saw.
 
     Example: python -m spae evaluate spae
     """
-    from spae.data.embedded.pictograms import load_pictograms
-    from spae.tokenizers.build import load_config, load_model
+    from spae.tokenizers.build import load_model
+    from spae.tokenizers.config import load_config
     from spae.tokenizers.pretrained import committed_folder
-    from spae.training.evaluate import held_out_scores, label_scores
+    from spae.training.evaluate import evaluate_pictograms
     from spae.vocabulary import open_vocabulary
 
     try:
         folder = committed_folder(f"picto_{tokenizer.replace('-', '_')}") or Path(tokenizer)
         model, config = load_model(folder), load_config(folder)
-        pictograms = load_pictograms()
-        scores = label_scores(pictograms, open_vocabulary(config["vocabulary"]).words)
-        found = held_out_scores(model, pictograms, config["size"], scores)
+        found = evaluate_pictograms(model, config.image_size, open_vocabulary(config.vocabulary).words)
     except SpaeError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

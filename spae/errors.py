@@ -5,9 +5,9 @@ SpaeError
 │   ├── ShapeError      a tensor's shape breaks a stated rule
 │   └── UnknownName     a registry has no such name (carries the near misses)
 ├── DataError           images, archives or folders that cannot be used
-│   └── CorruptImage  one image does not decode
+│   └── CorruptImage    one image does not decode
 ├── WeightsError        a checkpoint or a packaged model is missing or does not fit
-└── TrainingError       training cannot go on (NaN, a broken checkpoint folder)
+└── TrainingError       training cannot continue (NaN, a broken checkpoint folder)
 
 A message states the rule, the value seen and the fix, on one line.
 """
@@ -34,9 +34,9 @@ class UnknownName(InputError):
     """A registry has no entry of that name.
 
     Args:
-        kind: what was looked up, as the user calls it ("tokenizer").
-        name: the name that was asked for.
-        known: the names there are.
+        kind: what was looked up ("tokenizer").
+        name: as given.
+        known: all valid names.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
@@ -59,4 +59,4 @@ class WeightsError(SpaeError):
 
 
 class TrainingError(SpaeError):
-    """Training cannot go on."""
+    """Training cannot continue."""

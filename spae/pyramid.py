@@ -31,11 +31,11 @@ def axis_positions(size: int, count: int) -> list[int]:
     """0-based positions of `count` tokens on an axis of `size` cells.
 
     Eq. 1 with its floor read as a ceiling: r*i - ceil(r/2) for i = 1..count, r = size / count.
-    As printed, the equation leaves the grid where r = 1; this reading agrees with it for every
-    even ratio and is the identity at 1.
+    As printed, the equation leaves the grid at r = 1; this reading agrees with it for every even
+    ratio and is the identity at 1.
 
     Raises:
-        InputError: the ratio is not whole.
+        InputError: `count` does not divide `size`.
     """
     if count < 1 or size % count:
         raise InputError(f"a layer's side must divide the last layer's, got {count} on {size}")
@@ -48,8 +48,8 @@ class Pyramid:
     """The layers of a token pyramid.
 
     Args:
-        layers: the grid of each layer, coarse to fine; the last one is the whole latent grid. A
-            single number is the side of a square, so that (1, 2, 4, 4) is ((1, 1), (2, 2), (4, 4), (4, 4)).
+        layers: the grid of each layer, coarse to fine; the last one is the whole latent grid. A single number is
+            the side of a square: (1, 2, 4, 4) is ((1, 1), (2, 2), (4, 4), (4, 4)).
 
     Raises:
         InputError: layers differ in their axes, a layer is coarser than the one before it (the paper's
@@ -64,7 +64,7 @@ class Pyramid:
             raise InputError(f"a pyramid needs layers that all have the same number of axes, got {layers}")
         for before, after in itertools.pairwise(grids):
             if any(fine < coarse for coarse, fine in zip(before, after, strict=True)):
-                raise InputError(f"layers go from coarse to fine, got {after} after {before}: put them in order")
+                raise InputError(f"layers go from coarse to fine, got {after} after {before}: sort them")
         for grid in grids:
             for size, count in zip(grids[-1], grid, strict=True):
                 axis_positions(size, count)
@@ -94,7 +94,7 @@ class Pyramid:
 
     @property
     def tokens(self) -> int:
-        """Tokens of all layers together."""
+        """Number of tokens of all layers together."""
         return sum(math.prod(grid) for grid in self.layers)
 
     def positions(self, layer: int) -> tuple[int, ...]:

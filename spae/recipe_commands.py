@@ -1,4 +1,4 @@
-"""`python -m spae recipes` and `python -m spae vocabulary`: what can be trained, and words that recipes ask for."""
+"""`python -m spae recipes` and `python -m spae vocabulary`: the recipes, and vocabularies that they name."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from spae.errors import InputError, SpaeError
 
 
 def recipes(
-    name: Annotated[
-        str | None, typer.Argument(help="Print all of this one; every recipe in a table by default.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="Print this recipe in full; a table of all by default.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """List the recipes; one by NAME with its source, data, cost and expected figures.
+    """List the recipes; NAME prints one with its source, data, cost, expected figures and every field.
 
     Example: python -m spae recipes image
     """
@@ -31,14 +29,29 @@ def recipes(
         if name.replace("-", "_") not in facts:
             typer.echo(f"error: {UnknownName('recipe', name, facts)}", err=True)
             raise typer.Exit(2)
-        facts = {name: facts[name.replace("-", "_")]}
-    if json:
+        _print_recipe(asdict(facts[name.replace("-", "_")]), json)
+    elif json:
         typer.echo(json_format.dumps([asdict(one) for one in facts.values()], indent=2))
-    elif name is not None:
-        for key, value in asdict(facts[name]).items():
-            typer.echo(f"{key}: {value}")
     else:
         _table([asdict(one) for one in facts.values()])
+
+
+def _print_recipe(facts: dict[str, str], json: bool) -> None:
+    """Print the facts of one recipe, then every field with its value and description."""
+    from spae.training.recipes import get_recipe
+
+    fields = list(get_recipe(facts["name"]).fields())
+    if json:
+        described = [{"field": name, "value": value, "description": text} for name, value, text in fields]
+        typer.echo(json_format.dumps(facts | {"fields": described}, indent=2))
+        return
+    for key, value in facts.items():
+        typer.echo(f"{key}: {value}")
+    typer.echo("\nfields, changed by --set GROUP.FIELD=VALUE:")
+    settings = [(f"{name}={json_format.dumps(value)}", text) for name, value, text in fields]
+    width = max(len(setting) for setting, _ in settings if len(setting) < 60)
+    for setting, text in settings:
+        typer.echo(f"  {setting:<{width}}  {text}")
 
 
 def _table(rows: list[dict[str, str]]) -> None:
@@ -54,11 +67,13 @@ def _table(rows: list[dict[str, str]]) -> None:
         table.add_row(row["name"], row["title"], re.split(r"[.;](?: |$)", row["cost"])[0])
     console = Console()
     console.print(table)
-    console.print("python -m spae recipes NAME: its source, data, expected figures and command", markup=False)
+    console.print(
+        "python -m spae recipes NAME: its source, data, expected figures, command and every field", markup=False
+    )
 
 
 def vocabulary(
-    name: Annotated[str, typer.Argument(help="What recipes are to call it.")],
+    name: Annotated[str, typer.Argument(help="The name by which recipes refer to it.")],
     causal_lm: Annotated[
         str | None, typer.Option(help="Input embeddings of a causal language model: folder, .gguf file or hub name.")
     ] = None,
@@ -72,7 +87,7 @@ def vocabulary(
     base_url: Annotated[str | None, typer.Option(help="The embeddings server; OpenAI's by default.")] = None,
     most_frequent: Annotated[int | None, typer.Option(help="Keep so many words at most.", min=1)] = None,
 ) -> None:
-    """Make a vocabulary once and keep it in the cache folder under a name.
+    """Build a vocabulary and save it in the cache folder under a name.
 
     \b
     Examples:

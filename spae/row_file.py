@@ -1,7 +1,7 @@
-"""A matrix that is costly to make: filled batch by batch, kept on disk, read through memory mapping.
+"""A matrix that is costly to compute: filled batch by batch, kept on disk, read through memory mapping.
 
-A filling that was killed goes on at the first batch it had not finished. Processes that want the same
-file wait for the one that fills it.
+A killed process resumes at the first unfinished batch. Processes that want the same file wait for the one that fills
+it.
 
 R rows, E their width.
 """
@@ -20,7 +20,7 @@ from filelock import FileLock
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from spae.cache_folder import atomic_path
+from spae.atomic import atomic_path
 from spae.errors import ShapeError, WeightsError
 
 MakeRows = Callable[[int, int], np.ndarray]
@@ -28,24 +28,24 @@ MakeRows = Callable[[int, int], np.ndarray]
 
 
 def rows_on_disk(path: Path, rows: int, make: MakeRows, batch: int) -> Tensor:
-    """The matrix [R, E] float32 at `path`, memory-mapped; made first where it is not there yet.
+    """The matrix [R, E] float32 at `path`, memory-mapped; computed first if the file is missing.
 
     Args:
-        path: an .npy file whose name holds all that decides its content: an existing one is taken as it is.
+        path: an .npy file whose name identifies its content: an existing file is used unchecked.
         rows: R, at least 1.
-        make: asked for `batch` rows at a time, in order.
+        make: called for `batch` rows at a time, in order.
 
     Raises:
         ShapeError: `make` gives another number of rows, another width than before, or numbers that are not finite.
-        WeightsError: the file there has another number of rows, or is no matrix.
+        WeightsError: the existing file has another number of rows, or is not a matrix.
     """
     if rows < 1 or batch < 1:
-        raise ShapeError(f"a matrix has at least one row, made at least one at a time, got {rows} and {batch}")
+        raise ShapeError(f"a matrix has at least one row, computed at least one at a time, got {rows} and {batch}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f"{path.name}.lock")):
         if not path.exists():
             _fill(path, rows, make, batch)
-    # Copy-on-write: torch wants memory it may write to, and the file must not change.
+    # Copy-on-write: torch requires writable memory, and the file must not change.
     return torch.from_numpy(_open(path, rows, "c"))
 
 
@@ -63,7 +63,7 @@ def _open(path: Path, rows: int, mode: Literal["c", "r+"]) -> np.memmap:
 
 def _fill(path: Path, rows: int, make: MakeRows, batch: int) -> None:
     part, done = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.done")
-    matrix, start = _begun(part, done, rows)
+    matrix, start = _resumed(part, done, rows)
     while start < rows:
         stop = min(start + batch, rows)
         made = np.asarray(make(start, stop), np.float32)
@@ -76,7 +76,7 @@ def _fill(path: Path, rows: int, make: MakeRows, batch: int) -> None:
             matrix = open_memmap(part, "w+", np.dtype(np.float32), (rows, width))
         matrix[start:stop] = made
         matrix.flush()
-        # Only after the rows are written: what counts as done is there.
+        # After the rows are on disk: a resumed run trusts this number.
         with atomic_path(done) as draft:
             draft.write_text(str(stop), encoding="utf-8")
         start = stop
@@ -85,8 +85,8 @@ def _fill(path: Path, rows: int, make: MakeRows, batch: int) -> None:
     done.unlink(missing_ok=True)
 
 
-def _begun(part: Path, done: Path, rows: int) -> tuple[np.memmap | None, int]:
-    """What a killed filling left, or nothing."""
+def _resumed(part: Path, done: Path, rows: int) -> tuple[np.memmap | None, int]:
+    """The matrix and the number of rows that a killed process left, or none."""
     with contextlib.suppress(OSError, ValueError, WeightsError):
         finished = int(done.read_text("utf-8"))
         if 0 < finished <= rows:

@@ -1,4 +1,4 @@
-"""An image as words: the value that passes from a tokenizer to a task.
+"""An image as words: the value that a tokenizer gives to a task.
 
 D layers, N_l tokens in layer l (layer 1 is the coarsest).
 """
@@ -17,9 +17,9 @@ class ImageTokens:
 
     Attributes:
         ids: per layer, N_l indices into the tokenizer's vocabulary, raster order.
-        words: per layer, the N_l words that the LLM is shown for those ids.
+        words: per layer, the N_l words shown for those ids.
         grids: per layer, its (rows, columns); N_l = rows * columns.
-        join: what stands between two words in text.
+        join: separator of words in text.
     """
 
     ids: tuple[tuple[int, ...], ...]

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from spae.tokens import ImageTokens
 
 BATCH = 64
-MOST_IN_A_GRID = 4096
-SHOWN = Path("runs/pyramids")
+MAX_GRID_IMAGES = 4096
+PYRAMIDS = Path("runs/pyramids")
 TOKENIZER_HELP = "A name (spae, vqgan), a folder that train wrote, or hf:OWNER/NAME."
 
 
@@ -41,7 +41,7 @@ def tokenize(
     tokenizer: Annotated[str, typer.Option(help=TOKENIZER_HELP)] = "spae",
     layers: Annotated[str | None, typer.Option(help="Layers to print, 1-3 or 1,3; all by default.")] = None,
     show: Annotated[
-        bool, typer.Option("--show", help=f"Draw each pyramid as a PNG in {SHOWN}/, or beside --out.")
+        bool, typer.Option("--show", help=f"Write a figure of each pyramid to {PYRAMIDS}/, or beside --out.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="File to write to instead of printing; as JSON where it ends in .json.")
@@ -50,8 +50,8 @@ def tokenize(
 ) -> None:
     """Print the words that images become, layer by layer, each layer as its grid.
 
-    An image may have any size: its middle square is taken. One that does not decode is named, the others are done,
-    and the exit code is 2.
+    An image may have any size: its middle square is used. Unreadable images are named and skipped; the exit code is
+    then 2.
 
     Examples:
 
@@ -62,33 +62,34 @@ def tokenize(
       python -m spae tokenize lion.png --tokenizer runs/train/picto_spae --json
     """
     from spae.data.image_paths import image_paths
-    from spae.tokenizers.layer_choice import layer_choice
+    from spae.layers import select_layers
     from spae.tokenizers.registry import open_tokenizer
 
     with _one_line_errors():
         opened = open_tokenizer(tokenizer)
-        chosen = layer_choice(layers, range(1, opened.depth + 1))
+        chosen = select_layers(layers, range(1, opened.depth + 1))
         paths, wrong = image_paths(images)
         for error in wrong:
             typer.echo(f"error: {error}", err=True)
-        folder = SHOWN if out is None else out.with_name(f"{out.stem}-pyramids")
+        folder = PYRAMIDS if out is None else out.with_name(f"{out.stem}-pyramids")
         done = list(_encoded(opened, paths, chosen, folder if show else None))
         tokens = {str(path): one for path, one in done if one is not None}
         if tokens:
             as_json = json or (out is not None and out.suffix.lower() == ".json")
-            _give(opened, tokens, chosen, out, as_json)
+            _print(opened, tokens, chosen, out, as_json)
     if wrong or len(tokens) < len(paths):
-        typer.echo(f"error: {len(paths) - len(tokens) + len(wrong)} could not be used, {len(tokens)} done", err=True)
+        failed = len(paths) - len(tokens) + len(wrong)
+        typer.echo(f"error: {failed} could not be read, {len(tokens)} tokenized", err=True)
         raise typer.Exit(2)
 
 
 def _encoded(
     tokenizer: Tokenizer, paths: Sequence[Path], layers: Sequence[int], folder: Path | None
 ) -> Iterator[tuple[Path, ImageTokens | None]]:
-    """Each image with its tokens up to the last of `layers`; None where it does not decode, which is said.
+    """Each image with its tokens up to the last of `layers`; None if it does not decode, with a message on stderr.
 
     Args:
-        folder: where pyramids are drawn; None draws none.
+        folder: for figures of the pyramids; None writes none.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -105,18 +106,18 @@ def _encoded(
             for path in batch:
                 try:
                     check_header(path, str(path))
-                    # Only the small one is kept: files may be as large as they like.
+                    # Only the resized image is kept: files may be large.
                     small[path] = tokenizer.prepare(read_image(path, str(path)))
                 except CorruptImage as error:
                     typer.echo(f"error: {error}", err=True)
                 progress.advance(bar)
             tokens = dict(zip(small, tokenizer.encode(list(small.values()), layers[-1]), strict=True))
             if folder is not None and tokens:
-                _draw(tokenizer, small, tokens, layers, folder, taken)
+                _write_figures(tokenizer, small, tokens, layers, folder, taken)
             yield from ((path, tokens.get(path)) for path in batch)
 
 
-def _draw(
+def _write_figures(
     tokenizer: Tokenizer,
     images: dict[Path, np.ndarray],
     tokens: dict[Path, ImageTokens],
@@ -124,31 +125,29 @@ def _draw(
     folder: Path,
     taken: set[str],
 ) -> None:
-    """One PNG an image; `taken` are the names used before, in small letters."""
-    from spae.cache_folder import atomic_path
-    from spae.tokenizers.pyramid_figure import draw_pyramid
+    """One PNG an image; `taken` are the names used before, in lower case."""
+    from spae.tokenizers.pyramid_figure import pyramid_figure, save_figure
 
     steps = range(1, layers[-1] + 1)
-    drawn = {layer: tokenizer.decode(list(tokens.values()), range(1, layer + 1)) for layer in steps}
+    decoded = {layer: tokenizer.decode(list(tokens.values()), range(1, layer + 1)) for layer in steps}
     for number, (path, one) in enumerate(tokens.items()):
-        redrawn = [(f"layers 1-{layer}" if layer > 1 else "layer 1", drawn[layer][number]) for layer in steps]
+        titled = [(f"layers 1-{layer}" if layer > 1 else "layer 1", decoded[layer][number]) for layer in steps]
         name, copy = path.stem, 1
         while name.lower() in taken:
             copy += 1
             name = f"{path.stem}-{copy}"
         taken.add(name.lower())
-        with atomic_path(folder / f"{name}.png") as draft:
-            draw_pyramid(images[path], redrawn, one, layers).save(draft, "PNG")
-        typer.echo(f"drawn: {folder / name}.png", err=True)
+        save_figure(pyramid_figure(images[path], titled, one, layers), folder / f"{name}.png")
+        typer.echo(f"written: {folder / name}.png", err=True)
 
 
-def _give(
+def _print(
     tokenizer: Tokenizer, tokens: dict[str, ImageTokens], layers: Sequence[int], out: Path | None, as_json: bool
 ) -> None:
-    """Print the words, or write them to a file."""
+    """Print the words, or write them to `out`."""
     from rich.console import Console
 
-    from spae.cache_folder import atomic_path
+    from spae.atomic import atomic_path
     from spae.tokenizers.shown_words import plain_words, rich_words
     from spae.tokenizers.words_file import words_json
 
@@ -171,14 +170,17 @@ def _give(
 
 
 def decode(
-    tokens: Annotated[str, typer.Argument(metavar="TOKENS.json", help="What tokenize --json wrote, or - for stdin.")],
-    out: Annotated[Path, typer.Option(help="The image to write, IMAGE.png; a grid of them where there are many.")],
+    tokens: Annotated[
+        str, typer.Argument(metavar="TOKENS.json", help="File that tokenize --json wrote, or - for stdin.")
+    ],
+    out: Annotated[Path, typer.Option(help="PNG file to write; many images become one grid.")],
     tokenizer: Annotated[str, typer.Option(help=TOKENIZER_HELP)] = "spae",
-    layers: Annotated[str | None, typer.Option(help="Layers to draw from, 1-3; all there are by default.")] = None,
+    layers: Annotated[str | None, typer.Option(help="Layers to decode from, 1-3; all by default.")] = None,
 ) -> None:
-    """Draw the images that words stand for.
+    """Reconstruct images from their words.
 
-    Words or ids may have been changed by hand or by a language model: each layer needs one of them, on its grid.
+    Words or ids may have been edited by hand or written by a language model: each layer needs one of them for each
+    cell of its grid.
 
     Examples:
 
@@ -188,8 +190,8 @@ def decode(
 
       python -m spae tokenize lion.png --json | python -m spae decode - --out back.png
     """
-    from spae.cache_folder import atomic_path
-    from spae.tokenizers.pyramid_figure import image_grid
+    from spae.layers import format_layers
+    from spae.tokenizers.pyramid_figure import save_image_grid
     from spae.tokenizers.registry import open_tokenizer
     from spae.tokenizers.words_file import read_words
 
@@ -199,29 +201,23 @@ def decode(
         text = _read(tokens)
         opened = open_tokenizer(tokenizer)
         found = read_words(text, opened, layers)
-        if len(found.tokens) > MOST_IN_A_GRID:
-            raise InputError(f"one PNG holds {MOST_IN_A_GRID} images, got {len(found.tokens)}: split the file")
-        if found.remark:
-            typer.echo(f"note: {found.remark}", err=True)
-        drawn = opened.decode(found.tokens, found.layers)
-        with atomic_path(out) as draft:
-            image_grid(drawn).save(draft, "PNG")
-    typer.echo(
-        f"written: {out} ({len(drawn)} of {opened.image_size}x{opened.image_size}, layers {_listed(found.layers)})"
-    )
+        if len(found.tokens) > MAX_GRID_IMAGES:
+            raise InputError(f"one PNG holds {MAX_GRID_IMAGES} images, got {len(found.tokens)}: split the file")
+        if found.note:
+            typer.echo(f"note: {found.note}", err=True)
+        decoded = opened.decode(found.tokens, found.layers)
+        save_image_grid(decoded, out)
+    side = opened.image_size
+    typer.echo(f"written: {out} ({len(decoded)} of {side}x{side}, layers {format_layers(found.layers)})")
 
 
 def _read(where: str) -> bytes:
-    from spae.tokenizers.words_file import LARGEST
+    from spae.tokenizers.words_file import MAX_BYTES
 
     try:
         if where == "-":
-            return sys.stdin.buffer.read(LARGEST + 1)
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
         with Path(where).open("rb") as stream:
-            return stream.read(LARGEST + 1)
+            return stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"{where} cannot be read ({error.strerror}): name what tokenize --json wrote") from error
-
-
-def _listed(layers: Sequence[int]) -> str:
-    return ",".join(map(str, layers))

@@ -41,6 +41,7 @@ BREACHES = (
     ("spae/pyramid.py", "from spae.quantizers import saq", "spae-layers"),
     ("llm_backends/scripted/backend.py", "from llm_backends.openai import options", "llm-backends-layers"),
     ("llm_backends/cache/entry.py", "from llm_backends.cache import jsonl", "llm-backends-cache-layers"),
+    ("spae/training/recipe.py", "from spae.training import trainer", "training-layers"),
 )
 
 

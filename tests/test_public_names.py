@@ -15,7 +15,7 @@ from pydantic import BaseModel
 import llm_backends.registry
 import spae.data.registry
 import spae.tokenizers.registry
-import spae.training.open_data
+import spae.training.data_source
 import spae.training.recipes
 import spae.vocabulary
 import tasks.fewshot.settings
@@ -53,13 +53,12 @@ def test_names_on_the_command_line() -> None:
     assert [one.spelling for one in llm_backends.registry.BUILT_IN] == spellings
     assert sorted(spae.data.registry.SETS) == ["mnist", "pictograms", "pictograms-new", "scenes", "scenes-new"]
     schemes = ["folder", "hf", "mnist", "pictograms", "pictograms-more", "video", "webdataset"]
-    assert sorted(spae.training.open_data.SCHEMES) == schemes
+    assert sorted(spae.training.data_source.SCHEMES) == schemes
     assert {"picto_spae", "picto_vqgan"} <= set(spae.training.recipes.RECIPES)
     paper = ["image", "image_8", "image_256", "imagenet21k", "disjoint", "gpt", "mnist", "video", "vqgan"]
     rows = ["vq", "frozen_codebook", "semantic", "rq", "saq", "pyramid", "one_threshold", "constant_weight"]
     paper += [f"ablation_{row}" for row in [*rows, "no_perceptual"]]
-    without_lm = {"lqae", "picto_lqae_without_lm", "tiny_lqae_without_lm"}
-    assert {*paper, *(f"tiny_{name}" for name in paper), *without_lm} <= set(spae.training.recipes.RECIPES)
+    assert {*paper, "lqae", "picto_lqae_without_lm"} <= set(spae.training.recipes.RECIPES)
     assert list(spae.vocabulary.VOCABULARIES) == ["smollm2", "smollm2-minilm"]
 
 

@@ -23,10 +23,11 @@ from spae.data.datasets.corrupt_files import Problems
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
 from spae.losses.appearance import commitment, decoder_input
 from spae.losses.semantic import dynamic_weight, semantic_loss, semantic_pools
-from spae.tokenizers.build import build_model, model_config
+from spae.tokenizers.build import build_model
+from spae.tokenizers.config import ModelConfig
 from spae.training import data_source, word_scores
-from spae.training.objective import prefix_depths
-from spae.training.recipe import Recipe
+from spae.training.recipe import DataConfig, LoggingConfig, OptimizerConfig, Recipe, SemanticsConfig
+from spae.training.step_random import sample_depths
 from spae.training.trainer import LOG_EVERY, Trainer
 from spae.vocabulary import VOCABULARIES, LexicalVocabulary
 
@@ -36,10 +37,13 @@ MOST_OVERHEAD = 1.05
 """Promised: time of the trainer's step over the bare one's."""
 
 RECIPE = Recipe(
-    name="speed", quantizer="saq", vocabulary="speed", thresholds=(0.98, 0.95), latent_scale=2.0, batch=16, drawn=16,
-    steps=LOG_EVERY * (BLOCKS + 1), warmup=0, semantic_weight_min=0.4, precision="no", evaluate_every=10**6,
-    samples_every=10**6, checkpoint_every=10**6,
-)  # fmt: skip
+    name="speed",
+    model=ModelConfig(quantizer="saq", vocabulary="speed", latent_scale=2.0),
+    semantics=SemanticsConfig(scorer="label_text", thresholds=(0.98, 0.95), semantic_weight_min=0.4),
+    data=DataConfig(batch_size=16, decode_batch_size=16),
+    optimizer=OptimizerConfig(steps=LOG_EVERY * (BLOCKS + 1), warmup_steps=0, precision="no"),
+    logging=LoggingConfig(evaluate_every=10**6, samples_every=10**6, checkpoint_every=10**6),
+)
 
 
 class BareLoop:
@@ -47,11 +51,11 @@ class BareLoop:
 
     def __init__(self, vocabulary: LexicalVocabulary, scores: torch.Tensor) -> None:
         torch.manual_seed(0)
-        self.model = build_model(model_config(RECIPE.model_dump(), vocabulary), vocabulary).train()
+        self.model = build_model(RECIPE.model, vocabulary).train()
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=RECIPE.learning_rate, betas=RECIPE.betas, weight_decay=RECIPE.weight_decay
+            self.model.parameters(), lr=RECIPE.optimizer.learning_rate, betas=RECIPE.optimizer.betas, weight_decay=0.0
         )
-        self.pools = semantic_pools(scores, RECIPE.thresholds)
+        self.pools = semantic_pools(scores, RECIPE.semantics.thresholds)
         self.values = [value.detach() for value in self.model.state_dict().values()]
         self.averages = [value.clone() for value in self.values]
         self.generator = torch.Generator().manual_seed(0)
@@ -61,26 +65,28 @@ class BareLoop:
         assert table is not None
         z = model.latents(images)
         quantized = model.quantizer(z)
-        depths = prefix_depths(len(z), 4, RECIPE.layer_dropout, self.generator)
+        depths = sample_depths(len(z), 4, RECIPE.appearance.layer_dropout, self.generator)
         mse = F.mse_loss(model.decode(decoder_input(quantized, depths)), images)
         semantic = semantic_loss(
-            quantized.targets[:2], self.pools, labels, table, RECIPE.semantic_positions, self.generator
+            quantized.targets[:2], self.pools, labels, table, RECIPE.semantics.semantic_positions, self.generator
         )  # fmt: skip
-        weight = dynamic_weight(mse, semantic, RECIPE.semantic_weight_min, RECIPE.semantic_weight_max)
-        total = mse + RECIPE.beta * commitment(z, quantized) + weight * semantic
+        weight = dynamic_weight(
+            mse, semantic, RECIPE.semantics.semantic_weight_min, RECIPE.semantics.semantic_weight_max
+        )
+        total = mse + RECIPE.appearance.commitment_weight * commitment(z, quantized) + weight * semantic
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), RECIPE.clip)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), RECIPE.optimizer.max_grad_norm)
         self.optimizer.step()
         with torch.no_grad():
-            torch._foreach_lerp_(self.averages, self.values, 1 - RECIPE.ema)
+            torch._foreach_lerp_(self.averages, self.values, 1 - RECIPE.optimizer.ema_decay)
 
 
 class Turns:
     """Training data that take a step of the bare loop before each of the trainer's."""
 
     name = title = fingerprint = "turns"
-    batch = RECIPE.batch
+    batch = RECIPE.data.batch_size
     classes = tuple(str(number) for number in range(CLASSES))
     unnamed = 0
 
@@ -90,8 +96,8 @@ class Turns:
         self.bare_seconds: list[float] = []
         self.trainer_seconds: list[float] = []
         generator = torch.Generator().manual_seed(1)
-        self.images = torch.rand(RECIPE.batch, 3, 32, 32, generator=generator) * 2 - 1
-        self.labels = torch.arange(RECIPE.batch) % CLASSES
+        self.images = torch.rand(RECIPE.data.batch_size, 3, 32, 32, generator=generator) * 2 - 1
+        self.labels = torch.arange(RECIPE.data.batch_size) % CLASSES
 
     def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
         if step:
@@ -100,7 +106,7 @@ class Turns:
         self.bare(self.images, self.labels)
         self.bare_seconds.append(time.process_time() - start)
         self.began = time.process_time()
-        return TrainingBatch(self.images, self.labels, ("",) * RECIPE.batch)
+        return TrainingBatch(self.images, self.labels, ("",) * RECIPE.data.batch_size)
 
     def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
         return TrainingBatch(self.images[:2], self.labels[:2], ("",) * 2)

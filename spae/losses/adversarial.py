@@ -1,7 +1,7 @@
 """GAN losses between images and their reconstructions (Eq. 8 of arXiv 2306.17842), and R1.
 
 The default is the authors' MAGVIT (arXiv 2212.05199): the non-saturating logistic loss with R1 (arXiv
-1801.04406); hinge is the option of VQGAN (2012.09841). Both players' losses are means over all logits, so a
+1801.04406); hinge is VQGAN's (2012.09841). Generator and discriminator losses are means over all logits, so a
 discriminator may give one logit an image or one a patch.
 
 B batch; logits [B, ...].
@@ -20,11 +20,11 @@ from spae.errors import InputError, ShapeError
 from spae.losses.lecam import LeCam, global_mean
 
 GanLoss = Literal["logistic", "hinge"]
-"""Which game is played: recipes and reports name it so."""
+"""Name of the loss in recipes and reports."""
 
 
 def generator_loss(fake: Tensor, kind: GanLoss = "logistic") -> Tensor:
-    """What the decoder minimises; a scalar.
+    """The decoder's loss; a scalar.
 
     "logistic": mean log(1 + exp(-D(fake))), the non-saturating loss. "hinge": -mean D(fake).
 
@@ -32,7 +32,7 @@ def generator_loss(fake: Tensor, kind: GanLoss = "logistic") -> Tensor:
         fake: logits of reconstructions, with their gradient.
 
     Raises:
-        InputError: another kind.
+        InputError: an unknown kind.
     """
     if kind == "logistic":
         return F.softplus(-fake.float()).mean()
@@ -42,13 +42,13 @@ def generator_loss(fake: Tensor, kind: GanLoss = "logistic") -> Tensor:
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, kind: GanLoss = "logistic") -> Tensor:
-    """What the discriminator minimises; a scalar.
+    """The discriminator's loss; a scalar.
 
     "logistic": mean log(1 + exp(-D(real))) + mean log(1 + exp(D(fake))).
     "hinge": mean max(0, 1 - D(real)) + mean max(0, 1 + D(fake)); VQGAN's code takes half of it.
 
     Raises:
-        InputError: another kind.
+        InputError: an unknown kind.
     """
     if kind == "logistic":
         return F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean()
@@ -65,7 +65,7 @@ def r1_penalty(real: Tensor, images: Tensor) -> Tensor:
 
     Args:
         real: logits of `images`.
-        images: [B, ...], must require gradients and be what `real` was computed from.
+        images: [B, ...], must require gradients; `real` was computed from it.
 
     Raises:
         ShapeError: the batches differ.
@@ -88,17 +88,17 @@ def discriminator_terms(
     r1: bool = True,
     lecam: LeCam | None = None,
 ) -> dict[str, Tensor]:
-    """Every term of the discriminator's own step by its name, raw; the caller weights and adds them.
+    """The terms of the discriminator's loss by name, unweighted.
 
     Args:
         discriminator: images to logits.
-        real, fake: [B, ...] in [-1, 1], images and their reconstructions; neither passes a gradient on.
+        real, fake: [B, ...] in [-1, 1], images and their reconstructions; no gradient flows to either.
         r1: whether to compute R1, which doubles the cost of the step.
-        lecam: its averages, which are left as they are: call `lecam.update(terms["d_real"], terms["d_fake"])` after
-            the optimizer's step.
+        lecam: its running averages, not updated here: call `lecam.update(terms["d_real"], terms["d_fake"])` after the
+            optimizer's step.
 
-    Returns: "d_gan", "d_r1" and "lecam" where asked for, to be minimised; "d_real" and "d_fake", the mean logits over
-        all processes, without gradient, to be logged.
+    Returns: the losses "d_gan" and, if enabled, "d_r1" and "lecam"; and for the log "d_real" and "d_fake", the mean
+        logits over all processes, without gradient.
     """
     images = real.detach().requires_grad_(r1)
     real_logits, fake_logits = discriminator(images), discriminator(fake.detach())

@@ -19,21 +19,21 @@ def commitment(z: Tensor, quantized: Quantized) -> Tensor:
 
     Args:
         z: [B, N, C] encoder output, with gradient.
-        quantized: what the quantizer made of it.
+        quantized: its tokens and embeddings.
     """
     total = z.new_zeros(())
-    layers = zip(quantized.embeddings.detach(), quantized.visited, quantized.parts, strict=True)
+    layers = zip(quantized.embeddings.detach(), quantized.visited, quantized.channels, strict=True)
     for value, visited, part in layers:
         total = total + (z[:, visited, part] - value[:, visited, part]).square().mean()
     return total
 
 
 def decoder_input(quantized: Quantized, depths: Tensor) -> Tensor:
-    """What each image of a batch is decoded from: its embedding up to its own depth.
+    """The decoder's input for each image of a batch: its embedding up to its own depth.
 
-    The paper decodes all layers in training and reports nothing above layer 5. Here a part of
-    each batch is decoded from its first layers, so that every prefix of the pyramid draws
-    something. Those prefixes carry no gradient to the encoder: they train the decoder alone.
+    The paper decodes all layers in training and reports nothing above layer 5. Here part of each batch is decoded from
+    its first layers, so that every prefix of the pyramid can be decoded (`layer_dropout`). Those prefixes carry no
+    gradient to the encoder: they train the decoder alone.
 
     Args:
         depths: [B] int64 in 1..D.

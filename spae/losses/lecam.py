@@ -1,7 +1,7 @@
 """LeCAM regularisation of a discriminator (arXiv 2104.03310), as Eq. 8 of arXiv 2306.17842 uses it.
 
-Each mean logit is held from passing the running average of the other side's: with little data a discriminator
-otherwise learns its images by heart. The term is the discriminator's, as in the authors' MAGVIT source.
+Penalizes a mean logit of real or reconstructed images that passes the running average of the other: with little data a
+discriminator otherwise memorizes its images. Part of the discriminator's loss, as in the authors' MAGVIT source.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from spae.errors import InputError
 
 
 class LeCam(nn.Module):
-    """The two running averages, which start at 0 and are part of the state dict, and the penalty they give.
+    """The penalty and its two running averages, which start at 0 and are part of the state dict.
 
     Args:
         decay: of the averages, in [0, 1).
@@ -43,8 +43,8 @@ class LeCam(nn.Module):
 
     @torch.no_grad()
     def update(self, real_mean: Tensor, fake_mean: Tensor) -> None:
-        """Take a step's mean logits into the averages; call it after the step that they were used in."""
-        # Not in place: a penalty whose gradient is still to be taken keeps the averages it was computed with.
+        """Update the averages with a step's mean logits; call it after the step that used them."""
+        # Not in place: a penalty whose gradient is taken later must keep the averages it was computed with.
         self.real = self.decay * self.real + (1 - self.decay) * real_mean.detach().float()
         self.fake = self.decay * self.fake + (1 - self.decay) * fake_mean.detach().float()
 
@@ -53,8 +53,8 @@ def global_mean(logits: Tensor) -> Tensor:
     """The mean over the logits of all processes; a scalar.
 
     LeCAM squares a mean, so the mean of each process would give another loss than one process with the same global
-    batch. Every process must hold as many logits, and all must call it. The gradient is that of the process's own mean:
-    averaged over processes, as DistributedDataParallel does, it is that of the whole.
+    batch. Every process must hold the same number of logits, and all must call it. The gradient is that of the
+    process's own mean: averaged over processes, as DistributedDataParallel does, it is that of the global mean.
     """
     mean = logits.float().mean()
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):

@@ -1,10 +1,10 @@
-"""Perceptual losses: how far apart a frozen network finds an image and its reconstruction.
+"""Perceptual losses: the distance of an image and its reconstruction in the features of a frozen network.
 
-| name | distance | images reach it at | source |
+| name | distance | input size | source |
 | --- | --- | --- | --- |
 | resnet50 | squared difference of the 1,000 logits, mean | 224x224 | the authors' MAGVIT (arXiv 2212.05199) |
 | lpips-vgg | LPIPS, version 0.1 | their own size | VQGAN (2012.09841); LPIPS is 1801.03924 |
-| efficientnet-lite0 | as resnet50 | 224x224, or as asked | embedded recipes: a Python package carries its weights |
+| efficientnet-lite0 | as resnet50 | 224x224 or `side` | embedded recipes: a Python package carries its weights |
 
 B batch, H W pixels, S the network's side. Images are in [-1, 1].
 """
@@ -28,18 +28,18 @@ from spae.losses.perceptual_weights import (
     weights_from,
 )
 
-# Mean and deviation of pixels in [-1, 1] that a network was trained with.
+# Mean and standard deviation of pixels in [-1, 1] in its training.
 LITE = ((127 / 127.5 - 1,) * 3, (128 / 127.5,) * 3)
 
 
 class PerceptualLoss(nn.Module):
-    """A named, frozen network and the distance it gives.
+    """The distance by a frozen network.
 
-    No optimizer, checkpoint or training mode reaches the network: it has no trainable parameters, stays in evaluation
-    mode and out of the state dict; `weights_sha256` names it in a run's record.
+    The network has no trainable parameters, stays in evaluation mode and is not in the state dict; `weights_sha256`
+    identifies it in a run's record.
 
     Args:
-        name: as recipes and reports call it.
+        name: in recipes and reports.
         weights_sha256: of the file the network's weights came from.
         network: for "lpips-vgg" two batches [B, 3, H, W] in [-1, 1] to a distance an image, else one to logits.
         side: S, what images are resized to; None leaves them.
@@ -59,7 +59,7 @@ class PerceptualLoss(nn.Module):
         self.weights_sha256 = weights_sha256
         self.side = side
         self.pairs = scale is None
-        # In a list, so that it is no part of this module: a checkpoint without a gigabyte that never changes.
+        # In a list, so that it is not a submodule: checkpoints leave out a gigabyte that never changes.
         self._network = [network.eval().requires_grad_(False)]
         mean, deviation = scale or ((0.0,) * 3, (1.0,) * 3)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -74,7 +74,7 @@ class PerceptualLoss(nn.Module):
         return self._network[0]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PerceptualLoss:
-        # What `to`, `cuda` and `half` are made of: the network moves along.
+        # `to`, `cuda` and `half` call this: the network moves along.
         self.network._apply(fn)
         return super()._apply(fn, recurse)
 
@@ -82,10 +82,10 @@ class PerceptualLoss(nn.Module):
         """The mean distance over a batch; a scalar with a gradient in `fake` alone.
 
         Args:
-            real, fake: [B, 3, H, W] in [-1, 1]; the frames of clips as images of their own.
+            real, fake: [B, 3, H, W] in [-1, 1]; frames of videos as separate images.
 
         Raises:
-            ShapeError: the two differ in shape, or are no images.
+            ShapeError: the two differ in shape, or are not [B, 3, H, W].
         """
         if real.shape != fake.shape or real.ndim != 4 or real.shape[1] != 3:
             raise ShapeError(f"a perceptual loss compares two [B, 3, H, W], got {tuple(real.shape)} and "
@@ -104,7 +104,7 @@ class PerceptualLoss(nn.Module):
 
 @dataclass(frozen=True)
 class PerceptualEntry:
-    """Facts about one network, and how it is opened.
+    """Static facts about one network, and how it is opened.
 
     Attributes:
         title: for reports.
@@ -142,13 +142,13 @@ def open_perceptual(name: str, weights: Path | None = None, side: int | None = N
     """The perceptual loss of that name.
 
     Args:
-        weights: a local file, .safetensors or a .pth that holds tensors only. Only "efficientnet-lite0" does without.
-        side: other than the network's own, for small images on small machines.
+        weights: a local file, .safetensors or a .pth that holds tensors only; optional for "efficientnet-lite0" alone.
+        side: another S, for small images on small machines.
 
     Raises:
-        UnknownName: no such network.
-        InputError: a side below 32, or any for "lpips-vgg", which takes images as they are.
-        WeightsError: no weights, or they do not fit.
+        UnknownName: an unknown network.
+        InputError: a side below 32, or any for "lpips-vgg", which takes images of any size.
+        WeightsError: weights are missing or do not fit.
     """
     if name not in PERCEPTUAL:
         raise UnknownName("perceptual loss", name, PERCEPTUAL)

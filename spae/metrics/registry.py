@@ -20,7 +20,7 @@ GROUP = "spae.metrics"
 
 @dataclass(frozen=True)
 class MetricEntry:
-    """What is known of a metric without loading it.
+    """Static facts to list a metric.
 
     Attributes:
         name: as records and tables print it.

@@ -3,7 +3,7 @@
 B batch, T frames, H W pixels, h w latent grid, c latent width.
 GroupNorm, swish, ResBlocks without biases, 1x1 shortcuts, average-pool down, nearest + conv up,
 no attention; `blocks` ResBlocks a scale and two more at the bottleneck, on each side.
-Images are [B, 3, H, W] and clips [B, 3, T, H, W]: the layers are the same, their operations differ.
+Images are [B, 3, H, W] and videos [B, 3, T, H, W]: the layers are the same, their operations differ.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ GROUPS = 32
 
 
 class VideoConv(nn.Conv3d):
-    """A convolution over clips, zeros around each frame and the end frames repeated before and after the clip.
+    """A convolution over videos: zeros pad each frame, and the end frames are repeated before and after the video.
 
-    With zeros there too, a still clip would not stay still: kernels spread over time ("average"
-    inflation) would dim its ends, and GroupNorm, whose statistics are the clip's, all the rest.
+    With zeros in time, too, a still video would not stay still: kernels spread over time ("average" inflation) would
+    dim its ends, and GroupNorm, whose statistics are the video's, all the rest.
 
     Args:
         kernel: odd side of the kernel, the same in time.
@@ -47,7 +47,7 @@ class VideoConv(nn.Conv3d):
 
 @dataclass(frozen=True)
 class Ops:
-    """What the layers are made of for one kind of input.
+    """The operations of the layers for one kind of input.
 
     Attributes:
         axes: names of the axes after batch and channels.
@@ -61,7 +61,7 @@ class Ops:
 
 
 IMAGES = Ops(("H", "W"), nn.Conv2d, nn.AvgPool2d)
-CLIPS = Ops(("T", "H", "W"), VideoConv, nn.AvgPool3d)
+VIDEOS = Ops(("T", "H", "W"), VideoConv, nn.AvgPool3d)
 
 
 @dataclass(frozen=True)
@@ -110,34 +110,34 @@ class ResBlock(nn.Module):
 
 
 class Layered(nn.Module):
-    """Half of an autoencoder: a row of layers.
+    """Half of an autoencoder: a sequence of layers.
 
     Attributes:
-        layers: an encoder's last one is the linear map to c channels, which a norm of latents folds into.
+        layers: an encoder's last one is the linear map to c channels.
     """
 
     layers: nn.Sequential
 
 
 class PixelEncoder(nn.Module, ABC):
-    """What makes latents of pixels, [B, 3, ...pixels] in [-1, 1] -> [B, c, ...grid]."""
+    """Pixels to latents, [B, 3, ...pixels] in [-1, 1] -> [B, c, ...grid]."""
 
     @abstractmethod
     def grid(self, pixels: tuple[int, ...]) -> tuple[int, ...]:
-        """The grid of latents that it makes of pixels of this shape, [B, 3, H, W] or [B, 3, T, H, W].
+        """The grid of latents for pixels of this shape, [B, 3, H, W] or [B, 3, T, H, W].
 
         Raises:
-            ShapeError: it takes no such pixels.
+            ShapeError: it does not take such pixels.
         """
 
 
 class Encoder(Layered, PixelEncoder):
-    """Images or clips to latents.
+    """Images or videos to latents.
 
     Args:
         width: c, the codebook's width.
         plan: filters and strides.
-        ops: of images or of clips.
+        ops: of images or of videos.
     """
 
     def __init__(self, width: int, plan: Plan, ops: Ops = IMAGES) -> None:
@@ -184,7 +184,7 @@ class Upsample(nn.Module):
 
 
 class Decoder(Layered):
-    """Latents to images or clips. Arguments as for Encoder."""
+    """Latents to images or videos. Arguments as for Encoder."""
 
     def __init__(self, width: int, plan: Plan, ops: Ops = IMAGES) -> None:
         super().__init__()
@@ -211,7 +211,7 @@ def in_raster_order(latents: Tensor) -> Tensor:
 
 
 class Autoencoder(nn.Module):
-    """Encoder and decoder of images or clips, the codebook excluded.
+    """Encoder and decoder of images or videos, without the codebook.
 
     Args:
         encoder: to latents.
@@ -235,7 +235,7 @@ class Autoencoder(nn.Module):
         return self.decoder(latents.transpose(1, 2).reshape(batch, width, *grid).contiguous())
 
 
-# Base filters and multipliers: appendix B.1; `picto` and its kin are the same networks at a quarter of the width.
+# Base filters and multipliers: appendix B.1; the `picto` ones are the same networks at a quarter of the width.
 NETWORKS: dict[str, tuple[int, tuple[int, ...]]] = {
     "image": (128, (1, 2, 2, 4)),
     "image-256": (128, (1, 1, 2, 2, 4)),
@@ -246,14 +246,14 @@ NETWORKS: dict[str, tuple[int, tuple[int, ...]]] = {
     "picto-video": (32, (1, 2, 2, 4)),
 }
 
-# Networks of clips, and how far each of their scales pools time: 16 frames become 4.
+# Networks of videos, and how far each of their scales pools time: 16 frames become 4.
 TIME_STRIDES: dict[str, tuple[int, ...]] = {"video": (2, 2, 1), "picto-video": (2, 2, 1)}
 
 
 def planned(preset: str) -> tuple[Plan, Ops]:
-    """What the networks of a preset of NETWORKS are made by."""
+    """Plan and operations of the networks of a preset of NETWORKS."""
     filters, multipliers = NETWORKS[preset]
-    ops = CLIPS if preset in TIME_STRIDES else IMAGES
+    ops = VIDEOS if preset in TIME_STRIDES else IMAGES
     if preset in TIME_STRIDES:
         plan = Plan(filters, multipliers, tuple((time, 2, 2) for time in TIME_STRIDES[preset]))
     else:

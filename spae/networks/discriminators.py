@@ -1,7 +1,7 @@
-"""Discriminators of the adversarial loss: images or clips to logits.
+"""Discriminators of the adversarial loss: images or videos to logits.
 
-B batch, H W pixels, T frames. None has batch statistics: each image is judged on its own, so that R1 is what it says
-and two processes with half a batch each take the steps of one.
+B batch, H W pixels, T frames. None uses batch statistics: each image gets its logits independently, so that R1 is
+exact and two processes with half a batch each take the same steps as one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spae.errors import InputError, ShapeError, UnknownName
+from spae.errors import InputError, ShapeError
 
 SLOPE = 0.2  # of the leaky ReLUs, in both papers' code
 
@@ -42,7 +42,7 @@ class HalvingBlock(nn.Module):
         return (self.shortcut(self._halve(x)) + inner) / math.sqrt(2)
 
     def _halve(self, x: Tensor) -> Tensor:
-        # A border cell averages what there is of it, and a side of one stays as it is.
+        # A window that leaves the border averages only the cells inside; a side of one stays as it is.
         window = [min(2, side) for side in x.shape[2:]]
         return self.pool(x, window, ceil_mode=True, count_include_pad=False)
 
@@ -51,10 +51,10 @@ class StyleGanDiscriminator(nn.Module):
     """The residual discriminator of StyleGAN2 without minibatch statistics, as MAGVIT has it. One logit an image.
 
     Args:
-        shape: sides of what it judges: (H, W), or (T, H, W) for clips.
+        shape: sides of its input: (H, W) for images, (T, H, W) for videos.
         filters: of the first convolution.
         multipliers: filters of each block over `filters`; each block halves every side.
-        inputs: channels of what it judges.
+        inputs: channels of its input.
 
     Raises:
         ShapeError: `shape` has neither two sides nor three.
@@ -64,7 +64,7 @@ class StyleGanDiscriminator(nn.Module):
         super().__init__()
         axes = len(shape)
         if axes not in CONVOLUTIONS or min(shape) < 1:
-            raise ShapeError(f"a discriminator judges images (H, W) or clips (T, H, W), got shape {tuple(shape)}")
+            raise ShapeError(f"a discriminator takes images (H, W) or videos (T, H, W), got shape {tuple(shape)}")
         conv = CONVOLUTIONS[axes]
         self.expected = (inputs, *shape)
         widths = [filters, *(filters * multiplier for multiplier in multipliers)]
@@ -79,7 +79,7 @@ class StyleGanDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """[B, 3, ...shape] in [-1, 1] -> logits [B]; greater is more real. Raises ShapeError."""
         if tuple(images.shape[1:]) != self.expected:
-            raise ShapeError(f"this discriminator judges [B, {', '.join(map(str, self.expected))}], got "
+            raise ShapeError(f"this discriminator takes [B, {', '.join(map(str, self.expected))}], got "
                              f"{tuple(images.shape)}")  # fmt: skip
         x = self.blocks(F.leaky_relu(self.first(images), SLOPE))
         x = F.leaky_relu(self.last(x), SLOPE).flatten(1)
@@ -89,7 +89,7 @@ class StyleGanDiscriminator(nn.Module):
 class PatchDiscriminator(nn.Module):
     """PatchGAN (arXiv 1611.07004), VQGAN's choice: a logit for each overlapping patch.
 
-    VQGAN normalises over the batch; here each image is normalised by itself, in one group of channels.
+    VQGAN normalises over the batch; here each image is normalized by itself, in one group of channels.
 
     Args:
         filters: of the first convolution; each further one has twice as many, at most eight times.
@@ -119,29 +119,9 @@ class PatchDiscriminator(nn.Module):
         return self.layers(images)[:, 0]
 
 
-# Sides, base filters and multipliers of the StyleGAN type: MAGVIT's, whose filters are those of the autoencoder and
-# whose blocks go on to 4x4 cells. The clip's 16 frames are down to one before that.
-DISCRIMINATORS: dict[str, tuple[tuple[int, ...], int, tuple[int, ...]]] = {
-    "image": ((128, 128), 128, (2, 4, 4, 4, 4)),
-    "image-256": ((256, 256), 128, (2, 4, 4, 4, 4, 4)),
-    "mnist": ((32, 32), 128, (2, 4, 4)),
-    "picto": ((32, 32), 32, (2, 4, 4)),
-    "picto-256": ((64, 64), 32, (2, 4, 4, 4)),
-    "video": ((16, 128, 128), 128, (2, 4, 4, 4, 4)),
-    "picto-video": ((16, 32, 32), 32, (2, 4, 4)),
-}
-
-
-def build_discriminator(preset: str) -> StyleGanDiscriminator:
-    """The StyleGAN-type discriminator for the images or clips of a network preset. Raises UnknownName."""
-    if preset not in DISCRIMINATORS:
-        raise UnknownName("discriminator preset", preset, DISCRIMINATORS)
-    return StyleGanDiscriminator(*DISCRIMINATORS[preset])
-
-
 @torch.no_grad()
 def _xavier(module: nn.Module) -> None:
-    """The authors' start: Xavier-uniform kernels, no bias."""
+    """MAGVIT's initialization: Xavier-uniform kernels, zero biases."""
     for name, parameter in module.named_parameters():
         if name.endswith("weight"):
             nn.init.xavier_uniform_(parameter)

@@ -1,4 +1,4 @@
-"""Weights of a network of images as weights of the same network of clips (MAGVIT, arXiv 2212.05199, section 3.1).
+"""Weights of a network of images as weights of the same network of videos (MAGVIT, arXiv 2212.05199, section 3.1).
 
 O I output and input channels, k side of a kernel.
 """
@@ -19,7 +19,7 @@ def inflate_kernel(kernel: Tensor, mode: Inflation = "central") -> Tensor:
     """[O, I, k, k] -> [O, I, k, k, k], whose sum over time is the kernel given; k is odd.
 
     `central` puts it into the middle slice: each frame is read alone. `average` gives every slice
-    its k-th part: each frame is read as the mean of k. A kernel of side 1 is the same either way.
+    1/k of it: each frame is read as the mean of k. A kernel of side 1 is the same either way.
 
     Raises:
         ShapeError: the kernel is not square or its side is even, so that no slice is the middle one.
@@ -38,20 +38,20 @@ def inflate_kernel(kernel: Tensor, mode: Inflation = "central") -> Tensor:
 
 
 def inflate(state: Mapping[str, Tensor], mode: Inflation = "central") -> dict[str, Tensor]:
-    """The state dict of a network of images as that of the same network of clips.
+    """The state dict of a network of images as that of the same network of videos.
 
-    A still clip then has the image's features in every frame, and its decoded frames are the
-    decoded image, in both modes. The first and last frames are no exception, because the
-    network repeats them beyond the ends of the clip (`VideoConv`). Of a clip that moves, `central` reads each
-    frame alone, but for the pooling and GroupNorm's statistics; `average` blurs it over time.
+    A still video then has the image's features in every frame, and its decoded frames are the decoded image, in both
+    modes. The first and last frames are no exception, because the network repeats them beyond the ends of the video
+    (`VideoConv`). In a moving video, `central` reads each frame alone, apart from pooling and GroupNorm's statistics;
+    `average` blurs it over time.
 
     Args:
-        state: of any module made of 2D convolutions and what has no spatial axes (norms, biases, codebooks);
+        state: of any module made of 2D convolutions and tensors without spatial axes (norms, biases, codebooks);
             names stay as they are.
         mode: where each kernel goes in time.
 
     Raises:
-        ShapeError: a tensor of 4 axes is no square kernel of odd side.
+        ShapeError: a tensor of 4 axes is not a square kernel of odd side.
     """
     inflated = {}
     for name, value in state.items():

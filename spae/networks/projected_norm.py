@@ -1,6 +1,6 @@
-"""Latents of two parts: one held to a frozen codebook's words, and one, made white, to draw with.
+"""Normalization of latents of two parts: the first matched to word embeddings, the second whitened.
 
-B batch, N positions, C width of an embedding, K drawing coordinates.
+B batch, N positions, C width of an embedding, K projected coordinates.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from spae.networks.latent_norm import LatentNorm
 
 
 class WhiteningNorm(nn.Module):
-    """Channels without correlation, of mean 0 and one spread, over batch and positions.
+    """Channels decorrelated over batch and positions, to mean 0 and one standard deviation.
 
-    Normalised one by one, channels that say the same reach only the words of a line: 140 different words in a batch of
-    32 images where white ones reach 1,050. In evaluation the running statistics stand in for the batch's.
+    Normalized one by one, correlated channels reach only the words along a line: 140 different words in a batch of 32
+    images, where whitened ones reach 1,050. In evaluation the running statistics replace the batch's.
 
     Args:
         width: K.
-        spread: standard deviation of every channel.
+        scale: standard deviation of every channel.
         momentum: of the running statistics.
     """
 
     RIDGE = 1e-3
-    """Part of the mean variance that is added to each, so that a channel that says nothing divides by no zero."""
+    """Part of the mean variance added to each channel's: a constant channel would make the covariance singular."""
 
     running_mean: Tensor
     running_covariance: Tensor
 
-    def __init__(self, width: int, spread: float, momentum: float = 0.05) -> None:
+    def __init__(self, width: int, scale: float, momentum: float = 0.05) -> None:
         super().__init__()
-        self.spread = spread
+        self.scale = scale
         self.momentum = momentum
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_covariance", torch.eye(width))
@@ -51,7 +51,7 @@ class WhiteningNorm(nn.Module):
             ridge = self.RIDGE * covariance.diagonal().mean().detach() * torch.eye(len(mean)).to(covariance)
             root = torch.linalg.cholesky(covariance + ridge)
             white = torch.linalg.solve_triangular(root, (rows - mean).T, upper=False).T
-        return (white * self.spread).view_as(z)
+        return (white * self.scale).view_as(z)
 
 
 class ProjectedNorm(nn.Module):
@@ -60,20 +60,20 @@ class ProjectedNorm(nn.Module):
     Args:
         words: [V, C] frozen word embeddings.
         width: K.
-        spread: of the first part, in the words' own.
-        drawing_spread: of the second; words have 1 there.
+        scale: standard deviation of the first part over that of the words, channel by channel.
+        projected_scale: standard deviation of the second part; the words' projected coordinates have 1.
     """
 
-    def __init__(self, words: Tensor, width: int, spread: float, drawing_spread: float) -> None:
+    def __init__(self, words: Tensor, width: int, scale: float, projected_scale: float) -> None:
         super().__init__()
         self.width = width
-        self.naming = LatentNorm(words, spread)
-        self.drawing = WhiteningNorm(width, drawing_spread)
+        self.semantic = LatentNorm(words, scale)
+        self.reconstruction = WhiteningNorm(width, projected_scale)
 
     def forward(self, z: Tensor) -> Tensor:
         """[B, N, C + K] -> [B, N, C + K]."""
-        return torch.cat([self.naming(z[..., : -self.width]), self.drawing(z[..., -self.width :])], -1)
+        return torch.cat([self.semantic(z[..., : -self.width]), self.reconstruction(z[..., -self.width :])], -1)
 
-    def standardise(self, embeddings: Tensor) -> Tensor:
-        """For the decoder: the drawing coordinates alone. [B, N, C + K] -> [B, N, K]."""
+    def standardize(self, embeddings: Tensor) -> Tensor:
+        """What the decoder reads: the projected coordinates alone. [B, N, C + K] -> [B, N, K]."""
         return embeddings[..., -self.width :]

@@ -49,15 +49,15 @@ class VitPlan:
         return self.size // self.patch
 
 
-# `lqae` is the paper's; `picto-lqae` its CPU twin, with the 16 positions of the `picto` pyramid's grid.
+# `lqae` is the paper's; `picto-lqae` a small one for CPUs, with the 16 positions of the `picto` pyramid's grid.
 VITS: dict[str, VitPlan] = {
     "lqae": VitPlan(),
     "picto-lqae": VitPlan(size=32, patch=8, features=192, layers=3, heads=3, hidden=768),
 }
 
 
-def _begin(module: nn.Module) -> None:
-    """Small normal weights and no biases, as ViTs begin; a LayerNorm keeps its ones."""
+def _initialize(module: nn.Module) -> None:
+    """ViT's initialization: small normal weights and zero biases; a LayerNorm keeps its ones."""
     for name, parameter in module.named_parameters():
         if name.endswith("bias"):
             nn.init.zeros_(parameter)
@@ -109,7 +109,7 @@ class VitEncoder(Layered, PixelEncoder):
         super().__init__()
         self.plan = plan
         self.layers = nn.Sequential(Patches(plan), Transformer(plan), nn.Linear(plan.features, width))
-        _begin(self)
+        _initialize(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] in [-1, 1] -> [B, c, h, w]. Raises as `grid`."""
@@ -117,7 +117,7 @@ class VitEncoder(Layered, PixelEncoder):
         return self.layers(images).transpose(1, 2).unflatten(2, grid)
 
     def grid(self, pixels: tuple[int, ...]) -> tuple[int, ...]:
-        """As for every encoder. Raises ShapeError: another size than the positions were made for."""
+        """As for every encoder. Raises ShapeError: images of another size than the learned positions."""
         size = self.plan.size
         if tuple(pixels[1:]) != (3, size, size):
             raise ShapeError(f"images must be [B, 3, {size}, {size}], got {tuple(pixels)}: resize them")
@@ -132,7 +132,7 @@ class VitDecoder(Layered):
         self.plan = plan
         patch = nn.Linear(plan.features, 3 * plan.patch**2)
         self.layers = nn.Sequential(nn.Linear(width, plan.features), Transformer(plan), patch)
-        _begin(self)
+        _initialize(self)
 
     def forward(self, latents: Tensor) -> Tensor:
         """[B, c, h, w] -> [B, 3, H, W], about [-1, 1], not clipped. Raises ShapeError: another grid."""

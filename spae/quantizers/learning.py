@@ -1,4 +1,4 @@
-"""How a codebook that is not frozen learns.
+"""How a learned codebook is updated.
 
 V entries, C width, R rows that were looked up.
 """
@@ -21,17 +21,17 @@ class MovingAverage:
     Args:
         decay: of the moving averages.
         restart_below: an entry whose average use per batch falls under this restarts.
-        begun: how many uses an entry begins with. At 0 the codebook given, a random one, is forgotten: the first
-            batch in training moves each entry to what chose it, or to a vector of the batch.
+        initial_usage: how many uses each entry counts at the start. At 0 the initial codebook, a random one, is
+            forgotten: the first batch moves each entry to the mean of what chose it, or to a vector of the batch.
     """
 
     decay: float = 0.99
     restart_below: float = 0.1
-    begun: float = 1.0
+    initial_usage: float = 1.0
 
     @torch.no_grad()
     def step(self, codebook: Tensor, usage: Tensor, sums: Tensor, rows: Tensor, ids: Tensor) -> None:
-        """One batch into the averages and, in place, the codebook.
+        """Update the averages and, in place, the codebook with one batch.
 
         Args:
             codebook: [V, C].
@@ -61,5 +61,5 @@ Learning = MovingAverage | Gradient
 
 
 def random_codebook(entries: int, width: int) -> Tensor:
-    """[V, C] where a codebook that learns may begin: normal, of length about 1; from torch's own generator."""
+    """[V, C], an initial learned codebook: normal, of length about 1; from torch's global generator."""
     return torch.randn(entries, width) / width**0.5

@@ -1,4 +1,4 @@
-"""What every quantizer returns.
+"""The result of a quantizer.
 
 B batch, N positions, C width, D layers, N_l positions of layer l.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Quantized:
-    """Tokens of a batch and what they stand for.
+    """Tokens of a batch and their embeddings.
 
     Attributes:
         ids: D LongTensors [B, N_l].
@@ -21,8 +21,8 @@ class Quantized:
         targets: D tensors [B, N_l, C_l]: z_l, the vector that was looked up, with its gradient; C_l is C, or the
             channels that the layer compares.
         visited: [D, N] bool: which positions have a token by each layer.
-        margins: D tensors [B, N_l]: by how much each token won its search.
-        parts: D slices of the C channels: what each layer compares with words.
+        margins: D tensors [B, N_l]: the score of each token over the runner-up's in its search.
+        channels: D slices of the C channels: those that each layer compares with words.
     """
 
     ids: tuple[Tensor, ...]
@@ -30,7 +30,7 @@ class Quantized:
     targets: tuple[Tensor, ...]
     visited: Tensor
     margins: tuple[Tensor, ...]
-    parts: tuple[slice, ...]
+    channels: tuple[slice, ...]
 
 
 def straight_through(z: Tensor, value: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""What all quantizers share: one walk over the layers of a pyramid, one search, one way back from ids.
+"""The base of all quantizers: the pass over the layers of a pyramid, the search, and decoding from ids.
 
 B batch, N positions, N_l positions of layer l, C width, V words, D layers.
-A quantizer differs from the others in two equations: what a layer looks up, and what its words stand for.
+A quantizer defines two equations: what a layer looks up, and the embedding that its words stand for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spae.distributed import every_row
+from spae.distributed import all_gather
 from spae.errors import InputError, ShapeError
 from spae.pyramid import Pyramid
 from spae.quantizers.learning import Gradient, Learning, MovingAverage
@@ -22,17 +22,17 @@ from spae.quantizers.search import MAX_BYTES, WordTable
 
 
 class Quantizer(nn.Module, ABC):
-    """Images or clips, as latents, to tokens of a pyramid and back.
+    """Latents of images or videos to tokens of a pyramid and back.
 
     A frozen codebook is a buffer outside the state dict: it belongs to the vocabulary, and a
-    checkpoint names the vocabulary by its hash. So no optimizer sees it, and no average of
-    states nor a loaded state reaches it. A learned one is saved.
+    checkpoint names the vocabulary by its hash. So no optimizer, weight average or loaded state
+    changes it. A learned codebook is saved.
 
     Args:
-        codebook: [V, C] word embeddings, or where a learned codebook begins; copied.
-        pyramid: which positions each of the D layers visits, of an image or a clip.
+        codebook: [V, C] word embeddings, or the initial learned codebook; copied.
+        pyramid: which positions each of the D layers visits, of an image or a video.
         learning: None keeps the codebook frozen.
-        l2_normalize: vectors and words are compared at length 1, though embeddings keep their own.
+        l2_normalize: vectors and words are compared at length 1; embeddings keep their own length.
         search: arithmetic of a frozen codebook's search; anything but float32 is for training.
         max_bytes: bound on the scores that the search holds at a time.
 
@@ -45,7 +45,7 @@ class Quantizer(nn.Module, ABC):
     sums: Tensor
     table: WordTable | None
     TRAINING_ONLY = ("usage", "sums")
-    """Buffers that a trained model does without: the moving averages behind a codebook."""
+    """Buffers that only training needs: the moving averages behind a codebook."""
 
     def __init__(
         self,
@@ -75,9 +75,10 @@ class Quantizer(nn.Module, ABC):
             self.codebook = nn.Parameter(codebook.detach().clone())
         else:
             self.register_buffer("codebook", codebook.detach().clone())
-            self.register_buffer("usage", codebook.new_full((len(codebook),), learning.begun))
-            self.register_buffer("sums", torch.zeros_like(codebook).add(codebook.detach(), alpha=learning.begun))
-        # No buffers: an average over all buffers of a model would round whole numbers down.
+            usage = learning.initial_usage
+            self.register_buffer("usage", codebook.new_full((len(codebook),), usage))
+            self.register_buffer("sums", torch.zeros_like(codebook).add(codebook.detach(), alpha=usage))
+        # Not buffers: averaging all buffers of a model would round integers down.
         self._places: dict[torch.device, tuple[Tensor, ...]] = {}
 
     @abstractmethod
@@ -91,12 +92,12 @@ class Quantizer(nn.Module, ABC):
     def forward(self, z: Tensor, depth: int | None = None) -> Quantized:
         """Args: z [B, N, C]. Returns ids per layer [B, N_l] and embeddings [D, B, N, C].
 
-        With `depth`, only the first so many layers are visited, and D is that number. In
-        training, a codebook learned by moving average takes its step here.
+        With `depth`, only the first `depth` layers are visited, and D is `depth`. In training, a
+        codebook learned by moving average is updated here.
 
         Raises:
             ShapeError: N differs from the pyramid's grid, or C from the codebook's width.
-            InputError: there is no such depth.
+            InputError: depth is not in 1..D.
         """
         if z.ndim != 3 or z.shape[1:] != (self.pyramid.cells, self.codebook.shape[1]):
             raise ShapeError(f"z must be [B, {self.pyramid.cells}, {self.codebook.shape[1]}], got {tuple(z.shape)}")
@@ -106,7 +107,7 @@ class Quantizer(nn.Module, ABC):
         moving = self._table(z.dtype)
         total, count = torch.zeros_like(z), z.new_zeros(z.shape[1])
         embeddings = z.new_empty(depth, *z.shape)
-        ids, targets, visited, margins, parts = [], [], [], [], []
+        ids, targets, visited, margins, channels = [], [], [], [], []
         for layer in range(1, depth + 1):
             at = self._positions(layer)
             part, table = self._view(layer, moving)
@@ -118,15 +119,15 @@ class Quantizer(nn.Module, ABC):
             total, count = self._add(total, count, at, ids[-1])
             embeddings[layer - 1] = self._embedding(total, count[:, None])
             visited.append(count > 0)
-            parts.append(part)
+            channels.append(part)
         if self.training and isinstance(self.learning, MovingAverage):
-            # Of all processes, layer by layer: the rows in the order in which one process would have them.
-            rows = torch.cat([every_row(z_l.detach().flatten(0, 1)) for z_l in targets])
-            chosen = torch.cat([every_row(one.flatten()) for one in ids])
+            # Of all processes, layer by layer: the rows in the order of a single process.
+            rows = torch.cat([all_gather(z_l.detach().flatten(0, 1)) for z_l in targets])
+            chosen = torch.cat([all_gather(one.flatten()) for one in ids])
             self.learning.step(self.codebook, self.usage, self.sums, rows, chosen)
-        # A position without a token is decoded from zeros, whatever z is there: no gradient goes to it.
+        # A position without a token is decoded from zeros whatever its z: no gradient flows to it.
         embeddings[-1] = straight_through(z, embeddings[-1]) * visited[-1][:, None]
-        return Quantized(tuple(ids), embeddings, tuple(targets), torch.stack(visited), tuple(margins), tuple(parts))
+        return Quantized(tuple(ids), embeddings, tuple(targets), torch.stack(visited), tuple(margins), tuple(channels))
 
     def decode_ids(self, ids: Sequence[Tensor], layers: Sequence[int] | None = None) -> Tensor:
         """The embedding [B, N, C] from ids alone; zeros where no layer used has a token.
@@ -136,13 +137,13 @@ class Quantizer(nn.Module, ABC):
             layers: which layers to use (from 1); None is all that `ids` has.
 
         Raises:
-            InputError: layers that `ids` does not have or that come twice, or an id outside the codebook.
+            InputError: a layer that `ids` lacks or that is named twice, or an id outside the codebook.
             ShapeError: the ids of a layer have another shape.
         """
         depth = min(len(ids), self.pyramid.depth)
         used = range(1, depth + 1) if layers is None else layers
         if not depth or any(not 1 <= layer <= depth for layer in used) or len(set(used)) < len(used):
-            raise InputError(f"there are ids of layers 1 to {depth}, each used once at most, got layers {list(used)}")
+            raise InputError(f"layers must be of 1 to {depth}, each at most once, got {list(used)}")
         batch = len(ids[0])
         total = self.codebook.new_zeros(batch, self.pyramid.cells, self.codebook.shape[1])
         count = self.codebook.new_zeros(self.pyramid.cells)
@@ -155,16 +156,16 @@ class Quantizer(nn.Module, ABC):
     def codebook_loss(self, quantized: Quantized) -> Tensor:
         """Sum over layers of the mean of (sg(z_l) - e(k_l))^2 (1711.00937, Eq. 3); a scalar.
 
-        Its gradient moves a codebook learned by `Gradient`; any other has none.
+        Its gradient updates a codebook learned by `Gradient`; for any other it is a constant.
         """
         terms = [
             (z_l.detach() - self.codebook[found][..., part]).square().mean()
-            for z_l, found, part in zip(quantized.targets, quantized.ids, quantized.parts, strict=True)
+            for z_l, found, part in zip(quantized.targets, quantized.ids, quantized.channels, strict=True)
         ]
         return torch.stack(terms).sum()
 
     def _positions(self, layer: int) -> Tensor:
-        """[N_l] where a layer has its tokens, on the codebook's device."""
+        """[N_l] positions of a layer's tokens, on the codebook's device."""
         device = self.codebook.device
         if device not in self._places:
             layers = range(1, self.pyramid.depth + 1)
@@ -174,20 +175,20 @@ class Quantizer(nn.Module, ABC):
         return self._places[device][layer - 1]
 
     def _add(self, total: Tensor, count: Tensor, at: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums and counts of words with one more layer."""
+        """Sums and counts of words after one more layer."""
         words = self.codebook[ids].to(total.dtype)
         return total.index_add(1, at, words), count.index_add(0, at, torch.ones_like(count[at]))
 
     def _view(self, layer: int, table: WordTable) -> tuple[slice, WordTable]:
-        """What a layer compares with words: the channels, all of them here, and the search over them."""
+        """The channels that a layer compares with words, here all, and the search over them."""
         return slice(None), table
 
     def _table(self, dtype: torch.dtype) -> WordTable:
-        """The search: made once for a frozen codebook, anew for one that moves."""
+        """The search: built once for a frozen codebook, at each call for a learned one."""
         return self.table or WordTable(self._compared(self.codebook.detach()), dtype, self.max_bytes)
 
     def _compared(self, vectors: Tensor) -> Tensor:
-        """Words, or what is looked up, as the search compares them."""
+        """Words or vectors as the search compares them."""
         return F.normalize(vectors, dim=1) if self.l2_normalize else vectors
 
     def _check_ids(self, layer: int, ids: Tensor, shape: tuple[int, int]) -> None:

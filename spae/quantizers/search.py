@@ -1,4 +1,4 @@
-"""The one search for nearest words, and the logits of the semantic loss from the same product.
+"""The search for nearest words, and the logits of the semantic loss from the same product.
 
 R rows, C width, V words.
 """
@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from spae.errors import ShapeError
 
-# Words are padded to whole blocks: the greatest of a block is found by a vectorised reduction,
-# and only the winning block is looked through, where a plain argmax walks all words one by one.
+# Words are padded to whole blocks: a vectorized reduction finds the greatest of each block, and only the winning block
+# is searched, where a plain argmax walks all words one by one.
 BLOCK = 128
 
 # Bound on the scores held at a time. 250 rows against 32,000 words: enough that the product runs at full speed.
@@ -20,15 +20,15 @@ MAX_BYTES = 32 << 20
 
 
 class WordTable(nn.Module):
-    """A codebook made ready for search.
+    """A codebook prepared for search.
 
     The nearest word of a row is the one with the greatest row.e - ||e||^2 / 2, because ||row||^2 is
     the same for every word; twice that score is the logit -||row - e||^2 up to the same constant.
 
     Args:
         codebook: [V, C].
-        dtype: arithmetic of the product. In float32 the search is exact; in bfloat16 a word may win
-            that is farther by that format's rounding (0.4 % of the score), at a third of the cost.
+        dtype: arithmetic of the product. In float32 the search is exact; in bfloat16 the winner
+            may be farther by that format's rounding (0.4 % of the score), at a third of the cost.
         max_bytes: bound on the scores held at a time; a single row's are always held.
     """
 
@@ -52,7 +52,7 @@ class WordTable(nn.Module):
             raise ShapeError(f"rows must be [R, {self.matrix.shape[1]}], got {tuple(rows.shape)}")
         # Padded here and not in the buffer: an average over all buffers of a model would make NaN of infinities.
         offset = F.pad(self.offset, (0, self.padding), value=-torch.inf)
-        # Under autocast the product would be rounded to its format, whatever `dtype` says.
+        # Autocast would round the product to its format in spite of `dtype`.
         with torch.autocast(rows.device.type, enabled=False):
             return torch.addmm(offset, rows.to(self.matrix.dtype), self.matrix.T)
 
@@ -64,14 +64,14 @@ class WordTable(nn.Module):
             rows: [R, C].
 
         Returns: indices [R] int64, and margins [R]: how far the runner-up's score lies below the
-            winner's. A margin within rounding says that another machine might choose otherwise.
+            winner's. Within a margin of rounding size another machine might choose the other word.
         """
         chunk = max(1, self.max_bytes // (len(self.matrix) * self.matrix.element_size()))
         found, margins = zip(*(self._nearest(part) for part in rows.split(chunk)), strict=True)
         return torch.cat(found), torch.cat(margins)
 
     def _nearest(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Of one chunk: its scores are let go on return, before those of the next are made."""
+        """Of one chunk: a function of its own, so that its scores are freed before those of the next."""
         blocks = self.scores(rows).unflatten(1, (-1, BLOCK))
         tops = blocks.amax(2)
         block = tops.argmax(1)

@@ -18,8 +18,8 @@ from spae.quantizers.search import MAX_BYTES
 class VectorQuantizer(ResidualQuantizer):
     """The residual quantizer of one layer, which leaves no residual.
 
-    `VectorQuantizer(codebook, pyramid)` is frozen, or learns from there with a `learning`. VQGAN's, which begins at
-    random, is `VectorQuantizer(random_codebook(V, C), pyramid, learning=MovingAverage(begun=0))`.
+    `VectorQuantizer(codebook, pyramid)` is frozen. VQGAN's, which starts at random, is
+    `VectorQuantizer(random_codebook(V, C), pyramid, learning=MovingAverage(initial_usage=0))`.
 
     Args:
         codebook, learning, l2_normalize, search, max_bytes: as for Quantizer.

@@ -1,7 +1,7 @@
 """CLIP semantics (Eq. 5 and 6 of arXiv 2306.17842): features of words and of images, by open_clip.
 
-f'_T(k) is the mean of the text features of word k in the 80 zero-shot ImageNet templates. All features that leave
-this file have unit length, so that s' is their dot product.
+f'_T(k) is the mean of the text features of word k in the 80 zero-shot ImageNet templates. All features returned
+here have unit length, so that s' is their dot product.
 
 B images, T frames, H W pixels, V words, E width of the features, N images of a data set.
 """
@@ -31,8 +31,8 @@ class Clip:
     """A frozen CLIP model.
 
     Args:
-        name: as reports call it; holds no folder of this machine.
-        model: of open_clip, on the device it is to run on.
+        name: for reports, without folders of this machine.
+        model: of open_clip, on its device.
         tokenize: texts to ids [n, context].
     """
 
@@ -49,19 +49,19 @@ class Clip:
 
     @property
     def device(self) -> torch.device:
-        """Where the model runs and its features are made."""
+        """Where the model runs."""
         return next(self._model.parameters()).device
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str], batch: int = 512) -> Tensor:
-        """[n, E] unit-length features of texts as they stand, on the CPU."""
+        """[n, E] unit-length features of texts without a template, on the CPU."""
         parts = [self._texts(list(texts[start : start + batch])).cpu() for start in range(0, len(texts), batch)]
         return F.normalize(torch.cat(parts), dim=-1)
 
     def word_features(self, words: Sequence[str], batch: int = 16) -> Tensor:
-        """[V, E] f'_T of Eq. 5, normalised: made once, then read from the cache folder by memory mapping.
+        """[V, E] f'_T of Eq. 5, normalized: computed once, then memory-mapped from the cache folder.
 
-        The file's name holds the hash of the weights, the templates and the words. A run that was stopped goes on.
+        The file's name holds the hash of weights, templates and words. A stopped run resumes.
 
         Args:
             batch: words at a time, 80 texts each.
@@ -83,7 +83,7 @@ class Clip:
         """Unit-length features of images, on the model's device.
 
         Args:
-            images: [B, 3, H, W] in [-1, 1], any size: scaled and cropped as the model wants it.
+            images: [B, 3, H, W] in [-1, 1], any size: scaled and cropped to the model's input.
 
         Returns: [B, E].
         """
@@ -92,33 +92,33 @@ class Clip:
         features = self._model.encode_image(self._prepare(images.to(self.device, torch.float32)))
         return F.normalize(features.float(), dim=-1)
 
-    def clip_features(self, frames: Tensor) -> Tensor:
-        """[B, T, 3, H, W] in [-1, 1] -> [B, E]: the mean of the frames' features, normalised."""
+    def video_features(self, frames: Tensor) -> Tensor:
+        """[B, T, 3, H, W] in [-1, 1] -> [B, E]: the mean of the frames' features, normalized."""
         if frames.ndim != 5:
-            raise ShapeError(f"clips are [B, T, 3, H, W], got {tuple(frames.shape)}")
+            raise ShapeError(f"videos are [B, T, 3, H, W], got {tuple(frames.shape)}")
         features = self.image_features(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         return F.normalize(features.mean(1), dim=-1)
 
     def set_features(
         self, fingerprint: str, images: int, read: Callable[[int, int], Tensor], batch: int = 64
     ) -> Tensor:
-        """[N, E] features of a whole data set: made once, then read from the cache folder by memory mapping.
+        """[N, E] features of a whole data set: computed once, then memory-mapped from the cache folder.
 
         Args:
-            fingerprint: of the data set as `read` gives it: its order, its size in pixels, its crops.
+            fingerprint: of the images that `read` gives: their order, size in pixels and crops.
             images: N.
-            read: gives images start..stop-1 [n, 3, H, W] in [-1, 1], or clips [n, T, 3, H, W].
+            read: gives images start..stop-1 [n, 3, H, W] in [-1, 1], or videos [n, T, 3, H, W].
         """
         path = cache_folder() / f"clip-images-{_key(self.weights_sha256, fingerprint)}.npy"
 
         def make(start: int, stop: int) -> np.ndarray:
             part = read(start, stop)
-            return (self.clip_features(part) if part.ndim == 5 else self.image_features(part)).cpu().numpy()
+            return (self.video_features(part) if part.ndim == 5 else self.image_features(part)).cpu().numpy()
 
         return rows_on_disk(path, images, make, batch)
 
     def _texts(self, texts: list[str]) -> Tensor:
-        """[n, E], of the length that the model gives them."""
+        """[n, E], not normalized."""
         return self._model.encode_text(self._tokenize(texts).to(self.device)).float()
 
     def _prepare(self, images: Tensor) -> Tensor:
@@ -148,11 +148,11 @@ def open_clip_model(
         model: a model of open_clip ("ViT-L-14"), "hf-hub:OWNER/NAME", or "local-dir:FOLDER" with an
             open_clip_config.json and weights.
         pretrained: a tag of open_clip ("openai", fetched and kept by huggingface_hub) or a local checkpoint
-            (.safetensors, or a file that holds tensors only); None with the two prefixes, which bring their own.
+            (.safetensors, or a file that holds tensors only); None with the two prefixes, which have their own.
 
     Raises:
-        UnknownName: open_clip has no such model.
-        WeightsError: no weights, or they cannot be had or do not fit.
+        UnknownName: open_clip lacks the model.
+        WeightsError: weights are missing, cannot be downloaded or do not fit.
     """
     import open_clip
 
@@ -165,7 +165,7 @@ def open_clip_model(
     name = model if model.startswith("hf-hub:") else model.removeprefix("local-dir:").rstrip("/").rpartition("/")[2]
     if not own and pretrained is not None:
         name = f"{name}/{Path(pretrained).name}"
-    # Some tags were trained with another activation than the model's own configuration has.
+    # Some tags were trained with another activation than in the model's configuration.
     tag = open_clip.get_pretrained_cfg(model, pretrained) if pretrained and not own else {}
     try:
         built = open_clip.create_model(
@@ -180,13 +180,13 @@ def open_clip_model(
     except Exception as error:  # whatever the hub, the file system or torch raise
         reason = " ".join(str(error).split())[:160]
         raise WeightsError(
-            f"CLIP {name} cannot be opened ({reason}): name a local checkpoint, or a tag that this machine can fetch"
+            f"CLIP {name} cannot be opened ({reason}): name a local checkpoint, or a tag that can be downloaded"
         ) from error
     return Clip(name, built, tokenize)
 
 
 def state_sha256(model: nn.Module) -> str:
-    """Hex sha256 over the names, types, shapes and bytes of a model's state, in whatever file it came."""
+    """Hex sha256 over the names, types, shapes and bytes of a model's state, independent of its file."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

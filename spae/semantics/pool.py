@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# rho_l of layers 1 to 5 (section 4.1), and the value of the ablation that has one for all: the paper prints none,
-# 0.8 is ours.
+# rho_l of layers 1 to 5 (section 4.1), and the value of the ablation with one for all layers: 0.8 is ours, the paper
+# prints none.
 THRESHOLDS = (0.98, 0.95, 0.9, 0.85, 0.8)
 ONE_THRESHOLD = 0.8
 
@@ -17,7 +17,7 @@ ONE_THRESHOLD = 0.8
 def similarity(labels: Tensor, words: Tensor) -> Tensor:
     """s of Eq. 6: dot products, min-max normalised over the vocabulary. [K, E], [V, E] -> [K, V] in [0, 1].
 
-    Where all words are equally close, which happens with one word alone, each s is 0.
+    If all words are equally close, as with a single word, each s is 0.
     """
     scores = labels @ words.T
     low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)

@@ -1,6 +1,6 @@
-"""A model whose first layers name an image and whose last layers draw it.
+"""A model with a semantic and a reconstruction branch.
 
-B batch, N positions, C width of an embedding, K drawing coordinates.
+B batch, N positions, C width of an embedding, K projected coordinates.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from spae.tokenizers.model import TokenizerModel, at_least_float32
 
 
 class DualEncoderModel(TokenizerModel):
-    """As every model; where only layers that name are asked for, the encoder that draws is left out.
+    """A tokenizer model that skips the reconstruction branch when only semantic layers are asked for.
 
-    That is what most prompts ask for, and half of an encoder's time.
+    Most prompts ask for those alone, and the branch takes half of the encoder's time.
 
     Args:
         autoencoder: its encoder is a `DualEncoder`.
@@ -30,10 +30,10 @@ class DualEncoderModel(TokenizerModel):
     latent_norm: ProjectedNorm
 
     def encode(self, images: Tensor, depth: int | None = None) -> Quantized:
-        """[B, 3, H, W] -> tokens. Latents that no layer so far looks at are zeros."""
-        if depth is None or depth > self.quantizer.naming:
+        """[B, 3, H, W] -> tokens. Latents that none of the layers compares are zeros."""
+        if depth is None or depth > self.quantizer.semantic_layers:
             return super().encode(images, depth)
-        towers = self.autoencoder.encoder
-        assert isinstance(towers, DualEncoder)
-        named = at_least_float32(in_raster_order(towers.naming(images)))
-        return self.quantizer(F.pad(self.latent_norm.naming(named), (0, self.latent_norm.width)), depth)
+        encoder = self.autoencoder.encoder
+        assert isinstance(encoder, DualEncoder)
+        semantic = at_least_float32(in_raster_order(encoder.semantic(images)))
+        return self.quantizer(F.pad(self.latent_norm.semantic(semantic), (0, self.latent_norm.width)), depth)

@@ -2,7 +2,7 @@
 
     folder or owner/name[@revision] -> files by fixed names -> tokenizer -> the same files -> folder or hub
 
-What is fetched is data from strangers: JSON and safetensors of bounded size under the names below, nothing else.
+Downloads are untrusted: only JSON and safetensors of bounded size, under the names below.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from typing import Any, Self
 
 from huggingface_hub import ModelCard, ModelHubMixin
 
-from spae.cache_folder import atomic_path
+from spae.atomic import atomic_path
 from spae.errors import InputError, WeightsError
-from spae.tokenizers.build import load_config
+from spae.tokenizers.config import check_portable, load_config
 from spae.tokenizers.hub_files import RECIPE_FILE, fetch, hub_name
 from spae.tokenizers.model_card import model_card, read_recipe
 from spae.tokenizers.own_vocabulary import VOCABULARY_FILE, model_vocabulary
 from spae.tokenizers.pretrained import MODEL_FILES, folder_fingerprint
-from spae.tokenizers.stated_config import check_portable
 from spae.vocabulary import VOCABULARIES
 
 
@@ -36,7 +35,7 @@ def pretrained_folder(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """The folder with a model's files, fetched where `source` is a name on the hub. As for `from_pretrained`."""
+    """The folder with a model's files, downloaded if `source` is a name on the hub; else as for `from_pretrained`."""
     wanted = None if isinstance(source, Path) or Path(source).is_dir() else hub_name(source)
     if wanted is None:
         return Path(source)
@@ -51,17 +50,17 @@ def pretrained_folder(
 
 
 class HubTokenizer(ModelHubMixin):
-    """What makes a tokenizer one that can be fetched, saved and published, under the hub's usual names.
+    """Downloading, saving and publishing of a tokenizer, under the hub's usual method names.
 
     Attributes:
-        fingerprint: as `folder_fingerprint` has it; the same wherever the model was copied to.
+        fingerprint: by `folder_fingerprint`; the same for every copy of the model.
     """
 
     fingerprint: str
     _origin: Path | None = None
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
-        # The mixin's own would copy every argument, embeddings and all, into a configuration that is not used here.
+        # The mixin's would copy every argument, embeddings included, into a configuration that is not used here.
         return object.__new__(cls)
 
     @classmethod
@@ -84,14 +83,14 @@ class HubTokenizer(ModelHubMixin):
         """The tokenizer in a folder that `python -m spae train` or `save_pretrained` wrote, or on the hub.
 
         Args:
-            source: the folder; as text also `owner/name` on the hub, or `owner/name@revision`, where there is no such
-                folder. A Path is never a name on the hub.
+            source: the folder; as text also `owner/name` or `owner/name@revision` on the hub, unless such a folder
+                exists. A Path is never a name on the hub.
             name: what to call it; the recipe's name by default.
             revision: of a name on the hub: a branch, a tag or a commit.
-            force_download, token, cache_dir, local_files_only: as everywhere in huggingface_hub.
+            force_download, token, cache_dir, local_files_only: as in huggingface_hub.
 
         Raises:
-            WeightsError: it is not there, a file is missing, broken or too large, or it needs another vocabulary.
+            WeightsError: not found, a file is missing, broken or too large, or it needs another vocabulary.
         """
         folder = pretrained_folder(
             source, revision,
@@ -111,22 +110,22 @@ class HubTokenizer(ModelHubMixin):
         model_card_kwargs: dict[str, Any] | None = None,
         **push_to_hub_kwargs: Any,
     ) -> str | None:
-        """Write all that `from_pretrained` reads, and a model card.
+        """Write the files that `from_pretrained` reads, and a model card.
 
-        The files are those the tokenizer was read from, byte for byte, so that its fingerprint stays. A vocabulary that
-        others could not open by name goes along. A card that is there is kept.
+        The files are copied byte for byte, so that the fingerprint stays. A vocabulary that others could not open by
+        name is included. An existing card is kept.
 
         Args:
-            save_directory: made where it is not there.
-            config: not taken; here because the mixin's `push_to_hub` passes it on.
+            save_directory: created if missing.
+            config: unused; the mixin's `push_to_hub` passes it.
             repo_id: named in a new card; where to publish, the folder's name by default.
-            push_to_hub: publish as well, with `push_to_hub_kwargs`.
+            push_to_hub: publish, too, with `push_to_hub_kwargs`.
 
-        Returns: the address of the commit where it was published.
+        Returns: the address of the commit, if published.
 
         Raises:
             InputError: the tokenizer was not read from a folder or the hub.
-            WeightsError: its files have changed or are gone, or its configuration names a folder of this machine.
+            WeightsError: its files have changed or are missing, or its configuration names a folder of this machine.
         """
         target = Path(save_directory)
         target.mkdir(parents=True, exist_ok=True)
@@ -143,8 +142,8 @@ class HubTokenizer(ModelHubMixin):
         config = load_config(origin)
         check_portable(config, str(origin / "config.json"))
         if folder_fingerprint(origin) != self.fingerprint:
-            raise WeightsError(f"{origin} has changed since its model was opened: open it again and save that")
-        if (origin / VOCABULARY_FILE).exists() or config["vocabulary"] not in VOCABULARIES:
+            raise WeightsError(f"{origin} has changed since its model was opened: open and save it again")
+        if (origin / VOCABULARY_FILE).exists() or config.vocabulary not in VOCABULARIES:
             model_vocabulary(origin, config).save(save_directory / VOCABULARY_FILE)
         recipe = read_recipe(origin)
         if recipe:
@@ -154,10 +153,10 @@ class HubTokenizer(ModelHubMixin):
                 with atomic_path(save_directory / file) as draft:
                     shutil.copyfile(origin / file, draft)
         if folder_fingerprint(save_directory) != self.fingerprint:
-            raise WeightsError(f"{origin} changed while it was copied to {save_directory}: open it again and save that")
+            raise WeightsError(f"{origin} changed while it was copied to {save_directory}: open and save it again")
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:  # type: ignore[override]
-        """Publish on the hub: a repository is made where there is none, and the files go up in one commit.
+        """Publish on the hub: creates the repository if needed and uploads the files in one commit.
 
         Args:
             repo_id: `owner/name`.
@@ -166,30 +165,30 @@ class HubTokenizer(ModelHubMixin):
         Returns: the address of the commit.
 
         Raises:
-            WeightsError: the hub cannot be reached or does not take it; or as for `save_pretrained`.
+            WeightsError: the hub cannot be reached or refuses; or as for `save_pretrained`.
         """
         card = {"repo_id": repo_id} | (options.pop("model_card_kwargs", None) or {})
-        # First to a folder of its own: what is wrong with the model shows before the hub is asked to make anything.
+        # First to a temporary folder: problems of the model show before the hub creates anything.
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, model_card_kwargs=card)
         try:
             return str(super().push_to_hub(repo_id, model_card_kwargs=card, **options))
         except (InputError, WeightsError, TypeError):
             raise
-        except Exception as error:  # whatever the hub's client raises becomes one line
+        except Exception as error:  # any error of the hub's client becomes one line
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise WeightsError(
                 f"{repo_id} cannot be published on the hub ({reason}): check name and network, and hf auth login"
             ) from error
 
     def generate_model_card(self, *_: Any, repo_id: str | None = None, **__: Any) -> ModelCard:
-        """A card with recipe, vocabulary, hashes and the training log's last scores; the licence is left to fill in."""
+        """A card with recipe, vocabulary, hashes and the last scores of training; the licence is to be filled in."""
         return model_card(self._read_from(), self.fingerprint, repo_id)
 
     def _read_from(self) -> Path:
         if self._origin is None:
             raise InputError(
-                "a tokenizer is saved from the folder that it was read from, this one was put together by hand: write "
+                "a tokenizer is saved from the folder that it was read from, this one was built in memory: write "
                 "its model with spae.tokenizers.build.save_model and open that folder"
             )
         return self._origin

@@ -9,8 +9,8 @@ from typing import Any
 from spae.errors import WeightsError
 
 RECIPE_FILE = "recipe.json"
-# Most bytes of each file. Ten times the largest of the paper's models, its vocabulary as long as any known.
-LARGEST = {
+# Limit of each file's bytes: ten times the largest of the paper's models, and the longest known vocabulary.
+MAX_BYTES = {
     "config.json": 1_000_000,
     "model.safetensors": 8_000_000_000,
     "vocabulary.json": 256_000_000,
@@ -22,7 +22,7 @@ NAME = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revisio
 
 
 def hub_name(text: str) -> tuple[str, str | None] | None:
-    """(`owner/name`, revision or None) of `owner/name[@revision]`; None of anything else, a path above all."""
+    """(`owner/name`, revision or None) of `owner/name[@revision]`; None for anything else, such as a path."""
     found = NAME.fullmatch(text)
     return None if found is None or ".." in text else (found["name"], found["revision"])
 
@@ -36,13 +36,12 @@ def fetch(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """The folder in the hub's cache that holds a model's files, fetched where they are not there.
+    """The folder with a model's files in the hub's cache, downloaded if missing.
 
-    The sizes are asked for first, and nothing is fetched where one is too large. Without a network, the files of an
-    earlier time are taken.
+    Sizes are checked first, and nothing is downloaded if one is too large. Without a network, cached files are used.
 
     Raises:
-        WeightsError: there is no such model, it lacks a file or has one too large, or it is neither here nor reachable.
+        WeightsError: no such model, a missing or too large file, or neither cached nor reachable.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
@@ -50,7 +49,7 @@ def fetch(
     api, asked = HfApi(), not local_files_only
     reason = ""
     try:
-        # Without a network, this is what the name meant when it was last asked for; the hub's client says so.
+        # Without a network, this is the commit of the last download; the hub's client warns.
         commit = api.resolve_revision(
             name, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
         )
@@ -59,12 +58,12 @@ def fetch(
                 _check_sizes(name, api.model_info(name, revision=commit.resolved, files_metadata=True, token=token))
             except (WeightsError, RepositoryNotFoundError, RevisionNotFoundError):
                 raise
-            except Exception as error:  # the hub cannot be asked
+            except Exception as error:  # the hub is unreachable
                 asked, reason = False, _reason(error)
         return Path(
             snapshot_download(
                 name, revision=commit, token=token, cache_dir=cache_dir, force_download=force_download and asked,
-                local_files_only=not asked, allow_patterns=list(LARGEST),
+                local_files_only=not asked, allow_patterns=list(MAX_BYTES),
             )
         )  # fmt: skip
     except WeightsError:
@@ -73,27 +72,27 @@ def fetch(
         raise WeightsError(f"{name} asks for consent: give it on its page on the hub, and hf auth login") from error
     except RepositoryNotFoundError as error:
         raise WeightsError(
-            f"{name} is no folder here, and no model on the hub or a private one: check the name, or hf auth login"
+            f"{name} is neither a folder nor a public model on the hub: check the name, or hf auth login"
         ) from error
     except RevisionNotFoundError as error:
         raise WeightsError(f"{name} has no revision {revision!r}: name a branch, a tag or a commit") from error
-    except Exception as error:  # whatever else the hub's client raises becomes one line
+    except Exception as error:  # any other error of the hub's client becomes one line
         raise WeightsError(
-            f"{name} cannot be fetched from the hub ({reason or _reason(error)}) and is not in the cache: check the "
+            f"{name} cannot be downloaded from the hub ({reason or _reason(error)}) and is not in the cache: check the "
             "network, or name a folder"
         ) from error
 
 
 def _check_sizes(name: str, info: Any) -> None:
-    """Refuses what is no model of this project, and files too large, before anything is fetched."""
-    sizes = {file.rfilename: file.size for file in info.siblings or [] if file.rfilename in LARGEST}
+    """Refuses other models and too large files before anything is downloaded."""
+    sizes = {file.rfilename: file.size for file in info.siblings or [] if file.rfilename in MAX_BYTES}
     for needed in ("config.json", "model.safetensors"):
         if needed not in sizes:
             raise WeightsError(f"{name} on the hub holds no {needed}: name a model that save_pretrained wrote")
     for file, size in sizes.items():
-        if size is None or size > LARGEST[file]:
+        if size is None or size > MAX_BYTES[file]:
             shown = "an unknown number of" if size is None else f"{size:,}"
-            raise WeightsError(f"{name}: {file} may have {LARGEST[file]:,} bytes, got {shown}: it is not fetched")
+            raise WeightsError(f"{name}: {file} may have {MAX_BYTES[file]:,} bytes, got {shown}: it is not downloaded")
 
 
 def _reason(error: Exception) -> str:

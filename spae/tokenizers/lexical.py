@@ -1,7 +1,9 @@
 """A trained model as a tokenizer: images to words of a vocabulary and back.
 
-SPAE's ids are words of its vocabulary. A learned codebook (VQGAN) has no words: its id k is shown
-as the k-th most frequent word of the vocabulary, so that the LLM sees text of the same kind.
+SPAE's ids are words of its vocabulary. A learned codebook (VQGAN) has no words: its id k is shown as the k-th most
+frequent word of the vocabulary, so that the LLM sees text of the same kind.
+
+D layers, H W pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import torch
 from torch.nn import functional as F
 
 from spae.errors import InputError, ShapeError
-from spae.tokenizers.build import load_config, load_model
+from spae.tokenizers.build import load_model
+from spae.tokenizers.config import load_config
 from spae.tokenizers.hub import HubTokenizer
 from spae.tokenizers.model import TokenizerModel, to_tensor
 from spae.tokenizers.own_vocabulary import model_vocabulary
@@ -24,9 +27,8 @@ from spae.tokens import ImageTokens
 from spae.vocabulary import LexicalVocabulary
 
 BATCH = 64
-# Scores of two words nearer than this are told apart in float64, so that an image has the same words
-# in any batch, with any number of threads and on any machine; float32 latents were seen to move scores
-# by 5e-6 at most.
+# Where the best two scores differ by less than this, the search runs again in float64, so that an image gets the same
+# words in any batch, with any number of threads and on any machine; float32 latents moved scores by 5e-6 at most.
 NEAR_TIE = 2e-4
 
 
@@ -38,7 +40,7 @@ def middle_square(image: np.ndarray, size: int) -> np.ndarray:
     top, left = ((length - side) // 2 for length in image.shape[:2])
     square = torch.from_numpy(np.array(image[top : top + side, left : left + side])).permute(2, 0, 1)[None]
     small = F.interpolate(square.double(), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-    # Halves are moved off the edge, so that no machine rounds them the other way.
+    # Halves are shifted off the tie, so that every machine rounds them the same way.
     return (small[0] + 1e-6).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
 
@@ -46,15 +48,15 @@ class LexicalTokenizer(HubTokenizer):
     """Images to words and back (see `spae.tokenizers.protocol.Tokenizer`).
 
     Args:
-        name: as users and reports call it.
+        name: for users and reports.
         model: trained, in evaluation mode, float32.
-        vocabulary: whose words its ids are shown as.
+        vocabulary: its words are shown for the ids.
         image_size: side of its images in pixels.
-        fingerprint: sha256 of what decides its words.
+        fingerprint: sha256 over configuration, weights and vocabulary.
         family: kind of model, as `model_family` has it.
 
     Raises:
-        InputError: the model is of videos, or has more entries than there are words to show them as.
+        InputError: the model is of videos, or has more codebook entries than the vocabulary has words.
 
     Attributes:
         lexical_vocabulary: as given.
@@ -78,7 +80,8 @@ class LexicalTokenizer(HubTokenizer):
             )
         if entries > len(vocabulary):
             raise InputError(
-                f"{name} has {entries} entries and {len(vocabulary)} words to show them as: use a larger vocabulary"
+                f"{name} has {entries} codebook entries and {len(vocabulary)} words to show them as: use a larger "
+                "vocabulary"
             )
         self.name = name
         self.image_size = image_size
@@ -96,7 +99,7 @@ class LexicalTokenizer(HubTokenizer):
         vocabulary = model_vocabulary(folder, config)
         model = load_model(folder, vocabulary)
         return cls(
-            name or config["name"], model, vocabulary, config["size"], folder_fingerprint(folder), model_family(config)
+            name or config.name, model, vocabulary, config.image_size, folder_fingerprint(folder), model_family(config)
         )
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
@@ -107,7 +110,7 @@ class LexicalTokenizer(HubTokenizer):
     def encode(self, images: Sequence[np.ndarray], depth: int | None = None) -> list[ImageTokens]:
         """Args: images, each [H, W, 3] uint8 RGB, any size. Returns the tokens of each, in order.
 
-        With `depth`, only the first so many layers are worked out.
+        With `depth`, only the first `depth` layers are computed.
         """
         depth = self.depth if depth is None else depth
         if not 1 <= depth <= self.depth:
@@ -143,14 +146,14 @@ class LexicalTokenizer(HubTokenizer):
     @torch.inference_mode()
     def decode(self, tokens: Sequence[ImageTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
         """Images [image_size, image_size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all of them)."""
-        drawn: list[np.ndarray] = []
+        decoded: list[np.ndarray] = []
         for start in range(0, len(tokens), BATCH):
             part = tokens[start : start + BATCH]
             ids = [torch.tensor([image.ids[layer] for image in part]) for layer in range(len(part[0].ids))]
             used = list(range(1, len(ids) + 1)) if layers is None else layers
             if any(not 1 <= layer <= len(ids) for layer in used):
-                raise InputError(f"these tokens have layers 1 to {len(ids)}, got {list(used)}")
+                raise InputError(f"layers must be of 1 to {len(ids)}, which these tokens have, got {list(used)}")
             images = self._model.decode(self._model.quantizer.decode_ids(ids, used))
             pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
-            drawn += list(pixels.permute(0, 2, 3, 1).numpy())
-        return drawn
+            decoded += list(pixels.permute(0, 2, 3, 1).numpy())
+        return decoded

@@ -13,22 +13,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spae.canonical import sha256_file
 from spae.errors import InputError, WeightsError
-from spae.packaged import sha256_of
 from spae.vocabulary.causal_lm import model_folder
 
 
 class FrozenMaskedLm:
-    """The language model. It is no module on purpose: nothing that walks over modules trains, saves or averages it.
+    """The language model. Deliberately not a module: nothing that walks over modules trains, saves or averages it.
 
     Args:
-        name: as reports call it; holds no folder of this machine.
+        name: for reports, without folders of this machine.
         model: of transformers, with a masked-language-model head.
-        begin, end: token ids that it expects around a text.
-        mask: the id that stands for a masked token.
+        begin, end: token ids around a text.
+        mask: id of the mask token.
 
     Raises:
-        WeightsError: its hidden states are not as wide as its embeddings, or it has no such head.
+        WeightsError: its hidden states are not as wide as its embeddings, or it lacks such a head.
     """
 
     def __init__(self, name: str, model: Any, begin: int, end: int, mask: int) -> None:
@@ -43,7 +43,7 @@ class FrozenMaskedLm:
                 f"{name}: it needs a masked-language-model head and hidden states as wide as its embeddings, got "
                 f"widths {hidden} and {width}: use RoBERTa or its like"
             )
-        # RoBERTa's table of positions begins behind the padding's.
+        # RoBERTa's table of positions starts after the padding's two.
         self.longest = int(model.config.max_position_embeddings) - 2
 
     @property
@@ -56,14 +56,14 @@ class FrozenMaskedLm:
         self._model.to(device)
 
     def hidden(self, embeddings: Tensor, masked: Tensor | None = None) -> Tensor:
-        """The last hidden states [B, N, C] of a text given as embeddings [B, N, C], between its two edges.
+        """The last hidden states [B, N, C] of a text given as embeddings [B, N, C]; begin and end tokens are added.
 
         Args:
-            embeddings: with gradient, which passes through the frozen model.
-            masked: [B, N] bool, positions that it is shown as masked; None masks nothing.
+            embeddings: their gradient passes through the frozen model.
+            masked: [B, N] bool, the positions to mask; None masks nothing.
 
         Raises:
-            InputError: the text is longer than it can read.
+            InputError: the text is longer than the model reads.
         """
         batch, positions, _ = embeddings.shape
         if positions + 2 > self.longest:
@@ -77,7 +77,7 @@ class FrozenMaskedLm:
         return states[:, 1:-1].to(embeddings.dtype)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[M, C] -> [M, V0], of the tokens that stand at such states."""
+        """[M, C] -> [M, V0], logits over its tokens at the masked positions."""
         assert self._head is not None
         return self._head(hidden)
 
@@ -87,22 +87,22 @@ class FrozenMaskedLm:
 
 @functools.lru_cache(maxsize=1)
 def open_masked_lm(source: str, sha256: str) -> FrozenMaskedLm:
-    """The masked language model in a folder as transformers saves it, or of a name on the Hugging Face hub.
+    """The masked language model in a transformers folder, or of a name on the Hugging Face hub.
 
-    The last one is kept: a trainer's model and the one that it evaluates share it.
+    The last one is cached: a trainer's model and its averaged copy share it.
 
     Args:
-        sha256: that its weights must have: those of the model that the codebook is from.
+        sha256: of its weights: those of the model that the codebook is from.
 
     Raises:
-        WeightsError: there is no such model here or on the hub, or it is another one.
+        WeightsError: no such model here or on the hub, or other weights.
     """
     name = Path(source).name if Path(source).is_dir() else source
     folder = model_folder(source)
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise WeightsError(f"{name} has no model.safetensors: convert its weights to safetensors")
-    found = sha256_of(weights)
+    found = sha256_file(weights)
     if found != sha256:
         raise WeightsError(
             f"the masked language model must be the one that the words are from, {sha256[:12]}, {name} is "
@@ -125,7 +125,7 @@ def open_masked_lm(source: str, sha256: str) -> FrozenMaskedLm:
 
 @contextlib.contextmanager
 def _silent() -> Any:
-    """Without transformers' bar of loading and its remarks on unused weights."""
+    """Without transformers' progress bar and its warnings on unused weights."""
     from transformers.utils import logging
 
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()

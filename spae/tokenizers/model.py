@@ -1,6 +1,6 @@
 """Autoencoder and quantizer as one trainable module.
 
-B batch, H W pixels, N positions, C width, D layers. Where images are [B, 3, H, W], clips are [B, 3, T, H, W].
+B batch, H W pixels, N positions, C width, D layers. Where images are [B, 3, H, W], videos are [B, 3, T, H, W].
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
 
 
 Uniform = Callable[[int], Tensor]
-"""n to draws in [0, 1), [B, n]: chance for a batch, made by the trainer so that it does not depend on how many
-processes share the work."""
+"""n to random numbers in [0, 1), [B, n], one row an image. The trainer makes them, so that they do not depend on how
+many processes share the batch."""
 
 
 def at_least_float32(z: Tensor) -> Tensor:
-    """Latents as they are searched: what autocast made half precision of is float32 again."""
+    """Latents in the precision of the search: half precision from autocast becomes float32."""
     return z if z.dtype == torch.float64 else z.float()
 
 
@@ -38,7 +38,7 @@ class TokenizerModel(nn.Module):
     Args:
         autoencoder: encoder and decoder.
         quantizer: tokens of the latent grid.
-        latent_norm: stands between the two, where there is one.
+        latent_norm: normalizes latents before the quantizer and embeddings before the decoder; optional.
     """
 
     def __init__(
@@ -58,23 +58,25 @@ class TokenizerModel(nn.Module):
         return z if self.latent_norm is None else self.latent_norm(z)
 
     def encode(self, images: Tensor, depth: int | None = None) -> Quantized:
-        """What the quantizer makes of the latents; of its first `depth` layers only, where given."""
+        """[B, 3, H, W] -> the tokens of all layers, or of the first `depth`."""
         return self.quantizer(self.latents(images), depth)
 
     def decode(self, embeddings: Tensor) -> Tensor:
         """[B, N, C] -> [B, 3, H, W], about [-1, 1], not clipped."""
         if self.latent_norm is not None:
-            embeddings = self.latent_norm.standardise(embeddings)
+            embeddings = self.latent_norm.standardize(embeddings)
         return self.autoencoder.decode(embeddings, self.quantizer.pyramid.grid)
 
-    def redraw(self, embeddings: Tensor, quantized: Quantized, uniform: Uniform) -> tuple[Tensor, dict[str, Tensor]]:
-        """Training's way from embeddings to images, and the loss terms that the model has of its own.
+    def reconstruct(
+        self, embeddings: Tensor, quantized: Quantized, uniform: Uniform
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Training's decoding: images, and the loss terms of this kind of model.
 
         Args:
-            embeddings: [B, N, C] what each image is to be drawn from.
+            embeddings: [B, N, C] the decoder's input.
             quantized: the tokens behind them.
-            uniform: chance, for models that need some; asked for nothing here.
+            uniform: random numbers, for models that mask some tokens; unused here.
 
-        Returns: [B, 3, H, W], and scalars by the name that recipes weigh them by (`NAME_weight`): none here.
+        Returns: [B, 3, H, W], and scalars by the name that recipes weight them by (`NAME_weight`): none here.
         """
         return self.decode(embeddings), {}

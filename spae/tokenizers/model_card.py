@@ -1,4 +1,4 @@
-"""The card of a saved model: what it is, what made it, how well it did, and what its publisher must fill in."""
+"""The card of a saved model: description, recipe, scores, and a licence for its publisher to fill in."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from spae.packaged import sha256_of
-from spae.tokenizers.build import load_config
+from spae.canonical import sha256_file
+from spae.tokenizers.config import HUB_NAME, load_config
 from spae.tokenizers.hub_files import RECIPE_FILE
 from spae.tokenizers.own_vocabulary import VOCABULARY_FILE, model_vocabulary
-from spae.tokenizers.stated_config import HUB_NAME
 
 LOG_FILE = "log.jsonl"
-# What a step logs of itself; the rest are scores.
+# Prefixes of values that a training step logs; the others are scores.
 OF_A_STEP = ("step", "train/", "loss/", "weighted/")
 METRICS = 60
 
 
 def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> ModelCard:
-    """The card of the model in `folder`; `repo_id` is where it is to be published, where that is known."""
+    """The card of the model in `folder`; `repo_id` is where it will be published, if known."""
     config = load_config(folder)
     vocabulary = model_vocabulary(folder, config)
     data = ModelCardData(
         license="unknown", library_name="spae-bench", pipeline_tag="image-feature-extraction",
-        tags=["spae", "visual-tokenizer", str(config["quantizer"])],
+        tags=["spae", "visual-tokenizer", config.quantizer],
     )  # fmt: skip
     saved = "saved beside it" if (folder / VOCABULARY_FILE).exists() else "found by its name"
     parts = [
-        f"# {config['name']}",
+        f"# {config.name}",
         "A visual tokenizer after *SPAE: Semantic Pyramid AutoEncoder for Multimodal Generation with Frozen LLMs* "
         "(arXiv 2306.17842): images to words of a frozen language model's vocabulary, and back.",
         f'```python\nimport spae\n\ntokenizer = spae.from_pretrained("{repo_id or "OWNER/NAME"}")\n```',
@@ -41,7 +40,7 @@ def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> Mo
         "## Vocabulary\n\n"
         + _table(
             {
-                "name": f"{config['vocabulary']} ({saved})",
+                "name": f"{config.vocabulary} ({saved})",
                 "words": f"{len(vocabulary):,}, of {vocabulary.source}",
                 "sha256": vocabulary.fingerprint,
                 "sha256 of its source": vocabulary.source_sha256,
@@ -49,7 +48,7 @@ def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> Mo
             }
         ),
         "## Hashes\n\n"
-        + _table({file: sha256_of(folder / file) for file in ("config.json", "model.safetensors")})
+        + _table({file: sha256_file(folder / file) for file in ("config.json", "model.safetensors")})
         + f"\n| both together (the fingerprint in records) | `{fingerprint}` |",
     ]
     scores = last_scores(folder)
@@ -57,17 +56,23 @@ def model_card(folder: Path, fingerprint: str, repo_id: str | None = None) -> Mo
     head = f"From the training log, step {step}." if step is not None else "No training log was kept beside the model."
     parts.append("## Scores\n\n" + head + ("\n\n" + _table(scores) if scores else ""))
     recipe = read_recipe(folder)
+    fields = {
+        f"{group}.{key}": value
+        for group, part in recipe.items()
+        if isinstance(part, dict)
+        for key, value in part.items()
+    }
     if recipe:
         parts.append(
-            "## Recipe\n\nFiles of the machine that it was trained on by their last name.\n\n" + _table(recipe)
+            "## Recipe\n\nFiles of the machine that it was trained on by their last name.\n\n" + _table(fields)
         )
     else:
-        parts.append("## Model\n\n" + _table(config))
+        parts.append("## Model\n\n" + _table(config.model_dump(mode="json")))
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n")
 
 
 def last_scores(folder: Path) -> dict[str, Any]:
-    """The last evaluation in a training log, with its step; nothing where there is none."""
+    """The last evaluation in a training log, with its step; empty without one."""
     found: dict[str, Any] = {}
     try:
         lines = (folder / LOG_FILE).read_text("utf-8").splitlines()
@@ -90,7 +95,7 @@ def last_scores(folder: Path) -> dict[str, Any]:
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:
-    """The recipe beside a model, as others may see it; empty where there is none that reads."""
+    """The recipe beside a model, without folders of this machine; empty if missing or unreadable."""
     try:
         recipe = json.loads((folder / RECIPE_FILE).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -100,6 +105,8 @@ def read_recipe(folder: Path) -> dict[str, Any]:
 
 def _shared(value: Any) -> Any:
     """A value without the folders of this machine: "folder:/home/me/birds" as "folder:birds"."""
+    if isinstance(value, dict):
+        return {str(key): _shared(one) for key, one in value.items()}
     if not isinstance(value, str) or not set(value) & set("/\\"):
         return value
     if HUB_NAME.fullmatch(value) and not Path(value).exists():
@@ -118,6 +125,6 @@ def _table(values: Mapping[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """As one cell of a table: a recipe may hold anything."""
+    """A value as one cell of a table."""
     text = value if isinstance(value, str) else json.dumps(value)
     return " ".join(text.split()).replace("|", "\\|").replace("`", "'")[:300] or "–"

@@ -6,17 +6,16 @@ With every token of a run in the token store, no weights are read but for their 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spae.canonical import sha256_file
 from spae.errors import InputError, WeightsError
-from spae.pyramid import Pyramid
+from spae.tokenizers.config import ModelConfig, load_config
 from spae.tokens import ImageTokens
 
 if TYPE_CHECKING:
@@ -47,11 +46,11 @@ def folder_fingerprint(folder: Path) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def model_family(config: Mapping[str, Any]) -> str:
-    """What kind of tokenizer a configuration describes: "spae", "rq", "vqgan" (learned codes) or "lqae" (words)."""
-    if config["quantizer"] == "vq":
-        return "lqae" if config.get("codebook") == "frozen" else "vqgan"
-    return "spae" if config["quantizer"] == "saq" else str(config["quantizer"])
+def model_family(config: ModelConfig) -> str:
+    """The kind of tokenizer: "spae" (SAQ), "rq", "vqgan" (a layer of learned codes) or "lqae" (a layer of words)."""
+    if config.quantizer == "vq":
+        return "lqae" if config.codebook == "frozen" else "vqgan"
+    return "spae" if config.quantizer == "saq" else "rq"
 
 
 class PretrainedTokenizer:
@@ -68,20 +67,18 @@ class PretrainedTokenizer:
     """
 
     def __init__(self, folder: Path, name: str | None = None) -> None:
-        config = _read_config(folder)
-        layers = config["pyramid"]
-        pyramid = Pyramid.preset(layers) if isinstance(layers, str) else Pyramid(layers)
+        config = load_config(folder)
         self.folder = folder
-        self.name = name or str(config["name"])
+        self.name = name or config.name
         self.family = model_family(config)
-        if len(pyramid.grid) != 2:
+        if config.num_frames:
             raise InputError(
-                f"{self.name} is a model of videos, in a grid of {pyramid.grid}: this tokenizer reads images; open it "
-                "with spae.from_pretrained"
+                f"{self.name} is a model of videos, in a grid of {config.layers.grid}: this tokenizer reads images; "
+                "open it with spae.from_pretrained"
             )
-        # A flat tokenizer may name a pyramid for its grid alone.
-        self.depth = 1 if config["quantizer"] == "vq" else pyramid.depth
-        self.image_size = int(config["size"])
+        # Plain quantization may name a pyramid for its grid alone.
+        self.depth = 1 if config.quantizer == "vq" else config.layers.depth
+        self.image_size = config.image_size
         self.fingerprint = folder_fingerprint(folder)
 
     @cached_property
@@ -119,19 +116,6 @@ class PretrainedTokenizer:
         from spae.tokenizers.lexical import middle_square
 
         return middle_square(image, self.image_size)
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text("utf-8"))
-        if not isinstance(config, dict) or not {"name", "quantizer", "pyramid", "size"} <= config.keys():
-            raise ValueError("it lacks a name, a quantizer, a pyramid or an image size")
-    except FileNotFoundError:
-        raise WeightsError(f"{folder} holds no config.json: name a folder that `python -m spae train` wrote") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is not a model's configuration ({error})") from error
-    return config
 
 
 def embedded_spae() -> PretrainedTokenizer:

@@ -1,137 +1,115 @@
-"""A pyramid of words as an image: what went in, what comes back layer by layer, and each word on its part of it.
+"""Figures of tokenized images: an image with its reconstructions and words by layer, and grids of images.
 
 H W pixels, D layers.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
 
+from spae.atomic import atomic_path
 from spae.errors import InputError
 from spae.tokenizers.shown_words import layer_rows
 from spae.tokens import ImageTokens
 
-THUMB = 128
-"""Side of the images in the first row, in pixels."""
-CELL = 56
-"""Least side of a cell with a word."""
-MARGIN, TITLE = 12, 18
-INK, PAPER, LINE = (20, 20, 20), (255, 255, 255), (120, 120, 120)
-SIZES = (13, 11, 9, 8)
-"""Of the letters: the largest that fits the word into its cell."""
+DPI = 100
+THUMBNAIL = 1.3  # side of the images in the first row, in inches
+CELL = 0.62  # side of a cell with a word, in inches
+LEAST_PANEL = 2.6  # side of the words of a coarse layer, in inches
+FADE = 0.28  # opacity of the image behind words
+LETTER = 0.62  # width of a letter over the size of its font
+FONT_SIZES = (5.0, 11.0)  # in points: words are scaled to their cell within these, and cut below
+LONGEST_WORD = 200
 
 
-def draw_pyramid(
-    image: np.ndarray, redrawn: Sequence[tuple[str, np.ndarray]], tokens: ImageTokens, layers: Sequence[int]
-) -> Image.Image:
-    """The image, its redrawings, and below them the words of each of `layers` (from 1) in its grid.
+def pyramid_figure(
+    image: np.ndarray, reconstructions: Sequence[tuple[str, np.ndarray]], tokens: ImageTokens, layers: Sequence[int]
+) -> Figure:
+    """The image and its reconstructions, and below them the words of each of `layers` (from 1) over the image.
 
     Args:
-        image: [H, W, 3] uint8, as the tokenizer saw it.
-        redrawn: each with its title, [H, W, 3] uint8.
+        image: [H, W, 3] uint8, as the tokenizer sees it.
+        reconstructions: each with its title, [H, W, 3] uint8.
         tokens: of the image.
 
     Raises:
-        InputError: a layer is not there.
+        InputError: a layer that the tokens lack, or none.
     """
     if not layers or any(not 1 <= layer <= len(tokens.words) for layer in layers):
         raise InputError(f"layers run from 1 to {len(tokens.words)}, got {list(layers)}")
-    thumbs = [_framed(title, _scaled(pixels, THUMB, THUMB)) for title, pixels in [("image", image), *redrawn]]
-    panels = [_layer_panel(image, tokens, layer) for layer in layers]
-    first = _side_by_side(thumbs)
-    rows = [first, *_in_rows(panels, max(first.width, *(panel.width for panel in panels)))]
-    sheet = Image.new(
-        "RGB",
-        (max(row.width for row in rows) + 2 * MARGIN, sum(row.height + MARGIN for row in rows) + MARGIN),
-        PAPER,
-    )
-    top = MARGIN
-    for row in rows:
-        sheet.paste(row, (MARGIN, top))
-        top += row.height + MARGIN
-    return sheet
+    images = [("image", image), *reconstructions]
+    sides = [max(LEAST_PANEL, CELL * max(tokens.grids[layer - 1])) for layer in layers]
+    width = max(THUMBNAIL * len(images), *sides)
+    figure = Figure(figsize=(width + 0.4, THUMBNAIL + 0.5 + sum(side + 0.4 for side in sides)), layout="constrained")
+    first, *panels = np.atleast_1d(figure.subfigures(1 + len(layers), 1, height_ratios=[THUMBNAIL + 0.3, *sides]))
+    for axes, (title, pixels) in zip(np.atleast_1d(first.subplots(1, len(images))), images, strict=True):
+        _show(axes, title, pixels)
+    for panel, layer in zip(panels, layers, strict=True):
+        _show_words(panel.subplots(), image, tokens, layer)
+    return figure
 
 
-def image_grid(images: Sequence[np.ndarray], gap: int = 2) -> Image.Image:
-    """Images [H, W, 3] uint8 of one size side by side, in about a square, `gap` white pixels between them.
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes the figure as PNG; letters that the font lacks are shown as boxes."""
+    with warnings.catch_warnings(), atomic_path(path) as draft:
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(draft, format="png", dpi=DPI)
 
-    One image is left as it is.
+
+def save_image_grid(images: Sequence[np.ndarray], path: Path, gap: int = 2) -> None:
+    """Writes images [H, W, 3] uint8 of one size as one PNG, in about a square with `gap` white pixels between them.
+
+    Every pixel stays as it is; a single image has nothing around it.
     """
-    columns = int(np.ceil(len(images) ** 0.5))
-    rows = -(-len(images) // columns)
-    height, width = images[0].shape[:2]
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for i, pixels in enumerate(images):
-        top, left = i // columns * (height + gap), i % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = pixels
-    return Image.fromarray(sheet)
+    import torch
+    from torchvision.utils import make_grid
+
+    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    grid = make_grid(batch, nrow=int(np.ceil(len(images) ** 0.5)), padding=gap, pad_value=255)
+    if len(images) > 1:  # make_grid pads the border, too
+        grid = grid[:, gap:-gap, gap:-gap]
+    with atomic_path(path) as draft:
+        Image.fromarray(grid.permute(1, 2, 0).numpy()).save(draft, "PNG")
 
 
-def _layer_panel(image: np.ndarray, tokens: ImageTokens, layer: int) -> Image.Image:
-    """The words of a layer, each on its part of the image, which is made pale."""
+def _show(axes: Axes, title: str, pixels: np.ndarray) -> None:
+    axes.imshow(pixels, interpolation="nearest")
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_axis_off()
+
+
+def _show_words(axes: Axes, image: np.ndarray, tokens: ImageTokens, layer: int) -> None:
+    """The words of a layer, each on its part of the faded image."""
     rows, columns = tokens.grids[layer - 1]
-    across = down = max(CELL, 2 * CELL // max(rows, columns))
-    size = (across * columns, down * rows)
-    pale = Image.blend(_scaled(image, *size), Image.new("RGB", size, PAPER), 0.72)
-    draw = ImageDraw.Draw(pale)
-    for i in range(1, columns):
-        draw.line([(i * across, 0), (i * across, pale.height)], LINE)
-    for i in range(1, rows):
-        draw.line([(0, i * down), (pale.width, i * down)], LINE)
+    axes.imshow(image, extent=(0, columns, rows, 0), alpha=FADE, interpolation="nearest")
+    axes.set_title(f"layer {layer}, {rows} x {columns}", fontsize=9, loc="left")
+    axes.set_xticks(range(columns + 1), labels=[])
+    axes.set_yticks(range(rows + 1), labels=[])
+    axes.grid(color="0.5", linewidth=0.5)
+    axes.tick_params(length=0)
+    cell = max(CELL, LEAST_PANEL / max(rows, columns)) * 72  # points
     for y, words in enumerate(layer_rows(tokens, layer)):
         for x, word in enumerate(words):
-            shown, font = _fitted(word, across - 4)
-            draw.text(((x + 0.5) * across, (y + 0.5) * down), shown, INK, font, anchor="mm")
-    return _framed(f"layer {layer}, {rows} x {columns}", pale)
+            shown, size = _fitted(word, cell)
+            # Not parsed: a word may be $, which starts a formula for matplotlib.
+            axes.text(x + 0.5, y + 0.5, shown, fontsize=size, ha="center", va="center", clip_on=True, parse_math=False)
 
 
-def _fitted(word: str, width: int) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """The word in the largest letters that fit; cut where none do. Line breaks and the like are shown as a mark."""
-    word = "".join(letter if letter.isprintable() else "\ufffd" for letter in word)[:200]
-    for size in SIZES:
-        font = ImageFont.load_default(size)
-        if font.getlength(word) <= width:
-            return word, font
-    while len(word) > 1 and font.getlength(word + "…") > width:
-        word = word[:-1]
-    return word + "…", font
+def _fitted(word: str, width: float) -> tuple[str, float]:
+    """The word and a font size, in points, at which it is at most `width` points wide; cut where none is small enough.
 
-
-def _scaled(pixels: np.ndarray, width: int, height: int) -> Image.Image:
-    return Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
-
-
-def _framed(title: str, image: Image.Image) -> Image.Image:
-    font = ImageFont.load_default(12)
-    sheet = Image.new("RGB", (max(image.width + 2, int(font.getlength(title)) + 2), image.height + TITLE + 2), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((0, 0), title, INK, font)
-    draw.rectangle((0, TITLE, image.width + 1, TITLE + image.height + 1), outline=LINE)
-    sheet.paste(image, (1, TITLE + 1))
-    return sheet
-
-
-def _side_by_side(images: Sequence[Image.Image]) -> Image.Image:
-    sheet = Image.new("RGB", (sum(one.width for one in images) + MARGIN * (len(images) - 1), _tallest(images)), PAPER)
-    left = 0
-    for one in images:
-        sheet.paste(one, (left, 0))
-        left += one.width + MARGIN
-    return sheet
-
-
-def _in_rows(images: Sequence[Image.Image], width: int) -> list[Image.Image]:
-    """Images side by side, in as many rows as a width asks for."""
-    rows: list[list[Image.Image]] = [[]]
-    for one in images:
-        if rows[-1] and sum(image.width + MARGIN for image in rows[-1]) + one.width > width:
-            rows.append([])
-        rows[-1].append(one)
-    return [_side_by_side(row) for row in rows]
-
-
-def _tallest(images: Sequence[Image.Image]) -> int:
-    return max(one.height for one in images)
+    Line breaks and other unprintable characters are shown as a replacement character.
+    """
+    word = "".join(letter if letter.isprintable() else "\ufffd" for letter in word[:LONGEST_WORD])
+    least, greatest = FONT_SIZES
+    size = min(greatest, width / (LETTER * max(1, len(word))))
+    if size >= least:
+        return word, size
+    return word[: int(width / (LETTER * least)) - 1] + "…", least

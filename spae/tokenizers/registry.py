@@ -25,14 +25,14 @@ HUB_HELP = "hf:OWNER/NAME[@REVISION]: a model on the Hugging Face hub"
 
 @dataclass(frozen=True)
 class TokenizerEntry:
-    """What is known of a tokenizer without loading it.
+    """Static facts about a tokenizer.
 
     Attributes:
         name: as the user types it.
         target: "module:attribute" of a callable that takes nothing and returns the tokenizer.
         title: one line for lists.
-        paper: where the paper has it.
-        needs: what a user must install; empty for nothing.
+        paper: section or table of the paper.
+        needs: install line of its requirements; empty if none.
     """
 
     name: str
@@ -97,17 +97,17 @@ def entries() -> dict[str, TokenizerEntry]:
 
 
 def open_tokenizer(spec: str) -> Tokenizer:
-    """The tokenizer of that name, in that folder (write ./spae for a folder called as a tokenizer is), or on the hub.
+    """The tokenizer of that name, in that folder (./spae for a folder with a tokenizer's name), or on the hub.
 
     Raises:
-        UnknownName: there is none of them.
+        UnknownName: none of these.
         WeightsError: its files are missing or config.json is not a model's; weights are loaded, and checked, at first
             use.
     """
     known = entries()
     if spec.startswith(HUB):
         return _from_hub(spec.removeprefix(HUB))
-    # A name wins over a folder of that name: this repository has one called spae.
+    # Names take precedence over folders: this repository has a folder called spae.
     if spec not in known and (os.sep in spec or Path(spec).is_dir()):
         from spae.tokenizers.pretrained import PretrainedTokenizer
 
@@ -126,9 +126,9 @@ def _from_hub(name: str) -> Tokenizer:
 
     wanted = hub_name(name)
     if wanted is None:
-        raise InputError(f"{HUB} takes OWNER/NAME, or OWNER/NAME@REVISION, got {name!r}: a folder needs no {HUB}")
+        raise InputError(f"{HUB} takes OWNER/NAME, or OWNER/NAME@REVISION, got {name!r}: drop {HUB} for a folder")
     tokenizer = PretrainedTokenizer(pretrained_folder(name))
     if wanted[1]:
-        # Two revisions of a model can be compared: reports tell them apart.
+        # So that reports can compare two revisions of a model.
         tokenizer.name = f"{tokenizer.name}@{wanted[1]}"
     return tokenizer

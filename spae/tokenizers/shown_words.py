@@ -1,4 +1,4 @@
-"""The words of an image for people: each layer as its grid, plain or for a terminal."""
+"""The words of an image as text: each layer as its grid, plain or for a terminal."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def rich_words(name: str, tokens: ImageTokens, layers: Sequence[int]) -> Iterato
         for _ in range(tokens.grids[layer - 1][1]):
             table.add_column(no_wrap=True, overflow="ellipsis", justify="center")
         for row in layer_rows(tokens, layer):
-            # Text, not str: a word such as [red] is no markup.
+            # Text, not str: a word such as [red] is not markup.
             table.add_row(*(Text(word) for word in row))
         yield Padding(table, (0, 0, 0, 2))
 
 
 def one_line(name: str) -> str:
-    """A file's name without what would move the cursor or break the line."""
+    """A file's name without control characters, which could move the cursor."""
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 

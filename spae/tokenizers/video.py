@@ -1,4 +1,4 @@
-"""A trained model of clips as a tokenizer: clips to words of a vocabulary and back.
+"""A trained video model as a tokenizer: videos to words of a vocabulary and back.
 
 T frames, H W pixels, D layers.
 """
@@ -16,7 +16,8 @@ import torch
 
 from spae.errors import InputError, ShapeError
 from spae.pyramid import Grid
-from spae.tokenizers.build import load_config, load_model
+from spae.tokenizers.build import load_model
+from spae.tokenizers.config import load_config
 from spae.tokenizers.hub import HubTokenizer
 from spae.tokenizers.lexical import NEAR_TIE, middle_square
 from spae.tokenizers.model import TokenizerModel
@@ -27,13 +28,13 @@ from spae.vocabulary import LexicalVocabulary
 
 @dataclass(frozen=True)
 class VideoTokens:
-    """The pyramid of tokens of one clip.
+    """The pyramid of tokens of one video.
 
     Attributes:
         ids: per layer, N_l indices into the tokenizer's vocabulary, frame by frame, each in raster order.
         words: per layer, the N_l words that the LLM is shown for those ids.
         grids: per layer, its (frames, rows, columns).
-        join: what stands between two words in text.
+        join: separator of words in text.
     """
 
     ids: tuple[tuple[int, ...], ...]
@@ -56,18 +57,18 @@ class VideoTokens:
 
 
 class VideoTokenizer(HubTokenizer):
-    """Clips to words and back.
+    """Videos to words and back.
 
     Args:
-        name: as users and reports call it.
-        model: trained on clips, in evaluation mode, float32.
-        vocabulary: whose words its ids are shown as.
+        name: for users and reports.
+        model: trained on videos, in evaluation mode, float32.
+        vocabulary: its words are shown for the ids.
         image_size: side of its frames in pixels.
         num_frames: T, how many frames a video has.
-        fingerprint: sha256 of what decides its words.
+        fingerprint: sha256 over configuration, weights and vocabulary.
 
     Raises:
-        InputError: the model is of images, or has more entries than there are words to show them as.
+        InputError: the model is of images, or has more codebook entries than the vocabulary has words.
     """
 
     def __init__(
@@ -84,7 +85,8 @@ class VideoTokenizer(HubTokenizer):
             raise InputError(f"{name} is a model of images, in a grid of {grid}: open it with spae.from_pretrained")
         if entries > len(vocabulary):
             raise InputError(
-                f"{name} has {entries} entries and {len(vocabulary)} words to show them as: use a larger vocabulary"
+                f"{name} has {entries} codebook entries and {len(vocabulary)} words to show them as: use a larger "
+                "vocabulary"
             )
         self.name = name
         self.image_size = image_size
@@ -102,31 +104,31 @@ class VideoTokenizer(HubTokenizer):
         vocabulary = model_vocabulary(folder, config)
         model = load_model(folder, vocabulary)
         return cls(
-            name or config["name"], model, vocabulary, config["size"], config["frames"], folder_fingerprint(folder)
+            name or config.name, model, vocabulary, config.image_size, config.num_frames, folder_fingerprint(folder)
         )
 
-    def prepare(self, clip: np.ndarray) -> np.ndarray:
-        """The middle square of each frame, [T, size, size, 3] uint8. Raises ShapeError."""
-        if clip.ndim != 4 or len(clip) != self.num_frames:
+    def prepare(self, video: np.ndarray) -> np.ndarray:
+        """The middle square of each frame, [T, image_size, image_size, 3] uint8. Raises ShapeError."""
+        if video.ndim != 4 or len(video) != self.num_frames:
             raise ShapeError(
-                f"a clip of {self.name} is [{self.num_frames}, H, W, 3] uint8, got {clip.shape} {clip.dtype}"
+                f"a video for {self.name} is [{self.num_frames}, H, W, 3] uint8, got {video.shape} {video.dtype}"
             )
-        return np.stack([middle_square(frame, self.image_size) for frame in clip])
+        return np.stack([middle_square(frame, self.image_size) for frame in video])
 
     @torch.inference_mode()
-    def encode(self, clips: Sequence[np.ndarray], depth: int | None = None) -> list[VideoTokens]:
-        """Args: clips, each [T, H, W, 3] uint8 RGB, any size. Returns the tokens of each, in order.
+    def encode(self, videos: Sequence[np.ndarray], depth: int | None = None) -> list[VideoTokens]:
+        """Args: videos, each [T, H, W, 3] uint8 RGB, any size. Returns the tokens of each, in order.
 
-        With `depth`, only the first so many layers are worked out.
+        With `depth`, only the first `depth` layers are computed.
         """
         depth = self.depth if depth is None else depth
         if not 1 <= depth <= self.depth:
             raise InputError(f"{self.name} has layers 1 to {self.depth}, got depth {depth}")
-        # One at a time: a clip is as large as a batch of images.
-        return [self._tokens(torch.from_numpy(self.prepare(clip)), depth) for clip in clips]
+        # One at a time: a video is as large as a batch of images.
+        return [self._tokens(torch.from_numpy(self.prepare(video)), depth) for video in videos]
 
-    def _tokens(self, clip: torch.Tensor, depth: int) -> VideoTokens:
-        pixels = clip.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+    def _tokens(self, video: torch.Tensor, depth: int) -> VideoTokens:
+        pixels = video.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         quantized = self._model.encode(pixels, depth)
         if min(float(margin.min()) for margin in quantized.margins) < NEAR_TIE:
             if self._exact is None:
@@ -138,12 +140,12 @@ class VideoTokenizer(HubTokenizer):
 
     @torch.inference_mode()
     def decode(self, tokens: Sequence[VideoTokens], layers: Sequence[int] | None = None) -> list[np.ndarray]:
-        """Clips [T, size, size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all of them)."""
-        drawn = []
+        """Videos [T, image_size, image_size, 3] uint8 RGB from the tokens of `layers` (1-based; None is all)."""
+        decoded = []
         for one in tokens:
             ids = [torch.tensor([layer]) for layer in one.ids]
             used = list(range(1, len(ids) + 1)) if layers is None else layers
-            clips = self._model.decode(self._model.quantizer.decode_ids(ids, used))
-            pixels = ((clips[0].clamp(-1, 1) + 1) * 127.5).round().byte()
-            drawn.append(pixels.permute(1, 2, 3, 0).numpy())
-        return drawn
+            videos = self._model.decode(self._model.quantizer.decode_ids(ids, used))
+            pixels = ((videos[0].clamp(-1, 1) + 1) * 127.5).round().byte()
+            decoded.append(pixels.permute(1, 2, 3, 0).numpy())
+        return decoded

@@ -6,7 +6,7 @@
      "images": [{"image": "lion.png", "tokens": [{"layer": 1, "ids": [7], "words": ["lion"]}, ...]}]}
 
 `grids` are of layers 1 to D of the tokenizer, `layers` those that are here. A layer has ids, words, or both.
-The file may come from anywhere: everything in it is checked against the tokenizer that is to draw it.
+The file may come from anywhere: everything in it is checked against the tokenizer that decodes it.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from typing import Any
 import numpy as np
 
 from spae.errors import InputError
-from spae.tokenizers.layer_choice import layer_choice
+from spae.layers import select_layers
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokens import ImageTokens
 
 FORMAT = 1
-LARGEST = 512_000_000
-"""Bytes of a file that is read."""
+MAX_BYTES = 512_000_000
+"""Of a file that is read."""
 
 
 @dataclass(frozen=True)
 class WordsFile:
-    """Tokens that were read and fit the tokenizer.
+    """Tokens that fit the tokenizer.
 
     Attributes:
-        names: of the images, as the file calls them.
-        layers: that every image has, ascending, counted from 1.
+        names: of the images, as in the file.
+        layers: those that were read, ascending, counted from 1; every image has them.
         tokens: of each image; a layer that is not among `layers` holds zeros that mean nothing.
-        remark: what the user should know; empty for nothing.
+        note: for the user; empty if there is nothing to say.
     """
 
     names: tuple[str, ...]
     layers: tuple[int, ...]
     tokens: tuple[ImageTokens, ...]
-    remark: str
+    note: str
 
 
 def grids_of(tokenizer: Tokenizer) -> tuple[tuple[int, int], ...]:
-    """(rows, columns) of each of its layers, as it says them of a blank image."""
+    """(rows, columns) of each of its layers, from encoding a blank image."""
     blank = np.zeros((tokenizer.image_size, tokenizer.image_size, 3), np.uint8)
     return tokenizer.encode([blank])[0].grids
 
@@ -58,7 +58,7 @@ def words_json(
     """Plain values of the tokens of `layers`, from 1.
 
     Args:
-        tokens: of layer 1 to the last of `layers` at least.
+        tokens: with layers 1 to the last of `layers` at least.
     """
     vocabulary = _vocabulary_sha256(tokenizer)
     grids = tokens[0].grids if tokens else ()
@@ -82,17 +82,17 @@ def words_json(
 
 
 def read_words(text: str | bytes, tokenizer: Tokenizer, wanted: str | None = None) -> WordsFile:
-    """What a file of words says, for `tokenizer` to draw.
+    """The tokens in a file, for `tokenizer` to decode.
 
     Args:
-        text: the file.
-        wanted: layers as typed after --layers; all of the file's by default.
+        text: content of the file.
+        wanted: layers as typed after --layers; all in the file by default.
 
     Raises:
-        InputError: no JSON of this kind, made with another vocabulary, or tokens that the tokenizer does not have.
+        InputError: not JSON of this format, another vocabulary, or tokens that the tokenizer lacks.
     """
-    if len(text) > LARGEST:
-        raise InputError(f"a file of words may have {LARGEST:,} bytes, got {len(text):,}: split it")
+    if len(text) > MAX_BYTES:
+        raise InputError(f"a file of tokens may have {MAX_BYTES:,} bytes, got {len(text):,}: split it")
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -100,7 +100,7 @@ def read_words(text: str | bytes, tokenizer: Tokenizer, wanted: str | None = Non
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else data
         raise InputError(f'tokens must be a JSON object with "format": {FORMAT}, got {_short(found)}: tokenize again')
-    remark = _check_origin(data, tokenizer)
+    note = _check_origin(data, tokenizer)
     grids = grids_of(tokenizer)
     stated = data.get("grids")
     ours = [list(grid) for grid in grids]
@@ -109,17 +109,17 @@ def read_words(text: str | bytes, tokenizer: Tokenizer, wanted: str | None = Non
             f"the file's layers have grids {_short(stated)}, {tokenizer.name}'s are {_shown(grids)}: "
             "pass the --tokenizer that made it"
         )
-    there = data.get("layers")
-    if there is None:
-        there = list(range(1, len(stated or grids) + 1))
-    if not isinstance(there, list) or not there or any(type(one) is not int for one in there):
-        raise InputError(f'"layers" must list the layers of each image, got {_short(there)}')
-    if sorted(set(there)) != there or not 1 <= there[0] <= there[-1] <= len(grids):
-        raise InputError(f'"layers" must run upwards within 1 to {len(grids)}, got {_short(there)}')
+    available = data.get("layers")
+    if available is None:
+        available = list(range(1, len(stated or grids) + 1))
+    if not isinstance(available, list) or not available or any(type(one) is not int for one in available):
+        raise InputError(f'"layers" must list the layers of each image, got {_short(available)}')
+    if sorted(set(available)) != available or not 1 <= available[0] <= available[-1] <= len(grids):
+        raise InputError(f'"layers" must run upwards within 1 to {len(grids)}, got {_short(available)}')
     images = data.get("images")
     if not isinstance(images, list) or not images:
         raise InputError(f'"images" must list at least one image, got {_short(images)}')
-    layers = layer_choice(wanted, there)
+    layers = select_layers(wanted, available)
     reader = _Reader(tokenizer, grids)
     names, tokens = [], []
     for number, image in enumerate(images, start=1):
@@ -127,14 +127,14 @@ def read_words(text: str | bytes, tokenizer: Tokenizer, wanted: str | None = Non
             raise InputError(f"image {number} must be a JSON object, got {_short(image)}")
         name = image.get("image", f"image {number}")
         if not isinstance(name, str):
-            raise InputError(f"image {number} must be called by a text, got {_short(name)}")
+            raise InputError(f"image {number} must have a text as its name, got {_short(name)}")
         names.append(name)
         tokens.append(reader.image(image.get("tokens"), layers, f"image {number} ({_short(name)})"))
-    return WordsFile(tuple(names), layers, tuple(tokens), remark)
+    return WordsFile(tuple(names), layers, tuple(tokens), note)
 
 
 class _Reader:
-    """Tokens out of plain values.
+    """Tokens from JSON values.
 
     Args:
         grids: of the tokenizer's layers.
@@ -144,19 +144,19 @@ class _Reader:
         self._name = tokenizer.name
         self._grids = tuple(grids)
         self._join: str = getattr(getattr(tokenizer, "lexical_vocabulary", None), "join", " ")
-        # A plug-in's vocabulary may be empty: then ids are read, and it must refuse those that it does not have.
+        # A plug-in's vocabulary may be empty: then only ids are read, and the plug-in checks them.
         self._words = tuple(tokenizer.vocabulary)
         self._index = {word: i for i, word in enumerate(self._words)}
 
     def image(self, found: Any, layers: Sequence[int], where: str) -> ImageTokens:
-        """Args: found, the plain tokens. Layers that are not wanted are passed over."""
+        """Args: found, the JSON value of an image's tokens. Layers that are not asked for are skipped."""
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             raise InputError(f'{where}: "tokens" must list objects with layer, ids or words, got {_short(found)}')
         by_layer: dict[Any, Mapping[str, Any]] = {}
         for one in found:
             layer = one.get("layer")
             if type(layer) is not int or layer in by_layer:
-                raise InputError(f"{where}: each layer must be there once, by its number, got {_short(layer)}")
+                raise InputError(f"{where}: each layer must appear once, by its number, got {_short(layer)}")
             by_layer[layer] = one
         ids, words = [], []
         for layer, (rows, columns) in enumerate(self._grids[: layers[-1]], start=1):
@@ -182,7 +182,7 @@ class _Reader:
                 raise InputError(f"{where} must list {count} {kind}, got {seen}")
         if words is not None and not self._words:
             if ids is None:
-                raise InputError(f"{where}: {self._name} does not say its words, so ids are needed")
+                raise InputError(f"{where}: {self._name} has no vocabulary, so ids are needed")
             words = None
         read = [self._id(word, f"{where}, word {i}") for i, word in enumerate(words or [], start=1)]
         for i, value in enumerate(ids or [], start=1):
@@ -193,7 +193,7 @@ class _Reader:
             if read and read[i - 1] != value:
                 raise InputError(
                     f"{where}, token {i}: id {value} is {self._words[value]!r}, the word there is "
-                    f"{self._words[read[i - 1]]!r}: leave ids or words out where you changed the other"
+                    f"{self._words[read[i - 1]]!r}: remove ids or words if you changed the other"
                 )
         return tuple(read if ids is None else ids)
 
@@ -201,15 +201,15 @@ class _Reader:
         found = self._index.get(word) if isinstance(word, str) else None
         if found is not None:
             return found
-        # A long text is compared with every word at length: it could take hours.
+        # Comparing a long text with every word could take hours.
         fits = isinstance(word, str) and len(word) <= 40
         near = difflib.get_close_matches(word, self._words, n=1, cutoff=0.6) if fits else []
-        hint = f"did you mean {near[0]!r}?" if near else "use one that it has"
+        hint = f"did you mean {near[0]!r}?" if near else "use a word of it"
         raise InputError(f"{where}: {_short(word)} is not one of {self._name}'s {len(self._words):,} words: {hint}")
 
 
 def _check_origin(data: Mapping[str, Any], tokenizer: Tokenizer) -> str:
-    """A remark where another tokenizer of the same words made the tokens. Raises InputError for other words."""
+    """A note if another tokenizer made the tokens. Raises InputError: it has another vocabulary."""
     made = data.get("tokenizer")
     by = made.get("name") if isinstance(made, dict) else None
     stated = data.get("vocabulary")
@@ -217,13 +217,13 @@ def _check_origin(data: Mapping[str, Any], tokenizer: Tokenizer) -> str:
     if (stated is not None or ours) and sha256 != ours:
         raise InputError(
             f"the file was made with vocabulary {_short(sha256, 12)}, {tokenizer.name} has "
-            f"{_short(ours, 12)}: pass the --tokenizer that made it (it was called {_short(by)})"
+            f"{_short(ours, 12)}: pass the --tokenizer that made it ({_short(by)})"
         )
     if isinstance(made, dict) and made.get("sha256") == tokenizer.fingerprint:
         return ""
     return (
-        f"these tokens were made by another tokenizer ({_short(by)}) than {tokenizer.name}, which draws them now: "
-        "it may mean other things by its words"
+        f"these tokens were made by another tokenizer ({_short(by)}) than {tokenizer.name}, which decodes them: "
+        "its words may have other meanings"
     )
 
 
@@ -237,6 +237,6 @@ def _shown(grids: Sequence[tuple[int, int]]) -> str:
 
 
 def _short(value: Any, most: int = 60) -> str:
-    """A value of the file in a message: on one line, not long, no control characters."""
+    """A value of the file for a message: one short line without control characters."""
     text = repr(value)
     return text if len(text) <= most else text[:most] + "..."

@@ -1,6 +1,6 @@
-"""Random changes of images in training, for whole batches.
+"""Augmentation of whole batches of pictograms.
 
-B batch, S side of the stored images, R side the model takes (S divisible by R).
+B batch, S side of the stored images, R side of the model's images (S divisible by R).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 
 def augment(images: Tensor, size: int, generator: torch.Generator, strength: float) -> Tensor:
-    """Turned, scaled, moved, mirrored, recoloured and partly blurred images.
+    """Randomly rotated, scaled, shifted, mirrored, recoloured and partly blurred images.
 
     Args:
-        images: [B, 3, S, S] in [-1, 1], white where nothing is drawn.
+        images: [B, 3, S, S] in [-1, 1], on white.
         size: R.
-        generator: the only source of chance.
-        strength: 0 leaves all but the mirror out, 1 is the recipes' default.
+        generator: the only source of randomness.
+        strength: 0 only mirrors, 1 is the recipes' default.
 
     Returns: [B, 3, R, R] in [-1, 1].
     """
@@ -38,13 +38,13 @@ def augment(images: Tensor, size: int, generator: torch.Generator, strength: flo
         torch.stack([sin * mirror, cos / aspect, uniform(-0.15, 0.15) * strength], 1),
     ]
     grid = F.affine_grid(torch.stack(rows, 1), [batch, 3, *images.shape[2:]], align_corners=False)
-    # White is 1: sampled as 0 after the shift, so that what comes in from outside is white.
+    # White is 1: sampled as 0 after the shift, so that padding is white.
     out = F.grid_sample(images - 1, grid, align_corners=False) + 1
     out = F.avg_pool2d(out, images.shape[-1] // size)
 
     blurred = F.avg_pool2d(F.pad(out, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    share = uniform(0, 0.8, 1, 1, 1) * (uniform(0, 1, 1, 1, 1) < 0.3 * strength)
-    out = out.lerp(blurred, share)
+    blur = uniform(0, 0.8, 1, 1, 1) * (uniform(0, 1, 1, 1, 1) < 0.3 * strength)
+    out = out.lerp(blurred, blur)
 
     # Colour: a random linear map near the identity on (image - white), so that white stays.
     mix = torch.eye(3) + torch.randn(batch, 3, 3, generator=generator) * 0.12 * strength

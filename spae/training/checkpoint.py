@@ -1,45 +1,75 @@
-"""Checkpoints of a run: safetensors and JSON, written atomically, never unpickled.
+"""A run's folder: its lock and its checkpoints, safetensors written atomically.
 
-A run's folder holds `step-NNNNNN.safetensors` (weights, averaged weights, optimizer moments and what else the state of
-training has; the step, the recipe and a checksum in its header), `latest` with the name of the newest of them, and, at
-the end, `model.safetensors` with `config.json`. A file appears under its name when all of it is on the disk, so a kill
-at any moment leaves the one before.
+The folder holds `step-NNNNNN.safetensors` (the state of training; the step, the recipe and a checksum in its header),
+`latest` with the name of the newest of them, and, at the end, `model.safetensors` with `config.json`. A file appears
+under its name once all of it is on the disk, so a kill at any moment leaves the previous one.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from spae.cache_folder import atomic_path
+from spae.atomic import atomic_path, write_text
 from spae.errors import TrainingError
 
+LOCK = ".lock"
 KEEP = 2
 LATEST = "latest"
 PATTERN = "step-*.safetensors"
-NONE = "none: the run has written none yet"
+NO_CHECKPOINT = "none: the run has written none yet"
 
 Groups = dict[str, dict[str, Tensor]]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's folder, created if missing, for this process alone; the lock ends with the process.
+
+    Raises:
+        TrainingError: another process trains into it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise TrainingError(
+            f"{folder} is in use by another trainer: wait for it to end, or train into another folder"
+        ) from None
+    try:
+        # Drafts of files that a killed trainer was writing.
+        for draft in folder.glob(".*.part"):
+            draft.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
+
+
+def check_unused(folder: Path) -> None:
+    """Raises TrainingError if the folder holds checkpoints."""
+    if checkpoints(folder):
+        raise TrainingError(f"{folder} holds checkpoints of a run: pass --resume, or --out another folder")
 
 
 def save_checkpoint(
     folder: Path, step: int, recipe: Mapping[str, object], groups: Mapping[str, Mapping[str, Tensor]], keep: int = KEEP
 ) -> Path:
-    """Write the state after `step` steps, then point `latest` at it and drop all but the newest few.
+    """Write the state after `step` steps, then point `latest` at it and delete all but the newest few.
 
     Args:
-        recipe: its fields in JSON's types.
+        recipe: its groups in JSON's types.
         groups: tensors by group ("model", "ema", "optimizer", ...) and name.
-        keep: how many checkpoints stay.
+        keep: number of checkpoints to keep.
     """
     tensors = {
         f"{group}/{name}": value.detach().to("cpu", copy=True).contiguous()
@@ -48,26 +78,25 @@ def save_checkpoint(
     }
     header = {"step": str(step), "recipe": json.dumps(recipe, sort_keys=True), "crc32": _checksum(tensors)}
     path = folder / f"step-{step:06d}.safetensors"
-    with durable_path(path) as draft:
+    with atomic_path(path, durable=True) as draft:
         save_file(tensors, draft, header)
-    with durable_path(folder / LATEST) as draft:
-        draft.write_text(path.name + "\n", encoding="utf-8")
+    write_text(folder / LATEST, path.name + "\n")
     for old in checkpoints(folder)[:-keep]:
         old.unlink()
     return path
 
 
 def load_checkpoint(
-    folder: Path, recipe: Mapping[str, object], say: Callable[[str], object] = lambda line: None
+    folder: Path, recipe: Mapping[str, object], warn: Callable[[str], object] = lambda line: None
 ) -> tuple[int, Groups]:
-    """The newest checkpoint that is whole: its step and its groups.
+    """The newest undamaged checkpoint: its step and its groups.
 
     Args:
-        recipe: fields of the recipe that is to go on.
-        say: told, in one line each, of checkpoints that are damaged.
+        recipe: groups of the recipe to resume.
+        warn: called with one line for each damaged checkpoint.
 
     Raises:
-        TrainingError: there is none, all are damaged, or it was made by another recipe.
+        TrainingError: no checkpoint, only damaged ones, or one of another recipe.
     """
     damaged = []
     for path in reversed(checkpoints(folder)):
@@ -75,14 +104,15 @@ def load_checkpoint(
             made_by, step, groups = read_checkpoint(path)
         except (SafetensorError, ValueError, KeyError, OSError) as error:
             reason = " ".join(str(error).split())[:120]
-            say(f"{path} is damaged ({reason}): going on from the checkpoint before it")
+            warn(f"{path} is damaged ({reason}): resuming from the previous checkpoint")
             damaged.append(path)
             continue
         check_same_recipe(path, made_by, recipe)
         return step, groups
     if damaged:
-        raise TrainingError(f"{folder} holds damaged checkpoints only, {damaged[0].name} the newest: train into "
-                            "another folder")  # fmt: skip
+        raise TrainingError(
+            f"{folder} holds damaged checkpoints only, {damaged[0].name} the newest: train into another folder"
+        )
     raise TrainingError(f"{folder} holds no checkpoint to resume from: run without --resume")
 
 
@@ -93,16 +123,16 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def last_good(folder: Path) -> str:
-    """The newest checkpoint as messages name it."""
+    """The path of the newest checkpoint for messages, or that there is none."""
     found = checkpoints(folder)
-    return str(found[-1]) if found else NONE
+    return str(found[-1]) if found else NO_CHECKPOINT
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, object], int, Groups]:
     """A checkpoint's recipe, step and groups.
 
     Raises:
-        SafetensorError, ValueError, KeyError, OSError: it is not a whole checkpoint.
+        SafetensorError, ValueError, KeyError, OSError: it is damaged, or no checkpoint.
     """
     tensors: dict[str, Tensor] = {}
     with safe_open(path, framework="pt") as file:
@@ -122,9 +152,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, object], int, Groups]:
 
 
 def set_aside(folder: Path, step: int) -> list[Path]:
-    """Rename the checkpoints after `step`, which a run goes on from: they did not prove whole.
+    """Rename the checkpoints after `step`, from which a run resumes: they are damaged.
 
-    Left under their names they would count among the newest that are kept. Returns their new names.
+    Under their old names they would count among the newest that are kept. Returns the new paths.
     """
     renamed = []
     for path in checkpoints(folder):
@@ -134,26 +164,29 @@ def set_aside(folder: Path, step: int) -> list[Path]:
 
 
 def check_same_recipe(path: Path, made_by: Mapping[str, object], recipe: Mapping[str, object]) -> None:
-    """Raises TrainingError that names the first field in which the two differ."""
-    for field in [*recipe, *made_by]:
-        if field not in made_by or field not in recipe:
-            raise TrainingError(f"{path} was made by another version of this package, whose recipes differ in {field}: "
-                                "resume with that version, or train into another folder")  # fmt: skip
-        if made_by[field] != recipe[field]:
+    """Raises TrainingError that names the first field in which the two differ, as GROUP.FIELD."""
+    theirs, ours = _flat(made_by), _flat(recipe)
+    for field in [*ours, *theirs]:
+        if field not in theirs or field not in ours:
             raise TrainingError(
-                f"{path} was made by another recipe: {field} was {json.dumps(made_by[field])}, now it is "
-                f"{json.dumps(recipe[field])}: resume with the same settings, or train into another folder"
+                f"{path} was made by another version of this package, whose recipes differ in {field}: resume with "
+                "that version, or train into another folder"
+            )
+        if theirs[field] != ours[field]:
+            raise TrainingError(
+                f"{path} was made by another recipe: {field} was {json.dumps(theirs[field])}, now it is "
+                f"{json.dumps(ours[field])}: resume with the same settings, or train into another folder"
             )
 
 
-@contextmanager
-def durable_path(target: Path) -> Iterator[Path]:
-    """As `atomic_path`, and what was written is on the disk before it has its name."""
-    with atomic_path(target) as draft:
-        yield draft
-        _sync(draft)
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        _sync(target.parent)
+def _flat(recipe: Mapping[str, object]) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for name, value in recipe.items():
+        if isinstance(value, dict):
+            fields |= {f"{name}.{key}": one for key, one in value.items()}
+        else:
+            fields[name] = value
+    return fields
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
@@ -174,12 +207,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensor
     optimizer.load_state_dict(whole)
 
 
-def write_json(path: Path, value: object) -> None:
-    """Indented JSON, atomically."""
-    with atomic_path(path) as draft:
-        draft.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
     """CRC-32 over names and bytes: finds damage, not malice."""
     value = 0
@@ -192,11 +219,3 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 def _step(path: Path) -> int | None:
     text = path.stem.removeprefix("step-")
     return int(text) if text.isdecimal() else None
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -1,4 +1,4 @@
-"""A trainer's view of its data: a step's rows with the chance that goes with them, and what evaluation looks at.
+"""Training data of a recipe: opened by its `data.source`, sampled by step, and the held-out images of evaluation.
 
 B global batch, R rows asked for, P held-out images.
 """
@@ -11,59 +11,161 @@ import torch
 from torch import Tensor
 
 from spae.data.datasets.protocol import TrainingBatch, TrainingData
-from spae.errors import InputError
+from spae.data.embedded.pictograms import load_pictograms
+from spae.data.embedded.training_pictograms import load_training_pictograms
+from spae.data.spec import DataSpec, parse_data_spec
+from spae.errors import InputError, UnknownName
 from spae.training.evaluate import held_out_pictograms
-from spae.training.open_data import open_training_data
 from spae.training.pictogram_data import PictogramData
 from spae.training.recipe import Recipe
 from spae.training.step_random import step_seed
 
-PROBLEMS = "problems.txt"
+SCHEMES: dict[str, str] = {
+    "pictograms": "the embedded pictograms; with num_frames, videos of them moving",
+    "pictograms-more": "the same with 15 further styles to train on; the held-out images stay the same",
+    "mnist": "the embedded sample of MNIST; mnist:FOLDER, the four IDX files of all of it",
+    "folder": "folder:PATH, class folders of images, or train/ and val/ of them (ImageNet, ImageNet-21k)",
+    "webdataset": "webdataset:PATTERN, local tar shards ({000..146} and * are expanded)",
+    "hf": "hf:NAME[:CONFIG] or hf:PATH, a Hugging Face data set, a saved one, or parquet files (extra: data)",
+    "video": "video:PATH, class folders of videos, or a Kinetics csv beside them (extra: data)",
+}
+EMBEDDED = ("pictograms", "pictograms-more", "mnist")
+FOR_IMAGES = ("mnist", "folder", "hf")
+CORRUPT_FILES = "corrupt_files.txt"
 
 Parts = dict[str, tuple[Tensor, Tensor]]
-"""Images [P, 3, ...] in [-1, 1] and labels [P], by the name that their figures begin with."""
+"""Images [P, 3, ...] in [-1, 1] and labels [P], by the prefix of their metrics."""
 
 
 def open_data(recipe: Recipe, folder: Path) -> TrainingData:
-    """What a recipe trains on; corrupt files are listed in the run's folder.
+    """The training data of a recipe; corrupt files are listed in the run's folder.
 
     Raises:
-        InputError: the semantic loss reads label text, and nothing tells the names of some classes.
+        InputError: the semantic loss reads the text of labels, and some classes have no name.
         Others as `open_training_data`.
     """
     data = open_training_data(
-        recipe.data,
-        size=recipe.size,
-        frames=recipe.frames,
-        batch=recipe.batch,
-        seed=recipe.seed,
-        exclude=recipe.exclude,
-        strength=recipe.augment,
-        problems_file=folder / PROBLEMS,
+        recipe.data.source,
+        size=recipe.model.image_size,
+        frames=recipe.model.num_frames,
+        batch=recipe.data.batch_size,
+        seed=recipe.optimizer.seed,
+        exclude=recipe.data.exclude_classes,
+        strength=recipe.data.augment,
+        problems_file=folder / CORRUPT_FILES,
     )
-    if recipe.semantics == "label_text" and data.unnamed:
+    if recipe.semantics.scorer == "label_text" and data.unnamed:
         data.close()
         raise InputError(
-            f"semantics=label_text reads names of classes, {data.unnamed} of {len(data.classes)} in {recipe.data} are "
-            f"known by an id or number alone ({data.classes[0]!r}): name a file of names by ?classes=FILE"
+            f"semantics.scorer=label_text reads names of classes, {data.unnamed} of {len(data.classes)} in "
+            f"{recipe.data.source} have an id or number alone ({data.classes[0]!r}): add ?classes=FILE, a file of names"
         )
     return data
 
 
-def draw_step(data: TrainingData, seed: int, step: int, rows: slice | None) -> tuple[TrainingBatch, torch.Generator]:
-    """The rows of a step, and the generator that all further chance of the step is drawn from.
+def open_training_data(
+    spec: str,
+    *,
+    size: int,
+    frames: int = 0,
+    batch: int,
+    seed: int,
+    exclude: str = "",
+    strength: float = 1.0,
+    workers: int | None = None,
+    problems_file: Path | None = None,
+) -> TrainingData:
+    """The batches of a recipe.
 
-    Pictograms draw their random changes from it first: so were the committed models trained. Other data have chance
-    of their own, a seed a row.
+    Args:
+        spec: a name or `SCHEME:LOCATION?option=value` (see SCHEMES and `spae.data.spec`).
+        size: side of the model's images in pixels.
+        frames: frames of a video; 0 for images.
+        batch: global batch.
+        seed: of the run.
+        exclude: list of classes to leave out: its name, or a file of names, one a line.
+        strength: of the random changes; 0 leaves the mirror alone.
+        workers: decoding threads; None is one a core, at most 16.
+        problems_file: the list of corrupt files is written there.
+
+    Raises:
+        UnknownName: unknown scheme or option.
+        InputError: the spec does not fit `frames` or `exclude`, or a package is missing.
+        DataError: the data cannot be used.
+    """
+    parsed = parse_data_spec(spec)
+    if parsed.scheme not in SCHEMES:
+        raise UnknownName("data (a name or SCHEME:LOCATION)", spec, SCHEMES)
+    if parsed.scheme in EMBEDDED:
+        return _embedded(parsed, size=size, frames=frames, batch=batch, seed=seed, exclude=exclude, strength=strength)
+    if not parsed.location:
+        raise InputError(f"data {spec!r} lacks a location: {SCHEMES[parsed.scheme]}")
+    _fits(parsed, frames)
+    from spae.data.datasets.sources import open_rows
+
+    return open_rows(
+        parsed,
+        size=size,
+        frames=frames,
+        batch=batch,
+        seed=seed,
+        exclude=Path(exclude) if exclude else None,
+        strength=strength,
+        workers=workers,
+        problems_file=problems_file,
+    )
+
+
+def _embedded(
+    spec: DataSpec, *, size: int, frames: int, batch: int, seed: int, exclude: str, strength: float
+) -> TrainingData:
+    spec.only()
+    if exclude:
+        raise InputError(
+            f"data {spec.text} takes no list of classes to leave out, got {exclude}: leave data.exclude_classes empty"
+        )
+    if spec.scheme == "mnist":
+        _fits(spec, frames)
+        from spae.data.datasets.idx import open_mnist
+
+        return open_mnist(spec.location, size=size, batch=batch, seed=seed)
+    if spec.location:
+        raise InputError(f"data {spec.text!r}: pictograms are embedded and have no location, write {spec.scheme!r}")
+    pictograms = load_training_pictograms() if spec.scheme == "pictograms-more" else load_pictograms()
+    return PictogramData(
+        batch=batch,
+        size=size,
+        frames=frames,
+        seed=seed,
+        strength=strength,
+        pictograms=pictograms,
+        name=spec.scheme,
+    )
+
+
+def _fits(spec: DataSpec, frames: int) -> None:
+    if frames and spec.scheme in FOR_IMAGES:
+        raise InputError(
+            f"data {spec.scheme} holds images, the recipe trains on videos of {frames} frames: set model.num_frames=0"
+        )
+    if not frames and spec.scheme == "video":
+        raise InputError("data video holds videos, the recipe trains on images: set model.num_frames, 16 in the paper")
+
+
+def sample_step(data: TrainingData, seed: int, step: int, rows: slice | None) -> tuple[TrainingBatch, torch.Generator]:
+    """The rows of a step, and the generator of all further randomness of the step.
+
+    Pictograms sample their augmentation from it first: the committed models were trained so. Other data have a seed
+    for each row.
     """
     generator = torch.Generator().manual_seed(step_seed(seed, step))
     if isinstance(data, PictogramData):
-        return data.drawn(step, generator, rows), generator
+        return data.sample(step, generator, rows), generator
     return data.at(step, rows), generator
 
 
 def held_out_parts(data: TrainingData, limit: int) -> Parts:
-    """What is evaluated, at most `limit` of each part: two kinds of pictograms; of other data, what is held out."""
+    """The images to evaluate, at most `limit` a part: two kinds of pictograms, or other data's held-out images."""
     if isinstance(data, PictogramData) and not data.frames:
         parts = held_out_pictograms(data.pictograms, data.size)
         return {name: (spread(images, limit), spread(labels, limit)) for name, (images, labels) in parts.items()}

@@ -1,7 +1,7 @@
-"""How good a model is on images it never saw: redrawing error by layer, and how apt its words are.
+"""Metrics of a model on held-out images: reconstruction error by layer, and similarity of words to what is shown.
 
-P images, H W pixels, K classes or images with scores of their own, V words, D layers. Clips [P, 3, T, H, W] are
-looked at as images are.
+P images, H W pixels, K classes or images with scores of their own, V words, D layers. Videos [P, 3, T, H, W] are
+evaluated as images are.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from spae.data.embedded.pictograms import Pictograms
+from spae.data.embedded.pictograms import Pictograms, load_pictograms
 from spae.tokenizers.model import TokenizerModel
-from spae.training.images import held_out_images
 from spae.training.objective import as_images
+from spae.training.pictogram_data import held_out_images
 from spae.training.word_scores import LabelScores, WordScores, label_table
 
 BATCH = 64
-APT = 0.9
+SIMILAR = 0.9  # of s of Eq. 6
 
 
 @torch.no_grad()
@@ -32,20 +32,20 @@ def reconstruction_error(
 
     Args:
         images: [P, 3, H, W] or [P, 3, T, H, W] in [-1, 1].
-        perceptual: mean distance of two batches, taken of what all layers draw.
+        perceptual: mean distance of two batches, computed on reconstructions from all layers.
 
-    Returns: {"mse/layers_1-l": value, ..., "mse/mean_image": value}, and "perceptual/layers_1-D" where asked.
+    Returns: {"mse/layers_1-l": value, ..., "mse/mean_image": value}, and "perceptual/layers_1-D" with `perceptual`.
     """
     depth = model.quantizer.pyramid.depth
     sums, distance = torch.zeros(depth), 0.0
     for part in images.split(batch):
         part = part.to(model.quantizer.codebook.device)
-        drawn = part
+        decoded = part
         for layer, value in enumerate(model.encode(part).embeddings):
-            drawn = model.decode(value).clamp(-1, 1)
-            sums[layer] += (drawn - part).square().flatten(1).mean(1).sum().cpu()
+            decoded = model.decode(value).clamp(-1, 1)
+            sums[layer] += (decoded - part).square().flatten(1).mean(1).sum().cpu()
         if perceptual is not None:
-            distance += perceptual(as_images(part), as_images(drawn)).item() * len(part)
+            distance += perceptual(as_images(part), as_images(decoded)).item() * len(part)
     scores = {f"mse/layers_1-{layer + 1}": (sums[layer] / len(images)).item() for layer in range(depth)}
     scores["mse/mean_image"] = (images - images.mean(0)).square().mean().item()
     if perceptual is not None:
@@ -61,26 +61,27 @@ def layer_words(model: TokenizerModel, images: Tensor, batch: int = BATCH) -> li
     return [torch.cat(layer).cpu() for layer in zip(*parts, strict=True)]
 
 
-def aptness(ids: Sequence[Tensor], rows: Tensor, scores: Tensor) -> dict[str, float]:
-    """How close each layer's words are to what the image shows.
+def word_similarity(ids: Sequence[Tensor], rows: Tensor, scores: Tensor) -> dict[str, float]:
+    """Similarity of each layer's words to what the image shows.
 
     Args:
         ids: as `layer_words` gives.
         rows: [P] rows of `scores`.
         scores: [K, V], s of Eq. 6.
 
-    Returns: per layer the mean of s ("aptness/layer_l") and the share of words with s >= 0.9 ("apt_words/layer_l").
+    Returns: per layer the mean of s ("word_similarity/layer_l") and the fraction of words with s >= 0.9
+        ("similar_word_rate/layer_l").
     """
     results = {}
     for layer, found in enumerate(ids, start=1):
         values = scores[rows[:, None], found]
-        results[f"aptness/layer_{layer}"] = values.mean().item()
-        results[f"apt_words/layer_{layer}"] = (values >= APT).float().mean().item()
+        results[f"word_similarity/layer_{layer}"] = values.mean().item()
+        results[f"similar_word_rate/layer_{layer}"] = (values >= SIMILAR).float().mean().item()
     return results
 
 
 def word_accuracy(ids: Sequence[Tensor], labels: Tensor, scores: Tensor) -> dict[str, float]:
-    """Per layer the share of words that are closer to their image's class than to any other.
+    """Per layer the fraction of words that are closer to their image's class than to any other.
 
     Args:
         ids: as `layer_words` gives.
@@ -96,21 +97,12 @@ def word_accuracy(ids: Sequence[Tensor], labels: Tensor, scores: Tensor) -> dict
     }
 
 
-def word_aptness(
-    model: TokenizerModel, images: Tensor, labels: Tensor, scores: Tensor, batch: int = BATCH
-) -> dict[str, float]:
-    """`aptness` of a model; empty for a learned codebook, whose entries are no words."""
-    if model.quantizer.table is None:
-        return {}
-    return aptness(layer_words(model, images, batch), labels, scores)
-
-
 class Evaluator:
-    """What a trainer looks at every so many steps.
+    """The metrics of a run, computed every `logging.evaluate_every` steps.
 
     Args:
-        parts: images and labels by the name that their figures begin with.
-        words: what words are scored by; None leaves them out.
+        parts: images and labels by the prefix of their metrics.
+        words: scores of words; None leaves similarity out.
         perceptual: as for `reconstruction_error`.
     """
 
@@ -122,19 +114,19 @@ class Evaluator:
     ) -> None:
         self.parts = parts
         self._perceptual = perceptual
-        self._named = isinstance(words, LabelScores)
+        self._by_label = isinstance(words, LabelScores)
         # The images stay the same, so their scores do.
         self._tables = {} if words is None else {name: words.scores(*part) for name, part in parts.items()}
 
     def __call__(self, model: TokenizerModel) -> dict[str, float]:
-        """Args: a model in evaluation mode, float32. Returns {"PART/FIGURE": value, ...}."""
+        """Args: a model in evaluation mode, float32. Returns {"PART/METRIC": value, ...}."""
         results: dict[str, float] = {}
         for name, (images, labels) in self.parts.items():
             found = reconstruction_error(model, images, perceptual=self._perceptual)
             if name in self._tables and model.quantizer.table is not None:
                 ids, (table, rows) = layer_words(model, images), self._tables[name]
-                found |= aptness(ids, rows, table)
-                if self._named:
+                found |= word_similarity(ids, rows, table)
+                if self._by_label:
                     found |= word_accuracy(ids, labels, table)
             results |= {f"{name}/{key}": value for key, value in found.items()}
         return results
@@ -148,7 +140,7 @@ def label_scores(pictograms: Pictograms, words: Sequence[str]) -> Tensor:
 def held_out_pictograms(pictograms: Pictograms, size: int) -> dict[str, tuple[Tensor, Tensor]]:
     """Both kinds of images that training never sees, [P, 3, size, size], and their concepts [P].
 
-    Returns: "held_out_style", the concepts trained on in the style that is not, and "held_out_concept", the others.
+    Returns: "held_out_style", trained concepts in the held-out style, and "held_out_concept", held-out concepts.
     """
     return {
         f"held_out_{name}": held_out_images(pictograms, size, new)
@@ -156,13 +148,15 @@ def held_out_pictograms(pictograms: Pictograms, size: int) -> dict[str, tuple[Te
     }
 
 
-def held_out_scores(model: TokenizerModel, pictograms: Pictograms, size: int, scores: Tensor) -> dict[str, float]:
-    """Both figures on both kinds of pictograms that training never sees.
+def evaluate_pictograms(model: TokenizerModel, size: int, words: Sequence[str]) -> dict[str, float]:
+    """The metrics of a model on both kinds of pictograms that training never sees.
 
     Args:
         size: side of the model's images.
-        scores: [K, V], as `label_scores` gives; unused for a learned codebook.
+        words: the vocabulary's; unused for a learned codebook.
 
-    Returns: "held_out_style/..." for the concepts trained on in other styles, "held_out_concept/..." for the others.
+    Returns: "held_out_style/..." for the trained concepts in another style, "held_out_concept/..." for the others.
     """
-    return Evaluator(held_out_pictograms(pictograms, size), LabelScores(scores, ()))(model)
+    pictograms = load_pictograms()
+    scores = LabelScores(label_scores(pictograms, words), ())
+    return Evaluator(held_out_pictograms(pictograms, size), scores)(model)

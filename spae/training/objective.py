@@ -1,15 +1,14 @@
-"""What encoder and decoder minimise in one step: Eq. 8 and 9 of arXiv 2306.17842.
+"""The loss of encoder and decoder: Eq. 8 and 9 of arXiv 2306.17842.
 
     appearance = mse + beta commitment + lambda gan + eta perceptual (+ the model's own terms)
     total = appearance + alpha w semantic
 
-LeCAM, the last term of Eq. 8, is the discriminator's (`discriminator_step`). B rows of a part, N positions, C width,
-D layers. Images [B, 3, H, W] and clips [B, 3, T, H, W] are treated alike.
+LeCAM, the last term of Eq. 8, is the discriminator's (`discriminator_step`). B rows of a microbatch, N positions, C
+width, D layers. Images [B, 3, H, W] and videos [B, 3, T, H, W] are treated alike.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,56 +16,55 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spae.distributed import every_row, mean_of_processes
+from spae.distributed import all_gather, all_reduce_mean
 from spae.errors import InputError
 from spae.losses.adversarial import GanLoss, generator_loss
 from spae.losses.appearance import commitment, decoder_input
-from spae.losses.semantic import SemanticDraws, drawn_semantic_loss, dynamic_weight, semantic_draws
-from spae.pyramid import Pyramid
+from spae.losses.semantic import dynamic_weight, semantic_loss
 from spae.quantizers import Gradient, Quantized
 from spae.tokenizers.model import TokenizerModel
 from spae.training.recipe import Recipe
-from spae.training.step_random import Draws, Rows, Share, Uniform
+from spae.training.step_random import ShardRandom
 from spae.training.word_scores import WordScores
 
 
 @dataclass(frozen=True)
-class Part:
-    """Rows of a batch, the drawn ones first.
+class Microbatch:
+    """Rows of a batch, the decoded ones first.
 
     Attributes:
         step: of the run, from 0.
         images: [B, 3, ...] in [-1, 1].
         labels: [B] classes.
-        draws: the chance of these rows.
-        detail: whether figures that cost something and only the log shows are wanted.
+        random: the randomness of these rows.
+        detail: whether to compute metrics that only the log shows.
     """
 
     step: int
     images: Tensor
     labels: Tensor
-    draws: Draws
+    random: ShardRandom
     detail: bool = False
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a part.
+class LossResult:
+    """The loss of a microbatch.
 
     Attributes:
         total: to be minimised; a scalar.
         terms: scalars without gradient by name: "loss/NAME" raw, "weighted/NAME" as it stands in the total, and
-            others to look at.
-        redrawn: [drawn, 3, ...], for the discriminator; None where nothing was drawn.
+            other metrics.
+        decoded: [decoded, 3, ...], for the discriminator; None in steps that decode nothing.
     """
 
     total: Tensor
     terms: dict[str, Tensor]
-    redrawn: Tensor | None
+    decoded: Tensor | None
 
 
-class Terms:
-    """A sum that remembers its terms."""
+class LossTerms:
+    """A weighted sum that keeps its terms by name."""
 
     def __init__(self) -> None:
         self.total: Tensor | None = None
@@ -81,125 +79,98 @@ class Terms:
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss of a part of a batch under a recipe.
+    """The loss of a microbatch under a recipe.
 
     Args:
-        recipe: weights and shares of the terms.
-        words: what the semantic loss goes by; None where there is none.
-        perceptual: a distance of two batches of images; None where there is none.
-        judge: the discriminator, images to logits; None where there is none.
-        gan: the game that is played with it.
+        recipe: weights of the terms.
+        words: scores of the semantic loss; None without one.
+        perceptual: a distance of two batches of images; None without a perceptual loss.
+        discriminator: images to logits; None without a GAN loss.
+        gan: kind of the GAN loss.
     """
 
     recipe: Recipe
     words: WordScores | None = None
     perceptual: Callable[[Tensor, Tensor], Tensor] | None = None
-    judge: Callable[[Tensor], Tensor] | None = None
+    discriminator: Callable[[Tensor], Tensor] | None = None
     gan: GanLoss = "logistic"
 
-    def __call__(self, model: TokenizerModel, part: Part) -> Outcome:
-        """Args: a model in training, and its part of a step's batch. The mean over parts is the batch's loss."""
-        recipe = self.recipe
+    def __call__(self, model: TokenizerModel, part: Microbatch) -> LossResult:
+        """Args: a model in training mode, and a microbatch. The mean over microbatches is the batch's loss."""
+        recipe, appearance = self.recipe, self.recipe.appearance
         z = model.latents(part.images)
-        if part.step < recipe.semantic_warmup_steps:
-            terms = Terms()
+        if part.step < recipe.semantics.semantic_warmup_steps:
+            terms = LossTerms()
             terms.add("semantic", self._semantic(model, z, None, part))
-            return _outcome(terms, {"z_norm": z.detach().norm(dim=-1).mean()}, None)
-        if part.draws.depths is None:
-            raise InputError(f"step {part.step} draws images, and no depths were drawn for it")
-        # The first rows are drawn again; all are read for their words.
-        depths = part.draws.depths
-        wanted, drawn_part = part.images[: len(depths)], z[: len(depths)]
-        quantized = model.quantizer(drawn_part)
+            return _result(terms, {"z_norm": z.detach().norm(dim=-1).mean()}, None)
+        if part.random.depths is None:
+            raise InputError(f"step {part.step} decodes images, and no depths were sampled for it")
+        # The first rows are decoded; all count for the semantic loss.
+        depths = part.random.depths
+        wanted, z_decoded = part.images[: len(depths)], z[: len(depths)]
+        quantized = model.quantizer(z_decoded)
         inputs = decoder_input(quantized, depths.to(z.device))
-        redrawn, own = model.redraw(inputs, quantized, part.draws.uniform)
-        redrawn = redrawn.float()
-        terms = Terms()
-        terms.add("mse", F.mse_loss(redrawn, wanted))
-        terms.add("commitment", commitment(drawn_part, quantized), recipe.beta)
+        decoded, own = model.reconstruct(inputs, quantized, part.random.uniform)
+        decoded = decoded.float()
+        terms = LossTerms()
+        terms.add("mse", F.mse_loss(decoded, wanted))
+        terms.add("commitment", commitment(z_decoded, quantized), appearance.commitment_weight)
         if isinstance(model.quantizer.learning, Gradient):
             terms.add("codebook", model.quantizer.codebook_loss(quantized))
-        if self.judge is not None:
-            terms.add("gan", generator_loss(self.judge(redrawn), self.gan), recipe.gan_weight)
+        if self.discriminator is not None:
+            terms.add("gan", generator_loss(self.discriminator(decoded), self.gan), appearance.gan_weight)
         if self.perceptual is not None:
-            terms.add("perceptual", self.perceptual(as_images(wanted), as_images(redrawn)), recipe.perceptual_weight)
+            terms.add(
+                "perceptual", self.perceptual(as_images(wanted), as_images(decoded)), appearance.perceptual_weight
+            )
         for name, value in own.items():
-            terms.add(name, value, float(getattr(recipe, f"{name}_weight")))
+            terms.add(name, value, float(getattr(appearance, f"{name}_weight")))
         notes: dict[str, Tensor] = {}
         if self.words is not None:
             weight = self._add_semantic(terms, self._semantic(model, z, quantized, part))
-            notes["semantic_weight"] = recipe.alpha * weight
+            notes["semantic_weight"] = recipe.semantics.semantic_weight * weight
         if part.detail:
-            notes |= _notes(z, quantized, redrawn, wanted, depths, len(model.quantizer.codebook))
-        return _outcome(terms, notes, redrawn.detach())
+            notes |= _notes(z, quantized, decoded, wanted, depths, len(model.quantizer.codebook))
+        return _result(terms, notes, decoded.detach())
 
-    def _add_semantic(self, terms: Terms, semantic: Tensor) -> Tensor:
-        """The semantic term at its weight of Eq. 9, which is returned."""
-        recipe = self.recipe
+    def _add_semantic(self, terms: LossTerms, semantic: Tensor) -> Tensor:
+        """Add the semantic term at its weight of Eq. 9; returns that weight."""
+        semantics = self.recipe.semantics
         weight = torch.ones_like(semantic)
-        if recipe.dynamic_weight:
-            # The ratio of the whole batch. Of the first term of Eq. 8, where commitment, which grows with z, is to
-            # stay out of the weight that makes z grow.
-            appearance = terms.named["loss/mse"] if recipe.semantic_weight_reference == "mse" else terms.total
+        if semantics.dynamic_weight:
+            # A ratio over the whole batch. With the mse alone, commitment, which grows with z, stays out of the
+            # weight that makes z grow.
+            appearance = terms.named["loss/mse"] if semantics.semantic_weight_reference == "mse" else terms.total
             assert appearance is not None
-            whole = mean_of_processes(torch.stack([appearance.detach(), semantic.detach()]))
-            weight = dynamic_weight(whole[0], whole[1], recipe.semantic_weight_min, recipe.semantic_weight_max)
-        terms.add("semantic", semantic, recipe.alpha * weight)
+            whole = all_reduce_mean(torch.stack([appearance.detach(), semantic.detach()]))
+            weight = dynamic_weight(whole[0], whole[1], semantics.semantic_weight_min, semantics.semantic_weight_max)
+        terms.add("semantic", semantic, semantics.semantic_weight * weight)
         return weight
 
-    def _semantic(self, model: TokenizerModel, z: Tensor, drawn: Quantized | None, part: Part) -> Tensor:
-        """The semantic loss of all rows; only the layers that it needs are looked up where that was not done yet."""
-        table, draws = model.quantizer.table, part.draws.semantic
+    def _semantic(self, model: TokenizerModel, z: Tensor, quantized: Quantized | None, part: Microbatch) -> Tensor:
+        """The semantic loss of all rows; rows that are not decoded are quantized for the layers it needs."""
+        table, draws = model.quantizer.table, part.random.semantic
         if self.words is None or table is None or draws is None:
             raise InputError(
-                "a semantic loss needs words, which a learned codebook has none of: leave thresholds empty"
+                "a semantic loss needs words, a learned codebook has none: leave semantics.thresholds empty"
             )
         pools, rows = self.words.pools(part.images, part.labels)
         targets: tuple[Tensor, ...] = ()
         done = 0
-        if drawn is not None:
-            targets, done = drawn.targets[: len(pools)], len(drawn.ids[0])
+        if quantized is not None:
+            targets, done = quantized.targets[: len(pools)], len(quantized.ids[0])
         if done < len(z):
             rest = model.quantizer(z[done:], depth=len(pools)).targets
             targets = tuple(torch.cat(pair) for pair in zip(targets, rest, strict=True)) if targets else rest
-        return drawn_semantic_loss(targets, pools, rows, table, draws, self.recipe.target)
+        return semantic_loss(targets, pools, rows, table, draws)
 
 
-class StepDraws:
-    """The chance of one step for the whole batch, in the order in which recipes have always drawn it.
-
-    Args:
-        recipe: shares and sizes.
-        pyramid: the layers that there are to draw from.
-        step: of the run.
-        generator: of the step; the data may have drawn from it.
-    """
-
-    def __init__(self, recipe: Recipe, pyramid: Pyramid, step: int, generator: torch.Generator) -> None:
-        drawn = 0 if step < recipe.semantic_warmup_steps else recipe.images_drawn
-        self.depths = prefix_depths(drawn, pyramid.depth, recipe.layer_dropout, generator) if drawn else None
-        self.semantic: SemanticDraws | None = None
-        if recipe.thresholds:
-            sizes = [math.prod(grid) for grid in pyramid.layers[: len(recipe.thresholds)]]
-            self.semantic = semantic_draws(sizes, recipe.batch, recipe.semantic_positions, recipe.target, generator)
-        self._rows = Rows(generator, drawn)
-
-    def of(self, share: Share) -> Draws:
-        """What falls to a share of the batch."""
-        semantic = self.semantic
-        if semantic is not None:
-            words = tuple(None if one is None else share.take(one) for one in semantic.words)
-            semantic = SemanticDraws(semantic.positions, words)
-        depths = None if self.depths is None else self.depths[share.drawn]
-        return Draws(depths, semantic, Uniform(self._rows, share.drawn))
-
-
-class Learner(nn.Module):
-    """A model and its objective as one module, so that all that makes gradients is one call.
+class TrainingModule(nn.Module):
+    """A model and its objective as one module: one forward call computes everything that has gradients.
 
     Args:
         model: the only part with parameters.
-        objective: no module: what it holds is frozen, or somebody else's to train.
+        objective: no module: its networks are frozen, or trained by another module.
     """
 
     def __init__(self, model: TokenizerModel, objective: Objective) -> None:
@@ -207,42 +178,33 @@ class Learner(nn.Module):
         self.model = model
         self.objective = objective
 
-    def forward(self, part: Part) -> Outcome:
+    def forward(self, part: Microbatch) -> LossResult:
         return self.objective(self.model, part)
 
 
-def prefix_depths(images: int, depth: int, share: float, generator: torch.Generator) -> Tensor:
-    """[images] layers to draw each from: all of them, for a share of the images fewer."""
-    depths = torch.full((images,), depth)
-    if depth == 1:
-        return depths
-    partial = torch.rand(images, generator=generator) < share
-    return torch.where(partial, torch.randint(1, depth, (images,), generator=generator), depths)
-
-
 def as_images(images: Tensor) -> Tensor:
-    """Clips [B, 3, T, H, W] as their frames [B T, 3, H, W]; images as they are."""
+    """Videos [B, 3, T, H, W] as their frames [B T, 3, H, W]; images unchanged."""
     return images.transpose(1, 2).flatten(0, 1) if images.ndim == 5 else images
 
 
-def _outcome(terms: Terms, notes: dict[str, Tensor], redrawn: Tensor | None) -> Outcome:
+def _result(terms: LossTerms, notes: dict[str, Tensor], decoded: Tensor | None) -> LossResult:
     assert terms.total is not None
-    return Outcome(terms.total, terms.named | {"loss/total": terms.total.detach()} | notes, redrawn)
+    return LossResult(terms.total, terms.named | {"loss/total": terms.total.detach()} | notes, decoded)
 
 
 @torch.no_grad()
 def _notes(
-    z: Tensor, quantized: Quantized, redrawn: Tensor, wanted: Tensor, depths: Tensor, words: int
+    z: Tensor, quantized: Quantized, decoded: Tensor, wanted: Tensor, depths: Tensor, words: int
 ) -> dict[str, Tensor]:
-    """What the log shows beside the losses."""
+    """Metrics that the log shows beside the losses."""
     used = torch.zeros(1, words, dtype=torch.uint8, device=z.device)
     used[0, torch.cat([ids.flatten() for ids in quantized.ids])] = 1
-    errors = (redrawn - wanted).square().flatten(1).mean(1)
+    errors = (decoded - wanted).square().flatten(1).mean(1)
     whole = (depths == len(quantized.embeddings)).to(errors)
-    of_whole, count, of_all = mean_of_processes(torch.stack([(errors * whole).sum(), whole.sum(), errors.mean()]))
+    of_whole, count, of_all = all_reduce_mean(torch.stack([(errors * whole).sum(), whole.sum(), errors.mean()]))
     return {
         "z_norm": z.norm(dim=-1).mean(),
-        "words_used": every_row(used).amax(0).sum().float(),
-        # Where chance had none drawn from all layers, of those there are.
+        "words_used": all_gather(used).amax(0).sum().float(),
+        # Over all images if none of the batch is decoded from all layers.
         "mse_all_layers": torch.where(count > 0, of_whole / count.clamp(min=1e-6), of_all),
     }

@@ -1,6 +1,6 @@
-"""The arithmetic of training: float32, or half precision where that is safe, on any device.
+"""The arithmetic of training: float32, or half precision in forward passes, on any device.
 
-Not left to accelerate, which on CPUs takes "fp16" and computes in float32 without a word.
+Not left to accelerate, which on CPUs accepts "fp16" and silently computes in float32.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ DTYPES: dict[Kind, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16
 
 
 class Precision:
-    """What forward passes are computed in, and what keeps fp16's small gradients from vanishing.
+    """Autocast for forward passes, and loss scaling for fp16.
 
     Args:
         kind: "no" is float32; "bf16" has float32's range; "fp16" has not, so its loss is scaled.
-        device: where training runs.
+        device: of the model.
 
     Attributes:
-        scaler: of fp16's loss, part of a run's state; None for the others.
+        scaler: of fp16's loss, part of a run's state; None for other precisions.
     """
 
     def __init__(self, kind: Kind, device: torch.device) -> None:
@@ -32,9 +32,9 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type) if kind == "fp16" else None
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Within it, convolutions and products are of this precision."""
+        """A context in which convolutions and products have this precision."""
         return nullcontext() if self._dtype is None else torch.autocast(self._device, self._dtype)
 
     def backward(self, loss: Tensor) -> None:
-        """Gradients of a loss, scaled where there is a scaler."""
+        """Compute the gradients of a loss, scaled for fp16."""
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()

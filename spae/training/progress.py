@@ -1,4 +1,4 @@
-"""The progress bar of a run: steps, images a second, time left, and the terms worth watching."""
+"""The progress bar of a run: steps, images a second, time left, and the main loss terms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Column
 from rich.text import Text
 
-WATCHED = ("mse", "semantic", "gan", "total")
+SHOWN = ("mse", "semantic", "gan", "total")
 
 
 class ImageRate(ProgressColumn):
@@ -36,9 +36,9 @@ class StepBar(AbstractContextManager["StepBar"]):
     Args:
         name: of the recipe.
         steps: of the whole run.
-        done: steps that were done before.
+        done: steps done before this run resumed.
         batch: images of one step.
-        console: where it is drawn.
+        console: to draw on.
         shown: False on all processes but the first.
     """
 
@@ -55,7 +55,7 @@ class StepBar(AbstractContextManager["StepBar"]):
             console=console,
             transient=False,
             disable=not shown,
-            refresh_per_second=2,  # a redraw takes milliseconds, and a step may take no more
+            refresh_per_second=2,  # rendering takes milliseconds, and a step may take no more
         )
         self._task = self._progress.add_task(name, total=steps, completed=done, note="")
 
@@ -64,9 +64,9 @@ class StepBar(AbstractContextManager["StepBar"]):
         return self
 
     def update(self, done: int, terms: Mapping[str, float]) -> None:
-        """Steps done, and the terms of the last one, where they were read."""
+        """Show the steps done, and the terms of the last one if they were read."""
         if terms:
-            shown = ((name, terms.get(f"loss/{name}")) for name in WATCHED)
+            shown = ((name, terms.get(f"loss/{name}")) for name in SHOWN)
             note = " ".join(f"{name} {value:.3f}" for name, value in shown if value is not None)
             self._progress.update(self._task, completed=done, note=note)
         else:

@@ -1,52 +1,85 @@
-"""All chance of one step, drawn for the whole batch before any of it is computed.
+"""All randomness of one step, sampled for the whole batch before any of it is computed.
 
-So a resumed run draws what an unbroken one draws, and a part of a batch, on whichever process and in whichever share of
-an accumulated step, is given its own rows of the same draws.
+So a resumed run samples what an uninterrupted one does, and a shard of a batch, on whichever process and in whichever
+microbatch, is given its own rows of the same samples.
 
-B global batch, R rows of a part, n draws a row.
+B global batch, R rows of a shard, n samples a row.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from spae.losses.semantic import SemanticDraws
+from spae.losses.semantic import SemanticRandom, semantic_random
+from spae.pyramid import Pyramid
+from spae.training.recipe import Recipe
 
 STEP_STRIDE = 1_000_003
 
 
 def step_seed(seed: int, step: int) -> int:
-    """The seed of everything that step `step` of a run draws."""
+    """The seed of all randomness of step `step` of a run."""
     return seed * STEP_STRIDE + step
 
 
-class Rows:
-    """Uniform draws for whichever rows ask, the same for each call in turn.
+@dataclass(frozen=True)
+class BatchShard:
+    """The rows of a global batch that one microbatch of one process takes: of the decoded ones, and of the rest.
 
-    Args:
-        generator: of the step; used when the first part asks.
-        batch: B.
+    Every shard has as many of each, so that the mean of the shards' means is the mean of the whole.
     """
 
-    def __init__(self, generator: torch.Generator, batch: int) -> None:
+    decoded: slice
+    rest: slice
+
+    @classmethod
+    def of(cls, shard: int, shards: int, decoded: int, batch_size: int) -> BatchShard:
+        """Shard `shard` of `shards` of a batch whose first `decoded` rows are decoded; all divisible by `shards`."""
+        some, others = decoded // shards, (batch_size - decoded) // shards
+        return cls(
+            slice(shard * some, (shard + 1) * some), slice(decoded + shard * others, decoded + (shard + 1) * others)
+        )
+
+    def shifted(self, start: int) -> BatchShard:
+        """The same rows in a batch that begins at row `start` of the whole."""
+        decoded, rest = (slice(one.start - start, one.stop - start) for one in (self.decoded, self.rest))
+        return BatchShard(decoded, rest)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """[B, ...] -> the shard's rows, the decoded ones first."""
+        if self.rest.start == self.rest.stop:
+            return rows[self.decoded]
+        return torch.cat([rows[self.decoded], rows[self.rest]])
+
+
+class UniformRows:
+    """Uniform samples for whichever rows ask, the same for each call in turn.
+
+    Args:
+        generator: of the step; used when the first shard asks.
+        batch_size: B.
+    """
+
+    def __init__(self, generator: torch.Generator, batch_size: int) -> None:
         self._generator = generator
-        self._batch = batch
+        self._batch_size = batch_size
         self._made: list[Tensor] = []
 
     def call(self, place: int, count: int) -> Tensor:
         """[B, n] of the call number `place`."""
         while len(self._made) <= place:
-            self._made.append(torch.rand(self._batch, count, generator=self._generator))
+            self._made.append(torch.rand(self._batch_size, count, generator=self._generator))
         return self._made[place]
 
 
-class Uniform:
-    """What a model is handed for chance: n -> [R, n] in [0, 1). Each part has one of its own."""
+class ShardUniform:
+    """The source of randomness that a model is given: n -> [R, n] in [0, 1). Each shard has one of its own."""
 
-    def __init__(self, rows: Rows, own: slice) -> None:
+    def __init__(self, rows: UniformRows, own: slice) -> None:
         self._rows = rows
         self._own = own
         self._calls = 0
@@ -57,45 +90,57 @@ class Uniform:
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The chance of a step, or of a part of its batch.
+class ShardRandom:
+    """The randomness of one shard.
 
     Attributes:
-        depths: [drawn] layers that each image is drawn from; None where nothing is drawn.
-        semantic: of the semantic loss, for all rows, the drawn ones first; None without one.
-        uniform: for what a model draws itself.
+        depths: [R] number of layers that each image is decoded from; None in steps that decode nothing.
+        semantic: of the semantic loss, for all rows, the decoded ones first; None without one.
+        uniform: for models that sample themselves.
     """
 
     depths: Tensor | None
-    semantic: SemanticDraws | None
-    uniform: Uniform
+    semantic: SemanticRandom | None
+    uniform: ShardUniform
 
 
-@dataclass(frozen=True)
-class Share:
-    """The rows of a global batch that one part of one process takes: of the drawn ones, and of the rest.
+class StepRandom:
+    """The randomness of one step for the whole batch, in a fixed order of sampling.
 
-    Every share has as many of each, so that the mean of the parts' means is the mean of the whole.
+    Args:
+        recipe: shares and sizes.
+        pyramid: the model's layers.
+        step: of the run.
+        generator: of the step; the data may have sampled from it.
     """
 
-    drawn: slice
-    rest: slice
+    def __init__(self, recipe: Recipe, pyramid: Pyramid, step: int, generator: torch.Generator) -> None:
+        semantics, data = recipe.semantics, recipe.data
+        decoded = 0 if step < semantics.semantic_warmup_steps else data.images_decoded
+        dropout = recipe.appearance.layer_dropout
+        self.depths = sample_depths(decoded, pyramid.depth, dropout, generator) if decoded else None
+        self.semantic: SemanticRandom | None = None
+        if semantics.thresholds:
+            sizes = [math.prod(grid) for grid in pyramid.layers[: len(semantics.thresholds)]]
+            self.semantic = semantic_random(
+                sizes, data.batch_size, semantics.semantic_positions, semantics.target, generator
+            )
+        self._rows = UniformRows(generator, decoded)
 
-    @classmethod
-    def of(cls, part: int, parts: int, drawn: int, batch: int) -> Share:
-        """Share number `part` of `parts` of a batch whose first `drawn` rows are drawn; all divisible by `parts`."""
-        some, others = drawn // parts, (batch - drawn) // parts
-        return cls(
-            slice(part * some, (part + 1) * some), slice(drawn + part * others, drawn + (part + 1) * others)
-        )  # fmt: skip
+    def shard(self, shard: BatchShard) -> ShardRandom:
+        """The randomness of a shard of the batch."""
+        semantic = self.semantic
+        if semantic is not None:
+            words = tuple(None if one is None else shard.take(one) for one in semantic.words)
+            semantic = SemanticRandom(semantic.positions, words)
+        depths = None if self.depths is None else self.depths[shard.decoded]
+        return ShardRandom(depths, semantic, ShardUniform(self._rows, shard.decoded))
 
-    def shifted(self, start: int) -> Share:
-        """The same rows in a batch that begins at row `start` of the whole."""
-        drawn, rest = (slice(one.start - start, one.stop - start) for one in (self.drawn, self.rest))
-        return Share(drawn, rest)
 
-    def take(self, rows: Tensor) -> Tensor:
-        """[B, ...] -> the share's rows, the drawn ones first."""
-        if self.rest.start == self.rest.stop:
-            return rows[self.drawn]
-        return torch.cat([rows[self.drawn], rows[self.rest]])
+def sample_depths(images: int, depth: int, dropout: float, generator: torch.Generator) -> Tensor:
+    """[images] number of layers to decode each from: all `depth`, or fewer for a part `dropout` of the images."""
+    depths = torch.full((images,), depth)
+    if depth == 1:
+        return depths
+    partial = torch.rand(images, generator=generator) < dropout
+    return torch.where(partial, torch.randint(1, depth, (images,), generator=generator), depths)

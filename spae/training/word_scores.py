@@ -1,4 +1,4 @@
-"""How close every word is to what an image shows, for the semantic loss and for evaluation.
+"""Similarity of every word to what an image shows, for the semantic loss and for evaluation.
 
 B batch, K classes, V words, E width of the features, H W pixels, T frames.
 """
@@ -19,7 +19,7 @@ from spae.training.recipe import Recipe
 
 
 class WordScores(Protocol):
-    """One way to score words against images."""
+    """Scores of words against images."""
 
     def pools(self, images: Tensor, labels: Tensor) -> tuple[tuple[Pool, ...], Tensor]:
         """C_l of Eq. 4 for layers 1..D', and the row [B] of each image in them.
@@ -36,12 +36,12 @@ class WordScores(Protocol):
 
 
 class LabelScores:
-    """By the text of an image's label: one row a class.
+    """Scores by the text of an image's label: one row a class.
 
     Args:
         table: [K, V], s of Eq. 6.
         thresholds: rho_1 ... rho_D'.
-        device: where the pools are wanted.
+        device: of the pools.
     """
 
     def __init__(self, table: Tensor, thresholds: Sequence[float], device: torch.device | str = "cpu") -> None:
@@ -56,15 +56,15 @@ class LabelScores:
 
 
 class ImageFeatures(Protocol):
-    """What of a `Clip` is used here."""
+    """The part of `spae.semantics.clip` that is used here."""
 
     def image_features(self, images: Tensor) -> Tensor: ...
 
-    def clip_features(self, frames: Tensor) -> Tensor: ...
+    def video_features(self, frames: Tensor) -> Tensor: ...
 
 
 class ClipScores:
-    """By a CLIP model, from the pixels that the tokenizer sees: one row an image.
+    """Scores by a CLIP model, from the pixels that the tokenizer sees: one row an image.
 
     Args:
         clip: of `spae.semantics.clip`.
@@ -86,11 +86,11 @@ class ClipScores:
 
     @torch.no_grad()
     def _score(self, images: Tensor) -> Tensor:
-        clips = images.ndim == 5
-        # A CLIP model reads frames as images; ours come with colours before time.
-        features = (
-            self._clip.clip_features(images.transpose(1, 2)) if clips else self._clip.image_features(images)
-        )  # fmt: skip
+        # A CLIP model reads frames as images; a video here has colours before time.
+        if images.ndim == 5:
+            features = self._clip.video_features(images.transpose(1, 2))
+        else:
+            features = self._clip.image_features(images)
         with torch.autocast(features.device.type, enabled=False):
             return similarity(features.float().to(self._words.device), self._words)
 
@@ -103,19 +103,22 @@ def label_table(classes: Sequence[str], words: Sequence[str]) -> Tensor:
 def open_scores(
     recipe: Recipe, classes: Sequence[str], words: Sequence[str], device: torch.device | str = "cpu"
 ) -> WordScores | None:
-    """What a recipe's `semantics` asks for; None where it asks for nothing.
+    """The word scores of a recipe; None without a semantic loss.
 
     Raises:
         InputError: label text for data without classes.
-        WeightsError: a text encoder or CLIP model is not here.
+        WeightsError: a text encoder or CLIP model is missing.
     """
-    if recipe.semantics == "none":
+    semantics = recipe.semantics
+    if semantics.scorer == "none":
         return None
-    if recipe.semantics == "label_text":
+    if semantics.scorer == "label_text":
         if not classes:
-            raise InputError("label_text scores words by the text of classes, and these data have none: use open_clip")
-        return LabelScores(label_table(classes, words), recipe.thresholds, device)
+            raise InputError(
+                "label_text scores words by the text of classes, these data have none: set semantics.scorer=open_clip"
+            )
+        return LabelScores(label_table(classes, words), semantics.thresholds, device)
     from spae.semantics.clip import open_clip_model
 
-    clip = open_clip_model(recipe.clip_model, recipe.clip_pretrained or None, device)
-    return ClipScores(clip, clip.word_features(words).to(device), recipe.thresholds)
+    clip = open_clip_model(semantics.clip_model, semantics.clip_pretrained or None, device)
+    return ClipScores(clip, clip.word_features(words).to(device), semantics.thresholds)

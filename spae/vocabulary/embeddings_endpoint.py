@@ -1,7 +1,7 @@
 """A vocabulary from a tiktoken encoding and an embeddings server: the paper's SPAE_GPT.
 
-GPT's input embeddings are not public, so each word's embedding is what an embeddings model makes of it (ada-002 in the
-paper, C = 1536). V words, C width.
+GPT's input embeddings are not public, so an embeddings model embeds each word (ada-002 in the paper, C = 1536).
+V words, C width.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 @dataclass(frozen=True)
 class EmbeddingsEndpoint:
-    """A server that speaks OpenAI's embeddings.
+    """A server with OpenAI's embeddings API.
 
     Attributes:
-        model: as the server calls it ("text-embedding-ada-002").
-        base_url: ends before /embeddings; OpenAI's own by default.
-        key_variable: environment variable with the key. None is OPENAI_API_KEY for OpenAI's own server and no key for
-            any other: a key is not sent to a server that it was not meant for.
-        batch: words a call.
-        retries: of a call that fails for a while (busy, no answer), with growing pauses.
-        timeout: seconds to wait for an answer.
+        model: on the server ("text-embedding-ada-002").
+        base_url: without /embeddings; OpenAI's by default.
+        key_variable: environment variable with the key. None is OPENAI_API_KEY for OpenAI's server and no key for any
+            other, so that a key is not sent to the wrong server.
+        batch: words per request.
+        retries: of a request after a temporary failure (busy, no answer), with growing pauses.
+        timeout: in seconds.
     """
 
     model: str
@@ -58,16 +58,16 @@ def endpoint_vocabulary(
 ) -> LexicalVocabulary:
     """T from a tiktoken encoding, with embeddings from a server.
 
-    Embeddings are kept in the cache folder call by call: a run that was stopped asks only for what is left, and the
-    same words, model and server are not asked for again.
+    Embeddings are cached request by request: a stopped run resumes where it was, and the same words, model and server
+    are not requested again.
 
     Args:
-        encoding: of tiktoken, or its name ("cl100k_base", which tiktoken fetches and keeps).
-        keep: which words stay; WordFilter() by default. Each is paid for.
+        encoding: of tiktoken, or its name ("cl100k_base", which tiktoken downloads and caches).
+        keep: which words are kept; WordFilter() by default. Each is paid for.
 
     Raises:
-        InputError: no such encoding, or no word is left.
-        WeightsError: the encoding cannot be fetched, or the server refuses or answers with anything but the vectors.
+        InputError: an unknown encoding, or no word is left.
+        WeightsError: the encoding cannot be downloaded, or the server refuses or answers without the vectors.
     """
     keep = keep or WordFilter()
     encoding = _named(encoding) if isinstance(encoding, str) else encoding
@@ -87,10 +87,10 @@ def endpoint_vocabulary(
 
 
 def fetch_embeddings(words: list[str], endpoint: EmbeddingsEndpoint) -> Tensor:
-    """[V, C] float32, memory-mapped: from the cache folder, and what is not there from the server.
+    """[V, C] float32, memory-mapped, from the cache folder or else the server.
 
     Raises:
-        WeightsError: the server refuses, or answers with anything but one vector a word.
+        WeightsError: the server refuses, or does not answer with one vector a word.
     """
     import openai
 
@@ -111,11 +111,11 @@ def fetch_embeddings(words: list[str], endpoint: EmbeddingsEndpoint) -> Tensor:
             ).model_dump()
         except openai.OpenAIError as error:
             status = getattr(error, "status_code", None)
-            # Without the server's words, which may quote the key.
+            # Without the server's message, which may quote the key.
             said = f"status {status}" if status else type(error).__name__
             raise WeightsError(
                 f"the embeddings server failed on words {start} to {stop - 1} of {len(words)} ({said}): check its "
-                f"address, the model {endpoint.model!r} and its key ({variable}), and run again to go on from there"
+                f"address, the model {endpoint.model!r} and its key ({variable}), and run again to resume"
             ) from None
         return _vectors(answer, stop - start)
 

@@ -1,4 +1,4 @@
-"""Which words of a vocabulary become T: frequent ones, whole ones, of chosen scripts, and none that offend."""
+"""Which words of a vocabulary become T: frequent, whole, of chosen scripts, and not offensive."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ BLOCK_LIST = Path(__file__).with_name("blocked_words.txt")
 
 
 def read_block_list(path: Path) -> frozenset[str]:
-    """Words to leave out: one a line, whatever their case; empty lines and lines that start with # are skipped.
+    """Words to leave out, one a line, case ignored; empty lines and lines that start with # are skipped.
 
     Raises:
-        InputError: there is no such text file.
+        InputError: the file cannot be read as text.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -27,28 +27,27 @@ def read_block_list(path: Path) -> frozenset[str]:
 
 
 def blocked_words() -> frozenset[str]:
-    """The list that comes with this package: English swear words, slurs and sexual terms (its head names the source).
+    """The packaged list: English swear words, slurs and sexual terms (the file's head names the source).
 
-    It is short and of one language, and knows words only as they stand. For anything shown to the public, or for other
-    languages, bring a longer one.
+    It is short, of one language, and matches whole words only. For public use or other languages, bring a longer list.
     """
     return read_block_list(BLOCK_LIST)
 
 
 @dataclass(frozen=True)
 class WordFilter:
-    """What of a vocabulary is kept.
+    """Which words of a vocabulary are kept.
 
     Attributes:
-        most_frequent: at most so many words, the first by id after all else is left out; None keeps all.
-        whole_words: letters alone, lower case where the script has cases. Without it, all that starts behind a space:
+        most_frequent: how many words, the first by id after the other filters; None keeps all.
+        whole_words: letters only, lower case if the script has cases. Without it, everything that follows a space:
             names, numbers, signs, beginnings of words.
-        least_letters: of a whole word. Scripts that write a word in one letter, such as Han, want 1.
+        least_letters: of a whole word. Scripts with one-letter words, such as Han, need 1.
         scripts: Unicode scripts ("Latin", "Cyrillic", "Han"): each letter of a word must be of one of them. None: any.
-        blocked: words to leave out, in lower case (`casefold`).
+        blocked: words to leave out, casefolded.
 
     Raises:
-        InputError: a number below 1 or a script that Unicode does not have.
+        InputError: a number below 1 or a script that Unicode lacks.
     """
 
     most_frequent: int | None = None
@@ -67,18 +66,18 @@ class WordFilter:
         _letters_of(self.scripts)
 
     def keep(self, words: Mapping[int, str]) -> list[int]:
-        """The token ids that stay, ascending.
+        """The token ids that are kept, ascending.
 
         Args:
             words: by token id, the most frequent first.
 
         Raises:
-            InputError: none is left.
+            InputError: no word is left.
         """
         import regex
 
         scripts = _letters_of(self.scripts)
-        # Lower case, letters of scripts without case, and the marks that some of them are written with.
+        # Lower case letters, letters of scripts without case, and combining marks.
         whole = regex.compile(rf"(?:[\p{{Ll}}\p{{Lo}}]\p{{M}}*){{{self.least_letters},}}")
         kept = [
             i
@@ -88,11 +87,11 @@ class WordFilter:
             and word.casefold() not in self.blocked
         ][: self.most_frequent]
         if not kept:
-            raise InputError(f"no word is left of {len(words)}: ask for less than {self.describe()}")
+            raise InputError(f"no word is left of {len(words)}: relax the filter {self.describe()}")
         return kept
 
     def describe(self) -> dict[str, object]:
-        """As a vocabulary's file records it; the blocked words by their number and hash."""
+        """For a vocabulary's file; the blocked words by their number and hash."""
         return {
             "most_frequent": self.most_frequent,
             "whole_words": self.whole_words,
@@ -104,13 +103,13 @@ class WordFilter:
 
 
 def _letters_of(scripts: Iterable[str] | None) -> Any:
-    """Matches text whose letters are all of these scripts; other signs pass."""
+    """A pattern of text whose letters are all of these scripts; other characters pass."""
     import regex
 
     if scripts is None:
         return regex.compile(r".*", regex.DOTALL)
     try:
-        # Script_Extensions, so that a letter that several scripts share counts for each of them.
+        # Script_Extensions: a letter shared by several scripts counts for each of them.
         named = "".join(rf"\p{{Script_Extensions={script}}}" for script in scripts)
         return regex.compile(rf"(?:[^\p{{L}}\p{{M}}]|[{named}]|\p{{M}})*")
     except regex.error as error:

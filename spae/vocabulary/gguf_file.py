@@ -17,10 +17,10 @@ EMBEDDINGS = "token_embd.weight"
 
 
 def read_gguf(file: Path) -> tuple[list[str], Tensor]:
-    """The V0 pieces by id, and their embeddings [V0, C] float32, unpacked from whatever the file quantises them to.
+    """The V0 pieces by id, and their embeddings [V0, C] float32, dequantized.
 
     Raises:
-        WeightsError: the file is no GGUF of a language model.
+        WeightsError: the file is not the GGUF of a language model.
     """
     from gguf import GGUFReader, dequantize
 

@@ -1,4 +1,4 @@
-"""A vocabulary as the rest of the project uses it: words, their embeddings, and what is known of both.
+"""The words that images are encoded as, with their embeddings and where both come from.
 
 V words, C width of the embeddings.
 """
@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from spae.cache_folder import atomic_path
+from spae.atomic import atomic_path
 from spae.errors import InputError, ShapeError, WeightsError
 
 FORMAT = 1
@@ -30,13 +30,13 @@ class LexicalVocabulary:
         words: V distinct words, most frequent first (the order of the model's own ids, in which
             byte-pair merges were learned).
         embeddings: [V, C] float32.
-        source: what they were taken from, for people ("SmolLM2-135M-Instruct input embeddings").
-        source_sha256: of the file they were taken from.
-        join: what stands between two words in text.
-        tokens: V ids of the source's own tokenizer, each of its word behind a space; None where not known.
-        filters: what of the source's vocabulary was kept, as WordFilter says it.
-        round_trip_rate: part of the words, in [0, 1], that the source's tokenizer finds again as their one token
-            between other words; None where its tokenizer could not be asked.
+        source: for people ("SmolLM2-135M-Instruct input embeddings").
+        source_sha256: of the file that the embeddings were read from.
+        join: separator of words in text.
+        tokens: V ids of the words after a space, in the source's text tokenizer; None if unknown.
+        filters: which of the source's words were kept, as `WordFilter.describe` gives it.
+        round_trip_rate: part of the words, in [0, 1], that the source's text tokenizer splits into their own token
+            between other words; None if that tokenizer cannot be run.
     """
 
     words: tuple[str, ...]
@@ -68,19 +68,14 @@ class LexicalVocabulary:
         digest.update(np.ascontiguousarray(self.embeddings.numpy()).tobytes())
         return digest.hexdigest()
 
-    @property
-    def reversible(self) -> bool:
-        """Whether every list of words, once joined, splits back into the same words."""
-        return bool(self.join) and all(word and (word + self.join).find(self.join) == len(word) for word in self.words)
-
     def split(self, text: str) -> list[int]:
         """The ids of the words of `text`, the inverse of joining them.
 
         Raises:
-            InputError: a word is not of the vocabulary, or there is nothing between words to split at.
+            InputError: a word is not in the vocabulary, or words have no separator.
         """
         if not self.join:
-            raise InputError(f"text of {self.source} cannot be split: its words stand side by side")
+            raise InputError(f"text of {self.source} cannot be split: its words have no separator")
         ids = []
         for word in text.split(self.join) if text else []:
             if word not in self.index:
@@ -89,7 +84,7 @@ class LexicalVocabulary:
         return ids
 
     def save(self, path: Path) -> None:
-        """Write the embeddings to `path` (.safetensors) and everything else to a .json file beside it."""
+        """Write the embeddings to `path` (.safetensors) and all else to a .json file beside it."""
         fingerprint = self.fingerprint
         with atomic_path(path) as draft:
             save_file({"embeddings": self.embeddings.contiguous()}, draft, {"fingerprint": fingerprint})

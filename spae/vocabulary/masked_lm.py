@@ -8,8 +8,8 @@ from spae.vocabulary.causal_lm import folder_vocabulary
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.lexical import LexicalVocabulary
 
-# LQAE leaves no piece out. What starts no word is left out here all the same: such a piece could not be shown to a
-# language model between spaces and found again.
+# LQAE uses all pieces. Here those inside words are left out: between spaces, a language model would not read them back
+# as the same pieces.
 ALL_WORDS = WordFilter(whole_words=False, scripts=None, blocked=frozenset())
 
 
@@ -19,13 +19,13 @@ def masked_lm_vocabulary(
     """T from a masked language model.
 
     Args:
-        model: a folder as transformers saves it, or a name on the Hugging Face hub ("FacebookAI/roberta-base"). Weights
+        model: a folder saved by transformers, or a name on the Hugging Face hub ("FacebookAI/roberta-base"). Weights
             must be safetensors.
-        keep: which words stay; all pieces that start a word by default.
-        revision: of a name on the hub.
+        keep: which words are kept; all pieces that start a word by default.
+        revision: of a model on the hub.
 
     Raises:
-        InputError: the tokenizer marks no spaces, or no word is left.
-        WeightsError: there is no such model here or on the hub, or it has no readable embeddings.
+        InputError: the text tokenizer marks no spaces, or no word is left.
+        WeightsError: no such model here or on the hub, or no readable embeddings.
     """
     return folder_vocabulary(model, keep or ALL_WORDS, revision, "AutoModelForMaskedLM")

@@ -1,4 +1,4 @@
-"""From the pieces of a tokenizer to words: which pieces start a word, and how the word is written."""
+"""From the pieces of a text tokenizer to words: which pieces start a word, and its text."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ WHOLE_WORD = re.compile("[a-z]{3,}")
 def whole_words(pieces: Sequence[str]) -> list[int]:
     """Ids of the pieces that are a space and a whole lower-case word of three letters or more.
 
-    Joined by single spaces behind a space, such words split back into the same pieces, because
-    byte-pair encoders cut text before each space first and find each of these pieces whole.
+    Joined by single spaces after a space, such words split back into the same pieces, because byte-pair encoders split
+    text before each space first and find each of these pieces whole.
     """
     return [i for i, piece in enumerate(pieces) if piece[:1] == BPE_SPACE and WHOLE_WORD.fullmatch(piece[1:])]
 
@@ -26,14 +26,13 @@ def whole_words(pieces: Sequence[str]) -> list[int]:
 def words_of_pieces(pieces: Sequence[str]) -> dict[int, str]:
     """The pieces that start a word: id to the word, without its space.
 
-    Left out are pieces inside words, pieces that are no whole characters, and those with white space inside. Each
-    word is there once, by its first id.
+    Pieces inside words, of incomplete characters, or with white space inside are left out. Each word has its first id.
 
     Args:
-        pieces: by id, as byte-level BPE or sentencepiece show them.
+        pieces: by id, in the notation of byte-level BPE or sentencepiece.
 
     Raises:
-        InputError: the pieces mark no spaces in either way.
+        InputError: the pieces mark spaces in neither notation.
     """
     counts = {mark: sum(piece.startswith(mark) for piece in pieces) for mark in (BPE_SPACE, SENTENCEPIECE_SPACE)}
     mark = max(counts, key=lambda one: counts[one])
@@ -52,7 +51,7 @@ def words_of_pieces(pieces: Sequence[str]) -> dict[int, str]:
 
 
 def behind_a_space(texts: dict[int, str]) -> dict[int, str]:
-    """Of pieces by id as plain text, those that are a space and one word: without the space, each word once."""
+    """The pieces, as plain text by id, that are a space and one word: the word, each once."""
     words: dict[str, int] = {}
     for i, text in texts.items():
         word = text[1:]
@@ -62,7 +61,7 @@ def behind_a_space(texts: dict[int, str]) -> dict[int, str]:
 
 
 def _byte_level(piece: str) -> str | None:
-    """The text of a byte-level piece; None where its bytes are no whole characters."""
+    """The text of a byte-level piece; None if its bytes are not whole characters."""
     try:
         return bytes(_BYTES[letter] for letter in piece).decode("utf-8")
     except (KeyError, UnicodeDecodeError):

@@ -19,21 +19,21 @@ VOCABULARIES: dict[str, Callable[[], LexicalVocabulary]] = {
 
 
 def saved_vocabulary_path(name: str) -> Path:
-    """Where `vocabulary.save` puts what `open_vocabulary(name)` is to find.
+    """The path to save a vocabulary to, so that `open_vocabulary(name)` finds it.
 
     Raises:
-        InputError: not a plain name, or one of a built-in vocabulary.
+        InputError: not a plain name, or that of a built-in vocabulary.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) or name in VOCABULARIES:
         raise InputError(
-            f"a vocabulary's name is of small letters, digits, dots, dashes and underscores, and none of "
+            f"a vocabulary's name has lower-case letters, digits, dots, dashes and underscores, and is none of "
             f"{', '.join(VOCABULARIES)}, got {name!r}"
         )
     return cache_folder() / "vocabularies" / f"{name}.safetensors"
 
 
 def open_vocabulary(name: str) -> LexicalVocabulary:
-    """The vocabulary of that name. Raises UnknownName, and WeightsError where its source is missing."""
+    """The vocabulary of that name. Raises UnknownName; WeightsError: its source is missing."""
     if name in VOCABULARIES:
         return VOCABULARIES[name]()
     folder = cache_folder() / "vocabularies"

@@ -1,4 +1,4 @@
-"""A vocabulary from a sentencepiece model and a matrix of embeddings, for models that come as neither folder nor GGUF.
+"""A vocabulary from a sentencepiece model and a matrix of embeddings, for models without a folder or GGUF file.
 
 The paper's SPAE_PaLM is of this kind. V0 pieces, C width.
 """
@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from spae.canonical import sha256_file
 from spae.errors import InputError, WeightsError
-from spae.packaged import sha256_of
 from spae.vocabulary.causal_lm import build_vocabulary
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.lexical import LexicalVocabulary
@@ -29,12 +29,12 @@ def sentencepiece_vocabulary(
     Args:
         model: of sentencepiece (.model).
         matrix: [V0 or more, C], row i the embedding of piece i: .npy, or .safetensors.
-        keep: which words stay; WordFilter() by default.
+        keep: which words are kept; WordFilter() by default.
         tensor: name in a .safetensors file that holds more than one.
 
     Raises:
-        InputError: no word is left, or `tensor` is missing or not there.
-        WeightsError: a file cannot be read, the two do not fit, or sentencepiece is not installed.
+        InputError: no word is left, or `tensor` is needed or unknown.
+        WeightsError: a file cannot be read, the two do not match, or sentencepiece is not installed.
     """
     try:
         import sentencepiece
@@ -51,7 +51,7 @@ def sentencepiece_vocabulary(
         else processor.id_to_piece(i)
         for i in range(processor.get_piece_size())
     ]  # fmt: skip
-    both = hashlib.sha256((sha256_of(model) + sha256_of(matrix)).encode()) if matrix.is_file() else hashlib.sha256()
+    both = hashlib.sha256((sha256_file(model) + sha256_file(matrix)).encode()) if matrix.is_file() else hashlib.sha256()
     source = f"{model.name} with the embeddings of {matrix.name}"
     return build_vocabulary(
         pieces,
@@ -78,4 +78,4 @@ def _read_matrix(path: Path, tensor: str | None) -> Tensor:
             matrix: Tensor = file.get_tensor(name)
             return matrix.float()
     except (OSError, ValueError, SafetensorError) as error:
-        raise WeightsError(f"{path} is no matrix ({error}): name an .npy or .safetensors file") from error
+        raise WeightsError(f"{path} is not a matrix ({error}): name an .npy or .safetensors file") from error

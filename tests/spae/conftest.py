@@ -12,12 +12,18 @@ import torch
 from safetensors.torch import save_file
 
 from spae.networks.projected_norm import ProjectedNorm
-from spae.tokenizers.build import build_model, model_config
+from spae.tokenizers.build import build_model, config_text, saved_config
+from spae.tokenizers.config import ModelConfig, SavedConfig
 from spae.tokenizers.model import TokenizerModel
-from spae.training.checkpoint import write_json
-from spae.training.recipe import Recipe
+from spae.training.recipe import OptimizerConfig, Recipe, parse_recipe
 from spae.vocabulary import VOCABULARIES, LexicalVocabulary
 
+GROUP_OF = {
+    name.partition(".")[2]: name.partition(".")[0]
+    for name, _, _ in Recipe(
+        name="any", model=ModelConfig(quantizer="saq"), optimizer=OptimizerConfig(steps=1)
+    ).fields()
+}
 REAL_WORDS = ("lion", "cat", "vase", "truck", "tree", "house", "apple", "river")
 
 
@@ -45,31 +51,44 @@ def image_batch() -> np.ndarray:
 
 
 def tiny_recipe(**fields: Any) -> Recipe:
-    """A recipe of a few steps on the tiny vocabulary."""
+    """A recipe of a few steps on the tiny vocabulary.
+
+    Args:
+        fields: by their own names, which are unique over the groups. Two defaults follow from others: vq learns its
+            codebook, and thresholds are scored by label text.
+    """
     values: dict[str, Any] = {
-        "name": "tiny", "quantizer": "saq", "vocabulary": "tiny", "steps": 6, "batch": 4, "drawn": 4,
-        "entries": 20, "width": 16, "precision": "no", "warmup": 2,
-    }  # fmt: skip
-    return Recipe(**(values | fields))
+        "name": "tiny", "quantizer": "saq", "vocabulary": "tiny", "steps": 6, "batch_size": 4, "decode_batch_size": 4,
+        "codebook_size": 20, "codebook_dim": 16, "precision": "no", "warmup_steps": 2,
+    } | fields  # fmt: skip
+    if values["quantizer"] == "vq":
+        values.setdefault("codebook", "learned")
+    if values.get("thresholds"):
+        values.setdefault("scorer", "label_text")
+    groups: dict[str, Any] = {"name": values.pop("name")}
+    for field, value in values.items():
+        groups.setdefault(GROUP_OF[field], {})[field] = value
+    return parse_recipe(groups, "test")
 
 
 @pytest.fixture
 def recipe_of() -> Callable[..., Recipe]:
-    """Makes a tiny recipe with some fields set."""
+    """`tiny_recipe`."""
     return tiny_recipe
 
 
 @pytest.fixture(scope="session")
 def save_model(
     tiny_words: LexicalVocabulary, image_batch: np.ndarray
-) -> Callable[..., tuple[TokenizerModel, dict[str, Any]]]:
+) -> Callable[..., tuple[TokenizerModel, SavedConfig]]:
     """Writes a random model as a finished run does; its latents are spread over the words by the norm."""
 
     def save(
         folder: Path, vocabulary: LexicalVocabulary = tiny_words, **fields: Any
-    ) -> tuple[TokenizerModel, dict[str, Any]]:
+    ) -> tuple[TokenizerModel, SavedConfig]:
         folder.mkdir(parents=True, exist_ok=True)
-        config = model_config(tiny_recipe(**fields).model_dump(), vocabulary)
+        recipe = tiny_recipe(**fields)
+        config = saved_config(recipe.name, recipe.model, vocabulary)
         torch.manual_seed(3)
         model = build_model(config, vocabulary)
         # Half precision is what is stored, so the model held in memory has it too.
@@ -80,15 +99,15 @@ def save_model(
                 latents = model.autoencoder.encode(images).flatten(0, 1)
             norm = model.latent_norm
             if isinstance(norm, ProjectedNorm):
-                latents, drawing, norm = latents[:, : -norm.width], latents[:, -norm.width :], norm.naming
-                model.latent_norm.get_buffer("drawing.running_mean").copy_(drawing.mean(0).half())
-                model.latent_norm.get_buffer("drawing.running_covariance").copy_(drawing.T.cov().half())
+                latents, projected, norm = latents[:, : -norm.width], latents[:, -norm.width :], norm.semantic
+                model.latent_norm.get_buffer("reconstruction.running_mean").copy_(projected.mean(0).half())
+                model.latent_norm.get_buffer("reconstruction.running_covariance").copy_(projected.T.cov().half())
             norm.get_buffer("running_mean").copy_(latents.mean(0).half())
             norm.get_buffer("running_var").copy_(latents.var(0))
         save_file(
             {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors"
         )
-        write_json(folder / "config.json", config)
+        (folder / "config.json").write_text(config_text(config), "utf-8")
         return model.eval(), config
 
     return save
@@ -96,7 +115,7 @@ def save_model(
 
 @pytest.fixture
 def tiny_folder(
-    tmp_path: Path, tiny: LexicalVocabulary, save_model: Callable[..., tuple[TokenizerModel, dict[str, Any]]]
+    tmp_path: Path, tiny: LexicalVocabulary, save_model: Callable[..., tuple[TokenizerModel, SavedConfig]]
 ) -> Path:
     """The folder of a random SPAE on the tiny vocabulary."""
     save_model(tmp_path / "model", latent_scale=1.0)

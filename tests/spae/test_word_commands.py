@@ -39,16 +39,16 @@ def pixels(path):
 
 
 def own_reconstruction(folder, images, layers):
-    """What the model itself makes of images, without any words between."""
+    """The model's reconstructions, without words in between."""
     model = load_model(folder)
     with torch.no_grad():
         quantized = model.encode(to_tensor(np.stack(images)))
-        drawn = model.decode(model.quantizer.decode_ids(quantized.ids[:layers]))
-    return ((drawn.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        decoded = model.decode(model.quantizer.decode_ids(quantized.ids[:layers]))
+    return ((decoded.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 @pytest.mark.parametrize("layers", [1, 3, 4])
-def test_words_bring_back_the_models_own_reconstruction(photos, tiny_folder, image_batch, layers):
+def test_words_decode_to_the_models_own_reconstruction(photos, tiny_folder, image_batch, layers):
     done = run("tokenize", photos, "--tokenizer", tiny_folder, "--out", "words.json")
     assert done.exit_code == 0 and "written: words.json" in done.stderr
     done = run("decode", "words.json", "--tokenizer", tiny_folder, "--layers", f"1-{layers}", "--out", "back.png")
@@ -64,12 +64,12 @@ def test_one_image_through_a_pipe(photos, tiny_folder, image_batch):
     words = run("tokenize", photos / "2.png", "--tokenizer", tiny_folder, "--json")
     assert words.exit_code == 0
     done = run("decode", "-", "--tokenizer", tiny_folder, "--out", "deep/back.png", text=words.stdout)
-    assert done.exit_code == 0 and "written: deep/back.png (1 of 32x32, layers 1,2,3,4)" in done.output
+    assert done.exit_code == 0 and "written: deep/back.png (1 of 32x32, layers 1-4)" in done.output
     assert pixels("deep/back.png").tobytes() == own_reconstruction(tiny_folder, image_batch[2:3], 4)[0].tobytes()
 
 
 def test_words_are_those_of_an_evaluation(photos, tiny_folder, image_batch):
-    """Any size, brought to the tokenizer's as benchmarks do."""
+    """Images of any size are resized as benchmarks do."""
     large = np.asarray(Image.fromarray(image_batch[0]).resize((301, 200)))
     Image.fromarray(large).save("large.png")
     (expected,) = LexicalTokenizer.from_pretrained(tiny_folder).encode([large])
@@ -89,17 +89,17 @@ def test_plain_text_where_there_is_no_terminal(photos, tiny_folder):
     assert run("tokenize", photos / "0.png", "--tokenizer", tiny_folder, "--layers", "2", "--json").exit_code == 0
 
 
-def test_show_draws_a_pyramid_for_each(photos, tiny_folder):
+def test_show_writes_a_figure_for_each_image(photos, tiny_folder):
     Image.open(photos / "0.png").save(photos / "0.bmp")
     done = run("tokenize", photos / "0.png", photos / "0.bmp", "--tokenizer", tiny_folder, "--show", "--layers", "1-2")
     assert done.exit_code == 0
     for name in ("0.png", "0-2.png"):
-        assert f"drawn: runs/pyramids/{name}" in done.stderr and pixels(f"runs/pyramids/{name}").shape[2] == 3
+        assert f"written: runs/pyramids/{name}" in done.stderr and pixels(f"runs/pyramids/{name}").shape[2] == 3
     run("tokenize", photos / "0.png", "--tokenizer", tiny_folder, "--show", "--out", "here/words.txt")
     assert pixels("here/words-pyramids/0.png").size and "layer 4, 4 x 4" in Path("here/words.txt").read_text("utf-8")
 
 
-def test_broken_ones_are_named_and_the_others_done(photos, tiny_folder):
+def test_unreadable_images_are_named_and_the_others_tokenized(photos, tiny_folder):
     (photos / "1.png").write_bytes(b"not an image")
     (photos / "3.png").write_bytes((photos / "3.png").read_bytes()[:60])
     done = run("tokenize", photos, "gone.png", "--tokenizer", tiny_folder, "--json", "--show")
@@ -107,7 +107,7 @@ def test_broken_ones_are_named_and_the_others_done(photos, tiny_folder):
     assert "there is no image or folder gone.png" in done.stderr
     for name in ("1.png", "3.png"):
         assert f"image {photos / name} does not decode" in done.stderr
-    assert "error: 3 could not be used, 4 done" in done.stderr
+    assert "error: 3 could not be read, 4 tokenized" in done.stderr
     assert [one["image"][-5:] for one in json.loads(done.stdout)["images"]] == ["0.png", "2.png", "4.png", "5.png"]
 
 
@@ -115,7 +115,7 @@ def test_broken_ones_are_named_and_the_others_done(photos, tiny_folder):
     ("arguments", "rule"),
     [
         (["tokenize", "gone.png"], "there is no image or folder gone.png"),
-        (["tokenize", "photos", "--layers", "1-9"], "there is no layer 5, only 1,2,3,4"),
+        (["tokenize", "photos", "--layers", "1-9"], "there is no layer 5, only 1-4"),
         (["tokenize", "photos", "--layers", "x"], "--layers takes layers from 1"),
         (["decode", "gone.json", "--out", "x.png"], "gone.json cannot be read"),
         (["decode", "photos", "--out", "x.png"], "photos cannot be read"),
@@ -135,7 +135,7 @@ def test_an_unknown_tokenizer(photos):
     assert done.exit_code == 2 and "did you mean 'spae'" in done.stderr and "hf:OWNER/NAME" in done.stderr
 
 
-def test_another_tokenizers_words_are_drawn_with_a_note(photos, tiny_folder, tmp_path, save_model):
+def test_another_tokenizers_words_decode_with_a_note(photos, tiny_folder, tmp_path, save_model):
     save_model(tmp_path / "other")
     run("tokenize", photos, "--tokenizer", tiny_folder, "--out", "words.json")
     done = run("decode", "words.json", "--tokenizer", tmp_path / "other", "--out", "back.png")
@@ -143,7 +143,7 @@ def test_another_tokenizers_words_are_drawn_with_a_note(photos, tiny_folder, tmp
 
 
 def test_a_grid_has_a_bound(photos, tiny_folder, monkeypatch):
-    monkeypatch.setattr("spae.word_commands.MOST_IN_A_GRID", 5)
+    monkeypatch.setattr("spae.word_commands.MAX_GRID_IMAGES", 5)
     run("tokenize", photos, "--tokenizer", tiny_folder, "--out", "words.json")
     done = run("decode", "words.json", "--tokenizer", tiny_folder, "--out", "back.png")
     assert done.exit_code == 2 and "one PNG holds 5 images, got 6" in done.stderr

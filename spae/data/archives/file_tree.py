@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from spae.cache_folder import atomic_path, cache_folder
+from spae.atomic import atomic_path
+from spae.cache_folder import cache_folder
 from spae.data.datasets.sample_source import shown_name
 from spae.data.image_file import SUFFIXES, check_header, read_image
 from spae.data.validation.protocol import Fault

@@ -12,7 +12,7 @@ from typing import Any
 
 import indexed_gzip
 
-from spae.cache_folder import atomic_path
+from spae.atomic import atomic_path
 from spae.data.archives.file_tree import FileTree, examined, of_interest, too_large
 from spae.data.datasets.sample_source import shown_name
 from spae.data.validation.protocol import Fault

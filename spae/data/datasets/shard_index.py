@@ -24,7 +24,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from spae.cache_folder import atomic_path, cache_folder
+from spae.atomic import atomic_path
+from spae.cache_folder import cache_folder
 from spae.data.datasets.sample_source import NameTable, shown_name
 from spae.data.image_file import SUFFIXES
 from spae.errors import DataError

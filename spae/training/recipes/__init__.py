@@ -1,6 +1,6 @@
-"""The recipes by name. Each says where it comes from, what it costs and what to expect.
+"""The recipes by name; the docstring of each states its source, data, cost, expected figures and command.
 
-Imports nothing heavy: a recipe's module is loaded when the recipe is asked for.
+Imports nothing heavy: a recipe's module is loaded on use.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from spae.errors import UnknownName
 if TYPE_CHECKING:
     from spae.training.recipe import Recipe
 
-# Module of this package: its recipes, in the order in which they are listed.
+# Module of this package: its recipes, in listing order.
 MODULES: dict[str, tuple[str, ...]] = {
     "picto": ("picto_spae", "picto_spae_plain", "picto_vqgan", "picto_lqae_without_lm"),
     "mnist": ("mnist", "mnist_full"),
@@ -30,27 +30,6 @@ MODULES: dict[str, tuple[str, ...]] = {
         "ablation_one_threshold",
         "ablation_constant_weight",
         "ablation_no_perceptual",
-    ),
-    "tiny": (
-        "tiny_image",
-        "tiny_image_8",
-        "tiny_image_256",
-        "tiny_imagenet21k",
-        "tiny_disjoint",
-        "tiny_gpt",
-        "tiny_mnist",
-        "tiny_video",
-        "tiny_vqgan",
-        "tiny_lqae_without_lm",
-        "tiny_ablation_vq",
-        "tiny_ablation_frozen_codebook",
-        "tiny_ablation_semantic",
-        "tiny_ablation_rq",
-        "tiny_ablation_saq",
-        "tiny_ablation_pyramid",
-        "tiny_ablation_one_threshold",
-        "tiny_ablation_constant_weight",
-        "tiny_ablation_no_perceptual",
     ),
 }
 RECIPES: dict[str, str] = {name: module for module, names in MODULES.items() for name in names}

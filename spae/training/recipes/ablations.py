@@ -10,15 +10,11 @@ All train on ImageNet at 128x128 with one budget, and need what `image` needs.
 
 from __future__ import annotations
 
-from spae.training.recipe import Recipe, parse_recipe
+from spae.training.recipe import Recipe
 from spae.training.recipes.image import THRESHOLDS, image
 
 ONE_THRESHOLD = 0.8
 """Of the row without a threshold for each layer; the paper prints none, 0.8 is ours."""
-
-
-def _row(base: Recipe, name: str, **changed: object) -> Recipe:
-    return parse_recipe(base.model_dump() | changed | {"name": name}, name)
 
 
 def ablation_vq() -> Recipe:
@@ -28,11 +24,11 @@ def ablation_vq() -> Recipe:
     Data: as image, without CLIP.
     Cost: 450,000 steps of 256; for a machine with GPUs.
     Expected: FID 5.48, IS 119.69, LPIPS 0.13 (Table 4); 5-way 1-shot 19.6 %.
-    Command: accelerate launch -m spae train --recipe ablation_vq --set data=folder:PATH --set perceptual_file=FILE
+    Command: accelerate launch -m spae train --recipe ablation_vq --set data.source=folder:PATH --set
+    appearance.perceptual_file=FILE
     """
-    return _row(
-        image(), "ablation_vq", quantizer="vq", codebook="learned", pyramid=(16,), semantics="none", thresholds=()
-    )
+    shape = {"model.quantizer": "vq", "model.codebook": "learned", "model.pyramid": [16]}
+    return image().replace({"name": "ablation_vq", **shape, "semantics.scorer": "none", "semantics.thresholds": []})
 
 
 def ablation_frozen_codebook() -> Recipe:
@@ -42,10 +38,10 @@ def ablation_frozen_codebook() -> Recipe:
     Data: as ablation_vq.
     Cost: as ablation_vq.
     Expected: FID 7.44, IS 101.39, LPIPS 0.17, CLIP 0.1464 (Table 4); 5-way 1-shot 19.5 %.
-    Command: accelerate launch -m spae train --recipe ablation_frozen_codebook --set data=folder:PATH --set
+    Command: accelerate launch -m spae train --recipe ablation_frozen_codebook --set data.source=folder:PATH --set
     perceptual_file=FILE
     """
-    return _row(ablation_vq(), "ablation_frozen_codebook", codebook="frozen")
+    return ablation_vq().replace({"name": "ablation_frozen_codebook", "model.codebook": "frozen"})
 
 
 def ablation_semantic() -> Recipe:
@@ -55,10 +51,11 @@ def ablation_semantic() -> Recipe:
     Data: as image.
     Cost: as ablation_vq.
     Expected: FID 5.17, IS 124.41, LPIPS 0.13, CLIP 0.1518 (Table 4); 5-way 1-shot 46.2 %.
-    Command: accelerate launch -m spae train --recipe ablation_semantic --set data=folder:PATH --set
+    Command: accelerate launch -m spae train --recipe ablation_semantic --set data.source=folder:PATH --set
     perceptual_file=FILE
     """
-    return _row(ablation_frozen_codebook(), "ablation_semantic", semantics="open_clip", thresholds=THRESHOLDS[:1])
+    semantics = {"semantics.scorer": "open_clip", "semantics.thresholds": THRESHOLDS[:1]}
+    return ablation_frozen_codebook().replace({"name": "ablation_semantic", **semantics})
 
 
 def ablation_rq() -> Recipe:
@@ -68,9 +65,11 @@ def ablation_rq() -> Recipe:
     Data: as image.
     Cost: as ablation_vq, with 512 words an image.
     Expected: FID 6.05, IS 113.93, LPIPS 0.15, CLIP 0.1547 from both layers (Table 4); 5-way 1-shot, layer 1, 56.2 %.
-    Command: accelerate launch -m spae train --recipe ablation_rq --set data=folder:PATH --set perceptual_file=FILE
+    Command: accelerate launch -m spae train --recipe ablation_rq --set data.source=folder:PATH --set
+    appearance.perceptual_file=FILE
     """
-    return _row(ablation_semantic(), "ablation_rq", quantizer="rq", pyramid=(16, 16))
+    shape = {"model.quantizer": "rq", "model.pyramid": [16, 16]}
+    return ablation_semantic().replace({"name": "ablation_rq", **shape})
 
 
 def ablation_saq() -> Recipe:
@@ -80,9 +79,10 @@ def ablation_saq() -> Recipe:
     Data: as image.
     Cost: as ablation_rq.
     Expected: FID 5.08, IS 125.27, LPIPS 0.14, CLIP 0.1595 from both layers (Table 4); 5-way 1-shot, layer 1, 56.6 %.
-    Command: accelerate launch -m spae train --recipe ablation_saq --set data=folder:PATH --set perceptual_file=FILE
+    Command: accelerate launch -m spae train --recipe ablation_saq --set data.source=folder:PATH --set
+    appearance.perceptual_file=FILE
     """
-    return _row(ablation_rq(), "ablation_saq", quantizer="saq")
+    return ablation_rq().replace({"name": "ablation_saq", "model.quantizer": "saq"})
 
 
 def ablation_pyramid() -> Recipe:
@@ -92,9 +92,11 @@ def ablation_pyramid() -> Recipe:
     Data: as image.
     Cost: as image.
     Expected: FID 4.41, IS 133.03, LPIPS 0.12, CLIP 0.1577 from all layers (Table 4); 5-way 1-shot, layers 1-3, 65.1 %.
-    Command: accelerate launch -m spae train --recipe ablation_pyramid --set data=folder:PATH --set perceptual_file=FILE
+    Command: accelerate launch -m spae train --recipe ablation_pyramid --set data.source=folder:PATH --set
+    appearance.perceptual_file=FILE
     """
-    return _row(ablation_saq(), "ablation_pyramid", pyramid="image", thresholds=THRESHOLDS)
+    changes = {"model.pyramid": "image", "semantics.thresholds": THRESHOLDS}
+    return ablation_saq().replace({"name": "ablation_pyramid", **changes})
 
 
 def ablation_one_threshold() -> Recipe:
@@ -104,10 +106,11 @@ def ablation_one_threshold() -> Recipe:
     Data: as image.
     Cost: as image.
     Expected: FID 4.33, IS 122.25, LPIPS 0.11, CLIP 0.165 from all layers (Table 4); 5-way 1-shot, layers 1-3, 59.4 %.
-    Command: accelerate launch -m spae train --recipe ablation_one_threshold --set data=folder:PATH --set
+    Command: accelerate launch -m spae train --recipe ablation_one_threshold --set data.source=folder:PATH --set
     perceptual_file=FILE
     """
-    return _row(ablation_pyramid(), "ablation_one_threshold", thresholds=(ONE_THRESHOLD,) * len(THRESHOLDS))
+    thresholds = [ONE_THRESHOLD] * len(THRESHOLDS)
+    return ablation_pyramid().replace({"name": "ablation_one_threshold", "semantics.thresholds": thresholds})
 
 
 def ablation_constant_weight() -> Recipe:
@@ -117,19 +120,19 @@ def ablation_constant_weight() -> Recipe:
     Data: as image.
     Cost: as image.
     Expected: FID 9.0, IS 85.14, LPIPS 0.19, CLIP 0.1847 from all layers (Table 4); 5-way 1-shot, layers 1-3, 65.1 %.
-    Command: accelerate launch -m spae train --recipe ablation_constant_weight --set data=folder:PATH --set
+    Command: accelerate launch -m spae train --recipe ablation_constant_weight --set data.source=folder:PATH --set
     perceptual_file=FILE
     """
-    return _row(ablation_pyramid(), "ablation_constant_weight", dynamic_weight=False)
+    return ablation_pyramid().replace({"name": "ablation_constant_weight", "semantics.dynamic_weight": False})
 
 
 def ablation_no_perceptual() -> Recipe:
     """SPAE without the perceptual loss.
 
     Source: Table 4 of arXiv 2306.17842, row "no perceptual loss".
-    Data: ImageNet ILSVRC2012, --set data=folder:PATH; CLIP ViT-L/14.
+    Data: ImageNet ILSVRC2012, --set data.source=folder:PATH; CLIP ViT-L/14.
     Cost: as image.
     Expected: FID 40.47, IS 33.41, LPIPS 0.2, CLIP 0.1994 from all layers (Table 4); 5-way 1-shot, layers 1-3, 69.5 %.
-    Command: accelerate launch -m spae train --recipe ablation_no_perceptual --set data=folder:PATH
+    Command: accelerate launch -m spae train --recipe ablation_no_perceptual --set data.source=folder:PATH
     """
-    return _row(ablation_pyramid(), "ablation_no_perceptual", perceptual="none")
+    return ablation_pyramid().replace({"name": "ablation_no_perceptual", "appearance.perceptual": "none"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spae.training.recipe import Recipe, parse_recipe
+from spae.training.recipe import Recipe
 from spae.training.recipes.ablations import ablation_vq
 from spae.training.recipes.image import image
 
@@ -14,43 +14,45 @@ def vqgan() -> Recipe:
     Data: as image, without CLIP.
     Cost: 450,000 steps of 256; for a machine with GPUs.
     Expected: FID 5.48, IS 119.69, LPIPS 0.13 (Table 2).
-    Command: accelerate launch -m spae train --recipe vqgan --set data=folder:PATH --set perceptual_file=FILE
+    Command: accelerate launch -m spae train --recipe vqgan --set data.source=folder:PATH --set
+    appearance.perceptual_file=FILE
     """
-    return ablation_vq().model_copy(update={"name": "vqgan"})
+    return ablation_vq().replace({"name": "vqgan"})
 
 
 def lqae() -> Recipe:
-    """LQAE: a ViT that says 256x256 pixels in 256 words of RoBERTa, half of which RoBERTa must guess in training.
+    """LQAE: a ViT that encodes 256x256 pixels as 256 words of RoBERTa, half of them masked in training.
 
     Source: Liu et al., arXiv 2302.00902; Table 1 of arXiv 2306.17842. The codebook is RoBERTa-base's frozen word
     embeddings, compared by angle; the decoder reads RoBERTa's last hidden states; MSE + 0.005 commitment + 1e-4 cross
     entropy of the masked words; AdamW with a cosine. Batch, steps and rate are SPAE's.
-    Data: ImageNet ILSVRC2012, --set data=folder:PATH; RoBERTa-base, whose words are made into a vocabulary once:
+    Data: ImageNet ILSVRC2012, --set data.source=folder:PATH; RoBERTa-base, whose words are made into a vocabulary once:
         python -m spae vocabulary roberta-base --masked-lm FacebookAI/roberta-base
     Cost: 450,000 steps of 256; for a machine with GPUs.
     Expected: mini-ImageNet, average over the settings: 2-way 53.97 %, 5-way 29.04 % (Table 1).
-    Command: accelerate launch -m spae train --recipe lqae --set data=folder:PATH
+    Command: accelerate launch -m spae train --recipe lqae --set data.source=folder:PATH
     """
-    changed = {
-        "name": "lqae",
-        "quantizer": "vq",
-        "l2_normalize": True,
-        "pyramid": (16,),
-        "network": "lqae",
-        "size": 256,
-        "vocabulary": "roberta-base",
-        "semantics": "none",
-        "thresholds": (),
-        "beta": 0.005,
-        "gan": "none",
-        "perceptual": "none",
-        "masked_lm": "roberta",
-        "masked_lm_source": "FacebookAI/roberta-base",
-        "masked_lm_weight": 1e-4,
-        "mask_ratio": 0.5,
-        "betas": (0.9, 0.99),
-        "weight_decay": 1e-4,
-        "schedule": "cosine",
-        "cooldown": 0.0,
-    }
-    return parse_recipe(image().model_dump() | changed, "lqae")
+    return image().replace(
+        {
+            "name": "lqae",
+            "model.quantizer": "vq",
+            "model.l2_normalize": True,
+            "model.pyramid": [16],
+            "model.network": "lqae",
+            "model.image_size": 256,
+            "model.vocabulary": "roberta-base",
+            "model.masked_lm": "roberta",
+            "model.masked_lm_source": "FacebookAI/roberta-base",
+            "model.mask_ratio": 0.5,
+            "semantics.scorer": "none",
+            "semantics.thresholds": [],
+            "appearance.commitment_weight": 0.005,
+            "appearance.gan": "none",
+            "appearance.perceptual": "none",
+            "appearance.masked_lm_weight": 1e-4,
+            "optimizer.betas": [0.9, 0.99],
+            "optimizer.weight_decay": 1e-4,
+            "optimizer.schedule": "cosine",
+            "optimizer.cooldown_fraction": 0.0,
+        }
+    )

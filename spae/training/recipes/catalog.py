@@ -1,4 +1,4 @@
-"""What each recipe says of itself, read from its docstring without importing it: listing recipes needs no torch.
+"""The facts of each recipe, parsed from its docstring without importing it: listing recipes needs no torch.
 
 A recipe's docstring is a first line, then paragraphs or lines that begin with Source, Data, Cost, Expected and Command.
 """
@@ -20,13 +20,13 @@ class RecipeFacts:
     """A recipe's docstring.
 
     Attributes:
-        name: of the recipe.
+        name: the recipe's name.
         title: its first line.
-        source: where the paper has it.
-        data: what it trains on, and how that is named.
+        source: section or table of the paper.
+        data: the training data and the setting that names it.
         cost: steps, time, machine.
         expected: the figures to compare with.
-        command: that trains it.
+        command: the command that trains it.
     """
 
     name: str
@@ -39,7 +39,7 @@ class RecipeFacts:
 
 
 def catalog() -> dict[str, RecipeFacts]:
-    """The facts of every recipe, in the order in which they are listed."""
+    """The facts of every recipe, in listing order."""
     found: dict[str, str] = {}
     for module in MODULES:
         tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text("utf-8"))
@@ -50,5 +50,5 @@ def catalog() -> dict[str, RecipeFacts]:
 
 def _facts(name: str, text: str) -> RecipeFacts:
     parts = re.split(rf"^({'|'.join(FACTS)}): ", text, flags=re.MULTILINE)
-    said = {key: " ".join(value.split()) for key, value in zip(parts[1::2], parts[2::2], strict=True)}
-    return RecipeFacts(name, " ".join(parts[0].split()), *(said[key] for key in FACTS))
+    facts = {key: " ".join(value.split()) for key, value in zip(parts[1::2], parts[2::2], strict=True)}
+    return RecipeFacts(name, " ".join(parts[0].split()), *(facts[key] for key in FACTS))

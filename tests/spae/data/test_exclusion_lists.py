@@ -14,7 +14,7 @@ from spae.training.recipes import get_recipe
 
 def test_the_disjoint_recipe_leaves_out_the_twenty_test_classes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = [name for _, name in read_exclusions(Path(get_recipe("disjoint").exclude))]
+    names = [name for _, name in read_exclusions(Path(get_recipe("disjoint").data.exclude_classes))]
     assert len(names) == len(set(names)) == 20 and all(re.fullmatch(r"n\d{8}", name) for name in names)
     assert {"n02129165", "n04522168", "n02110341"} <= set(names), "lion, vase, dalmatian"
 

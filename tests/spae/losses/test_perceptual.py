@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from spae.canonical import sha256_file
 from spae.errors import InputError, ShapeError, UnknownName, WeightsError
 from spae.losses import perceptual_weights
 from spae.losses.perceptual import PERCEPTUAL, PerceptualLoss, open_perceptual
-from spae.packaged import sha256_of
 
 VGG = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
 
@@ -113,7 +113,7 @@ def test_lpips_matches_its_formula(vgg):
 
     real, fake = pair()
     loss = open_perceptual("lpips-vgg", vgg)
-    assert (loss.name, loss.weights_sha256) == ("lpips-vgg", sha256_of(vgg))
+    assert (loss.name, loss.weights_sha256) == ("lpips-vgg", sha256_file(vgg))
     lines = torch.load(Path(lpips.__file__).parent / "weights/v0.1/vgg.pth", "cpu", weights_only=True)
     found = loss(real, fake)
     assert found.item() == pytest.approx(lpips_by_hand(load_file(vgg), lines, real, fake.detach()).item(), rel=1e-4)

@@ -16,6 +16,7 @@ from spae.losses.semantic import (
     sampled_candidates,
     semantic_loss,
     semantic_pools,
+    semantic_random,
 )
 from spae.quantizers.search import WordTable
 
@@ -36,6 +37,17 @@ def pool_of(*rows: list[int]) -> Pool:
     candidates = torch.tensor([row + [4] * (widest - len(row)) for row in rows])
     weights = torch.tensor([[1 / len(row)] * len(row) + [0.0] * (widest - len(row)) for row in rows])
     return Pool(candidates, weights)
+
+
+def loss_of(targets, pools, labels, positions, generator, target="expected"):
+    """The loss with random numbers from `generator`."""
+    sizes = [z_l.shape[1] for z_l in targets[: len(pools)]]
+    random = semantic_random(sizes, len(labels), positions, target, generator)
+    return semantic_loss(targets, pools, labels, TABLE, random)
+
+
+def uniform(*shape, seed=0):
+    return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("pool", [[2], [0, 3], [0, 1, 2, 3, 4]], ids=str)
@@ -74,53 +86,51 @@ def test_layers_beyond_the_pools_are_left_out_and_the_rest_averaged():
     for target, pool in zip(targets, sets, strict=False):
         values = [cross_entropy(tuple(v), pool[k]) for row, k in zip(target.tolist(), (1, 0), strict=True) for v in row]
         expected += sum(values) / len(values) / 2
-    loss = semantic_loss(targets, pools, labels, TABLE, 16, generator)
+    loss = loss_of(targets, pools, labels, 16, generator)
     assert loss.item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_drawn_positions_are_distinct_and_estimate_the_whole_layer():
+def test_sampled_positions_are_distinct_and_estimate_the_whole_layer():
     generator = torch.Generator().manual_seed(0)
     target = torch.randn(1, 4, 2, generator=generator)
     label, pool = torch.tensor([0]), pool_of([1])
     each = [cross_entropy(tuple(v), [1]) for v in target[0].tolist()]
     pairs = {round((each[i] + each[j]) / 2, 4) for i in range(4) for j in range(i)}
-    found = [semantic_loss([target], [pool], label, TABLE, 2, generator).item() for _ in range(300)]
+    found = [loss_of([target], [pool], label, 2, generator).item() for _ in range(300)]
     assert {round(value, 4) for value in found} == pairs, "every pair of positions comes up, and nothing else"
     assert sum(found) / 300 == pytest.approx(sum(each) / 4, abs=0.15)
 
 
 def test_a_sampled_target_is_one_word_of_the_pool():
-    """Each draw gives the loss of one candidate, all of them come up, and their mean is the expectation."""
+    """Each sample gives the loss of one candidate, all of them come up, and their mean is the expectation."""
     z = (0.4, 1.1)
-    pool, label, generator = pool_of([1], [0, 2, 3]), torch.tensor([1]), torch.Generator().manual_seed(0)
+    pool, label = pool_of([1], [0, 2, 3]), torch.tensor([1])
     found = [
-        layer_semantic_loss(torch.tensor([[z]]), pool, label, TABLE, "sampled", generator).item() for _ in range(600)
+        layer_semantic_loss(torch.tensor([[z]]), pool, label, TABLE, one.view(1, 1)).item() for one in uniform(600)
     ]
     each = [cross_entropy(z, [k]) for k in (0, 2, 3)]
     assert {round(value, 4) for value in found} == {round(value, 4) for value in each}
     assert sum(found) / 600 == pytest.approx(cross_entropy(z, [0, 2, 3]), abs=0.15)
-    exact = layer_semantic_loss(torch.tensor([[z]]), pool, label, TABLE, "expected")
+    exact = layer_semantic_loss(torch.tensor([[z]]), pool, label, TABLE)
     assert exact.item() == pytest.approx(sum(each) / 3, abs=1e-5)
 
 
-def test_each_position_draws_its_own_word_and_never_padding():
+def test_each_position_samples_its_own_word_and_never_padding():
     pool = pool_of([1], [0, 2, 3], [3, 0])
     labels = torch.tensor([1, 0, 2, 1])
-    drawn = sampled_candidates(pool, labels, 500, torch.Generator().manual_seed(0))
-    assert drawn.shape == (4, 500)
-    assert [set(row) for row in drawn.tolist()] == [{0, 2, 3}, {1}, {0, 3}, {0, 2, 3}]
-    assert not drawn[0].equal(drawn[3])
+    found = sampled_candidates(pool, labels, uniform(4, 500))
+    assert found.shape == (4, 500)
+    assert [set(row) for row in found.tolist()] == [{0, 2, 3}, {1}, {0, 3}, {0, 2, 3}]
+    assert not found[0].equal(found[3])
     for row, size in ((0, 3), (2, 2)):
-        counts = drawn[row].bincount(minlength=5)
+        counts = found[row].bincount(minlength=5)
         assert all(abs(int(count) - 500 / size) < 60 for count in counts if count)
-    again = sampled_candidates(pool, labels, 500, torch.Generator().manual_seed(0))
-    assert drawn.equal(again), "the generator alone decides"
 
 
-def test_the_last_draw_below_one_stays_inside_the_pool(monkeypatch):
+def test_the_last_number_below_one_stays_inside_the_pool():
     pool = pool_of([0, 1, 2], [3])
-    monkeypatch.setattr(torch, "rand", lambda *shape, dtype, **_: torch.full(shape, 1 - 2**-53, dtype=dtype))
-    assert sampled_candidates(pool, torch.tensor([0, 1]), 2, None).tolist() == [[2, 2], [3, 3]]
+    last = torch.full((2, 2), 1 - 2**-53, dtype=torch.float64)
+    assert sampled_candidates(pool, torch.tensor([0, 1]), last).tolist() == [[2, 2], [3, 3]]
 
 
 def test_sampling_reaches_every_layer():
@@ -128,17 +138,17 @@ def test_sampling_reaches_every_layer():
     targets = [torch.randn(2, n, 2, generator=generator) for n in (1, 4)]
     pools = [pool_of([0], [1]), pool_of([2], [4])]
     labels = torch.tensor([1, 0])
-    both = [semantic_loss(targets, pools, labels, TABLE, 16, generator, target).item() for target in TARGETS]
-    assert both[0] == pytest.approx(both[1], abs=1e-6), "pools of one word leave nothing to draw"
+    both = [loss_of(targets, pools, labels, 16, generator, target).item() for target in TARGETS]
+    assert both[0] == pytest.approx(both[1], abs=1e-6), "pools of one word leave nothing to sample"
 
 
 def test_targets_and_pools_that_do_not_exist():
     z, generator = torch.zeros(1, 1, 2), torch.Generator()
     with pytest.raises(InputError, match="one of expected, sampled, got 'best'"):
-        layer_semantic_loss(z, pool_of([0]), torch.tensor([0]), TABLE, "best")
+        semantic_random([1], 1, 1, "best", generator)
     for pools in ([], [pool_of([0])] * 2):
         with pytest.raises(InputError, match=f"pools for 1 to 1 layers, got {len(pools)}"):
-            semantic_loss([z], pools, torch.tensor([0]), TABLE, 1, generator)
+            loss_of([z], pools, torch.tensor([0]), 1, generator)
 
 
 def test_one_threshold_for_all_layers_is_one_pool():
@@ -148,7 +158,7 @@ def test_one_threshold_for_all_layers_is_one_pool():
     assert inside == [{1}, {1, 4}, {1, 2, 4}] + [{1, 2, 3, 4}] * 3
     assert one[0] is one[1] is one[2]
     z = [torch.tensor([[(0.4, 1.1)]])] * 3
-    found = semantic_loss(z, one, torch.tensor([0]), TABLE, 1, torch.Generator())
+    found = loss_of(z, one, torch.tensor([0]), 1, torch.Generator())
     assert found.item() == pytest.approx(cross_entropy((0.4, 1.1), [1, 2, 3, 4]), abs=1e-5)
 
 

@@ -15,15 +15,15 @@ def test_parts_come_from_encoders_of_their_own():
     latents = networks.encode(images)
     assert latents.shape == (2, 16, 9)
     latents[..., :6].sum().backward()
-    assert all(one.grad is None or not one.grad.any() for one in networks.encoder.drawing.parameters())
-    assert any(one.grad is not None and one.grad.any() for one in networks.encoder.naming.parameters())
+    assert all(one.grad is None or not one.grad.any() for one in networks.encoder.reconstruction.parameters())
+    assert any(one.grad is not None and one.grad.any() for one in networks.encoder.semantic.parameters())
     assert networks.decode(latents[..., 6:].detach(), (4, 4)).shape == (2, 3, 32, 32)
 
 
 def test_the_first_is_the_encoder_there_was_and_the_second_is_slimmer():
     networks, plain = build_autoencoder("picto", 576, 8), build_autoencoder("picto", 576)
-    assert count_parameters(networks.encoder.naming) == count_parameters(plain.encoder)
-    assert count_parameters(networks.encoder.drawing) < count_parameters(plain.encoder) / 2
+    assert count_parameters(networks.encoder.semantic) == count_parameters(plain.encoder)
+    assert count_parameters(networks.encoder.reconstruction) < count_parameters(plain.encoder) / 2
     # Weights are committed at two bytes a number, under 8 MB.
     assert 2 * count_parameters(networks) < 7_900_000
 

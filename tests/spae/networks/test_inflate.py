@@ -1,4 +1,4 @@
-"""A still clip through an inflated network against the image through the network it came from."""
+"""A still video through an inflated network against the image through the network it came from."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import nn
 
 from spae.errors import ShapeError, UnknownName
 from spae.networks import build_autoencoder, inflate
-from spae.networks.autoencoder import CLIPS, IMAGES, Autoencoder, Decoder, Encoder, Ops, Plan, ResBlock
+from spae.networks.autoencoder import IMAGES, VIDEOS, Autoencoder, Decoder, Encoder, Ops, Plan, ResBlock
 from spae.networks.inflate import inflate_kernel
 
 FLAT = Plan(8, (1, 2, 2), ((2, 2), (2, 2)))
 DEEP = Plan(8, (1, 2, 2), ((2, 2, 2), (1, 2, 2)))
 
 
-def pair(mode, ops=CLIPS) -> tuple[Autoencoder, Autoencoder]:
-    """A small network of images and the one of clips inflated from it, in float64; 8 frames become 4."""
+def pair(mode, ops=VIDEOS) -> tuple[Autoencoder, Autoencoder]:
+    """A small network of images and the one of videos inflated from it, in float64; 8 frames become 4."""
     torch.manual_seed(0)
     flat = Autoencoder(Encoder(6, FLAT), Decoder(6, FLAT)).double()
     deep = Autoencoder(Encoder(6, DEEP, ops), Decoder(6, DEEP, ops)).double()
@@ -30,7 +30,7 @@ def still(images: torch.Tensor, frames: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("mode", ["central", "average"])
 @torch.no_grad()
-def test_a_still_clip_has_the_images_features_in_every_frame(mode):
+def test_a_still_video_has_the_images_features_in_every_frame(mode):
     flat, deep = pair(mode)
     images = torch.randn(2, 3, 16, 12, dtype=torch.float64)
     expected = flat.encoder(images)
@@ -38,16 +38,16 @@ def test_a_still_clip_has_the_images_features_in_every_frame(mode):
     assert found.shape == (2, 6, 4, 4, 3)
     for frame in range(4):
         torch.testing.assert_close(found[:, :, frame], expected, rtol=0, atol=1e-12)
-    drawn = deep.decoder(found)
-    assert drawn.shape == (2, 3, 8, 16, 12)
+    decoded = deep.decoder(found)
+    assert decoded.shape == (2, 3, 8, 16, 12)
     for frame in range(8):
-        torch.testing.assert_close(drawn[:, :, frame], flat.decoder(expected), rtol=0, atol=1e-12)
+        torch.testing.assert_close(decoded[:, :, frame], flat.decoder(expected), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("mode", "still_holds"), [("central", True), ("average", False)])
 @torch.no_grad()
 def test_why_the_end_frames_are_repeated(mode, still_holds):
-    """Kernels spread over time see zeros before and after the clip, and the norms pass it on to all frames."""
+    """Kernels spread over time see zeros before and after the video, and the norms pass it on to all frames."""
     flat, deep = pair(mode, Ops(("T", "H", "W"), nn.Conv3d, nn.AvgPool3d))
     images = torch.randn(1, 3, 16, 12, dtype=torch.float64)
     error = (deep.encoder(still(images, 8)) - flat.encoder(images)[:, :, None]).abs().amax((0, 1, 3, 4))
@@ -56,32 +56,32 @@ def test_why_the_end_frames_are_repeated(mode, still_holds):
 
 
 @torch.no_grad()
-def test_central_reads_each_frame_of_a_moving_clip_alone():
+def test_central_reads_each_frame_of_a_moving_video_alone():
     torch.manual_seed(1)
-    flat, deep = ResBlock(4, 8, IMAGES).double(), ResBlock(4, 8, CLIPS).double()
+    flat, deep = ResBlock(4, 8, IMAGES).double(), ResBlock(4, 8, VIDEOS).double()
     deep.load_state_dict(inflate(flat.state_dict()))
     for block in (flat, deep):
         block.norm1 = block.norm2 = nn.Identity()
-    clip = torch.randn(1, 4, 5, 6, 7, dtype=torch.float64)
+    video = torch.randn(1, 4, 5, 6, 7, dtype=torch.float64)
     for frame in range(5):
-        torch.testing.assert_close(deep(clip)[:, :, frame], flat(clip[:, :, frame]), rtol=0, atol=1e-12)
+        torch.testing.assert_close(deep(video)[:, :, frame], flat(video[:, :, frame]), rtol=0, atol=1e-12)
 
 
 @torch.no_grad()
 def test_average_reads_the_mean_of_three_frames():
     torch.manual_seed(2)
-    flat, deep = IMAGES.conv(2, 3, 3, padding=1).double(), CLIPS.conv(2, 3, 3, padding=1).double()
+    flat, deep = IMAGES.conv(2, 3, 3, padding=1).double(), VIDEOS.conv(2, 3, 3, padding=1).double()
     deep.load_state_dict(inflate(flat.state_dict(), "average"))
-    clip = torch.randn(1, 2, 4, 5, 5, dtype=torch.float64)
-    found = deep(clip)
+    video = torch.randn(1, 2, 4, 5, 5, dtype=torch.float64)
+    found = deep(video)
     for frame, seen in enumerate(([0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3])):
-        torch.testing.assert_close(found[:, :, frame], flat(clip[:, :, seen].mean(2)), rtol=0, atol=1e-12)
+        torch.testing.assert_close(found[:, :, frame], flat(video[:, :, seen].mean(2)), rtol=0, atol=1e-12)
 
 
-def test_presets_of_clips_take_the_state_of_presets_of_images():
-    image, clip = build_autoencoder("picto", 16), build_autoencoder("picto-video", 16)
+def test_presets_of_videos_take_the_state_of_presets_of_images():
+    image, video = build_autoencoder("picto", 16), build_autoencoder("picto-video", 16)
     for mode in ("central", "average"):
-        assert clip.load_state_dict(inflate(image.state_dict(), mode))
+        assert video.load_state_dict(inflate(image.state_dict(), mode))
     with torch.device("meta"):
         names = {name: value.shape for name, value in build_autoencoder("video", 16).state_dict().items()}
         state = inflate(build_autoencoder("image", 16).state_dict())

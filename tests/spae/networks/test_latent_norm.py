@@ -8,29 +8,29 @@ import torch
 from spae.networks.latent_norm import LatentNorm
 
 
-def made(spread: float = 2.0) -> tuple[LatentNorm, torch.Tensor, torch.Tensor]:
+def made(scale: float = 2.0) -> tuple[LatentNorm, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     codebook = torch.randn(50, 6) * torch.tensor([0.1, 0.2, 0.3, 1.0, 2.0, 3.0]) + torch.arange(6.0)
-    return LatentNorm(codebook, spread), codebook, torch.randn(8, 16, 6) * 5 - 3
+    return LatentNorm(codebook, scale), codebook, torch.randn(8, 16, 6) * 5 - 3
 
 
-@pytest.mark.parametrize("spread", [1.0, 2.0])
-def test_a_batch_in_training_gets_the_codebooks_mean_and_the_spread(spread):
-    norm, codebook, z = made(spread)
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_batch_in_training_gets_the_codebooks_mean_and_the_spread(scale):
+    norm, codebook, z = made(scale)
     out = norm(z)
     assert out.shape == z.shape
     flat = out.flatten(0, 1)
     torch.testing.assert_close(flat.mean(0), codebook.mean(0), atol=1e-5, rtol=0)
-    torch.testing.assert_close(flat.std(0, correction=0), spread * codebook.std(0), atol=0, rtol=1e-4)
+    torch.testing.assert_close(flat.std(0, correction=0), scale * codebook.std(0), atol=0, rtol=1e-4)
 
 
-def test_standardise_undoes_the_codebooks_moments():
+def test_standardize_undoes_the_codebooks_moments():
     norm, codebook, z = made()
-    unit = norm.standardise(codebook[None])[0]
+    unit = norm.standardize(codebook[None])[0]
     torch.testing.assert_close(unit.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
     torch.testing.assert_close(unit.std(0), torch.ones(6))
     normal = (z - z.mean((0, 1))) / (z.var((0, 1), correction=0) + 1e-5).sqrt()
-    torch.testing.assert_close(norm.standardise(norm(z)), 2.0 * normal, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(norm.standardize(norm(z)), 2.0 * normal, atol=1e-4, rtol=1e-4)
 
 
 def test_evaluation_uses_and_keeps_the_running_statistics():

@@ -1,4 +1,4 @@
-"""The norm of latents that name and draw, against what it promises of a batch."""
+"""Whitened and matched latents: their moments, in training and in evaluation."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def correlated(batch: int = 8) -> torch.Tensor:
     return torch.randn(batch, 16, 3, generator=generator) @ mixed + torch.tensor([5.0, 0.0, -2.0])
 
 
-@pytest.mark.parametrize("spread", [1.0, 0.5])
-def test_a_batch_in_training_comes_out_white(spread):
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_a_batch_in_training_comes_out_white(scale):
     z = correlated()
-    out = WhiteningNorm(3, spread)(z)
+    out = WhiteningNorm(3, scale)(z)
     assert out.shape == z.shape
     rows = out.flatten(0, 1)
     torch.testing.assert_close(rows.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
-    torch.testing.assert_close(rows.T @ rows / len(rows), spread**2 * torch.eye(3), atol=0.02 * spread**2, rtol=0)
+    torch.testing.assert_close(rows.T @ rows / len(rows), scale**2 * torch.eye(3), atol=0.02 * scale**2, rtol=0)
 
 
-def test_a_channel_that_says_nothing_stays_finite_and_so_does_its_gradient():
+def test_a_constant_channel_and_its_gradient_stay_finite():
     z = correlated()
     z[..., 1] = 4.0
     z.requires_grad_()
@@ -59,4 +59,4 @@ def test_each_part_has_its_own_norm_and_the_decoder_reads_the_last():
     out = ProjectedNorm(words, 3, 2.0, 0.7)(z)
     assert out[..., :5].equal(LatentNorm(words, 2.0)(z[..., :5]))
     assert out[..., 5:].equal(WhiteningNorm(3, 0.7)(z[..., 5:]))
-    assert ProjectedNorm(words, 3, 2.0, 0.7).standardise(out).equal(out[..., 5:])
+    assert ProjectedNorm(words, 3, 2.0, 0.7).standardize(out).equal(out[..., 5:])

@@ -57,8 +57,8 @@ def test_a_patch_is_drawn_row_by_row():
     decoder = VitDecoder(5, NO_LAYERS)
     decoder.layers[-1].weight.zero_()
     decoder.layers[-1].bias.copy_(torch.arange(48.0))
-    drawn = decoder(torch.zeros(1, 5, 3, 3))[0]
-    assert drawn[:, 4:8, 4:8].equal(torch.arange(48.0).view(3, 4, 4))
+    decoded = decoder(torch.zeros(1, 5, 3, 3))[0]
+    assert decoded[:, 4:8, 4:8].equal(torch.arange(48.0).view(3, 4, 4))
 
 
 def test_every_latent_sees_every_patch():

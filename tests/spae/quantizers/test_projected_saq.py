@@ -1,4 +1,4 @@
-"""SAQ with drawing coordinates, against a slow transcription of what each layer compares."""
+"""SAQ with projected coordinates, against a slow transcription of what each layer compares."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from spae.quantizers.projected_saq import projected_coordinates
 
 def words_of(count: int = 90, width: int = 6) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
-    spread = torch.tensor([5.0, 1.0, 0.2, 3.0, 0.1, 0.5])[:width]
+    scales = torch.tensor([5.0, 1.0, 0.2, 3.0, 0.1, 0.5])[:width]
     mixed = torch.linalg.qr(torch.randn(width, width, generator=generator)).Q
-    return torch.randn(count, width, generator=generator) * spread @ mixed + 2
+    return torch.randn(count, width, generator=generator) * scales @ mixed + 2
 
 
 def made(layers: int = 2, width: int = 3) -> tuple[ProjectedSAQ, torch.Tensor, torch.Tensor]:
@@ -25,7 +25,7 @@ def made(layers: int = 2, width: int = 3) -> tuple[ProjectedSAQ, torch.Tensor, t
     return ProjectedSAQ(words, pyramid, layers, width), words, z
 
 
-def test_coordinates_are_the_main_components_at_spread_one():
+def test_coordinates_are_the_principal_components_with_deviation_one():
     words = words_of()
     found = projected_coordinates(words, 3).numpy()
     centred = words.double().numpy() - words.double().numpy().mean(0)
@@ -68,7 +68,7 @@ def test_ids_come_back_as_the_embedding_they_were_made_with():
     torch.testing.assert_close(quantizer.decode_ids(out.ids, [1, 2]), out.embeddings[1])
 
 
-def test_layers_that_name_say_what_saq_says_of_the_first_channels():
+def test_semantic_layers_give_the_tokens_of_saq_on_the_first_channels():
     quantizer, words, z = made()
     plain = StreamingAverageQuantizer(words, quantizer.pyramid)(z[..., :6], depth=2)
     assert all(ours.equal(theirs) for ours, theirs in zip(quantizer(z, depth=2).ids, plain.ids, strict=True))
@@ -82,9 +82,9 @@ def test_the_words_stay_frozen_and_outside_the_state():
 
 @pytest.mark.parametrize(
     ("layers", "width", "message"),
-    [(0, 3, "1 to 4 can draw, got 0"), (5, 3, "1 to 4 can draw, got 5"), (2, 7, "words of 6 channels .* got 7"),
+    [(0, 3, "1 to the 4 .* got 0"), (5, 3, "1 to the 4 .* got 5"), (2, 7, "must be 1 to 6, .* got 7"),
      (2, 0, "got 0")],
 )  # fmt: skip
-def test_what_cannot_be_is_told(layers, width, message):
+def test_other_layers_and_widths_are_refused(layers, width, message):
     with pytest.raises(InputError, match=message):
         ProjectedSAQ(words_of(), Pyramid.preset("picto"), layers, width)

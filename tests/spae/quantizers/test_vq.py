@@ -16,12 +16,12 @@ GRID = Pyramid(((2, 2),))
 def quantizer(entries: list[list[float]], usage: float = 1.0, **settings: float) -> VectorQuantizer:
     """A codebook in the middle of its training."""
     codebook = torch.tensor(entries)
-    return VectorQuantizer(codebook, GRID, learning=MovingAverage(begun=usage, **settings))
+    return VectorQuantizer(codebook, GRID, learning=MovingAverage(initial_usage=usage, **settings))
 
 
 def random_start(entries: int, width: int, pyramid: Pyramid = GRID) -> VectorQuantizer:
     """As a VQGAN begins."""
-    return VectorQuantizer(random_codebook(entries, width), pyramid, learning=MovingAverage(begun=0))
+    return VectorQuantizer(random_codebook(entries, width), pyramid, learning=MovingAverage(initial_usage=0))
 
 
 def test_the_nearest_entry_and_its_gradient():

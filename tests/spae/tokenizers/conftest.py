@@ -11,7 +11,8 @@ import torch
 
 from spae.cache_folder import cache_folder
 from spae.networks.vit import VITS, VitPlan
-from spae.tokenizers.build import build_model, model_config
+from spae.tokenizers.build import build_model, saved_config
+from spae.tokenizers.config import SavedConfig
 from spae.tokenizers.lqae import LqaeModel
 from spae.vocabulary import LexicalVocabulary, saved_vocabulary_path
 from spae.vocabulary.masked_lm import masked_lm_vocabulary
@@ -67,7 +68,7 @@ def roberta_words(tiny_roberta: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.fixture
 def lqae_config(
     tiny_roberta: Path, roberta_words: LexicalVocabulary, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., dict[str, Any]]:
+) -> Callable[..., SavedConfig]:
     """The configuration of a tiny LQAE, some of it set anew."""
     monkeypatch.setitem(VITS, "picto-lqae", VitPlan(size=32, patch=8, features=24, layers=1, heads=2, hidden=48))
     values = {
@@ -76,14 +77,15 @@ def lqae_config(
         "masked_lm_source": str(tiny_roberta),
     }  # fmt: skip
 
-    def config(**changed: Any) -> dict[str, Any]:
-        return model_config(tiny_recipe(**(values | changed)).model_dump(), roberta_words)
+    def config(**changed: Any) -> SavedConfig:
+        recipe = tiny_recipe(**(values | changed))
+        return saved_config(recipe.name, recipe.model, roberta_words)
 
     return config
 
 
 @pytest.fixture
-def lqae(lqae_config: Callable[..., dict[str, Any]], roberta_words: LexicalVocabulary) -> LqaeModel:
+def lqae(lqae_config: Callable[..., SavedConfig], roberta_words: LexicalVocabulary) -> LqaeModel:
     """A random LQAE of 16 words an image."""
     torch.manual_seed(4)
     model = build_model(lqae_config(), roberta_words)

@@ -1,4 +1,4 @@
-"""A model whose first layers name and whose last layers draw: what is worked out for which layers."""
+"""A model with two branches: which branch runs for which layers."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def test_the_first_layers_are_those_of_all_layers(model, depth):
         torch.testing.assert_close(part.embeddings[layer], whole.embeddings[layer])
 
 
-def test_what_draws_is_asked_only_where_a_layer_draws(model, monkeypatch):
-    def drawn(pixels):
-        raise RuntimeError("drawn")
+def test_the_reconstruction_branch_runs_only_for_projected_layers(model, monkeypatch):
+    def called(pixels):
+        raise RuntimeError("called")
 
-    monkeypatch.setattr(model.autoencoder.encoder.drawing, "forward", drawn)
+    monkeypatch.setattr(model.autoencoder.encoder.reconstruction, "forward", called)
     images = torch.zeros(1, 3, 32, 32)
     with torch.no_grad():
         for depth in (1, 2):
             model.encode(images, depth)
         for depth in (3, 4, None):
-            with pytest.raises(RuntimeError, match="drawn"):
+            with pytest.raises(RuntimeError, match="called"):
                 model.encode(images, depth)
 
 

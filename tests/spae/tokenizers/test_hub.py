@@ -14,6 +14,7 @@ import spae
 from spae.cache_folder import cache_folder
 from spae.errors import InputError, WeightsError
 from spae.tokenizers import hub_files
+from spae.tokenizers.build import config_text
 from spae.tokenizers.hub_files import hub_name
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.registry import open_tokenizer
@@ -151,14 +152,14 @@ def test_a_file_too_large_is_not_fetched(published, file):
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"vocabulary": "../../secret"}, "vocabulary must be a name .* never a path"),
-        ({"network": "/etc/passwd"}, "network must be a name"),
+        ({"vocabulary": "../../secret"}, "vocabulary: must be a printable name, never a path"),
+        ({"network": "/etc/passwd"}, "network: must be a printable name, never a path"),
         ({"masked_lm_source": "/home/me/roberta"}, "masked_lm_source must be a name on the hub"),
         ({"masked_lm_source": "../roberta"}, "masked_lm_source must be a name on the hub"),
-        ({"size": 10**9}, "size must be a whole number from 0 to 4096"),
-        ({"entries": 1 << 20, "width": 16_384}, "entries x width"),
+        ({"image_size": 10**9}, "image_size: .* less than or equal to 4096"),
+        ({"codebook_size": 1 << 20, "codebook_dim": 16_384}, "codebook_size x codebook_dim"),
         ({"auto_map": {"AutoModel": "model.Evil"}}, "unknown field 'auto_map'"),
-        ({"pyramid": [[1, 1], [10**6, 10**6]]}, "pyramid lists at most"),
+        ({"pyramid": [[1, 1], [10**6, 10**6]]}, "pyramid.* less than or equal to 256"),
     ],
     ids=lambda value: "" if isinstance(value, str) else "-".join(value),
 )
@@ -176,7 +177,7 @@ def test_a_vocabulary_of_ones_own_goes_along(hub, tmp_path, tiny_words, save_mod
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
     tiny_words.save(saved_vocabulary_path("mine"))
     _, config = save_model(tmp_path / "run", latent_scale=1.0)
-    (tmp_path / "run/config.json").write_text(json.dumps(config | {"vocabulary": "mine"}))
+    (tmp_path / "run/config.json").write_text(config_text(config.model_copy(update={"vocabulary": "mine"})))
     first = LexicalTokenizer.from_pretrained(tmp_path / "run")
     words = first.encode(list(image_batch))
     first.push_to_hub("me/mine")

@@ -40,9 +40,9 @@ def test_words_and_images_have_the_stated_shapes(tokenizer, tiny, image_batch):
         assert one.grids == ((1, 1), (2, 2), (4, 4), (4, 4)) and one.join == " "
         assert one.words == tuple(tuple(tiny.words[i] for i in layer) for layer in one.ids)
         assert tiny.split(one.text([1, 2, 3, 4])) == [i for layer in one.ids for i in layer]
-    drawn = tokenizer.decode(tokens)
-    assert len(drawn) == 6 and all(one.shape == (32, 32, 3) and one.dtype == np.uint8 for one in drawn)
-    assert len({one.ids for one in tokens}) == 6 and len({one.tobytes() for one in drawn}) == 6, "no two alike"
+    decoded = tokenizer.decode(tokens)
+    assert len(decoded) == 6 and all(one.shape == (32, 32, 3) and one.dtype == np.uint8 for one in decoded)
+    assert len({one.ids for one in tokens}) == 6 and len({one.tobytes() for one in decoded}) == 6, "no two alike"
 
 
 def test_ids_and_drawings_are_the_models(tokenizer, image_batch):
@@ -54,8 +54,8 @@ def test_ids_and_drawings_are_the_models(tokenizer, image_batch):
             assert [list(one.ids[layer]) for one in tokens] == quantized.ids[layer].tolist()
         for layers in ([1], [1, 2], [4], [1, 2, 3, 4]):
             expected = model.decode(model.quantizer.decode_ids(quantized.ids, layers)).clamp(-1, 1)
-            for one, drawn in zip(expected, tokenizer.decode(tokens, layers), strict=True):
-                difference = (one.permute(1, 2, 0).double() + 1) * 127.5 - torch.from_numpy(drawn)
+            for one, decoded in zip(expected, tokenizer.decode(tokens, layers), strict=True):
+                difference = (one.permute(1, 2, 0).double() + 1) * 127.5 - torch.from_numpy(decoded)
                 assert difference.abs().max() <= 0.501
     assert same(tokenizer.decode(tokens), tokenizer.decode(tokens, [1, 2, 3, 4]))
 
@@ -67,10 +67,10 @@ def test_words_do_not_depend_on_batch_or_order(tokenizer, monkeypatch, image_bat
     monkeypatch.setattr(lexical, "BATCH", batch)
     assert tokenizer.encode(images) == alone
     assert tokenizer.encode(images[::-1]) == alone[::-1]
-    drawn = tokenizer.decode(alone)
-    assert len(drawn) == 6
+    decoded = tokenizer.decode(alone)
+    assert len(decoded) == 6
     single = [tokenizer.decode([tokens])[0] for tokens in alone]
-    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(drawn, single, strict=True))
+    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(decoded, single, strict=True))
 
 
 def test_nothing_gives_nothing(tokenizer):
@@ -78,26 +78,26 @@ def test_nothing_gives_nothing(tokenizer):
 
 
 @pytest.fixture
-def twins(tmp_path, monkeypatch, save_model):
-    """A tokenizer each of whose words has a twin that only the fifth digit tells apart."""
+def near_ties(tmp_path, monkeypatch, save_model):
+    """A tokenizer each of whose words has another that differs from it only in the fifth digit."""
     generator = torch.Generator().manual_seed(2)
     half = torch.randn(90, 16, generator=generator) * 0.3
     embeddings = torch.stack([half, half + 1e-5 * torch.randn(90, 16, generator=generator)], 1).flatten(0, 1)
     names = tuple(f"w{a}{b}" for a in "abcdefghijklmnopqr" for b in "abcdefghij")
-    words = LexicalVocabulary(names, embeddings, "twins", "0")
+    words = LexicalVocabulary(names, embeddings, "near_ties", "0")
     monkeypatch.setitem(VOCABULARIES, "tiny", lambda: words)
     save_model(tmp_path, words, latent_scale=1.0)
     return LexicalTokenizer.from_pretrained(tmp_path)
 
 
-def test_near_ties_are_settled_in_float64(twins, monkeypatch, image_batch):
+def test_near_ties_are_settled_in_float64(near_ties, monkeypatch, image_batch):
     """A stand-in for a machine that rounds differently: scores in float32 a little off."""
-    exact_model = copy.deepcopy(twins._model).double()
+    exact_model = copy.deepcopy(near_ties._model).double()
     with torch.no_grad():
         exact = exact_model.encode(to_tensor(image_batch).double()).ids
     expected = [[layer[i].tolist() for layer in exact] for i in range(6)]
-    assert twins._exact_model() is not twins._model
-    table = twins._model.quantizer.table
+    assert near_ties._exact_model() is not near_ties._model
+    table = near_ties._model.quantizer.table
     scores = table.scores
 
     def off(rows):
@@ -105,9 +105,9 @@ def test_near_ties_are_settled_in_float64(twins, monkeypatch, image_batch):
         return found + 1e-4 * torch.rand(found.shape, generator=torch.Generator().manual_seed(9))
 
     monkeypatch.setattr(table, "scores", off)
-    assert as_lists(twins.encode(list(image_batch))) == expected
+    assert as_lists(near_ties.encode(list(image_batch))) == expected
     monkeypatch.setattr(lexical, "NEAR_TIE", -1.0)
-    assert as_lists(twins.encode(list(image_batch))) != expected, "the disturbance is large enough to matter"
+    assert as_lists(near_ties.encode(list(image_batch))) != expected, "the disturbance is large enough to matter"
 
 
 def as_lists(tokens):
@@ -210,12 +210,12 @@ def test_a_learned_codebook_shows_its_ids_as_words_by_rank(tmp_path, tiny, save_
     assert tokenizer.decode([one])[0].shape == (32, 32, 3)
 
 
-def test_a_model_of_clips_and_one_of_too_many_entries_are_refused(tmp_path, tiny, save_model):
-    clips = {"network": "picto-video", "frames": 16, "pyramid": ((1, 1, 1), (4, 4, 4))}
-    save_model(tmp_path / "clips", **clips)
-    with pytest.raises(InputError, match=r"is a model of clips, in a grid of \(4, 4, 4\)"):
-        LexicalTokenizer.from_pretrained(tmp_path / "clips")
-    save_model(tmp_path / "many", quantizer="vq", entries=201)
+def test_models_of_videos_and_of_too_many_entries_are_refused(tmp_path, tiny, save_model):
+    videos = {"network": "picto-video", "num_frames": 16, "pyramid": ((1, 1, 1), (4, 4, 4))}
+    save_model(tmp_path / "videos", **videos)
+    with pytest.raises(InputError, match=r"is a model of videos, in a grid of \(4, 4, 4\)"):
+        LexicalTokenizer.from_pretrained(tmp_path / "videos")
+    save_model(tmp_path / "many", quantizer="vq", codebook_size=201)
     with pytest.raises(InputError, match="has 201 entries and 200 words"):
         LexicalTokenizer.from_pretrained(tmp_path / "many")
 

@@ -10,14 +10,15 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from spae.errors import InputError, WeightsError
-from spae.tokenizers.build import build_model, load_config, load_model, save_model
+from spae.tokenizers.build import build_model, load_model, save_model
+from spae.tokenizers.config import load_config
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.lqae import LqaeModel
 
 B, N = 3, 16
 
 
-def draws(seed: int = 0):
+def uniform(seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
     return lambda count: torch.rand(B, count, generator=generator)
 
@@ -42,8 +43,8 @@ def test_words_are_the_nearest_by_angle(lqae, roberta_words):
     assert found.equal(cosine.argmax(-1)) and found.unique().numel() > 1
 
 
-def test_nothing_is_masked_at_test(lqae, roberta, roberta_words):
-    """Drawn from RoBERTa's hidden states of <s> words </s>, given to it as token ids."""
+def test_nothing_is_masked_in_evaluation(lqae, roberta, roberta_words):
+    """Decoded from RoBERTa's hidden states of <s> words </s>, given to it as token ids."""
     ids = torch.randint(len(roberta_words), (B, N), generator=torch.Generator().manual_seed(2))
     tokens = torch.tensor(roberta_words.tokens)[ids]
     with torch.no_grad():
@@ -55,14 +56,14 @@ def test_nothing_is_masked_at_test(lqae, roberta, roberta_words):
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.5, 8), (0.25, 4), (0.01, 1), (1.0, 16)])
-def test_a_share_is_masked_and_guessed(lqae, roberta, roberta_words, share, count):
+def test_part_of_the_words_is_masked_and_predicted(lqae, roberta, roberta_words, share, count):
     """Against transformers with <mask> among its token ids, and a cross entropy of its logits at those places."""
     lqae.mask_ratio = share
     quantized = lqae.encode(images())
-    drawn, terms = lqae.redraw(quantized.embeddings[-1], quantized, draws())
-    # Independent of the model: as many positions as asked for, those with the lowest draws.
-    chance = draws()(N)
-    masked = chance <= chance.sort(1).values[:, count - 1 : count]
+    decoded, terms = lqae.reconstruct(quantized.embeddings[-1], quantized, uniform())
+    # Independent of the model: as many positions as asked for, those with the lowest numbers.
+    numbers = uniform()(N)
+    masked = numbers <= numbers.sort(1).values[:, count - 1 : count]
     assert masked.sum(1).tolist() == [count] * B
     tokens = torch.tensor(roberta_words.tokens)[quantized.ids[0]]
     shown = torch.where(masked, torch.tensor(4), tokens)
@@ -73,16 +74,16 @@ def test_a_share_is_masked_and_guessed(lqae, roberta, roberta_words, share, coun
     assert set(terms) == {"masked_lm"}
     assert terms["masked_lm"].item() == pytest.approx(F.cross_entropy(logits, tokens[masked]).item(), rel=1e-4)
     expected = lqae.autoencoder.decode(output.hidden_states[-1][:, 1:-1], (4, 4))
-    torch.testing.assert_close(drawn.detach(), expected.detach(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(decoded.detach(), expected.detach(), atol=1e-5, rtol=1e-4)
 
 
 def test_gradients_reach_the_encoder_through_the_language_model_and_stop_there(lqae):
     lqae.train()
-    for name in ("drawn", "masked_lm"):
+    for name in ("decoded", "masked_lm"):
         lqae.zero_grad()
         quantized = lqae.encode(images())
-        drawn, terms = lqae.redraw(quantized.embeddings[-1], quantized, draws())
-        (drawn.square().mean() if name == "drawn" else terms["masked_lm"]).backward()
+        decoded, terms = lqae.reconstruct(quantized.embeddings[-1], quantized, uniform())
+        (decoded.square().mean() if name == "decoded" else terms["masked_lm"]).backward()
         first = next(iter(lqae.autoencoder.encoder.parameters()))
         assert first.grad is not None and first.grad.any(), name
         language = lqae._language._model
@@ -90,19 +91,19 @@ def test_gradients_reach_the_encoder_through_the_language_model_and_stop_there(l
         assert all(weight.grad is None and not weight.requires_grad for weight in language.parameters()), name
 
 
-def test_masking_tells_in_the_image(lqae):
+def test_masking_changes_the_image(lqae):
     quantized = lqae.encode(images())
-    first, second = (lqae.redraw(quantized.embeddings[-1], quantized, draws(seed))[0] for seed in (0, 1))
+    first, second = (lqae.reconstruct(quantized.embeddings[-1], quantized, uniform(seed))[0] for seed in (0, 1))
     assert not first.allclose(second) and not first.allclose(lqae.decode(quantized.embeddings[-1]))
 
 
-def test_the_language_model_is_no_part_of_what_is_trained_or_saved(lqae):
+def test_the_language_model_is_neither_trained_nor_saved(lqae):
     names = {*lqae.state_dict(), *(name for name, _ in lqae.named_parameters())}
     assert names and all(name.startswith("autoencoder.") for name in names)
-    twin = copy.deepcopy(lqae).double()
-    assert twin._language is lqae._language and lqae._language.embeddings.dtype == torch.float32
-    quantized = twin.encode(images().double())
-    assert twin.decode(quantized.embeddings[-1]).dtype == torch.float64
+    other = copy.deepcopy(lqae).double()
+    assert other._language is lqae._language and lqae._language.embeddings.dtype == torch.float32
+    quantized = other.encode(images().double())
+    assert other.decode(quantized.embeddings[-1]).dtype == torch.float64
 
 
 def test_a_saved_lqae_comes_back_the_same(tmp_path, lqae, lqae_config):
@@ -127,7 +128,7 @@ def test_a_saved_lqae_comes_back_the_same(tmp_path, lqae, lqae_config):
 def test_another_language_model_is_refused(lqae_config, roberta_words, monkeypatch, changed, words):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(WeightsError, match=words) as caught:
-        build_model(lqae_config() | changed, roberta_words)
+        build_model(lqae_config().model_copy(update=changed), roberta_words)
     assert "\n" not in str(caught.value)
 
 
@@ -147,7 +148,7 @@ def test_more_words_than_it_can_read(lqae):
 )
 def test_what_is_no_lqae_is_refused(lqae_config, roberta_words, changed):
     with pytest.raises(InputError, match=r"masked language model reads|latent_scale must be 0"):
-        build_model(lqae_config() | changed, roberta_words)
+        build_model(lqae_config(**changed), roberta_words)
 
 
 def test_an_lqae_is_a_tokenizer(tmp_path, lqae, lqae_config, roberta_words, image_batch):
@@ -156,5 +157,5 @@ def test_an_lqae_is_a_tokenizer(tmp_path, lqae, lqae_config, roberta_words, imag
     tokens = tokenizer.encode(list(image_batch))
     assert tokens == [tokenizer.encode([image])[0] for image in image_batch]
     assert all(len(one.words) == 1 and set(one.words[0]) <= set(roberta_words.words) for one in tokens)
-    drawn = tokenizer.decode(tokens)
-    assert len({one.tobytes() for one in drawn}) == len({one.ids for one in tokens})
+    decoded = tokenizer.decode(tokens)
+    assert len({one.tobytes() for one in decoded}) == len({one.ids for one in tokens})

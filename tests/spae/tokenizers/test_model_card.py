@@ -6,7 +6,7 @@ import json
 
 import yaml
 
-from spae.packaged import sha256_of
+from spae.canonical import sha256_file
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.model_card import last_scores, read_recipe
 from spae.tokenizers.pretrained import folder_fingerprint
@@ -25,8 +25,9 @@ def test_a_card_names_hashes_vocabulary_recipe_and_scores(tiny_folder, tiny, tmp
     )
     card = card_of(tiny_folder, tmp_path / "saved", repo_id="me/tiny")
     for part in (
-        folder_fingerprint(tiny_folder), sha256_of(tiny_folder / "model.safetensors"), tiny.fingerprint,
-        "step 6", "| held_out/mse | `0.25` |", "| learning_rate | `0.001` |", "TO BE FILLED IN", "200, of a test",
+        folder_fingerprint(tiny_folder), sha256_file(tiny_folder / "model.safetensors"), tiny.fingerprint,
+        "step 6", "| held_out/mse | `0.25` |", "| optimizer.learning_rate | `0.001` |",
+        "TO BE FILLED IN", "200, of a test",
         'spae.from_pretrained("me/tiny")', "hf:me/tiny",
     ):  # fmt: skip
         assert part in card, part
@@ -49,15 +50,17 @@ def test_without_recipe_and_log(tiny_folder, tmp_path):
 def test_folders_of_this_machine_stay_here(tiny_folder, tmp_path, recipe_of):
     home = tmp_path / "home-of-me"
     (home / "birds").mkdir(parents=True)
-    values = {
-        "data": f"folder:{home}/birds", "exclude": str(home / "left_out.txt"), "initial": "runs/private/spae",
-        "masked_lm_source": "FacebookAI/roberta-base", "clip_pretrained": f"{home}\\clip.safetensors",
-        "name": "a | b `c`",
-    }  # fmt: skip
-    (tiny_folder / "recipe.json").write_text(json.dumps(recipe_of().model_dump(mode="json") | values))
+    recipe = recipe_of(
+        source=f"folder:{home}/birds", exclude_classes=str(home / "left_out.txt"), init_from="runs/private/spae",
+        masked_lm_source="FacebookAI/roberta-base", clip_pretrained=f"{home}\\clip.safetensors",
+    ).model_dump(mode="json")  # fmt: skip
+    recipe["data"]["note"] = "a | b `c`"
+    (tiny_folder / "recipe.json").write_text(json.dumps(recipe))
     recipe = read_recipe(tiny_folder)
-    assert recipe["data"] == "folder:birds" and recipe["exclude"] == "left_out.txt" and recipe["initial"] == "spae"
-    assert recipe["masked_lm_source"] == "FacebookAI/roberta-base" and recipe["clip_pretrained"] == "clip.safetensors"
+    assert recipe["data"]["source"] == "folder:birds" and recipe["data"]["exclude_classes"] == "left_out.txt"
+    assert recipe["optimizer"]["init_from"] == "spae"
+    assert recipe["model"]["masked_lm_source"] == "FacebookAI/roberta-base"
+    assert recipe["semantics"]["clip_pretrained"] == "clip.safetensors"
     card = card_of(tiny_folder, tmp_path / "saved")
     for text in (card, (tmp_path / "saved/recipe.json").read_text()):
         assert "home-of-me" not in text and "private" not in text

@@ -43,7 +43,7 @@ def read(tokenizer, data, wanted=None):
 
 def test_what_is_written_is_read(tokenizer, encoded, data):
     found = read(tokenizer, data)
-    assert found.names == ("a.png", "b.png") and found.layers == (1, 2, 3, 4) and found.remark == ""
+    assert found.names == ("a.png", "b.png") and found.layers == (1, 2, 3, 4) and found.note == ""
     assert list(found.tokens) == encoded
     assert data["vocabulary"]["sha256"] == tokenizer.lexical_vocabulary.fingerprint
     assert data["tokenizer"] == {"name": "tiny", "sha256": tokenizer.fingerprint}
@@ -63,15 +63,15 @@ def test_fewer_layers(tokenizer, encoded, data):
     part = words_json(tokenizer, ["a.png"], encoded[:1], (1, 3))
     found = read(tokenizer, part)
     assert found.layers == (1, 3) and found.tokens[0].ids[2] == encoded[0].ids[2] and len(found.tokens[0].ids) == 3
-    drawn = tokenizer.decode(found.tokens, found.layers)
-    assert (drawn[0] == tokenizer.decode(encoded[:1], (1, 3))[0]).all(), "what stands in for layer 2 is not looked at"
+    decoded = tokenizer.decode(found.tokens, found.layers)
+    assert (decoded[0] == tokenizer.decode(encoded[:1], (1, 3))[0]).all(), "the placeholder of layer 2 is not read"
     with pytest.raises(InputError, match="no layer 2, only 1,3"):
         read(tokenizer, part, "1-3")
 
 
-def test_another_training_of_the_same_words_is_remarked(tokenizer, data):
+def test_another_tokenizer_of_the_same_words_gets_a_note(tokenizer, data):
     data["tokenizer"] = {"name": "spae-old", "sha256": "0" * 64}
-    assert "another tokenizer ('spae-old') than tiny" in read(tokenizer, data).remark
+    assert "another tokenizer ('spae-old') than tiny" in read(tokenizer, data).note
 
 
 def test_a_word_that_is_nearly_right(tokenizer, data):
@@ -174,9 +174,9 @@ def test_what_is_no_json_of_this_kind(tokenizer, text):
 
 
 class Plugin:
-    """A tokenizer of somebody else's that says no words."""
+    """A tokenizer of a plug-in without a vocabulary."""
 
-    name, fingerprint, depth, size = "plugin", "1" * 64, 1, 4
+    name, fingerprint, depth, image_size, vocabulary = "plugin", "1" * 64, 1, 4, ()
 
     def encode(self, images, depth=None):
         return [ImageTokens(((1, 2, 3, 4),), (tuple("abcd"),), ((2, 2),)) for _ in images]
@@ -192,7 +192,7 @@ def test_a_plug_in_is_read_by_its_ids():
     assert "vocabulary" not in data
     assert read(plugin, data).tokens[0].ids == ((1, 2, 3, 4),)
     del data["images"][0]["tokens"][0]["ids"]
-    with pytest.raises(InputError, match="does not say its words, so ids are needed"):
+    with pytest.raises(InputError, match="has no vocabulary, so ids are needed"):
         read(plugin, data)
     data["vocabulary"] = {"sha256": "2" * 64}
     with pytest.raises(InputError, match="plugin has None: pass"):
@@ -200,6 +200,6 @@ def test_a_plug_in_is_read_by_its_ids():
 
 
 def test_a_file_too_large(tokenizer, monkeypatch):
-    monkeypatch.setattr("spae.tokenizers.words_file.LARGEST", 10)
+    monkeypatch.setattr("spae.tokenizers.words_file.MAX_BYTES", 10)
     with pytest.raises(InputError, match="may have 10 bytes, got 11"):
         read_words("x" * 11, SimpleNamespace())

@@ -1,4 +1,4 @@
-"""A set of a few drawn squares in the place of the pictograms."""
+"""A small set of squares instead of the pictograms."""
 
 from __future__ import annotations
 

@@ -12,20 +12,20 @@ from collections.abc import Sequence
 
 import torch
 
-# Imported here, so that a process forked from one that did so begins at once.
+# Imported here, so that a process forked from one that did so starts at once.
 import spae.training.trainer
 import spae.training.word_scores
 from spae.cli import app
 from spae.networks.autoencoder import NETWORKS
 from spae.training import recipes
-from spae.training.recipe import Recipe
 from spae.training.recipes import ready
 from spae.vocabulary import VOCABULARIES, LexicalVocabulary
+from tests.spae.conftest import tiny_recipe
 
 WORDS = 200
-NAMED = {
-    "quantizer": "saq", "vocabulary": "tiny", "data": "mnist", "steps": 6, "batch": 8, "drawn": 8, "precision": "no",
-    "warmup": 2, "evaluate_images": 8, "evaluate_every": 1000, "samples_every": 1000, "checkpoint_every": 2,
+FIELDS = {
+    "name": "small", "source": "mnist", "batch_size": 8, "decode_batch_size": 8, "evaluate_images": 8,
+    "evaluate_every": 1000, "samples_every": 1000, "checkpoint_every": 2,
 }  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def prepare() -> None:
 def train(folder: str, fields: dict[str, object], resume: bool = False) -> None:
     """One run in this process, by the command line. Raises SystemExit with its exit code."""
     prepare()
-    recipes.get_recipe = lambda name: Recipe(name=name, **(NAMED | fields))
+    recipes.get_recipe = lambda name: tiny_recipe(**(FIELDS | fields))
     app(["train", "--recipe", "small", "--out", folder, *(["--resume"] if resume else [])], standalone_mode=True)
 
 

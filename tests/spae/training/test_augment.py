@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from spae.training.augment import augment
 
 
-def drawn(batch: int = 6) -> torch.Tensor:
+def squares(batch: int = 6) -> torch.Tensor:
     """Coloured rectangles off the middle, on white."""
     images = torch.ones(batch, 3, 64, 64)
     for i in range(batch):
@@ -23,7 +23,7 @@ def changed(images, seed=0, strength=1.0, size=32):
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0, 2.0])
 def test_range_shape_and_determinism(strength):
-    images = drawn()
+    images = squares()
     kept = images.clone()
     out = changed(images, 1, strength)
     assert out.shape == (6, 3, 32, 32) and out.min() >= -1 and out.max() <= 1
@@ -33,14 +33,14 @@ def test_range_shape_and_determinism(strength):
 
 def test_the_generator_is_the_only_chance():
     torch.manual_seed(0)
-    first = changed(drawn())
+    first = changed(squares())
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    assert changed(drawn()).equal(first) and torch.get_rng_state().equal(before)
+    assert changed(squares()).equal(first) and torch.get_rng_state().equal(before)
 
 
 def test_strength_0_leaves_the_image_or_its_mirror():
-    images = drawn(40)
+    images = squares(40)
     small = F.avg_pool2d(images, 2)
     mirrored = 0
     for one, plain in zip(changed(images, strength=0.0), small, strict=True):
@@ -67,10 +67,10 @@ def test_what_comes_in_from_outside_is_white():
 
 
 def test_images_of_a_batch_change_apart_from_each_other():
-    out = changed(drawn(1).expand(5, 3, 64, 64))
+    out = changed(squares(1).expand(5, 3, 64, 64))
     assert all(not out[i].equal(out[j]) for i in range(5) for j in range(i))
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])
 def test_sizes_that_divide_the_stored_side(size):
-    assert changed(drawn(2), size=size).shape == (2, 3, size, size)
+    assert changed(squares(2), size=size).shape == (2, 3, size, size)

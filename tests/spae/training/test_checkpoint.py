@@ -1,8 +1,7 @@
-"""Checkpoints: all of the state, whole files, and nobody else's."""
+"""A run's folder: one trainer at a time, and checkpoints that hold all of the state in whole files."""
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
@@ -11,19 +10,19 @@ import torch
 from spae.errors import TrainingError
 from spae.training import checkpoint
 from spae.training.checkpoint import (
-    NONE,
+    NO_CHECKPOINT,
+    check_unused,
     checkpoints,
-    durable_path,
     last_good,
     load_checkpoint,
+    locked,
     optimizer_tensors,
     restore_optimizer,
     save_checkpoint,
     set_aside,
-    write_json,
 )
 
-RECIPE = {"name": "a", "steps": 9, "betas": [0.9, 0.99]}
+RECIPE = {"name": "a", "optimizer": {"steps": 9, "betas": [0.9, 0.99]}}
 
 
 def stepped(model, optimizer, seed):
@@ -40,7 +39,7 @@ def made():
     return model, torch.optim.AdamW(model.parameters(), lr=0.01, betas=(0.9, 0.99), weight_decay=0.01)
 
 
-def test_a_restored_run_goes_on_bit_for_bit(tmp_path):
+def test_restored_run_continues_bit_for_bit(tmp_path):
     model, optimizer = made()
     names = [name for name, _ in model.named_parameters()]
     for seed in range(3):
@@ -60,7 +59,7 @@ def test_a_restored_run_goes_on_bit_for_bit(tmp_path):
     assert all(value.equal(model.state_dict()[name]) for name, value in other.state_dict().items())
 
 
-def test_an_optimizer_that_starts_anew_would_end_elsewhere(tmp_path):
+def test_optimizer_without_its_state_ends_elsewhere(tmp_path):
     """So that the test above can fail."""
     model, optimizer = made()
     stepped(model, optimizer, 0)
@@ -91,15 +90,17 @@ def test_the_newest_few_are_kept_and_the_newest_is_read(tmp_path, keep):
     assert step == 1_000_100 and groups["model"]["w"][0] == 1_000_100
 
 
-def test_none_and_another_recipes_are_refused(tmp_path):
-    assert last_good(tmp_path) == NONE
+def test_missing_checkpoint_and_another_recipe_are_refused(tmp_path):
+    assert last_good(tmp_path) == NO_CHECKPOINT
     with pytest.raises(TrainingError, match="holds no checkpoint to resume from: run without --resume"):
         load_checkpoint(tmp_path, RECIPE)
     save(tmp_path, 5)
-    with pytest.raises(TrainingError, match=r"another recipe: steps was 9, now it is 12: resume with the same"):
-        load_checkpoint(tmp_path, RECIPE | {"steps": 12})
-    for other in (RECIPE | {"more": 1}, {"name": "a", "steps": 9}):
-        with pytest.raises(TrainingError, match=r"another version .* differ in (more|betas)"):
+    with pytest.raises(
+        TrainingError, match=r"another recipe: optimizer.steps was 9, now it is 12: resume with the same"
+    ):
+        load_checkpoint(tmp_path, RECIPE | {"optimizer": {"steps": 12, "betas": [0.9, 0.99]}})
+    for other in (RECIPE | {"more": 1}, {"name": "a", "optimizer": {"steps": 9}}):
+        with pytest.raises(TrainingError, match=r"another version .* differ in (more|optimizer.betas)"):
             load_checkpoint(tmp_path, other)
 
 
@@ -125,9 +126,9 @@ def foreign(path):
 def test_a_damaged_newest_one_is_named_and_the_one_before_is_used(tmp_path, damage):
     save(tmp_path, 1)
     damage(save(tmp_path, 2))
-    said = []
-    assert load_checkpoint(tmp_path, RECIPE, said.append)[0] == 1
-    assert len(said) == 1 and "step-000002.safetensors is damaged" in said[0] and "\n" not in said[0]
+    warnings = []
+    assert load_checkpoint(tmp_path, RECIPE, warnings.append)[0] == 1
+    assert len(warnings) == 1 and "step-000002.safetensors is damaged" in warnings[0] and "\n" not in warnings[0]
     assert [path.name for path in set_aside(tmp_path, 1)] == ["step-000002.damaged"]
     save(tmp_path, 3, keep=1)
     assert names_in(tmp_path) == ["latest", "step-000002.damaged", "step-000003.safetensors"]
@@ -150,7 +151,7 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     assert load_checkpoint(tmp_path, RECIPE)[0] == 1
 
 
-def test_what_has_its_name_is_on_the_disk(tmp_path, monkeypatch):
+def test_files_are_synced_before_they_have_their_name(tmp_path, monkeypatch):
     """Written, synced, named, and the folder synced, in this order; then `latest` likewise."""
     seen = []
     real_sync, real_replace = os.fsync, os.replace
@@ -158,9 +159,6 @@ def test_what_has_its_name_is_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda a, b: (seen.append(os.path.basename(b)), real_replace(a, b)))
     save(tmp_path, 7)
     assert seen == ["sync", "step-000007.safetensors", "sync", "sync", "latest", "sync"]
-    with pytest.raises(ValueError, match="stop"), durable_path(tmp_path / "x"):
-        raise ValueError("stop")
-    assert not (tmp_path / "x").exists()
 
 
 def test_other_files_are_no_checkpoints(tmp_path):
@@ -169,9 +167,26 @@ def test_other_files_are_no_checkpoints(tmp_path):
     assert checkpoints(tmp_path) == []
 
 
-def test_json_is_written_whole(tmp_path):
-    write_json(tmp_path / "a.json", {"b": [1, 2.5], "a": None})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"a": None, "b": [1, 2.5]}
-    with pytest.raises(TypeError):
-        write_json(tmp_path / "a.json", {"b": object()})
-    assert json.loads((tmp_path / "a.json").read_text())["b"] == [1, 2.5] and len(list(tmp_path.iterdir())) == 1
+def test_two_trainers_cannot_share_a_folder(tmp_path):
+    folder = tmp_path / "run"
+    with locked(folder):
+        with pytest.raises(TrainingError, match="in use by another trainer"), locked(folder):
+            pass
+        with locked(tmp_path / "other"):
+            pass
+    with locked(folder):
+        pass
+
+
+def test_drafts_of_a_killed_trainer_are_deleted(tmp_path):
+    (tmp_path / ".step-000004.safetensors.123.part").write_text("half")
+    (tmp_path / "step-000002.safetensors").write_text("kept")
+    with locked(tmp_path):
+        assert not list(tmp_path.glob(".*.part")) and (tmp_path / "step-000002.safetensors").exists()
+
+
+def test_folder_with_checkpoints_is_refused(tmp_path):
+    check_unused(tmp_path)
+    (tmp_path / "step-000002.safetensors").write_text("x")
+    with pytest.raises(TrainingError, match="pass --resume, or --out another folder"):
+        check_unused(tmp_path)

@@ -10,8 +10,8 @@ from torch import nn
 
 from spae.errors import InputError
 from spae.losses.lecam import LeCam
-from spae.networks.discriminators import DISCRIMINATORS, StyleGanDiscriminator
-from spae.training.discriminator_step import DiscriminatorLoss, build_judge
+from spae.networks.discriminators import StyleGanDiscriminator
+from spae.training.discriminator_step import DiscriminatorLoss, build_discriminator
 
 
 class Linear(nn.Module):
@@ -43,53 +43,65 @@ LECAM = 2.9**2 + 1.5**2
 
 def test_logistic_r1_and_lecam_by_hand(recipe_of):
     recipe = recipe_of(gan="stylegan", r1_weight=0.5, r1_every=3, lecam_weight=0.01)
-    learner = DiscriminatorLoss(Linear(), recipe, lecam_of())
-    verdict = learner(REAL, FAKE, 6)
-    terms = {name: value.item() for name, value in verdict.terms.items()}
+    module = DiscriminatorLoss(Linear(), recipe, lecam_of())
+    found = module(REAL, FAKE, 6)
+    terms = {name: value.item() for name, value in found.terms.items()}
     assert terms["loss/d_gan"] == pytest.approx(LOGISTIC)
     assert terms["loss/d_r1"] == pytest.approx(48) and terms["weighted/d_r1"] == pytest.approx(48 * 0.5 * 3)
     assert terms["loss/lecam"] == pytest.approx(LECAM) and terms["weighted/lecam"] == pytest.approx(0.01 * LECAM)
-    assert verdict.total.item() == pytest.approx(LOGISTIC + 72 + 0.01 * LECAM)
+    assert found.total.item() == pytest.approx(LOGISTIC + 72 + 0.01 * LECAM)
     assert (terms["d_real"], terms["d_fake"], terms["d_accuracy"]) == pytest.approx((2.4, -1.2, 1.0))
-    verdict.total.backward()
+    found.total.backward()
     # R1 = 12 w^2, logits 1.2 w and -0.6 w; LeCAM's terms (1.2 w + 0.5)^2 and (0.3 + 0.6 w)^2.
     sigmoid = torch.sigmoid
     gan = -1.2 * sigmoid(torch.tensor(-2.4)) - 0.6 * sigmoid(torch.tensor(-1.2))
     expected = gan + 1.5 * 24 * 2 + 0.01 * (2 * 2.9 * 1.2 + 2 * 1.5 * 0.6)
-    assert learner.judge.factor.grad.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert set(learner.state_dict()) == {"judge.factor"}
+    assert module.discriminator.factor.grad.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert set(module.state_dict()) == {"discriminator.factor"}
 
 
-def test_r1_comes_every_so_many_steps_and_never_with_hinge(recipe_of):
+def test_r1_is_computed_every_r1_every_steps_and_never_with_hinge(recipe_of):
     recipe = recipe_of(gan="stylegan", r1_every=3, lecam_weight=0.0)
-    verdict = DiscriminatorLoss(Linear(), recipe, lecam_of())(REAL, FAKE, 7)
-    assert verdict.total.item() == pytest.approx(LOGISTIC) and "loss/lecam" not in verdict.terms
-    verdict = DiscriminatorLoss(Linear(), recipe_of(gan="patchgan", lecam_weight=0.0), lecam_of())(REAL, REAL, 0)
-    # max(0, 1 - 2.4) + max(0, 1 + 2.4), half of the logits on the right side.
-    assert verdict.total.item() == pytest.approx(3.4) and verdict.terms["d_accuracy"].item() == 0.5
+    found = DiscriminatorLoss(Linear(), recipe, lecam_of())(REAL, FAKE, 7)
+    assert found.total.item() == pytest.approx(LOGISTIC) and "loss/lecam" not in found.terms
+    found = DiscriminatorLoss(Linear(), recipe_of(gan="patchgan", lecam_weight=0.0), lecam_of())(REAL, REAL, 0)
+    # max(0, 1 - 2.4) + max(0, 1 + 2.4), half of the logits of the right sign.
+    assert found.total.item() == pytest.approx(3.4) and found.terms["d_accuracy"].item() == 0.5
+
+
+# MAGVIT's: the filters of the autoencoder, and blocks down to 4x4 cells.
+DISCRIMINATORS = {
+    "image": ((128, 128), 128, (2, 4, 4, 4, 4)),
+    "image-256": ((256, 256), 128, (2, 4, 4, 4, 4, 4)),
+    "mnist": ((32, 32), 128, (2, 4, 4)),
+    "picto": ((32, 32), 32, (2, 4, 4)),
+    "picto-256": ((64, 64), 32, (2, 4, 4, 4)),
+    "video": ((16, 128, 128), 128, (2, 4, 4, 4, 4)),
+    "picto-video": ((16, 32, 32), 32, (2, 4, 4)),
+}
 
 
 @pytest.mark.parametrize("preset", sorted(DISCRIMINATORS))
 def test_stylegan_discriminators_are_the_presets(recipe_of, preset):
     shape, filters, multipliers = DISCRIMINATORS[preset]
-    frames = {"frames": shape[0], "pyramid": "video"} if len(shape) == 3 else {}
+    frames = {"num_frames": shape[0], "pyramid": "video"} if len(shape) == 3 else {}
     with torch.device("meta"):
-        found = build_judge(recipe_of(gan="stylegan", network=preset, size=shape[-1], **frames))
+        found = build_discriminator(recipe_of(gan="stylegan", network=preset, image_size=shape[-1], **frames))
         expected = StyleGanDiscriminator(shape, filters, multipliers)
     assert {name: value.shape for name, value in found.state_dict().items()} == {
         name: value.shape for name, value in expected.state_dict().items()
     }
 
 
-def test_patches_of_images_and_of_frames(recipe_of):
-    judge = build_judge(recipe_of(gan="patchgan"))
-    assert judge(torch.zeros(2, 3, 32, 32)).shape[0] == 2
-    clips = torch.rand(2, 3, 4, 32, 32)
-    logits = judge(clips)
-    assert logits.shape[:2] == (2, 4) and logits[1, 2].allclose(judge(clips[1:, :, 2])[0, 0], atol=1e-5)
-    assert build_judge(recipe_of()) is None
+def test_patchgan_reads_images_and_frames(recipe_of):
+    discriminator = build_discriminator(recipe_of(gan="patchgan"))
+    assert discriminator(torch.zeros(2, 3, 32, 32)).shape[0] == 2
+    videos = torch.rand(2, 3, 4, 32, 32)
+    logits = discriminator(videos)
+    assert logits.shape[:2] == (2, 4) and logits[1, 2].allclose(discriminator(videos[1:, :, 2])[0, 0], atol=1e-5)
+    assert build_discriminator(recipe_of()) is None
 
 
 def test_sizes_that_cannot_be_halved_to_four(recipe_of):
     with pytest.raises(InputError, match="4 times a power of 2, got 48"):
-        build_judge(recipe_of(gan="stylegan", size=48))
+        build_discriminator(recipe_of(gan="stylegan", image_size=48))

@@ -12,7 +12,7 @@ from spae.pyramid import Pyramid
 from spae.quantizers import MovingAverage, StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.model import TokenizerModel
 from spae.training import evaluate, word_scores
-from spae.training.evaluate import Evaluator, layer_words, reconstruction_error, word_accuracy, word_aptness
+from spae.training.evaluate import Evaluator, layer_words, reconstruction_error, word_accuracy, word_similarity
 from spae.training.word_scores import LabelScores
 
 COLOURS = torch.tensor([[0.5, -0.5, 0.25], [-1.0, 1.0, 0.0], [0.75, 0.75, -0.75]])
@@ -58,7 +58,7 @@ def test_errors_by_layer(batch):
     )
 
 
-def test_redrawings_are_clipped():
+def test_reconstructions_are_clipped():
     """A latent far outside still costs no more than the nearest colour there is."""
     bright = StreamingAverageQuantizer(torch.tensor([[5.0, 5.0, 5.0]]), Pyramid.preset("picto"))
     model = TokenizerModel(Patches(), bright)
@@ -66,16 +66,16 @@ def test_redrawings_are_clipped():
 
 
 @pytest.mark.parametrize("batch", [1, 2, 64])
-def test_aptness_by_layer(batch):
+def test_word_similarity_by_layer(batch):
     scores = torch.tensor([[0.2, 0.95, 0.9], [1.0, 0.0, 0.5]])
     labels = np.array([0, 1, 1, 0, 1])
-    found = word_aptness(MODEL, painted(IDS), torch.from_numpy(labels), scores, batch)
+    found = word_similarity(layer_words(MODEL, painted(IDS), batch), torch.from_numpy(labels), scores)
     table = scores.numpy()
     places = {1: [(2, 2)], 2: [(1, 1), (1, 3), (3, 1), (3, 3)], 3: [(r, c) for r in range(4) for c in range(4)]}
     for layer in (1, 2, 3, 4):
         values = np.array([table[labels[p], IDS[p, r, c]] for p in range(5) for r, c in places[min(layer, 3)]])
-        assert found[f"aptness/layer_{layer}"] == pytest.approx(values.mean(), abs=1e-6)
-        assert found[f"apt_words/layer_{layer}"] == pytest.approx((values >= 0.9).mean(), abs=1e-6)
+        assert found[f"word_similarity/layer_{layer}"] == pytest.approx(values.mean(), abs=1e-6)
+        assert found[f"similar_word_rate/layer_{layer}"] == pytest.approx((values >= 0.9).mean(), abs=1e-6)
     assert len(found) == 8
 
 
@@ -92,13 +92,14 @@ def test_label_scores_are_of_every_concepts_name(few_pictograms, monkeypatch):
     torch.testing.assert_close(found[:3], torch.tensor([[0.5, 0.0, 1.0], [1.0, 0.0, 0.0], [1.0, 0.0, 1.2 / 1.4]]))
 
 
-def test_a_learned_codebook_has_no_apt_words():
+def test_learned_codebook_has_no_word_similarity():
     model = TokenizerModel(Patches(), VectorQuantizer(torch.randn(5, 3), Pyramid([4]), learning=MovingAverage())).eval()
-    assert word_aptness(model, painted(IDS), torch.zeros(5, dtype=torch.long), torch.zeros(1, 5)) == {}
-    assert set(reconstruction_error(model, painted(IDS))) == {"mse/layers_1-1", "mse/mean_image"}
+    parts = {"held_out": (painted(IDS), torch.zeros(5, dtype=torch.long))}
+    found = Evaluator(parts, LabelScores(torch.zeros(1, 5), ()))(model)
+    assert set(found) == {"held_out/mse/layers_1-1", "held_out/mse/mean_image"}
 
 
-def test_a_word_is_right_where_its_own_class_is_the_nearest():
+def test_word_is_accurate_if_its_nearest_class_is_the_images():
     # Colours 0, 1 and 2 are nearest to classes 1, 0 and 1.
     scores = torch.tensor([[0.2, 0.95, 0.5], [1.0, 0.0, 0.6]])
     labels = torch.tensor([0, 1, 1, 0, 1])
@@ -114,18 +115,21 @@ def test_a_word_is_right_where_its_own_class_is_the_nearest():
     )
 
 
-def test_the_perceptual_distance_is_of_what_all_layers_draw():
+def test_perceptual_distance_is_of_reconstructions_from_all_layers():
     images = painted(IDS)
     distance = lambda real, fake: (real - fake).abs().mean() + 1  # noqa: E731 (1 where they are the same)
     assert reconstruction_error(MODEL, images, 2, distance)["perceptual/layers_1-4"] == pytest.approx(1.0)
     assert reconstruction_error(MODEL, images * 0.9, 2, distance)["perceptual/layers_1-4"] > 1.0
 
 
-def test_an_evaluator_looks_at_every_part_and_scores_once():
+def test_evaluator_covers_every_part():
     scores, labels = torch.tensor([[0.2, 0.95, 0.5], [1.0, 0.0, 0.6]]), torch.tensor([0, 1, 1, 0, 1])
-    look = Evaluator({"a": (painted(IDS), labels), "b": (painted(IDS[:2]), labels[:2])}, LabelScores(scores, ()))
-    found = look(MODEL)
-    alone = reconstruction_error(MODEL, painted(IDS)) | word_aptness(MODEL, painted(IDS), labels, scores)
+    evaluate_parts = Evaluator(
+        {"a": (painted(IDS), labels), "b": (painted(IDS[:2]), labels[:2])}, LabelScores(scores, ())
+    )
+    found = evaluate_parts(MODEL)
+    ids = layer_words(MODEL, painted(IDS))
+    alone = reconstruction_error(MODEL, painted(IDS)) | word_similarity(ids, labels, scores)
     assert {name: found[f"a/{name}"] for name in alone} == alone and "b/word_accuracy/layer_1" in found
     plain = Evaluator({"a": (painted(IDS), labels)})(MODEL)
     assert set(plain) == {f"a/{name}" for name in reconstruction_error(MODEL, painted(IDS))}

@@ -1,4 +1,4 @@
-"""What a run writes about itself."""
+"""The log of a run, and its progress bar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from spae.errors import InputError
-from spae.training.log import RunLog
+from spae.training.log import RunLog, read_log, trim_log
 from spae.training.progress import StepBar
 
 
@@ -32,7 +32,7 @@ def test_lines_and_events(tmp_path):
     assert [event.step for event in events] == [1, 2] and events[1].value == pytest.approx(0.2)
 
 
-def test_wandb_is_asked_for_by_name_only(tmp_path, monkeypatch):
+def test_wandb_is_used_only_on_request(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(InputError, match=r"pip install 'spae-bench\[wandb\]'"):
         RunLog(tmp_path, 0, "a", {}, wandb=True)
@@ -48,10 +48,20 @@ def test_wandb_is_asked_for_by_name_only(tmp_path, monkeypatch):
     assert calls[1:] == [(1, {"x": 2.0}), 0] and "key" not in str(calls[0]).replace(tmp_path.name, "")
 
 
-def test_the_bar_tells_steps_speed_and_terms():
+def test_progress_bar_shows_steps_speed_and_terms():
     shown = io.StringIO()
     with StepBar("a", 10, 0, 64, Console(file=shown, width=160, force_terminal=True)) as bar:
         bar.update(1, {})
         bar.update(10, {"loss/mse": 0.5, "loss/total": 1.25, "z_norm": 9.0})
     text = shown.getvalue()
     assert "10/10 steps" in text and "images/s" in text and "mse 0.500 total 1.250" in text and "9.0" not in text
+
+
+def test_log_is_trimmed_to_the_step_it_resumes_at(tmp_path):
+    log = tmp_path / "log.jsonl"
+    assert read_log(log) == []
+    lines = [json.dumps({"step": step, "a": 0.5 * step}) for step in (1, 1, 2, 3)]
+    log.write_bytes("\n".join([*lines, '{"step": 3, "a": 1.', "[1]", '"x"']).encode() + b"\xff")
+    assert [line["step"] for line in read_log(log)] == [1, 1, 2, 3]
+    trim_log(tmp_path, 2)
+    assert log.read_text().splitlines() == lines[:3]

@@ -1,6 +1,6 @@
 """Eq. 8 and 9 term by term, on a model whose every number can be worked out by hand.
 
-One pixel a position: latents are the pixels' colours, three words are three colours, drawing paints the words.
+One pixel a position: latents are the pixels' colours, three words are three colours, decoding paints the words.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from spae.errors import InputError
 from spae.losses.semantic import Pool
 from spae.pyramid import Pyramid
 from spae.quantizers import Gradient, ResidualQuantizer, StreamingAverageQuantizer, VectorQuantizer
-from spae.tokenizers.build import build_model, model_config
+from spae.tokenizers.build import build_model
 from spae.tokenizers.model import TokenizerModel
-from spae.training.objective import Objective, Part, StepDraws, as_images, prefix_depths
-from spae.training.step_random import Draws, Rows, Share, Uniform
+from spae.training.objective import Microbatch, Objective, as_images
+from spae.training.step_random import BatchShard, ShardRandom, ShardUniform, StepRandom, UniformRows
 
 WORDS = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 PYRAMID = Pyramid(((1, 1), (2, 2)))
@@ -54,13 +54,20 @@ def painted() -> torch.Tensor:
 
 
 def part_of(recipe, images, step=0, generator=None, pyramid=PYRAMID, detail=False):
-    draws = StepDraws(recipe, pyramid, step, generator or torch.Generator().manual_seed(0))
-    share = Share.of(0, 1, recipe.images_drawn, recipe.batch)
-    return Part(step, images, torch.zeros(len(images), dtype=torch.long), draws.of(share), detail)
+    random = StepRandom(recipe, pyramid, step, generator or torch.Generator().manual_seed(0))
+    shard = BatchShard.of(0, 1, recipe.data.images_decoded, recipe.data.batch_size)
+    return Microbatch(step, images, torch.zeros(len(images), dtype=torch.long), random.shard(shard), detail)
 
 
 def recipe_for(recipe_of, **fields):
-    values = {"batch": 1, "drawn": 1, "layer_dropout": 0.0, "pyramid": (1, 2), "beta": 0.5, "semantic_positions": 9}
+    values = {
+        "batch_size": 1,
+        "decode_batch_size": 1,
+        "layer_dropout": 0.0,
+        "pyramid": (1, 2),
+        "commitment_weight": 0.5,
+        "semantic_positions": 9,
+    }
     return recipe_of(**(values | fields))
 
 
@@ -79,7 +86,7 @@ def test_mse_and_commitment(recipe_of):
     assert outcome.terms["loss/commitment"].item() == pytest.approx(MSE)
     assert outcome.terms["weighted/commitment"].item() == pytest.approx(0.5 * MSE)
     assert outcome.total.item() == outcome.terms["loss/total"].item() == pytest.approx(1.5 * MSE)
-    assert outcome.redrawn is not None and not outcome.redrawn.requires_grad
+    assert outcome.decoded is not None and not outcome.decoded.requires_grad
 
 
 def test_residuals_and_a_learned_codebook(recipe_of):
@@ -92,16 +99,16 @@ def test_residuals_and_a_learned_codebook(recipe_of):
     assert terms["loss/total"].item() == pytest.approx(2.5 * MSE)
 
 
-def judge(images):
+def discriminate(images):
     """One logit an image: its sum of reds."""
     return images[:, 0].flatten(1).sum(1)
 
 
 def test_gan(recipe_of):
-    """Redrawn reds sum to 1: log(1 + e^-1) for the logistic game, -1 for hinge."""
+    """Decoded reds sum to 1: log(1 + e^-1) for the logistic loss, -1 for hinge."""
     recipe = recipe_for(recipe_of, gan="stylegan", gan_weight=0.3)
     for kind, expected in (("logistic", math.log(1 + math.exp(-1))), ("hinge", -1.0)):
-        terms = Objective(recipe, judge=judge, gan=kind)(model_of(), part_of(recipe, painted())).terms
+        terms = Objective(recipe, discriminator=discriminate, gan=kind)(model_of(), part_of(recipe, painted())).terms
         assert terms["loss/gan"].item() == pytest.approx(expected)
         assert terms["weighted/gan"].item() == pytest.approx(0.3 * expected)
         assert terms["loss/total"].item() == pytest.approx(1.5 * MSE + 0.3 * expected)
@@ -133,7 +140,7 @@ SEMANTIC = 1 + math.log(1 + 2 / math.e)
 )
 @pytest.mark.parametrize("target", ["expected", "sampled"])
 def test_semantic_and_its_weight(recipe_of, fields, weight, target):
-    recipe = recipe_for(recipe_of, thresholds=(0.9,), alpha=0.5, target=target, **fields)
+    recipe = recipe_for(recipe_of, thresholds=(0.9,), semantic_weight=0.5, target=target, **fields)
     terms = Objective(recipe, Scores())(model_of(), part_of(recipe, painted())).terms
     assert terms["loss/semantic"].item() == pytest.approx(SEMANTIC)
     assert terms["semantic_weight"].item() == pytest.approx(0.5 * weight)
@@ -154,9 +161,9 @@ def test_the_weight_passes_no_gradient(recipe_of):
     def total(factor):
         z = images.flatten(2).transpose(1, 2)[0].double() * factor
         painted_words = WORDS[[1, 0, 2, 0]].double()
-        # Straight through: the drawing moves as z does.
-        drawn = painted_words + (z - z.detach())
-        mse = (drawn - images.flatten(2).transpose(1, 2)[0].double()).square().mean()
+        # Straight through: the reconstruction moves as z does.
+        decoded = painted_words + (z - z.detach())
+        mse = (decoded - images.flatten(2).transpose(1, 2)[0].double()).square().mean()
         commit = (z - painted_words).square().mean() + (z[3] - painted_words[0]).square().mean()
         distances = (z[3] - WORDS.double()).square().sum(1)
         return mse + 0.5 * commit + c * (torch.logsumexp(-distances, 0) + distances[1])
@@ -171,12 +178,12 @@ def test_the_weight_passes_no_gradient(recipe_of):
 class Masking(TokenizerModel):
     """A model with a term of its own, as LQAE has."""
 
-    def redraw(self, embeddings, quantized, uniform):
+    def reconstruct(self, embeddings, quantized, uniform):
         self.drew = uniform(3)
         return self.decode(embeddings), {"masked_lm": embeddings.sum() * 0 + 7.0}
 
 
-def test_a_models_own_term_is_weighed_by_its_field(recipe_of):
+def test_own_loss_term_of_a_model_has_the_weight_of_its_field(recipe_of):
     recipe = recipe_for(recipe_of, masked_lm="roberta", masked_lm_weight=0.01)
     model = Masking(Painter(), StreamingAverageQuantizer(WORDS, PYRAMID)).train()
     terms = Objective(recipe)(model, part_of(recipe, painted())).terms
@@ -184,16 +191,16 @@ def test_a_models_own_term_is_weighed_by_its_field(recipe_of):
     assert model.drew.shape == (1, 3)
 
 
-def test_words_first_draws_nothing(recipe_of):
-    recipe = recipe_for(recipe_of, thresholds=(0.9,), semantic_warmup_steps=2, alpha=0.5)
+def test_semantic_warmup_decodes_nothing(recipe_of):
+    recipe = recipe_for(recipe_of, thresholds=(0.9,), semantic_warmup_steps=2, semantic_weight=0.5)
     outcome = Objective(recipe, Scores())(model_of(), part_of(recipe, painted(), step=1))
-    assert outcome.redrawn is None and outcome.total.item() == pytest.approx(SEMANTIC)
+    assert outcome.decoded is None and outcome.total.item() == pytest.approx(SEMANTIC)
     outcome = Objective(recipe, Scores())(model_of(), part_of(recipe, painted(), step=2))
-    assert outcome.redrawn is not None and "loss/mse" in outcome.terms
+    assert outcome.decoded is not None and "loss/mse" in outcome.terms
 
 
-def test_undrawn_images_count_for_words_alone(recipe_of):
-    recipe = recipe_for(recipe_of, thresholds=(0.9,), batch=2)
+def test_images_that_are_not_decoded_count_for_the_semantic_loss_alone(recipe_of):
+    recipe = recipe_for(recipe_of, thresholds=(0.9,), batch_size=2)
     other = torch.full((1, 3, 2, 2), 0.5)
     found = []
     for second in (painted(), other):
@@ -205,25 +212,25 @@ def test_undrawn_images_count_for_words_alone(recipe_of):
     assert found[1]["loss/semantic"].item() == pytest.approx((SEMANTIC + math.log(3)) / 2)
 
 
-def test_details_are_of_the_images_drawn_from_all_layers(recipe_of):
-    recipe = recipe_for(recipe_of, batch=2, drawn=2)
-    draws = Draws(torch.tensor([1, 2]), None, Uniform(Rows(torch.Generator(), 2), slice(None)))
+def test_detail_metrics_are_of_images_decoded_from_all_layers(recipe_of):
+    recipe = recipe_for(recipe_of, batch_size=2, decode_batch_size=2)
+    random = ShardRandom(torch.tensor([1, 2]), None, ShardUniform(UniformRows(torch.Generator(), 2), slice(None)))
     images = torch.cat([painted(), painted()])
-    terms = Objective(recipe)(model_of(), Part(0, images, torch.zeros(2), draws, True)).terms
+    terms = Objective(recipe)(model_of(), Microbatch(0, images, torch.zeros(2), random, True)).terms
     assert terms["mse_all_layers"].item() == pytest.approx(MSE)
-    # The first is drawn from layer 1 alone: black.
+    # The first is decoded from layer 1 alone: black.
     assert terms["loss/mse"].item() == pytest.approx((MSE + (0.64 + 0.36) / 12) / 2)
     assert terms["words_used"].item() == 3 and terms["z_norm"].item() == pytest.approx(0.35)
 
 
-def test_frames_of_clips_are_images():
+def test_frames_of_videos_are_images():
     clip = torch.arange(2 * 3 * 4 * 2 * 2).view(2, 3, 4, 2, 2)
     frames = as_images(clip)
     assert frames.shape == (8, 3, 2, 2) and frames[5].equal(clip[1, :, 1])
     assert as_images(frames) is frames
 
 
-def test_words_are_needed_where_thresholds_are_set(recipe_of):
+def test_semantic_loss_of_a_learned_codebook_is_refused(recipe_of):
     recipe = recipe_for(recipe_of, thresholds=(0.9,))
     flat = Pyramid(((2, 2),))
     model = model_of(VectorQuantizer(WORDS, flat, learning=Gradient()))
@@ -234,24 +241,13 @@ def test_words_are_needed_where_thresholds_are_set(recipe_of):
 def test_every_network_weight_gets_a_gradient_and_the_codebook_none(tiny, recipe_of):
     recipe = recipe_of(latent_scale=1.0)
     torch.manual_seed(0)
-    model = build_model(model_config(recipe.model_dump(), tiny), tiny).train()
+    model = build_model(recipe.model, tiny).train()
     images = torch.rand(4, 3, 32, 32) * 2 - 1
     Objective(recipe)(model, part_of(recipe, images, pyramid=model.quantizer.pyramid)).total.backward()
     silent = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
     assert silent == [] and not model.quantizer.codebook.requires_grad
 
 
-@pytest.mark.parametrize(("share", "depth"), [(0.0, 4), (0.6, 4), (0.6, 1)])
-def test_a_share_of_the_images_is_decoded_from_fewer_layers(share, depth):
-    depths = prefix_depths(4000, depth, share, torch.Generator().manual_seed(0))
-    counts = torch.bincount(depths, minlength=5)
-    if share == 0 or depth == 1:
-        assert counts[depth] == 4000
-    else:
-        assert counts[0] == 0 and counts[4].item() == pytest.approx(1600, abs=120)
-        assert all(count == pytest.approx(800, abs=120) for count in counts[1:4].tolist())
-
-
-def test_softplus_is_what_the_hand_says():
+def test_softplus_matches_the_formula():
     """So that the constants above are not the code's own."""
     assert F.softplus(torch.tensor(-1.0)).item() == pytest.approx(math.log(1 + math.exp(-1)))

@@ -1,4 +1,4 @@
-"""What a recipe trains on, opened by its text; and pictograms as training data."""
+"""Training data opened by the text of `data.source`; and pictograms as training data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from spae.data.datasets.protocol import TrainingData
+from spae.data.embedded.pictograms import load_pictograms
 from spae.errors import DataError, InputError, UnknownName
-from spae.training.data_source import held_out_parts, open_data
-from spae.training.images import open_pictograms
-from spae.training.open_data import SCHEMES, open_training_data
-from spae.training.pictogram_data import PictogramData, moving
+from spae.training.data_source import SCHEMES, held_out_parts, open_data, open_training_data
+from spae.training.pictogram_data import PictogramBatches, PictogramData, moving
 from spae.training.recipes import get_recipe
 from tests.spae.data.conftest import add, class_folders, image_bytes
 
@@ -45,9 +44,9 @@ def test_files(tmp_path, scheme):
     fewer.close()
 
 
-def test_clips_of_a_folder_and_of_shards(tmp_path):
+def test_videos_of_a_folder_and_of_shards(tmp_path):
     pytest.importorskip("av")
-    from tests.spae.data.test_clip_file import video
+    from tests.spae.data.datasets.test_video_file import video
 
     for number in range(3):
         video(tmp_path / "set" / "jump" / f"{number}.mp4", 8)
@@ -68,9 +67,9 @@ def test_clips_of_a_folder_and_of_shards(tmp_path):
         pytest.param("/data/imagenet", {}, UnknownName, "SCHEME:LOCATION", id="bare-path"),
         pytest.param("folder:", {}, InputError, "lacks a location", id="no-location"),
         pytest.param("folder:/nowhere/at/all", {}, DataError, "no folder at", id="no-folder"),
-        pytest.param("folder:/tmp", {"frames": 16}, InputError, "holds images", id="clips-of-images"),
-        pytest.param("mnist", {"frames": 16}, InputError, "holds images", id="clips-of-digits"),
-        pytest.param("video:/tmp", {}, InputError, "holds clips", id="images-of-clips"),
+        pytest.param("folder:/tmp", {"frames": 16}, InputError, "holds images", id="videos-of-images"),
+        pytest.param("mnist", {"frames": 16}, InputError, "holds images", id="videos-of-digits"),
+        pytest.param("video:/tmp", {}, InputError, "holds videos", id="images-of-videos"),
         pytest.param("mnist", {"exclude": "a.txt"}, InputError, "takes no list", id="digits-left-out"),
         pytest.param("mnist?size=3", {}, UnknownName, "unknown option of mnist", id="option"),
         pytest.param("pictograms:here", {}, InputError, "have no location", id="pictograms-elsewhere"),
@@ -88,17 +87,17 @@ def test_every_scheme_is_told():
 
 
 def test_pictograms_are_those_of_the_committed_models():
-    """The same batches, from the same chance, as the recipe's own loop drew."""
+    """The same batches as the committed models were trained on."""
     data = opened("pictograms", size=32, batch=6, seed=3)
     assert isinstance(data, PictogramData)
     generator = torch.Generator().manual_seed(3 * 1_000_003 + 5)
-    images, labels = open_pictograms(6, 32, 3, 1.0).at(5, generator)
+    images, labels = PictogramBatches(load_pictograms(), 6, 32, 3, 1.0).at(5, generator)
     batch = data.at(5)
     assert torch.equal(batch.images, images) and torch.equal(batch.labels, labels)
     part = data.at(5, slice(2, 4))
     assert torch.equal(part.images, images[2:4]) and part.names == batch.names[2:4]
     again = torch.Generator().manual_seed(3 * 1_000_003 + 5)
-    data.drawn(5, again)
+    data.sample(5, again)
     assert torch.equal(again.get_state(), generator.get_state())
     assert data.classes[labels[0]] == data.pictograms.concepts[labels[0]].name
 
@@ -119,8 +118,8 @@ def test_further_styles_are_trained_on_and_change_nothing_held_out():
     for one, other in zip(held_out_parts(plain, 999).values(), held_out_parts(more, 999).values(), strict=True):
         assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
     assert torch.equal(plain.held_out().images, more.held_out().images)
-    drawn = [more.at(step).labels for step in range(3)]
-    assert not any(more.pictograms.concepts[label].held_out for label in torch.cat(drawn).tolist())
+    labels = [more.at(step).labels for step in range(3)]
+    assert not any(more.pictograms.concepts[label].held_out for label in torch.cat(labels).tolist())
 
 
 def test_moving_pictograms():
@@ -144,9 +143,9 @@ def test_movement_is_smooth_and_passes_through_the_image():
 
 def test_label_text_needs_names(tmp_path):
     class_folders(tmp_path / "set", {"n01440764": 2, "n01443537": 2})
-    recipe = get_recipe("tiny_mnist").with_settings([f"data=folder:{tmp_path / 'set'}"])
-    assert recipe.semantics == "label_text"
-    with pytest.raises(InputError, match=r"2 of 2 in folder:.* \('n01440764'\): name a file of names"):
+    recipe = get_recipe("mnist").with_settings([f"data.source=folder:{tmp_path / 'set'}"])
+    assert recipe.semantics.scorer == "label_text"
+    with pytest.raises(InputError, match=r"2 of 2 in folder:.* \('n01440764'\): add \?classes=FILE"):
         open_data(recipe, tmp_path)
     (tmp_path / "set" / "classes.txt").write_text("n01440764 tench\nn01443537 goldfish\n")
     data = open_data(recipe, tmp_path)

@@ -1,4 +1,4 @@
-"""A run of six steps: interrupted, resumed, refused, and stopped by a loss that is no number."""
+"""A run of six steps: interrupted, resumed, refused, and stopped by a non-finite loss."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from accelerate.state import AcceleratorState, PartialState
 from rich.console import Console
 from safetensors.torch import load_file
 
-from spae.errors import TrainingError
+from spae.errors import InputError, TrainingError
 from spae.networks.autoencoder import NETWORKS
-from spae.tokenizers.build import load_config, load_model
+from spae.tokenizers.build import load_model
+from spae.tokenizers.config import load_config
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.training import data_source, word_scores
 from spae.training import trainer as module
@@ -26,16 +27,14 @@ class Watched(PictogramData):
     """Pictograms that note the steps asked for, and are cut off or spoilt at a step of choice."""
 
     def __init__(self, pictograms, recipe, stop_at, spoil_at):
-        super().__init__(
-            batch=recipe.batch, size=recipe.size, frames=0, seed=recipe.seed, strength=1.0, pictograms=pictograms
-        )
+        super().__init__(batch=recipe.data.batch_size, size=32, frames=0, seed=0, strength=1.0, pictograms=pictograms)
         self.seen, self.stop_at, self.spoil_at = [], stop_at, spoil_at
 
-    def drawn(self, step, generator, rows=None):
+    def sample(self, step, generator, rows=None):
         self.seen.append(step)
         if step == self.stop_at:
             raise KeyboardInterrupt
-        batch = super().drawn(step, generator, rows)
+        batch = super().sample(step, generator, rows)
         if step == self.spoil_at:
             batch.images.fill_(float("nan"))
         return batch
@@ -85,12 +84,14 @@ def state_of(folder):
 @pytest.mark.parametrize(
     "fields",
     [
-        pytest.param({"drawn": 3, "evaluate_every": 1}, id="saq"),
+        pytest.param({"decode_batch_size": 3, "evaluate_every": 1}, id="saq"),
         pytest.param({"quantizer": "vq", "thresholds": (), "latent_scale": 0.0, "evaluate_every": 1}, id="vq"),
-        pytest.param({"gan": "stylegan", "evaluate_every": 1, "target": "sampled", "accumulation": 2}, id="gan"),
+        pytest.param(
+            {"gan": "stylegan", "evaluate_every": 1, "target": "sampled", "gradient_accumulation_steps": 2}, id="gan"
+        ),
     ],
 )
-def test_a_run_killed_and_resumed_ends_as_one_left_alone(train, tmp_path, fields):
+def test_resumed_run_ends_as_an_uninterrupted_one(train, tmp_path, fields):
     whole, steps = train(tmp_path / "whole", **fields)
     assert steps == [0, 1, 2, 3, 4, 5]
     with pytest.raises(KeyboardInterrupt):
@@ -106,7 +107,7 @@ def test_a_run_killed_and_resumed_ends_as_one_left_alone(train, tmp_path, fields
     assert models[0] == models[1]
 
 
-def test_what_a_run_leaves(train, tmp_path, image_batch):
+def test_files_of_a_finished_run(train, tmp_path, image_batch):
     scores, _ = train(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
@@ -118,7 +119,7 @@ def test_what_a_run_leaves(train, tmp_path, image_batch):
     assert {name.split("/")[0] for name in scores} == {"held_out_style", "held_out_concept"}
     assert all(f"held_out_{kind}/mse/layers_1-{n}" in scores for kind in ("style", "concept") for n in (1, 2, 3, 4))
     recipe = json.loads((tmp_path / "recipe.json").read_text())
-    assert recipe["steps"] == 6 and load_config(tmp_path)["latent_scale"] == 1.0
+    assert recipe["optimizer"]["steps"] == 6 and load_config(tmp_path).latent_scale == 1.0
     weights = load_file(tmp_path / "model.safetensors")
     assert {value.dtype for value in weights.values()} == {torch.float16}
     average = {name[4:]: value for name, value in state_of(tmp_path).items() if name.startswith("ema/")}
@@ -139,23 +140,23 @@ def test_training_moves_weights_and_its_average_follows(train, tmp_path, recipe_
     assert moved > 0 and 0 < behind < moved
 
 
-def test_a_folder_with_a_run_is_not_overwritten(train, tmp_path):
+def test_folder_with_a_run_is_not_overwritten(train, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, stop_at=2)
     before = {path: path.read_bytes() for path in tmp_path.glob("*.safetensors")}
     with pytest.raises(TrainingError, match="holds checkpoints of a run: pass --resume, or --out another folder"):
         train(tmp_path)
-    with pytest.raises(TrainingError, match=r"another recipe: learning_rate was 0.001, now it is 0.5"):
+    with pytest.raises(TrainingError, match=r"another recipe: optimizer.learning_rate was 0.001, now it is 0.5"):
         train(tmp_path, resume=True, learning_rate=0.5)
     assert len(before) == 1 and all(path.read_bytes() == value for path, value in before.items())
 
 
-def test_nothing_to_resume_is_said(train, tmp_path):
+def test_resume_without_a_checkpoint_is_refused(train, tmp_path):
     with pytest.raises(TrainingError, match="run without --resume"):
         train(tmp_path, resume=True)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_names_the_last_checkpoint(train, tmp_path):
+def test_non_finite_loss_stops_the_run_and_names_the_last_checkpoint(train, tmp_path):
     with pytest.raises(
         TrainingError, match=r"loss must be finite, got .* at step 3: .*step-000002.safetensors"
     ) as caught:
@@ -167,23 +168,25 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_last_checkpoint(tr
     assert steps == [2, 3, 4, 5], "and can go on"
 
 
-def test_one_can_begin_anew_from_a_checkpoint(train, tmp_path):
+def test_run_starts_from_the_weights_of_a_checkpoint(train, tmp_path):
     train(tmp_path / "first", steps=2)
-    train(tmp_path / "second", steps=2, initial=str(tmp_path / "first" / "step-000002.safetensors"), learning_rate=1e-9)
+    train(
+        tmp_path / "second", steps=2, init_from=str(tmp_path / "first" / "step-000002.safetensors"), learning_rate=1e-9
+    )
     ours, theirs = (load_file(tmp_path / name / "step-000002.safetensors") for name in ("second", "first"))
     name = "autoencoder.encoder.layers.0.weight"
     assert ours[f"model/{name}"].allclose(theirs[f"ema/{name}"], atol=1e-7)
     assert not ours[f"model/{name}"].allclose(theirs[f"model/{name}"], atol=1e-7)
 
 
-def test_a_discriminator_that_has_won_stops_the_run(train, tmp_path):
+def test_stalled_discriminator_stops_the_run(train, tmp_path):
     with pytest.raises(TrainingError, match=r"stalled: for 2 steps .*the last good checkpoint is .*step-0000"):
         # Any loss counts as small, and a generator that stands still is told apart within a few steps on any processor.
         train(tmp_path, gan="stylegan", learning_rate=1e-9, discriminator_lr=0.01, r1_weight=0.0, stall_steps=2,
-              stall_loss=1e9, steps=60, warmup=0, checkpoint_every=1)  # fmt: skip
+              stall_loss=1e9, steps=60, warmup_steps=0, checkpoint_every=1)  # fmt: skip
 
 
-def test_a_torn_checkpoint_is_said_and_survived(train, tmp_path):
+def test_torn_checkpoint_is_reported_and_skipped(train, tmp_path):
     train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", stop_at=5)
@@ -196,7 +199,7 @@ def test_a_torn_checkpoint_is_said_and_survived(train, tmp_path):
     assert all(value.equal(theirs[name]) for name, value in ours.items())
 
 
-def test_a_checkpoint_of_other_parts_is_refused(train, tmp_path):
+def test_checkpoint_of_another_shape_is_refused(train, tmp_path):
     train(tmp_path, steps=2)
     path = tmp_path / "step-000002.safetensors"
     recipe, step, groups = read_checkpoint(path)
@@ -206,14 +209,14 @@ def test_a_checkpoint_of_other_parts_is_refused(train, tmp_path):
         train(tmp_path, steps=2, resume=True)
 
 
-def test_accumulation_is_the_whole_batch_at_once(train, tmp_path):
+def test_accumulation_gives_the_gradient_of_the_whole_batch(train, tmp_path):
     """Without a norm of latents and with a constant weight nothing in the loss is a figure of the batch."""
     fields = {"latent_scale": 0.0, "dynamic_weight": False, "steps": 4, "gan": "stylegan", "lecam_weight": 0.0}
     for name, parts in (("once", 1), ("parts", 4)):
-        train(tmp_path / name, accumulation=parts, target="sampled", **fields)
+        train(tmp_path / name, gradient_accumulation_steps=parts, target="sampled", **fields)
     once, parts = (log_of(tmp_path / name) for name in ("once", "parts"))
     for one, other in zip(once, parts, strict=True):
-        # How many words a part uses is no mean of anything.
+        # The number of words that a microbatch uses is no mean.
         compared = {name for name in one if name not in ("train/words_used", "train/mse_all_layers")}
         expected = {name: other[name] for name in compared}
         assert {name: one[name] for name in compared} == pytest.approx(expected, rel=5e-4, abs=5e-6)
@@ -223,8 +226,8 @@ def test_accumulation_is_the_whole_batch_at_once(train, tmp_path):
 
 
 def test_batches_that_do_not_divide_are_refused(recipe_of):
-    with pytest.raises(ValueError, match="divisible by accumulation 3"):
-        recipe_of(accumulation=3)
+    with pytest.raises(InputError, match="divisible by gradient_accumulation_steps 3"):
+        recipe_of(gradient_accumulation_steps=3)
 
 
 def test_bfloat16_runs_too(train, tmp_path):
@@ -232,7 +235,7 @@ def test_bfloat16_runs_too(train, tmp_path):
     assert all(torch.tensor(value).isfinite() for value in scores.values())
 
 
-def test_fp16_goes_on_with_the_scale_it_had(train, tmp_path):
+def test_fp16_resumes_with_its_loss_scale(train, tmp_path):
     fields = {"precision": "fp16", "steps": 4, "gan": "stylegan", "evaluate_every": 99}
     train(tmp_path / "whole", **fields)
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Where the semantic loss gets its words from: label text, and CLIP from pixels."""
+"""Word scores of the semantic loss: from the text of labels, and by CLIP from pixels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WORDS = torch.nn.functional.normalize(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 
 
 
 class MeanColour:
-    """A stand-in for CLIP: an image's feature is its mean colour; a clip's, of all its frames."""
+    """A stand-in for CLIP: an image's feature is its mean colour; a video's, that of all its frames."""
 
     def image_features(self, images):
         return torch.nn.functional.normalize(images.mean((2, 3)), dim=1)
 
-    def clip_features(self, frames):
+    def video_features(self, frames):
         assert frames.shape[2] == 3, "frames before colours"
         return torch.nn.functional.normalize(frames.mean((1, 3, 4)), dim=1)
 
@@ -39,7 +39,7 @@ def test_clip_scores_are_of_each_image():
     assert best[0] == [0, 2] and pools[1].weights[1].count_nonzero() == 3
 
 
-def test_clips_are_scored_by_their_frames():
+def test_videos_are_scored_by_their_frames():
     frames = torch.stack([coloured((1.0, 0.0, 0.0))[0], coloured((0.0, 1.0, 0.0))[0]], 1)[None]
     table, _ = ClipScores(MeanColour(), WORDS, (0.9,)).scores(frames, torch.tensor([0]))
     assert table.argmax(1).tolist() == [3]
@@ -53,10 +53,10 @@ def test_label_scores_are_of_each_class():
     assert scores.scores(torch.zeros(1), torch.tensor([1]))[0] is table
 
 
-def test_a_recipe_opens_its_own(recipe_of, monkeypatch):
+def test_recipe_opens_its_scorer(recipe_of, monkeypatch):
     monkeypatch.setattr(word_scores, "text_features", lambda texts: torch.eye(3)[: len(texts)])
     assert open_scores(recipe_of(), ["a"], ["b"]) is None
     found = open_scores(recipe_of(thresholds=(0.9,)), ["a", "b"], ["c", "d", "e"])
     assert isinstance(found, LabelScores) and found.table.tolist() == [[1, 0, 0], [0, 1, 0]]
-    with pytest.raises(InputError, match="these data have none: use open_clip"):
+    with pytest.raises(InputError, match=r"these data have none: set semantics\.scorer=open_clip"):
         open_scores(recipe_of(thresholds=(0.9,)), [], ["c"])

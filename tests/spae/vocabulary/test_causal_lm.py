@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from spae.canonical import sha256_file
 from spae.errors import InputError, WeightsError
-from spae.packaged import sha256_of
 from spae.vocabulary import WordFilter
 from spae.vocabulary.causal_lm import build_vocabulary, causal_lm_vocabulary
 
@@ -40,8 +40,9 @@ def test_words_and_rows_are_the_model_s(tiny_lm):
     assert list(built.tokens) == sorted(built.tokens)
     assert built.embeddings.equal(matrix[list(built.tokens)]) and built.embeddings.shape[1] == 8
     assert built.source == "tiny-lm input embeddings", "no folder of this machine"
-    assert built.source_sha256 == sha256_of(tiny_lm / "model.safetensors")
-    assert built.filters == ALL.describe() and built.reversible
+    assert built.source_sha256 == sha256_file(tiny_lm / "model.safetensors")
+    assert built.filters == ALL.describe()
+    assert built.split(built.join.join(built.words)) == list(range(len(built)))
 
 
 def test_the_rate_is_measured_with_the_model_s_tokenizer(tiny_lm):

@@ -14,7 +14,7 @@ import results
 from spae.errors import UnknownName
 from spae.networks import Autoencoder, build_autoencoder
 from spae.pyramid import Pyramid
-from spae.tokenizers.build import _check_grid
+from spae.tokenizers.build import check_grid
 from spae.training.recipe import Recipe, parse_recipe
 from spae.training.recipes import MODULES, RECIPES, get_recipe
 from spae.training.recipes.catalog import FACTS, catalog
@@ -29,16 +29,15 @@ def networks(preset: str) -> Autoencoder:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_each_is_valid_and_called_by_its_name(name):
+def test_recipe_is_valid_and_has_its_name(name):
     recipe = get_recipe(name)
     assert isinstance(recipe, Recipe) and recipe.name == name
-    # Copies are not validated when they are made.
-    assert parse_recipe(recipe.model_dump(), name) == recipe
-    _check_grid(recipe.model_dump(), recipe.layers, networks(recipe.network))
+    assert parse_recipe(recipe.model_dump(mode="json"), name) == recipe
+    check_grid(recipe.model, recipe.model.layers, networks(recipe.model.network))
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_each_says_where_it_comes_from_and_what_to_expect(name):
+def test_recipe_states_source_cost_and_expected_figures(name):
     facts = catalog()[name]
     assert facts.title and all(getattr(facts, fact.lower()) for fact in FACTS)
     assert f"-m spae train --recipe {name}" in facts.command
@@ -83,38 +82,45 @@ def test_expected_figures_are_printed_in_the_table_named(name):
     ],
 )  # fmt: skip
 def test_tokens_of_the_paper(name, tokens, grid):
-    assert get_recipe(name).layers.tokens == tokens and get_recipe(name).layers.grid == grid
+    assert get_recipe(name).model.layers.tokens == tokens and get_recipe(name).model.layers.grid == grid
 
 
 def test_numbers_of_section_4_1_and_appendix_b_1():
     image, video, lqae = (get_recipe(name) for name in ("image", "video", "lqae"))
-    assert image.thresholds == (0.98, 0.95, 0.9, 0.85, 0.8) and (image.clip_model, image.target) == (
-        "ViT-L-14",
-        "sampled",
-    )
-    assert (image.alpha, image.beta, image.gan_weight, image.perceptual_weight) == (1, 0.33, 0.1, 0.1)
-    assert (image.lecam_weight, image.learning_rate, image.betas) == (1e-4, 1e-4, (0, 0.99))
-    assert (image.batch, image.drawn, image.steps, image.ema) == (256, 256, 450_000, 0.999)
-    assert (image.schedule, image.layer_dropout, image.latent_scale) == ("inverse_sqrt", 0, 0)
-    assert (video.batch, video.steps, video.frames, video.inflation) == (512, 130_000, 16, "central")
-    assert get_recipe("mnist_full").steps == 10_000 and get_recipe("mnist_full").batch == 256
-    assert get_recipe("image_8").thresholds == image.thresholds, "the semantic loss stays on the first five"
-    assert (get_recipe("vqgan").entries, get_recipe("vqgan").width) == (1024, 256)
-    assert (lqae.beta, lqae.masked_lm_weight, lqae.mask_ratio, lqae.l2_normalize) == (0.005, 1e-4, 0.5, True)
-    assert (lqae.gan, lqae.perceptual, lqae.thresholds, lqae.schedule) == ("none", "none", (), "cosine")
-    assert {get_recipe(name).vocabulary for name in ("gpt", "lqae", "image")} == {"ada-002", "roberta-base", "smollm2"}
+    semantics, appearance, data, optimizer = image.semantics, image.appearance, image.data, image.optimizer
+    assert semantics.thresholds == (0.98, 0.95, 0.9, 0.85, 0.8)
+    assert (semantics.scorer, semantics.clip_model, semantics.target) == ("open_clip", "ViT-L-14", "sampled")
+    assert (semantics.semantic_weight, appearance.commitment_weight) == (1, 0.33)
+    assert (appearance.gan, appearance.gan_weight, appearance.lecam_weight) == ("stylegan", 0.1, 1e-4)
+    assert (appearance.perceptual, appearance.perceptual_weight, appearance.layer_dropout) == ("resnet50", 0.1, 0)
+    assert (data.batch_size, data.decode_batch_size, image.model.latent_scale) == (256, 256, 0)
+    assert (optimizer.steps, optimizer.learning_rate, optimizer.discriminator_lr) == (450_000, 1e-4, 1e-4)
+    assert (optimizer.betas, optimizer.ema_decay, optimizer.schedule) == ((0, 0.99), 0.999, "inverse_sqrt")
+    assert (video.data.batch_size, video.optimizer.steps, video.model.num_frames) == (512, 130_000, 16)
+    assert (video.optimizer.inflation, video.optimizer.init_from) == ("central", "runs/train/image")
+    mnist = get_recipe("mnist_full")
+    assert (mnist.optimizer.steps, mnist.data.batch_size) == (10_000, 256)
+    assert get_recipe("image_8").semantics == semantics, "the semantic loss stays on the first five"
+    vqgan = get_recipe("vqgan").model
+    assert (vqgan.codebook, vqgan.codebook_size, vqgan.codebook_dim) == ("learned", 1024, 256)
+    assert (lqae.model.mask_ratio, lqae.model.l2_normalize, lqae.model.codebook) == (0.5, True, "frozen")
+    assert (lqae.appearance.commitment_weight, lqae.appearance.masked_lm_weight) == (0.005, 1e-4)
+    assert (lqae.appearance.gan, lqae.appearance.perceptual, lqae.semantics.scorer) == ("none", "none", "none")
+    assert (lqae.semantics.thresholds, lqae.optimizer.schedule) == ((), "cosine")
+    names = {get_recipe(name).model.vocabulary for name in ("gpt", "lqae", "image")}
+    assert names == {"ada-002", "roberta-base", "smollm2"}
 
 
 def difference(first: str, second: str) -> set[str]:
-    one, other = get_recipe(first).model_dump(), get_recipe(second).model_dump()
-    return {field for field in one if one[field] != other[field]} - {"name"}
+    one, other = ({name: value for name, value, _ in get_recipe(recipe).fields()} for recipe in (first, second))
+    return {field.rpartition(".")[2] for field in one if one[field] != other[field]} - {"name"}
 
 
 @pytest.mark.parametrize(
     ("row", "neighbour", "fields"),
     [
         ("ablation_frozen_codebook", "ablation_vq", {"codebook"}),
-        ("ablation_semantic", "ablation_frozen_codebook", {"semantics", "thresholds"}),
+        ("ablation_semantic", "ablation_frozen_codebook", {"scorer", "thresholds"}),
         ("ablation_rq", "ablation_semantic", {"quantizer", "pyramid"}),
         ("ablation_saq", "ablation_rq", {"quantizer"}),
         ("ablation_pyramid", "ablation_saq", {"pyramid", "thresholds"}),
@@ -124,20 +130,21 @@ def difference(first: str, second: str) -> set[str]:
         ("ablation_no_perceptual", "ablation_pyramid", {"perceptual"}),
         ("vqgan", "ablation_vq", set()),
         ("image_8", "image", {"pyramid"}),
-        ("image_256", "image", {"pyramid", "network", "size"}),
+        ("image_256", "image", {"pyramid", "network", "image_size"}),
         ("imagenet21k", "image_256", set()),
-        ("disjoint", "image", {"exclude"}),
+        ("disjoint", "image", {"exclude_classes"}),
         ("gpt", "image", {"vocabulary"}),
     ],
 )
-def test_a_row_differs_from_its_neighbour_in_one_thing(row, neighbour, fields):
+def test_ablation_differs_from_its_neighbour_in_one_thing(row, neighbour, fields):
     assert difference(row, neighbour) == fields
 
 
 def test_rows_of_one_threshold_and_of_whole_layers():
-    one = get_recipe("ablation_one_threshold").thresholds
+    one = get_recipe("ablation_one_threshold").semantics.thresholds
     assert len(one) == 5 and set(one) == {0.8}
-    assert get_recipe("ablation_saq").layers == Pyramid([16, 16]) and get_recipe("ablation_saq").thresholds == (0.98,)
+    saq = get_recipe("ablation_saq")
+    assert saq.model.layers == Pyramid([16, 16]) and saq.semantics.thresholds == (0.98,)
 
 
 def test_a_dash_is_an_underscore_and_near_misses_are_named():

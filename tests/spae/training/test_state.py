@@ -1,14 +1,14 @@
-"""The average: warm-up, and every tensor of the state."""
+"""The averaged weights: warm-up, and every tensor of the state."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from spae.training.average import AveragedWeights
+from spae.training.state import AveragedWeights
 
 
-def test_the_average_by_hand():
+def test_average_matches_its_recurrence():
     model = torch.nn.BatchNorm1d(1, affine=True).train()
     del model.num_batches_tracked
     average = AveragedWeights(model, decay=0.5)
@@ -26,14 +26,14 @@ def test_the_average_by_hand():
 
 
 def _first() -> float:
-    """What is left of the first value, 1 for the weight and 0 for the mean."""
+    """Weight of the first value, 1 for the weight and 0 for the mean."""
     left = 1.0
     for step in range(10):
         left *= min(0.5, (1 + step) / (10 + step))
     return left
 
 
-def test_a_loaded_average_goes_on():
+def test_loaded_average_continues():
     model = torch.nn.Linear(2, 2)
     average = AveragedWeights(model, 0.9)
     average.load({name: torch.zeros_like(value) for name, value in model.state_dict().items()})

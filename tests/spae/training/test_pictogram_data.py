@@ -1,4 +1,4 @@
-"""Training batches: each row once an epoch, none that is held out, nothing remembered."""
+"""Batches of pictograms: each row once an epoch, none that is held out, no hidden state."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import pytest
 import torch
 
 from spae.data.embedded.pictograms import HELD_OUT_STYLE, load_pictograms
-from spae.training import images as module
-from spae.training.images import PictogramBatches, held_out_images, open_pictograms, shrink, to_tensor
+from spae.tokenizers.model import to_tensor
+from spae.training import pictogram_data as module
+from spae.training.pictogram_data import PictogramBatches, held_out_images, shrink
 
 TRAIN_ROWS = [0, 2, 3, 5, 6, 8, 9, 11]
 
 
 @pytest.fixture
 def rows_seen(monkeypatch, few_pictograms):
-    """Gives the rows of each step: images carry their row number instead of a drawing."""
+    """Gives the rows of each step: images carry their row number instead of a pictogram."""
     numbers = np.arange(15, dtype=np.uint8)[:, None, None, None]
     numbered = replace(few_pictograms, pixels=np.repeat(np.repeat(np.repeat(numbers, 64, 1), 64, 2), 3, 3))
     monkeypatch.setattr(module, "augment", lambda images, size, generator, strength: images)
@@ -48,7 +49,7 @@ def test_batches_depend_on_seed_and_step_alone(rows_seen):
     assert [rows_seen(step, 3, seed=1) for step in range(6)] != forwards
 
 
-def test_images_that_come_last_move_in_their_batch_and_nowhere_else(rows_seen):
+def test_last_images_move_within_their_batch_alone(rows_seen):
     last = np.isin(np.arange(15), [2, 5, 9])
     for step in range(6):
         plain = rows_seen(step, 4)
@@ -62,10 +63,10 @@ def test_images_repeat_with_their_generator(few_pictograms):
     assert some[0].shape == (4, 3, 32, 32) and some[0].equal(some[1]) and not some[0].equal(some[2])
 
 
-def test_nothing_held_out_is_trained_on():
+def test_held_out_images_are_never_trained_on():
     """On the real set: no row of the held-out style, none of a held-out concept."""
     pictograms = load_pictograms()
-    batches = open_pictograms(64, 32, 0, 1.0)
+    batches = PictogramBatches(pictograms, 64, 32, 0, 1.0)
     seen = Counter(batches._order(3, pictograms.train_rows()).tolist())
     assert max(seen.values()) == 1
     styles = {pictograms.styles[pictograms.style[row]] for row in seen}
