@@ -25,9 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from spae.data.archives.file_tree import FileTree, open_tree
+from spae.data.archives.file_tree import FileTree
+from spae.data.archives.folder_tree import open_tree
 from spae.data.datasets.sample_source import shown_name
-from spae.data.validation.protocol import Fault, Report
+from spae.data.issues import Fault, Report
 from spae.errors import DataError
 
 QUESTIONS_FILE = re.compile(r"(?P<task>.+)_shots_(?P<shots>[1-9]\d?)_ways_(?P<ways>[1-9]\d?)_all_questions\.json", re.A)

@@ -15,7 +15,7 @@ import indexed_gzip
 from spae.cache_folder import atomic_path
 from spae.data.archives.file_tree import FileTree, examined, of_interest, too_large
 from spae.data.datasets.sample_source import shown_name
-from spae.data.validation.protocol import Fault
+from spae.data.issues import Fault
 from spae.errors import DataError
 
 GZIP = b"\x1f\x8b"

@@ -47,7 +47,7 @@ def test_files(tmp_path, scheme):
 
 def test_clips_of_a_folder_and_of_shards(tmp_path):
     pytest.importorskip("av")
-    from tests.spae.data.test_clip_file import video
+    from tests.spae.data.datasets.test_video_file import video
 
     for number in range(3):
         video(tmp_path / "set" / "jump" / f"{number}.mp4", 8)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from spae.data.datasets.idx import FILES, open_mnist
+from spae.data.datasets.idx import FILES
 from spae.data.datasets.protocol import TrainingData
 from spae.data.embedded.mnist import load_mnist_sample
+from spae.data.embedded.mnist_training import open_mnist
 from spae.errors import DataError
 
 
