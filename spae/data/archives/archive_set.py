@@ -123,7 +123,7 @@ def _classes(files: Iterable[tuple[FixedEpisode, ...]]) -> tuple[ClassImages, ..
             for image, label in one.support:
                 support[label].add(image)
     if len(support) < 2:
-        raise DataError("an archive must name two classes or more: get it anew")
+        raise DataError("an archive must name two classes or more: download it again")
     return tuple(
         ClassImages(name, tuple(sorted(support[name])), tuple(sorted(query[name]))) for name in sorted(support)
     )

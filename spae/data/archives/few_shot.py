@@ -97,7 +97,7 @@ class FewShotArchive:
         if (shots, ways) not in self._read:
             found = [one for one in read_questions(self.tree, self.files[shots, ways], self.refuse) if one is not None]
             if not found:
-                raise DataError(f"{self.name}: {self.files[shots, ways]} holds no question: get the archive anew")
+                raise DataError(f"{self.name}: {self.files[shots, ways]} holds no question: download the archive again")
             self._read[shots, ways] = tuple(
                 replace(one, images=tuple(map(self._inner, one.images)), query=self._inner(one.query)) for one in found
             )
@@ -190,11 +190,11 @@ def _rows(tree: FileTree, name: str, report: Report) -> list[Any]:
     except UnicodeDecodeError as error:
         report(Fault(name, f"byte {error.start}", "must be UTF-8 text: save it so"))
     except (ValueError, RecursionError) as error:
-        report(Fault(name, "", f"must be JSON ({str(error)[:200]}): get it anew"))
+        report(Fault(name, "", f"must be JSON ({str(error)[:200]}): download it again"))
     else:
         if isinstance(rows, list):
             return rows
-        report(Fault(name, "", f"must be a list of questions, got {type(rows).__name__}: get it anew"))
+        report(Fault(name, "", f"must be a list of questions, got {type(rows).__name__}: download it again"))
     return []
 
 
@@ -219,7 +219,7 @@ class _Reader:
 
     def question(self, row: Any, wanted: int) -> ArchiveQuestion | None:
         if not isinstance(row, dict):
-            self.fault("", f"a question must be an object, got {type(row).__name__}: get the file anew")
+            self.fault("", f"a question must be an object, got {type(row).__name__}: download the file again")
             return None
         numbers = sorted(int(found[1]) for key in row if (found := IMAGE.fullmatch(key)))
         if numbers != list(range(1, wanted + 1)):
@@ -276,7 +276,9 @@ class _Reader:
                     self.fault(key, entry.problem)
                     return ""
                 return str(place)
-        self.fault(key, f"names {_shown(value)}, which is not in the archive: add the image or get the archive anew")
+        self.fault(
+            key, f"names {_shown(value)}, which is not in the archive: add the image or download the archive again"
+        )
         return ""
 
 

@@ -17,7 +17,7 @@ MOST_BYTES = 256 * 1024 * 1024
 
 
 def read_idx(folder: Path, name: str) -> np.ndarray:
-    """The array [..] uint8 of an IDX file: two zeros, the type, the number of dimensions, each as four bytes, the values.
+    """The uint8 array of an IDX file: two zeros, the type, the number of dimensions, each as four bytes, the values.
 
     Args:
         folder: of the file.

@@ -250,4 +250,4 @@ def _solution(aside: Path, beside: tuple[Path, ...]) -> dict[str, str] | None:
             rows = list(csv.DictReader(stream))
             return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, IndexError, AttributeError) as error:
-        raise DataError(f"{path} must have lines ImageId,PredictionString ({error!r}): get it anew") from error
+        raise DataError(f"{path} must have lines ImageId,PredictionString ({error!r}): download it again") from error
