@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from spae.data.issues import Fault, Survey
 from spae.data.protocol import ImageSet
-from spae.data.validation.protocol import Fault, Survey
 from spae.errors import SpaeError
 from tasks.errors import TaskError
 from tasks.registry import TaskEntry, entry, open_survey, open_task

@@ -10,7 +10,7 @@ The sets come as npm packages; nothing else is fetched. In an empty folder outsi
 A concept is a row of emojibase-data in one of five groups. An icon belongs to it where the icon's name, letters and
 digits only, equals the concept's CLDR name, its Unicode character name or one of its shortcodes, tried in that order
 over all concepts, so that a nickname never takes an icon from the concept it really names. Where a set lists its
-icons' code points, every match is checked against that list. Concepts drawn in fewer than six styles, or not in the
+icons' code points, every match is checked against that list. Concepts available in fewer than six styles, or not in the
 held-out style, are left out, as are variants of skin tone (they have their own hex codes and are not read). A set that
 draws two concepts alike to the pixel (fxemoji's two hourglasses) gives its image to the first.
 
@@ -37,6 +37,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import resvg_py
 from PIL import Image
+
+from spae.data.embedded.pictogram_file import IMAGE
 
 # name of the style -> npm package; the order is the order of rows inside a concept.
 SETS = {
@@ -101,7 +103,7 @@ class IconSet:
             self.by_key.setdefault(key(name), self.root(name))
 
     def root(self, name: str) -> str:
-        """The icon an alias copies. One that turns or mirrors its icon is another image, not drawn here."""
+        """The icon an alias copies. One that turns or mirrors its icon is another image, not rendered here."""
         while name in self.aliases:
             alias = self.aliases[name]
             if set(alias) - {"parent", "hidden"}:
@@ -117,10 +119,10 @@ class IconSet:
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
             f'width="{SIZE}" height="{SIZE}" viewBox="{" ".join(map(str, box))}">{icon["body"]}</svg>'
         )
-        return drawn(svg, name)
+        return rendered(svg, name)
 
 
-def drawn(svg: str, name: str) -> np.ndarray:
+def rendered(svg: str, name: str) -> np.ndarray:
     """[64, 64, 3] uint8: a whole SVG, which states that size, on white."""
     png = resvg_py.svg_to_bytes(svg_string=svg, background="#ffffff", skip_system_fonts=True)
     image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
@@ -227,7 +229,7 @@ def rows(packages: Path) -> Iterator[dict[str, object]]:
             if concept.hexcode in matches[style]:
                 image = webp(icons.pixels(matches[style][concept.hexcode]))
                 if (style, image) in seen:
-                    print(f"left out: {names[concept.hexcode]} of {style} is drawn as another concept", file=sys.stderr)
+                    print(f"left out: {names[concept.hexcode]} of {style} shows another concept", file=sys.stderr)
                     continue
                 seen.add((style, image))
                 yield {
@@ -236,7 +238,7 @@ def rows(packages: Path) -> Iterator[dict[str, object]]:
                     "tags": tags,
                     "category": concept.category,
                     "style": style,
-                    "image": image,
+                    IMAGE: image,
                 }
 
 
@@ -268,7 +270,7 @@ def write(table_rows: list[dict[str, object]], facts: dict[str, str], out: Path,
             ("tags", pa.list_(pa.string())),
             ("category", pa.string()),
             ("style", pa.string()),
-            ("image", pa.binary()),
+            (IMAGE, pa.binary()),
         ],
         metadata={"spae.format": "pictograms", "spae.format_version": FORMAT_VERSION, **facts},
     )

@@ -35,9 +35,10 @@ from pathlib import Path
 import numpy as np
 import PIL
 import resvg_py
-from build_pictograms import SIZE, IconSet, Source, drawn, key, match, read_concepts, webp, write
+from build_pictograms import SIZE, IconSet, Source, key, match, read_concepts, rendered, webp, write
 from PIL import Image, ImageDraw, ImageFont
 
+from spae.data.embedded.pictogram_file import IMAGE
 from spae.data.embedded.pictograms import PICTOGRAMS, Pictograms, load_pictograms
 from spae.data.embedded.training_pictograms import TRAINING_PICTOGRAMS
 
@@ -75,7 +76,7 @@ class Icons:
 
     Args:
         package: of iconify's layout.
-        suffix: of the weight that is drawn, in a set of several.
+        suffix: of the weight that is rendered, in a set of several.
         wrong: labels whose icon shows another thing.
     """
 
@@ -99,7 +100,7 @@ class Icons:
 
 @dataclass(frozen=True)
 class Glyphs:
-    """A font of one colour, drawn in black."""
+    """A font of one colour, rendered in black."""
 
     package: str
     file: str
@@ -116,7 +117,7 @@ class Glyphs:
                 yield concept.hexcode, image
 
 
-# Style -> where it is drawn; the order is the order of rows inside a concept, and of looking for near repeats.
+# Style -> where it comes from; the order is the order of rows inside a concept, and of looking for near repeats.
 STYLES: dict[str, Files | Icons | Glyphs] = {
     "openmoji": Files("openmoji", "color/svg"),
     "noto-2019": Files("emoji-datasource-google", "img/google/64"),
@@ -162,7 +163,7 @@ def svg_file(path: Path) -> np.ndarray:
     def sized(tag: re.Match[str]) -> str:
         return re.sub(r'\s(width|height)="[^"]*"', "", tag[1]) + f' width="{SIZE}" height="{SIZE}">'
 
-    return drawn(re.sub(r"(<svg[^>]*)>", sized, path.read_text(encoding="utf-8"), count=1), path.name)
+    return rendered(re.sub(r"(<svg[^>]*)>", sized, path.read_text(encoding="utf-8"), count=1), path.name)
 
 
 def png_file(path: Path) -> np.ndarray:
@@ -202,7 +203,7 @@ def shape(pixels: np.ndarray) -> np.ndarray:
 def rows(packages: Path, known: Pictograms) -> Iterator[dict[str, object]]:
     trained = {concept.id: i for i, concept in enumerate(known.concepts) if not concept.held_out}
     concepts, ways = read_concepts(packages)
-    # All concepts are matched, so that an icon goes to the one it names; those trained on are drawn.
+    # All concepts are matched, so that an icon goes to the one it names; those trained on are rendered.
     images = {style: dict(source.draw(packages, concepts, ways, trained.keys())) for style, source in STYLES.items()}
     left_out: Counter[str] = Counter()
     for concept in concepts:
@@ -226,7 +227,7 @@ def rows(packages: Path, known: Pictograms) -> Iterator[dict[str, object]]:
                 "tags": list(fact.tags),
                 "category": fact.category,
                 "style": style,
-                "image": webp(image),
+                IMAGE: webp(image),
             }
     print(f"left out as near repeats: {dict(left_out)}", file=sys.stderr)
 

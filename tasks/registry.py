@@ -17,8 +17,8 @@ from tasks.errors import TaskInputError
 from tasks.fewshot.settings import SETTING_IDS
 
 if TYPE_CHECKING:
+    from spae.data.issues import Survey
     from spae.data.protocol import ImageSet
-    from spae.data.validation.protocol import Survey
     from tasks.protocol import Task
 
 GROUP = "spae.tasks"
@@ -41,7 +41,7 @@ class TaskEntry:
         needs: what else it needs to run, by the name of the extra or program; () for nothing.
         problem: why it cannot be opened (a broken plug-in); None where it can.
         opens: "module:attribute" of `(text) -> data`, which makes of what follows `--data` what `Task.samples` takes.
-        surveys: "module:attribute" of `(text) -> spae.data.validation.protocol.Survey`, for `validate`.
+        surveys: "module:attribute" of `(text) -> spae.data.issues.Survey`, for `validate`.
     """
 
     name: str
@@ -55,8 +55,8 @@ class TaskEntry:
     styles: tuple[str, ...]
     needs: tuple[str, ...] = ()
     problem: str | None = None
-    opens: str = "spae.data.registry:open_set"
-    surveys: str = "spae.data.validation.image_survey:survey"
+    opens: str = "spae.data.opening:open_set"
+    surveys: str = "spae.data.validation:survey_labelled"
 
 
 def _few_shot(ways: int, target: str) -> TaskEntry:
@@ -86,8 +86,8 @@ BUILT_IN: dict[str, TaskEntry] = {
         default_data="scenes",
         scorings=("rouge-l",),
         styles=("gpt", "palm"),
-        opens="spae.data.annotations.coco_captions:open_captions",
-        surveys="spae.data.annotations.coco_captions:survey_captions",
+        opens="spae.data.opening:open_captions",
+        surveys="spae.data.validation:survey_captions",
     ),
     "coco-qa": TaskEntry(
         name="coco-qa",
@@ -99,8 +99,8 @@ BUILT_IN: dict[str, TaskEntry] = {
         default_data="scenes",
         scorings=("exact", "normalised", "prefix", "contains", "ranked"),
         styles=("gpt", "palm"),
-        opens="spae.data.annotations.coco_qa:open_questions",
-        surveys="spae.data.annotations.coco_qa:survey_questions",
+        opens="spae.data.opening:open_coco_qa",
+        surveys="spae.data.validation:survey_coco_qa",
     ),
     "real-fast-vqa": TaskEntry(
         name="real-fast-vqa",
@@ -112,8 +112,8 @@ BUILT_IN: dict[str, TaskEntry] = {
         default_data="scenes",
         scorings=("exact", "normalised", "prefix", "contains", "ranked"),
         styles=("gpt", "palm"),
-        opens="spae.data.archives.vqa:open_questions",
-        surveys="spae.data.archives.vqa:survey",
+        opens="spae.data.opening:open_vqa",
+        surveys="spae.data.validation:survey_vqa",
     ),
 }
 

@@ -24,7 +24,7 @@ from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.context import ContextLimit
 from llm_backends.scripted.backend import Script, ScriptedBackend
 from results.store import RunStore
-from spae.data.registry import open_set
+from spae.data.opening import open_set
 from spae.tokens import ImageTokens
 from tasks.registry import open_task
 

@@ -22,7 +22,7 @@ from llm_backends.errors import BackendUnavailable
 from llm_backends.local.smollm2 import find_gguf, open_smollm2, smollm2_source
 from llm_backends.options import NoOptions
 from llm_backends.protocol import LikelihoodRequest
-from spae.data.registry import open_set
+from spae.data.opening import open_set
 from tasks.fewshot.task import five_way
 
 SETTING = "i1-s1-r0"

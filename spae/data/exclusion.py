@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spae.data.class_text import ClassText
+from spae.data.class_names import ClassText
 from spae.errors import DataError
 
 LISTS = Path(__file__).with_name("exclusions")

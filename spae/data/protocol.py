@@ -50,7 +50,7 @@ class FixedEpisode:
 
 @runtime_checkable
 class HoldsEpisodes(Protocol):
-    """A `ImageSet` whose episodes are published with it, and so are not drawn.
+    """A `ImageSet` whose episodes are published with it, and so are not sampled.
 
     Attributes:
         kinds: the (shots, ways) that it has.
@@ -66,7 +66,7 @@ class HoldsEpisodes(Protocol):
 
 @runtime_checkable
 class ImageSet(Protocol):
-    """Labelled images from which few-shot episodes are drawn.
+    """Labelled images from which few-shot episodes are sampled.
 
     Attributes:
         name: as the user named it on the command line.

@@ -1,21 +1,8 @@
-"""The image sets there are, by name, and how to open one.
-
-Imports nothing but the standard library until a set is opened.
-"""
+"""The embedded image sets by name: static facts, on the standard library alone. `spae.data.opening` opens them."""
 
 from __future__ import annotations
 
-import importlib
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
-
-from spae.errors import UnknownName
-
-if TYPE_CHECKING:
-    from spae.data.protocol import ImageSet
 
 
 @dataclass(frozen=True)
@@ -43,7 +30,7 @@ SETS: dict[str, SetEntry] = {
         SetEntry(
             name="pictograms",
             target="spae.data.embedded.pictograms:PictogramSet",
-            title="521 concepts drawn in open pictogram styles; queries in a style never trained on; not mini-ImageNet",
+            title="521 concepts in open pictogram styles; queries in a style never trained on; not mini-ImageNet",
             embedded=True,
         ),
         SetEntry(
@@ -75,28 +62,3 @@ SETS: dict[str, SetEntry] = {
 }
 # Shown by `ls` beside the names: any path works where a name does.
 PATH_HELP = "PATH: class folders, a csv (filename,label) beside images/, a few-shot archive (.tar.gz), or hf:NAME"
-# Endings of what can only be a path.
-FILES = (".csv", ".tar", ".tgz", ".gz", ".parquet")
-
-
-def open_set(spec: str) -> ImageSet:
-    """Opens a set by its name or by a path.
-
-    A registered name wins over a folder of that name; write `./mnist` for the folder.
-
-    Raises:
-        UnknownName: neither a name nor an existing path.
-        DataError: the set cannot be used.
-    """
-    if spec in SETS:
-        module, _, attribute = SETS[spec].target.partition(":")
-        factory = cast("Callable[[], ImageSet]", getattr(importlib.import_module(module), attribute))
-        return factory()
-    path = Path(spec.partition("?")[0])
-    # What can only be a path goes to the reader, whose message says which path is missing.
-    is_path = os.path.exists(path) or "/" in spec or "\\" in spec or path.suffix.lower() in FILES
-    if spec and (is_path or spec.startswith("hf:")):
-        from spae.data.user_set import open_user_set
-
-        return open_user_set(spec)
-    raise UnknownName("data set (a name, or the path of a folder of class folders or of a csv)", spec, SETS)

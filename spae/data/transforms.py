@@ -53,7 +53,7 @@ def random_framing(width: int, height: int, chance: np.random.Generator, strengt
     least = max(0.05, 1 - (1 - LEAST_AREA) * strength)
     wanted = (least + (1 - least) * area) * width * height
     ratio = math.exp((2 * aspect - 1) * ASPECT * min(strength, 1.0))
-    # A crop that would stick out is cut to the image's side: its shape then leaves the drawn range, as in a panorama.
+    # A crop that would stick out is cut to the image's side: its shape then leaves the sampled range, as in a panorama.
     w, h = min(math.sqrt(wanted * ratio), width), min(math.sqrt(wanted / ratio), height)
     left, top = x * (width - w), y * (height - h)
     return Framing((left / width, top / height, (left + w) / width, (top + h) / height), mirror < 0.5)

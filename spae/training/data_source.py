@@ -126,7 +126,7 @@ def _embedded(
         )
     if spec.scheme == "mnist":
         _fits(spec, frames)
-        from spae.data.datasets.idx import open_mnist
+        from spae.data.embedded.mnist_training import open_mnist
 
         return open_mnist(spec.location, size=size, batch=batch, seed=seed)
     if spec.location:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spae.data.registry import open_set
+from spae.data.opening import open_set
 from spae.errors import DataError
 from tests.benchmarks.conftest import Command
 from tests.spae.data.published import Archive, huge_png, jpeg

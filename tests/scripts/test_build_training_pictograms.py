@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spae.data.embedded.pictogram_file import IMAGE
 from spae.data.embedded.pictograms import HELD_OUT_STYLE, Concept, Pictograms
 from spae.data.embedded.training_pictograms import with_training_styles
 
@@ -33,7 +34,7 @@ def svg(body: str) -> str:
 
 @pytest.fixture
 def known() -> Pictograms:
-    """A heart, a cat and a vase that is held out; all drawn as a black bar, and the cat of the held-out style green."""
+    """A heart, a cat and a vase that is held out; all rendered as a black bar; the cat of the held-out style green."""
     concepts = tuple(
         Concept(code, name, (), "objects", held_out=name == "vase")
         for code, name in (("2764", "heart"), ("1F408", "cat"), ("1F3FA", "vase"))
@@ -72,7 +73,7 @@ def drawn_rows(builder, packages, known, **styles) -> dict[str, np.ndarray]:
     builder.STYLES.clear()
     builder.STYLES.update(styles)
     return {
-        f"{row['name']}/{row['style']}": np.asarray(Image.open(io.BytesIO(row["image"])).convert("RGB"))
+        f"{row['name']}/{row['style']}": np.asarray(Image.open(io.BytesIO(row[IMAGE])).convert("RGB"))
         for row in builder.rows(packages, known)
     }
 

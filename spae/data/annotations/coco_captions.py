@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spae.data.annotations.annotated import AnnotatedSet, Annotations, one_line
-from spae.data.annotations.annotated_files import AnnotatedFiles, image_faults, refuse_faults
-from spae.data.annotations.annotated_survey import AnnotatedSurvey
+from spae.data.annotations.annotated import (
+    AnnotatedFiles,
+    Annotations,
+    one_line,
+    refuse_faults,
+)
 from spae.data.annotations.image_places import file_inside, is_inside_name, usual_folders
+from spae.data.issues import Fault
 from spae.data.json_file import read_json
-from spae.data.registry import SETS, open_set
-from spae.data.validation.protocol import Fault, Survey
 from spae.errors import DataError
 
 PATTERN = "captions_*.json"
@@ -126,7 +128,7 @@ class CaptionFile:
             yield None
 
     def _has_some(self, folder: Path) -> bool:
-        """Whether one of the first hundred images is there: a few may be missing, and are told one by one."""
+        """Whether one of the first hundred images is there: a few may be missing, and are reported one by one."""
         return any((folder / name).is_file() for name in list(self.captions)[:100])
 
 
@@ -158,32 +160,6 @@ class CocoCaptions(AnnotatedFiles):
         return one.captions
 
 
-class CaptionSurvey:
-    """Everything of a user's caption files and images, faults and all; see `spae.data.validation.protocol.Survey`."""
-
-    def __init__(self, files: list[Path], name: str) -> None:
-        self.title = f"COCO captions: {', '.join(file.name for file in files)}"
-        self.total = 0
-        self.counts: dict[str, int] = {}
-        self._files, self._name = files, name
-
-    def opened(self) -> AnnotatedSet:
-        """The data, to try what can be asked of them. Raises DataError."""
-        return CocoCaptions(*self._files, name=self._name)
-
-    def faults(self) -> Iterator[Fault | None]:
-        """See `Survey`. Every image is decoded."""
-        for path in self._files:
-            source = CaptionFile(path)
-            yield from source.faults()
-            self._add("images", len(source.captions))
-            self._add("captions", sum(len(said) for said in source.captions.values()))
-            yield from image_faults(source.files)
-
-    def _add(self, name: str, count: int) -> None:
-        self.counts[name] = self.counts.get(name, 0) + count
-
-
 def caption_files(path: Path) -> list[Path]:
     """The file to ask about, then the one to show examples of, if there is one.
 
@@ -207,27 +183,6 @@ def caption_files(path: Path) -> list[Path]:
             f"annotations/), {path} has {seen}: give the path of the file itself"
         )
     return [*asked, *(file for file in shown if file not in asked)]
-
-
-def open_captions(text: str) -> AnnotatedSet:
-    """Images with captions, by the name of an embedded set or by a path as `caption_files` takes it.
-
-    Raises:
-        DataError: as `CocoCaptions`; or the set has no captions.
-        UnknownName: neither a name nor an existing path.
-    """
-    path = Path(text)
-    if text not in SETS and (path.is_dir() or path.suffix.lower() == ".json"):
-        return CocoCaptions(*caption_files(path), name=text)
-    data = open_set(text)
-    if not isinstance(data, AnnotatedSet) or not any(one.captions for one in data.annotations.values()):
-        raise DataError(f"{text!r} has no captions: --data scenes, or the path of a {PATTERN} beside its images")
-    return data
-
-
-def survey_captions(text: str) -> Survey:
-    """What `validate` reads of a name or a path. Raises DataError where there is nothing to read."""
-    return AnnotatedSurvey(open_captions(text)) if text in SETS else CaptionSurvey(caption_files(Path(text)), text)
 
 
 def _is_id(key: Any) -> bool:

@@ -20,13 +20,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spae.data.annotations.annotated import AnnotatedSet, Annotations, Question, one_line
-from spae.data.annotations.annotated_files import AnnotatedFiles, image_faults, refuse_faults
-from spae.data.annotations.annotated_survey import AnnotatedSurvey
+from spae.data.annotations.annotated import (
+    AnnotatedFiles,
+    Annotations,
+    Question,
+    one_line,
+    refuse_faults,
+)
 from spae.data.annotations.image_places import by_number, file_inside, usual_folders
+from spae.data.issues import Fault
 from spae.data.json_file import read_json
-from spae.data.registry import SETS, open_set
-from spae.data.validation.protocol import Fault, Survey
 from spae.errors import DataError
 
 TEXTS = ("questions.txt", "answers.txt", "img_ids.txt")
@@ -165,30 +168,6 @@ class CocoQaSet(AnnotatedFiles):
         return [(question.id, question.text, question.answers, question.kind) for question in one.questions]
 
 
-class QuestionSurvey:
-    """Everything of a user's questions and images, faults and all; see `spae.data.validation.protocol.Survey`."""
-
-    def __init__(self, files: list[Path], name: str) -> None:
-        self.title = f"COCO-QA questions: {', '.join(file.name for file in files)}"
-        self.total = 0
-        self.counts: dict[str, int] = {}
-        self._files, self._name = files, name
-
-    def opened(self) -> AnnotatedSet:
-        """The data, to try what can be asked of them. Raises DataError."""
-        return CocoQaSet(*self._files, name=self._name)
-
-    def faults(self) -> Iterator[Fault | None]:
-        """See `Survey`. Every image is decoded."""
-        for path in self._files:
-            source = QuestionFile(path)
-            yield from source.faults()
-            found = {"questions": sum(map(len, source.questions.values())), "images": len(source.files)}
-            for name, count in found.items():
-                self.counts[name] = self.counts.get(name, 0) + count
-            yield from image_faults(source.files)
-
-
 def question_files(path: Path) -> list[Path]:
     """What is asked, then what examples are shown from, if that is another.
 
@@ -210,27 +189,6 @@ def question_files(path: Path) -> list[Path]:
         f"COCO-QA is a folder of {', '.join(TEXTS)} (or of train/ and test/ with them), or a JSON, "
         f"{path} is none: check the path"
     )
-
-
-def open_questions(text: str) -> AnnotatedSet:
-    """Images with questions, by the name of an embedded set or by a path as `question_files` takes it.
-
-    Raises:
-        DataError: as `CocoQaSet`; or the set has no questions.
-        UnknownName: neither a name nor an existing path.
-    """
-    path = Path(text)
-    if text not in SETS and path.exists():
-        return CocoQaSet(*question_files(path), name=text)
-    data = open_set(text)
-    if not isinstance(data, AnnotatedSet) or not any(one.questions for one in data.annotations.values()):
-        raise DataError(f"{text!r} has no questions: --data scenes, or the path of COCO-QA's folder")
-    return data
-
-
-def survey_questions(text: str) -> Survey:
-    """What `validate` reads of a name or a path. Raises DataError where there is nothing to read."""
-    return AnnotatedSurvey(open_questions(text)) if text in SETS else QuestionSurvey(question_files(Path(text)), text)
 
 
 def _lines(path: Path) -> list[str]:

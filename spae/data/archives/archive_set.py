@@ -1,6 +1,6 @@
 """A published few-shot archive as labelled images, with the episodes that it was published with.
 
-Its episodes are not drawn: they are its questions, in their order. An image's class is what its caption names:
+Its episodes are not sampled: they are its questions, in their order. An image's class is what its caption names:
 "This is a lion.", "a lion" and "lion" are one class.
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 
 from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive
 from spae.data.archives.file_tree import FileTree
-from spae.data.class_words import class_words, names_beside
+from spae.data.class_names import class_words, names_beside
+from spae.data.issues import Fault, Report
 from spae.data.protocol import ClassImages, FixedEpisode
-from spae.data.validation.protocol import Fault, Report
 from spae.errors import DataError
 
 NAMING = re.compile(r"(?:this is )?(?:(?:an?|the) )?(?P<name>.+?)\s?[.!]?", re.IGNORECASE)
@@ -123,7 +123,7 @@ def _classes(files: Iterable[tuple[FixedEpisode, ...]]) -> tuple[ClassImages, ..
             for image, label in one.support:
                 support[label].add(image)
     if len(support) < 2:
-        raise DataError("an archive must name two classes or more: get it anew")
+        raise DataError("an archive must name two classes or more: download it again")
     return tuple(
         ClassImages(name, tuple(sorted(support[name])), tuple(sorted(query[name]))) for name in sorted(support)
     )

@@ -25,9 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from spae.data.archives.file_tree import FileTree, open_tree
+from spae.data.archives.file_tree import FileTree
+from spae.data.archives.folder_tree import open_tree
 from spae.data.datasets.sample_source import shown_name
-from spae.data.validation.protocol import Fault, Report
+from spae.data.issues import Fault, Report
 from spae.errors import DataError
 
 QUESTIONS_FILE = re.compile(r"(?P<task>.+)_shots_(?P<shots>[1-9]\d?)_ways_(?P<ways>[1-9]\d?)_all_questions\.json", re.A)
@@ -96,7 +97,7 @@ class FewShotArchive:
         if (shots, ways) not in self._read:
             found = [one for one in read_questions(self.tree, self.files[shots, ways], self.refuse) if one is not None]
             if not found:
-                raise DataError(f"{self.name}: {self.files[shots, ways]} holds no question: get the archive anew")
+                raise DataError(f"{self.name}: {self.files[shots, ways]} holds no question: download the archive again")
             self._read[shots, ways] = tuple(
                 replace(one, images=tuple(map(self._inner, one.images)), query=self._inner(one.query)) for one in found
             )
@@ -189,11 +190,11 @@ def _rows(tree: FileTree, name: str, report: Report) -> list[Any]:
     except UnicodeDecodeError as error:
         report(Fault(name, f"byte {error.start}", "must be UTF-8 text: save it so"))
     except (ValueError, RecursionError) as error:
-        report(Fault(name, "", f"must be JSON ({str(error)[:200]}): get it anew"))
+        report(Fault(name, "", f"must be JSON ({str(error)[:200]}): download it again"))
     else:
         if isinstance(rows, list):
             return rows
-        report(Fault(name, "", f"must be a list of questions, got {type(rows).__name__}: get it anew"))
+        report(Fault(name, "", f"must be a list of questions, got {type(rows).__name__}: download it again"))
     return []
 
 
@@ -218,7 +219,7 @@ class _Reader:
 
     def question(self, row: Any, wanted: int) -> ArchiveQuestion | None:
         if not isinstance(row, dict):
-            self.fault("", f"a question must be an object, got {type(row).__name__}: get the file anew")
+            self.fault("", f"a question must be an object, got {type(row).__name__}: download the file again")
             return None
         numbers = sorted(int(found[1]) for key in row if (found := IMAGE.fullmatch(key)))
         if numbers != list(range(1, wanted + 1)):
@@ -275,7 +276,9 @@ class _Reader:
                     self.fault(key, entry.problem)
                     return ""
                 return str(place)
-        self.fault(key, f"names {_shown(value)}, which is not in the archive: add the image or get the archive anew")
+        self.fault(
+            key, f"names {_shown(value)}, which is not in the archive: add the image or download the archive again"
+        )
         return ""
 
 

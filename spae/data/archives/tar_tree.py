@@ -15,7 +15,7 @@ import indexed_gzip
 from spae.atomic import atomic_path
 from spae.data.archives.file_tree import FileTree, examined, of_interest, too_large
 from spae.data.datasets.sample_source import shown_name
-from spae.data.validation.protocol import Fault
+from spae.data.issues import Fault
 from spae.errors import DataError
 
 GZIP = b"\x1f\x8b"
@@ -66,7 +66,9 @@ class TarTree(FileTree):
             yield from self._members()
         except READ_ERRORS as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise DataError(f"{self.path} does not read as a whole .tar or .tar.gz ({reason}): get it anew") from error
+            raise DataError(
+                f"{self.path} does not read as a whole .tar or .tar.gz ({reason}): download it again"
+            ) from error
         finally:
             if not self._gzip:
                 self._stream.close()
@@ -87,7 +89,7 @@ class TarTree(FileTree):
                     stream.seek(entry.place)
                     content: bytes = stream.read(entry.size)
         except READ_ERRORS as error:
-            raise DataError(f"{shown_name(name)} of {self.path} cannot be read ({error}): get it anew") from error
+            raise DataError(f"{shown_name(name)} of {self.path} cannot be read ({error}): download it again") from error
         if len(content) != entry.size:
             raise DataError(f"{self.path} changed while it was in use: let it be, and run again")
         return content
@@ -170,5 +172,5 @@ class _Bounded:
         if place > self._room:
             raise DataError(
                 f"{self._path} would unpack to more than {self._room:,} bytes, which no archive of images of its "
-                "size does: get it anew, or unpack it yourself if you trust it"
+                "size does: download it again, or unpack it yourself if you trust it"
             )

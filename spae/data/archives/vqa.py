@@ -17,20 +17,17 @@ The reading of the archive itself, folder or .tar.gz, is `spae.data.archives.few
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from spae.data.annotations.annotated import AnnotatedSet, Annotations, Question
-from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive, questions_files, read_questions
-from spae.data.archives.file_tree import tree_at
-from spae.data.datasets.sample_source import shown_name
+from spae.data.annotations.annotated import Annotations, Question
+from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive
+from spae.data.issues import Fault, Report
 from spae.data.protocol import ClassImages
-from spae.data.registry import SETS, open_set
-from spae.data.validation.protocol import Fault, Report
-from spae.errors import CorruptImage, DataError
+from spae.errors import DataError
 
 WAYS = 2
 """Classes among the examples; the published questions have two."""
@@ -54,7 +51,7 @@ class VqaQuestion:
     Attributes:
         id: `question_id` as text, unique in its file.
         support: the examples, in the file's order.
-        query: id of the picture that is asked about.
+        query: id of the image of the question.
         question: about it.
         answer: the right one, as it stands.
     """
@@ -171,90 +168,3 @@ def named(caption: str) -> str:
 
 def _fault(one: ArchiveQuestion, file: str, field: str, message: str) -> Fault:
     return Fault(file, f"question_id {one.id} {field}", message)
-
-
-def open_questions(text: str) -> AnnotatedSet:
-    """What follows `--data` of a task that asks questions: the name of a set with questions, or an archive's path.
-
-    Raises:
-        UnknownName, DataError: neither, a set without questions, or a broken archive.
-    """
-    if text in SETS or not Path(text).exists():
-        data = open_set(text)
-        if isinstance(data, AnnotatedSet) and any(one.questions for one in data.annotations.values()):
-            return data
-        raise DataError(f"{text} has no questions about its images: pass --data scenes, or the path of an archive")
-    return VqaArchive(Path(text), text)
-
-
-class VqaSurvey:
-    """The same, read whole, faults and all (`spae.data.validation.protocol.Survey`).
-
-    Args:
-        text: as for `open_questions`.
-
-    Raises:
-        DataError: there is nothing to read.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.counts: dict[str, int] = {}
-        self.total = 0
-        self._tree = None if text in SETS else tree_at(Path(text))
-        self._text = text
-        self.title = "published few-shot archive, as questions" if self._tree is not None else f"embedded set {text}"
-
-    def faults(self) -> Iterator[Fault | None]:
-        """Reads everything, once: every `Fault`, and a None for each file, question and image read."""
-        if self._tree is None:
-            data = open_questions(self._text)
-            self.counts["images"] = len(data.annotations)
-            self.counts["questions"] = sum(len(one.questions) for one in data.annotations.values())
-            return
-        for _ in self._tree.index(keep=False):
-            yield None
-        yield from self._tree.faults
-        try:
-            task, files = questions_files(self._tree)
-        except DataError as error:
-            yield Fault(".", "", str(error))
-            return
-        self.title += f" ({task})"
-        self.counts = {"questions": 0, "images": 0}
-        if not any(ways == WAYS for _, ways in files):
-            yield Fault(
-                ".", "", f"has no questions of {WAYS} ways, only {', '.join(files.values())}: get a VQA archive"
-            )
-        used: set[str] = set()
-        for (_, ways), file in files.items():
-            if ways == WAYS:
-                yield from self._of_file(file, used)
-        for name in sorted(used):
-            try:
-                self._tree.image(name)
-            except (CorruptImage, DataError) as error:
-                yield Fault(shown_name(name), "", str(error))
-            else:
-                self.counts["images"] += 1
-                yield None
-
-    def _of_file(self, file: str, used: set[str]) -> Iterator[Fault | None]:
-        assert self._tree is not None
-        found: list[Fault] = []
-        before = self.counts["questions"]
-        for one in read_questions(self._tree, file, found.append):
-            question = None if one is None else vqa_question(one, file, found.append)
-            yield from found
-            found.clear()
-            if one is not None and question is not None:
-                used.update((*one.images, one.query))
-                self.counts["questions"] += 1
-            yield None
-        yield from found
-        if self.counts["questions"] == before:
-            yield Fault(file, "", "holds no whole question: get the archive anew")
-
-
-def survey(text: str) -> VqaSurvey:
-    """See `VqaSurvey`."""
-    return VqaSurvey(text)

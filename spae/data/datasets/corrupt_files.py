@@ -1,4 +1,4 @@
-"""Files of a training set that could not be used: counted, named, borne up to a limit.
+"""Files of a training set that could not be read: counted, named, tolerated up to a limit.
 
 One damaged image in a million must not stop a run of a week; a folder of damaged ones must.
 """
@@ -57,7 +57,7 @@ class Problems:
         """A file that cannot be used.
 
         Raises:
-            DataError: there are more of them than are borne.
+            DataError: there are more of them than the limit.
         """
         with self._lock:
             if name in self._seen:
@@ -71,7 +71,8 @@ class Problems:
                     stream.write(f"{name!a}\t{' '.join(reason.split())}\n")
         if self.count > self.limit:
             raise DataError(
-                f"{self.count} files cannot be used, {self.limit} are borne ({self.share:.0%}, at least {self.least}): "
+                f"{self.count} files are unreadable; the limit is {self.limit} "
+                f"({self.share:.0%}, at least {self.least}): "
                 f"{self.summary()}: replace them or take them out"
             )
 

@@ -1,4 +1,4 @@
-"""Which rows a step shows: every row once an epoch, shuffled anew, as a pure function of seed and step.
+"""Which rows a step shows: every row once an epoch, reshuffled, as a pure function of seed and step.
 
 M training rows, B global batch.
 """

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from spae.data.class_text import ClassText, find_class_text
+from spae.data.class_names import ClassText, find_class_text
 from spae.data.datasets.corrupt_files import Problems
 from spae.data.datasets.hub_columns import Columns, cell_content, find_columns, hub_library
 from spae.data.datasets.sample_source import RowFacts, split_off

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from spae.data.class_words import class_words, names_beside
+from spae.data.class_names import class_words, names_beside
 from spae.data.datasets.hub_columns import Columns, cell_content, find_columns
 from spae.data.datasets.hub_dataset import homes, load_splits, undecoded
 from spae.data.image_file import check_header, read_image
+from spae.data.issues import Report, told
 from spae.data.protocol import ClassImages
 from spae.data.spec import DataSpec
-from spae.data.validation.protocol import Report, told
 from spae.errors import DataError
 
 OPTIONS = ("split", "image", "label", "classes")
@@ -59,7 +59,7 @@ class HubRows:
         return len(self._rows)
 
     def labels(self, report: Report | None = None) -> dict[int, str]:
-        """Row -> label as text. A row without one is told to `report`, or raises DataError."""
+        """Row -> label as text. A row without one is reported, or raises DataError."""
         found: dict[int, str] = {}
         names = self._columns.names
         for row, value in enumerate(self._rows[self._columns.label]):

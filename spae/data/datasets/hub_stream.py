@@ -1,6 +1,6 @@
 """The rows of a streamed Hugging Face data set, in an order that a seed decides and that can be entered anywhere.
 
-Shards go in an order drawn anew each epoch. Their rows are taken in blocks of some thousand, each shuffled by itself,
+Shards go in a new random order each epoch. Their rows are taken in blocks of some thousand, each shuffled by itself,
 so that the place of a run is the beginning of a block and a number (a shuffling buffer that is never empty would have
 to be kept whole). The beginnings of blocks (shard, and the library's own state within it) are written to a small file
 in the cache folder, and a resumed run goes straight to its block. Without that file rows are read again from the run's

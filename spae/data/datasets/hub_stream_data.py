@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from spae.cache_folder import cache_folder
-from spae.data.class_text import ClassText
+from spae.data.class_names import ClassText
 from spae.data.datasets.corrupt_files import Problems
 from spae.data.datasets.epoch_order import chance_of
 from spae.data.datasets.hub_columns import Columns, cell_content, find_columns

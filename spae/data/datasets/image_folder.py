@@ -5,7 +5,7 @@
 
 A class is called by its folder or label, underscores read as spaces. Where all of them are WordNet ids, the names are
 those of mini-ImageNet's test classes. A file of names beside the folders or the csv (`classes.txt`: lines `id name`;
-the other kinds of `spae.data.class_text`) or one named by `?classes=FILE` names others.
+the other kinds of `spae.data.class_names`) or one named by `?classes=FILE` names others.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from spae.data.class_words import class_words, names_beside
+from spae.data.class_names import class_words, names_beside
 from spae.data.image_file import SUFFIXES, check_header, read_image
+from spae.data.issues import Report, told
 from spae.data.protocol import ClassImages
-from spae.data.validation.protocol import Report, told
 from spae.errors import DataError
 
 LAYOUT = "expected CLASS/IMAGE.jpg in it, or the path of a csv (filename,label) beside images/"

@@ -129,8 +129,8 @@ def _read(path: Path, kinds: frozenset[str], label: str) -> ShardIndex:
                     raise tarfile.ReadError("no block of zeros at its end")
         except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, RecursionError) as error:
             if not found.media:
-                raise DataError(f"shard {path} does not read as a tar ({error}): get it anew") from error
-            found.bad[path.name] = f"shard {path.name} ends in its middle ({error}): get it anew"
+                raise DataError(f"shard {path} does not read as a tar ({error}): download it again") from error
+            found.bad[path.name] = f"shard {path.name} ends in its middle ({error}): download it again"
     lacking = {key: shown for key, shown in found.unread.items() if key in found.media and key not in found.labels}
     for shown in lacking.values():
         found.bad[shown] = f"{shown} holds no label that can be read (at most {LABEL_BYTES:,} bytes of UTF-8 text)"

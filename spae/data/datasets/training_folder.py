@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spae.data.class_text import find_class_text
+from spae.data.class_names import find_class_text
 from spae.data.datasets.corrupt_files import Problems
 from spae.data.datasets.sample_source import NameTable, RowFacts, shown_name, split_off
 from spae.data.exclusion import KeptClasses, keep_classes
@@ -250,4 +250,4 @@ def _solution(aside: Path, beside: tuple[Path, ...]) -> dict[str, str] | None:
             rows = list(csv.DictReader(stream))
             return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, IndexError, AttributeError) as error:
-        raise DataError(f"{path} must have lines ImageId,PredictionString ({error!r}): get it anew") from error
+        raise DataError(f"{path} must have lines ImageId,PredictionString ({error!r}): download it again") from error

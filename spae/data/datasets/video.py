@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from spae.data.class_text import find_class_text
+from spae.data.class_names import find_class_text
 from spae.data.datasets.sample_source import NameTable
 from spae.data.datasets.training_folder import HELD_OUT, TRAIN, FolderRows, Lister, Listing, open_folder
 from spae.data.datasets.video_file import CLIP_SUFFIXES, clip_library

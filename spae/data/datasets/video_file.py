@@ -1,4 +1,4 @@
-"""One clip out of a video file: frames at a stride, from a start drawn by chance, or the middle of the video.
+"""Frames of a video file: at a stride, from a random start or around the middle of the video.
 
 Decoded by PyAV (extra: data). T frames, S side, W H the video's size.
 """

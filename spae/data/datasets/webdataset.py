@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from spae.data.class_text import find_class_text
+from spae.data.class_names import find_class_text
 from spae.data.datasets.corrupt_files import Problems
 from spae.data.datasets.sample_source import NameTable, RowFacts, shown_name, split_off
 from spae.data.datasets.shard_index import LABELS, ShardIndex, shard_index

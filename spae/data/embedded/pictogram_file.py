@@ -1,4 +1,4 @@
-"""A file of pictograms: one Parquet row an image, with the concept it draws and the style it is drawn in.
+"""A file of pictograms: one Parquet row an image, with its concept and its style.
 
 Two files have this format, `pictograms.parquet` and `pictograms_training.parquet`.
 
@@ -22,13 +22,15 @@ from spae.errors import CorruptImage, DataError
 
 FORMAT_VERSION = "1"
 SIZE = 64
+IMAGE = "picture"
+"""Name of the column of encoded images: part of the committed files, whose bytes every manifest's hash covers."""
 TYPES = {
     "concept": pa.string(),
     "name": pa.string(),
     "tags": pa.list_(pa.string()),
     "category": pa.string(),
     "style": pa.string(),
-    "picture": pa.binary(),
+    IMAGE: pa.binary(),
 }
 COLUMNS = tuple(TYPES)
 
@@ -71,8 +73,8 @@ def read_columns(path: Path, rebuild: str) -> tuple[Mapping[str, list[Any]], str
 
 def decoded(path: Path, columns: Mapping[str, list[Any]], rebuild: str) -> np.ndarray:
     """[N, 64, 64, 3] uint8 RGB. Raises CorruptImage for one that does not decode to that size."""
-    pixels = np.empty((len(columns["picture"]), SIZE, SIZE, 3), dtype=np.uint8)
-    for row, image in enumerate(columns["picture"]):
+    pixels = np.empty((len(columns[IMAGE]), SIZE, SIZE, 3), dtype=np.uint8)
+    for row, image in enumerate(columns[IMAGE]):
         pixels[row] = _decode(path, image, f"{columns['concept'][row]}/{columns['style'][row]}", rebuild)
     return pixels
 

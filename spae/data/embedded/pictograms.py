@@ -1,4 +1,4 @@
-"""The embedded pictograms: everyday concepts, each drawn in six or seven openly licensed styles, 64x64 on white.
+"""The embedded pictograms: everyday concepts, each in six or seven openly licensed styles, 64x64 on white.
 
 They stand in for photographs where none can be fetched. Two things are kept from training, so that two kinds of
 generalisation can be asked about:
@@ -152,10 +152,10 @@ def _concepts(path: Path, ids: tuple[str, ...], columns: Mapping[str, list[Any]]
 
 def _check_styles(path: Path, columns: Mapping[str, list[Any]]) -> None:
     """Each concept: no style twice, the held-out style there, and at least five others."""
-    drawn: dict[str, list[str]] = defaultdict(list)
+    styles_of: dict[str, list[str]] = defaultdict(list)
     for concept, style in zip(columns["concept"], columns["style"], strict=True):
-        drawn[concept].append(style)
-    for concept, styles in drawn.items():
+        styles_of[concept].append(style)
+    for concept, styles in styles_of.items():
         if len(set(styles)) != len(styles):
             raise DataError(f"the pictogram file {path} has {concept} twice in one style: {REBUILD}")
         if HELD_OUT_STYLE not in styles:

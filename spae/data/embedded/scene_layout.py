@@ -1,6 +1,6 @@
 """Where the one to three images of a scene stand, and how they are painted.
 
-Placement is drawn by hashes and painting is integer arithmetic: the same scene, byte for byte, on every machine and
+Placement is sampled by hashes and painting is integer arithmetic: the same scene, byte for byte, on every machine and
 with every version of every library.
 """
 
@@ -94,7 +94,7 @@ def shrink(image: np.ndarray, size: int) -> np.ndarray:
         size: 1 to H.
     """
     height = image.shape[0]
-    starts = np.arange(size)[:, None] * height  # in units of 1/size of a pixel of the picture
+    starts = np.arange(size)[:, None] * height  # in units of 1/size of a pixel of the image
     cells = np.arange(height)[None, :] * size
     cover = np.minimum(starts + height, cells + size) - np.maximum(starts, cells)
     # Whole numbers below 255 * H * H, which float64 holds exactly: the products are fast, and equal in any order.

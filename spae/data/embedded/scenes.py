@@ -1,7 +1,7 @@
 """Embedded scenes: one to three pictograms on a white canvas of 64x64, with captions, and questions of known answers.
 
 They stand in for COCO and Visual Genome where neither can be fetched, and are neither. As with the pictograms, a
-image that is asked about is drawn in a style that no model was trained on, and `scenes-new` draws things that no
+query image is in a style that no model was trained on, and `scenes-new` shows things that no
 model was trained on in any style. Which things, sizes, places and styles: by hashes, the same on every machine.
 
     support/1/0007   a lion of the style noto, 41 pixels wide, at the bottom left
@@ -140,7 +140,7 @@ class SceneSet:
         return tuple(ClassImages(name, tuple(ids["support"]), tuple(ids["query"])) for name, ids in pools.items())
 
     def _hash(self) -> str:
-        """sha256 over the pictograms' file and all that is drawn and said; the pixels follow from these."""
+        """sha256 over the pictograms' file and all that is shown and said; the pixels follow from these."""
         total = hashlib.sha256(f"{VERSION}\n{self._pictograms.fingerprint}\n".encode())
         for image_id, parts in sorted(self._scenes.items()):
             where = [(part.row, part.box.left, part.box.top, part.box.size) for part in parts]
@@ -171,7 +171,7 @@ def is_thing(name: str) -> bool:
 
 
 def _different(key: str, names: Sequence[str], count: int) -> tuple[str, ...]:
-    """`count` different names, in the order drawn."""
+    """`count` different names, in the order sampled."""
     left = list(names)
     return tuple(left.pop(pick(f"{key}/{i}", len(left))) for i in range(count))
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spae.data.class_text import ClassText
+from spae.data.class_names import TEST_CLASSES, ClassText
 from spae.data.exclusion import keep_classes, read_exclusions
-from spae.data.mini_imagenet import TEST_CLASSES
 from spae.errors import DataError
 
 LABELS = ["n01440764", "n02129165", "n02012849", "n03126707"]

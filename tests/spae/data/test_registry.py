@@ -8,8 +8,9 @@ import sys
 import pytest
 from PIL import Image
 
+from spae.data.opening import open_set
 from spae.data.protocol import ImageSet
-from spae.data.registry import SETS, open_set
+from spae.data.registry import SETS
 from spae.errors import DataError, UnknownName
 
 

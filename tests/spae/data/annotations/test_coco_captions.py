@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from spae.data.annotations.annotated import AnnotatedSet, query_images
-from spae.data.annotations.coco_captions import CocoCaptions, caption_files, open_captions, survey_captions
+from spae.data.annotations.coco_captions import CocoCaptions, caption_files
+from spae.data.opening import open_captions
+from spae.data.validation import survey_captions
 from spae.errors import CorruptImage, DataError
 from tests.coco_fixtures import caption_json, file_name, write_captions, write_image
 

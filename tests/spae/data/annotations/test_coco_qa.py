@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from spae.data.annotations.annotated import AnnotatedSet, Question
-from spae.data.annotations.coco_qa import CocoQaSet, open_questions, question_files, survey_questions
+from spae.data.annotations.coco_qa import CocoQaSet, question_files
+from spae.data.opening import open_coco_qa
+from spae.data.validation import survey_coco_qa
 from spae.errors import DataError
 from tests.coco_fixtures import file_name, write_coco_qa, write_image
 
 
 def test_published_layout(tmp_path: Path) -> None:
-    data = open_questions(str(write_coco_qa(tmp_path / "qa")))
+    data = open_coco_qa(str(write_coco_qa(tmp_path / "qa")))
     assert isinstance(data, AnnotatedSet) and len(data.query) == 13 and len(data.support) == 26
     first = f"val2014/{file_name('val2014', 500)}"
     assert data.annotations[first].questions == (
@@ -40,7 +42,7 @@ def test_json(tmp_path: Path, wrapped: bool) -> None:
     ]
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"questions": entries} if wrapped else entries))
-    data = open_questions(str(path))
+    data = open_coco_qa(str(path))
     assert data.query == data.support == (f"images/{file_name('val2014', 42)}", "images/beach.png")
     assert data.annotations["images/beach.png"].questions == (Question("5", "what is this", ("boat",)),)
     assert data.annotations[data.query[0]].questions[0] == Question("mine-1", "how many", ("two", "2"), "number")
@@ -75,9 +77,9 @@ def test_a_fault_is_one_line_when_opened_and_named_by_the_survey(tmp_path: Path,
     home = write_coco_qa(tmp_path / "qa")
     damage(home)
     with pytest.raises(DataError) as caught:
-        open_questions(str(home))
+        open_coco_qa(str(home))
     assert said in str(caught.value) and "\n" not in str(caught.value)
-    assert any(said in f"{one.field}: {one.message}" for one in survey_questions(str(home)).faults() if one)
+    assert any(said in f"{one.field}: {one.message}" for one in survey_coco_qa(str(home)).faults() if one)
 
 
 @pytest.mark.parametrize(
@@ -100,11 +102,11 @@ def test_faults_of_json(tmp_path: Path, entry: object, said: str) -> None:
     good = {"question": "q", "answer": "a", "image_id": 1, "id": "twice"}
     (tmp_path / "q.json").write_text(json.dumps([good, entry]))
     with pytest.raises(DataError, match=said):
-        open_questions(str(tmp_path / "q.json"))
+        open_coco_qa(str(tmp_path / "q.json"))
 
 
 def test_the_survey_counts(tmp_path: Path) -> None:
-    survey = survey_questions(str(write_coco_qa(tmp_path / "qa")))
+    survey = survey_coco_qa(str(write_coco_qa(tmp_path / "qa")))
     assert not [one for one in survey.faults() if one] and survey.counts == {"questions": 39, "images": 39}
 
 
@@ -112,4 +114,4 @@ def test_the_survey_counts(tmp_path: Path) -> None:
 def test_other_data_are_refused(name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=said):
-        open_questions(name)
+        open_coco_qa(name)

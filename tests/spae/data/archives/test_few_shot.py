@@ -64,7 +64,7 @@ def test_examples_class_by_class_are_put_in_turn(tmp_path: Path) -> None:
     assert [name[-5] for name, _ in first.support] == ["1", "4", "2", "5", "3", "6"]
 
 
-def test_the_index_is_kept_and_a_changed_archive_is_read_anew(
+def test_the_index_is_kept_and_a_changed_archive_is_read_again(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Archive()

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from spae.data.annotations.annotated import AnnotatedSet
-from spae.data.archives.vqa import ShownQuestion, VqaArchive, VqaSurvey, named, open_questions, survey
-from spae.data.validation.protocol import Survey
+from spae.data.archives.vqa import ShownQuestion, VqaArchive, named
+from spae.data.issues import Survey
+from spae.data.opening import open_vqa
+from spae.data.validation import survey_vqa
 from spae.errors import DataError, SpaeError
 from tests.spae.data.vqa_files import packed, rows, write_archive
 
@@ -28,7 +30,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("pack", [pytest.param(False, id="folder"), pytest.param(True, id="tar.gz")])
 def test_questions_as_published(tmp_path: Path, pack: bool) -> None:
     root = write_archive(tmp_path, {1: rows(1), 3: rows(3)})
-    data = open_questions(str(packed(root) if pack else root))
+    data = open_vqa(str(packed(root) if pack else root))
     assert isinstance(data, VqaArchive) and isinstance(data, AnnotatedSet) and not data.embedded
     assert data.shots == (1, 3) and [len(data.questions(shots)) for shots in (1, 3)] == [3, 3]
     first = data.questions(1)[0]
@@ -116,14 +118,14 @@ def test_a_broken_question_is_one_error_and_one_fault(
     with pytest.raises(DataError, match=message) as caught:
         VqaArchive(root)
     assert "\n" not in str(caught.value) and FILE in str(caught.value)
-    read = survey(str(root))
+    read = survey_vqa(str(root))
     faults = [fault for fault in read.faults() if fault is not None]
     assert len(faults) >= 1 and read.counts["questions"] == 2
     assert str(caught.value) == f"{root}: {faults[0].line}" and all("\n" not in fault.line for fault in faults)
 
 
 def test_a_survey_of_sound_data(tmp_path: Path) -> None:
-    read = VqaSurvey(str(write_archive(tmp_path, {1: rows(1), 5: rows(5)})))
+    read = survey_vqa(str(write_archive(tmp_path, {1: rows(1), 5: rows(5)})))
     assert isinstance(read, Survey)
     assert [fault for fault in read.faults() if fault is not None] == []
     assert read.counts == {"questions": 6, "images": 3 * (2 + 1) + 3 * (10 + 1)} and "guided_vqa" in read.title
@@ -135,20 +137,20 @@ def test_a_survey_names_every_fault(tmp_path: Path) -> None:
     made[2]["question"] = ""
     root = write_archive(tmp_path, {1: made})
     (root / made[1]["image_1"]).write_bytes(b"no image")
-    found = [fault.line for fault in survey(str(root)).faults() if fault is not None]
+    found = [fault.line for fault in survey_vqa(str(root)).faults() if fault is not None]
     assert any("[0].answer" in line for line in found) and any("question_id 2 question" in line for line in found)
     assert any("[1].image_1" in line for line in found)
 
 
 def test_other_data(tmp_path: Path) -> None:
-    assert open_questions("scenes").name == "scenes"
+    assert open_vqa("scenes").name == "scenes"
     with pytest.raises(DataError, match=r"mnist has no questions .* pass --data scenes"):
-        open_questions("mnist")
+        open_vqa("mnist")
     with pytest.raises(SpaeError):
-        open_questions("no-such-set")
+        open_vqa("no-such-set")
     (tmp_path / "photos").mkdir()
     with pytest.raises(DataError, match=r"_all_questions\.json"):
-        open_questions(str(tmp_path / "photos"))
+        open_vqa(str(tmp_path / "photos"))
     root = write_archive(tmp_path, {1: rows(1)})
     (root / FILE).rename(root / "guided_vqa_shots_1_ways_5_all_questions.json")
     with pytest.raises(DataError, match="has no questions of 2 ways, only"):

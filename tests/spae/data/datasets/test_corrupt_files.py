@@ -1,4 +1,4 @@
-"""Corrupt files: counted once, named, borne up to a limit."""
+"""Corrupt files: counted once, named, tolerated up to a limit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def test_limit(total, limit):
     assert problems.limit == limit
     for number in range(limit):
         problems.add(str(number), f"{number} is bad")
-    with pytest.raises(DataError, match=rf"^{limit + 1} files cannot be used, {limit} are borne .*0 is bad") as caught:
+    with pytest.raises(
+        DataError, match=rf"^{limit + 1} files are unreadable; the limit is {limit} .*0 is bad"
+    ) as caught:
         problems.add("more", "bad")
     assert "\n" not in str(caught.value)
 

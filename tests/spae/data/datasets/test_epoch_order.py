@@ -26,6 +26,6 @@ def test_pure_function_of_seed_and_place():
 
 
 def test_chance_is_each_rows_own():
-    drawn = {chance_of(seed, step, row).random() for seed in range(3) for step in range(4) for row in range(5)}
-    assert len(drawn) == 60
+    sampled = {chance_of(seed, step, row).random() for seed in range(3) for step in range(4) for row in range(5)}
+    assert len(sampled) == 60
     assert chance_of(1, 2, 3).random() == chance_of(1, 2, 3).random()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.spae.data.test_hub_dataset import datasets, table
 
 from spae.cache_folder import cache_folder
 from spae.data.datasets import hub_stream
@@ -17,6 +16,7 @@ from spae.data.spec import parse_data_spec
 from spae.data.transforms import ImageLoader
 from spae.errors import DataError
 from tests.spae.data.conftest import number_of
+from tests.spae.data.datasets.test_hub_dataset import datasets, table
 
 ROWS = 60
 

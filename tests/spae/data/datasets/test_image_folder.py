@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spae.data.class_names import TEST_CLASSES
 from spae.data.datasets.image_folder import FolderSet
-from spae.data.mini_imagenet import TEST_CLASSES
 from spae.data.protocol import ImageSet
 from spae.errors import CorruptImage, DataError
 

@@ -68,7 +68,7 @@ def test_bad_rows_give_their_place_to_the_next_good_one(opened):
 
 def test_too_many_bad_rows_stop_the_caller(opened):
     data = indexed(Rows(40, bad=range(10, 20), limit=4), opened)
-    with pytest.raises(DataError, match="5 files cannot be used, 4 are borne"):
+    with pytest.raises(DataError, match="5 files are unreadable; the limit is 4"):
         for step in range(10):
             data.at(step)
 

@@ -168,7 +168,7 @@ def test_made_once_and_again_when_the_file_changes(tmp_path, monkeypatch):
     assert len(shard_index(path).names) == 7
 
 
-def test_a_torn_cache_is_made_anew(tmp_path):
+def test_a_torn_cache_is_rebuilt(tmp_path):
     path = shard(tmp_path / "a.tar", range(5))
     shard_index(path)
     (kept,) = (cache_folder() / "shards").glob("*.npz")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.spae.data.test_clip_file import video
 
 from spae.data.datasets.indexed import IndexedData
 from spae.data.datasets.training_folder import FolderRows
@@ -13,6 +12,7 @@ from spae.data.datasets.video import open_video
 from spae.data.datasets.video_file import VideoLoader
 from spae.data.spec import parse_data_spec
 from spae.errors import DataError
+from tests.spae.data.datasets.test_video_file import video
 
 pytest.importorskip("av")
 HEADER = "label,youtube_id,time_start,time_end,split\n"

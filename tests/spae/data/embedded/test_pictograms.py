@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from spae.data.embedded import pictograms
+from spae.data.embedded.pictogram_file import IMAGE
 from spae.data.embedded.pictograms import HELD_OUT_STYLE, PictogramSet, held_out_ids, load_pictograms, new_concepts
 from spae.data.protocol import ImageSet
 from spae.errors import CorruptImage, DataError, UnknownName
@@ -48,8 +49,8 @@ def test_every_concept_has_the_held_out_style_and_five_others():
     found = load_pictograms()
     pairs = set(zip(found.concept.tolist(), found.style.tolist(), strict=True))
     assert len(pairs) == len(found.concept)
-    drawn = np.bincount(found.concept, minlength=len(found.concepts))
-    assert drawn.min() >= 6 and drawn.max() <= 7
+    per_concept = np.bincount(found.concept, minlength=len(found.concepts))
+    assert per_concept.min() >= 6 and per_concept.max() <= 7
     held_out = found.styles.index(HELD_OUT_STYLE)
     assert all((concept, held_out) in pairs for concept in range(len(found.concepts)))
 
@@ -152,7 +153,7 @@ def small_rows() -> list[dict[str, object]]:
             "tags": ["a"],
             "category": "objects",
             "style": s,
-            "image": image_bytes(),
+            IMAGE: image_bytes(),
         }
         for c in range(5)
         for s in STYLES
@@ -191,11 +192,11 @@ def with_row(rows, **changes):
         pytest.param(lambda rows: [*rows, rows[0]], "twice in one style", id="twice"),
         pytest.param(lambda rows: with_row(rows, name="other"), "two names", id="two-names"),
         pytest.param(lambda rows: [{**r, "name": "same"} for r in rows], "the same name", id="same-name"),
-        pytest.param(lambda rows: with_row(rows, image=None), "empty cells in image", id="null"),
+        pytest.param(lambda rows: with_row(rows, **{IMAGE: None}), "empty cells in picture", id="null"),
         pytest.param(lambda rows: [{k: v for k, v in r.items() if k != "tags"} for r in rows], "tags", id="column"),
-        pytest.param(lambda rows: with_row(rows, image=b"RIFF"), "1F980/noto .* does not decode", id="garbage"),
-        pytest.param(lambda rows: with_row(rows, image=image_bytes(kind="PNG")), "does not decode", id="png"),
-        pytest.param(lambda rows: with_row(rows, image=image_bytes(32)), "is 32x32, not 64x64", id="size"),
+        pytest.param(lambda rows: with_row(rows, **{IMAGE: b"RIFF"}), "1F980/noto .* does not decode", id="garbage"),
+        pytest.param(lambda rows: with_row(rows, **{IMAGE: image_bytes(kind="PNG")}), "does not decode", id="png"),
+        pytest.param(lambda rows: with_row(rows, **{IMAGE: image_bytes(32)}), "is 32x32, not 64x64", id="size"),
     ],
 )
 def test_damaged_content_is_named(tmp_path, change, message):
@@ -208,7 +209,7 @@ def test_truncated_image_is_corrupt(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "WEBP", lossless=True)
-    rows = with_row(small_rows(), image=buffer.getvalue()[:2000])
+    rows = with_row(small_rows(), **{IMAGE: buffer.getvalue()[:2000]})
     with pytest.raises(CorruptImage, match="1F980/noto"):
         load_pictograms(write(tmp_path / "p.parquet", rows))
 

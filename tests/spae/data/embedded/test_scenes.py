@@ -10,8 +10,8 @@ import pytest
 from spae.data.annotations.annotated import AnnotatedSet
 from spae.data.embedded.pictograms import HELD_OUT_STYLE, load_pictograms
 from spae.data.embedded.scenes import SceneSet, is_thing, new_scenes, open_scenes
+from spae.data.opening import open_set
 from spae.data.protocol import ImageSet
-from spae.data.registry import open_set
 from spae.errors import DataError
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from spae.data.embedded import training_pictograms
+from spae.data.embedded.pictogram_file import IMAGE
 from spae.data.embedded.pictograms import HELD_OUT_STYLE, Concept, Pictograms, load_pictograms
 from spae.data.embedded.training_pictograms import (
     TRAINING_PICTOGRAMS,
@@ -69,11 +70,11 @@ def test_further_images_keep_away_from_the_held_out_style():
     assert (further < np.quantile(known, 0.02)).mean() < 0.01
 
 
-def test_every_style_is_drawn_often_and_none_is_blank():
+def test_every_style_is_per_style_often_and_none_is_blank():
     more = load_training_pictograms()
     first = len(load_pictograms().concept)
-    drawn = np.bincount(more.style[first:], minlength=len(more.styles))
-    assert drawn[len(load_pictograms().styles) :].min() > 50
+    per_style = np.bincount(more.style[first:], minlength=len(more.styles))
+    assert per_style[len(load_pictograms().styles) :].min() > 50
     ink = (more.pixels[first:] < 250).any(axis=-1).mean(axis=(1, 2))
     assert ink.min() > 0.02 and ink.max() <= 1.0
 
@@ -108,7 +109,7 @@ def few() -> Pictograms:
 
 
 def small_rows() -> list[dict[str, object]]:
-    facts = {"tags": ["a"], "category": "objects", "image": image_bytes()}
+    facts = {"tags": ["a"], "category": "objects", IMAGE: image_bytes()}
     return [
         {"concept": "1F0", "name": "lion", "style": "crayon", **facts},
         {"concept": "1F1", "name": "cat", "style": "crayon", **facts},
@@ -145,13 +146,13 @@ def with_row(**changes: object) -> list[dict[str, object]]:
         pytest.param(with_row(concept="1F9"), "1F9, which is no concept", id="unknown-concept"),
         pytest.param(with_row(name="tiger"), "names 1F0 otherwise", id="other-name"),
         pytest.param([*small_rows(), small_rows()[0]], "1F0 twice in style crayon", id="twice"),
-        pytest.param(with_row(image=None), "empty cells in image", id="null"),
-        pytest.param([{**row, "image": "red"} for row in small_rows()], "other types .* in image", id="text"),
+        pytest.param(with_row(**{IMAGE: None}), "empty cells in picture", id="null"),
+        pytest.param([{**row, IMAGE: "red"} for row in small_rows()], "other types .* in picture", id="text"),
         pytest.param([{**row, "tags": 3} for row in small_rows()], "other types .* in tags", id="number"),
         pytest.param([{k: v for k, v in r.items() if k != "style"} for r in small_rows()], "style", id="column"),
-        pytest.param(with_row(image=b"RIFF"), "1F0/crayon .* does not decode", id="garbage"),
-        pytest.param(with_row(image=image_bytes(kind="PNG")), "does not decode", id="png"),
-        pytest.param(with_row(image=image_bytes(32)), "is 32x32, not 64x64", id="size"),
+        pytest.param(with_row(**{IMAGE: b"RIFF"}), "1F0/crayon .* does not decode", id="garbage"),
+        pytest.param(with_row(**{IMAGE: image_bytes(kind="PNG")}), "does not decode", id="png"),
+        pytest.param(with_row(**{IMAGE: image_bytes(32)}), "is 32x32, not 64x64", id="size"),
     ],
 )
 def test_damaged_content_is_named(tmp_path, few, rows, message):
@@ -176,7 +177,7 @@ def test_truncated_image_is_corrupt(tmp_path, few):
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "WEBP", lossless=True)
     with pytest.raises(CorruptImage, match="1F0/crayon"):
-        with_training_styles(few, write(tmp_path / "p.parquet", with_row(image=buffer.getvalue()[:2000])))
+        with_training_styles(few, write(tmp_path / "p.parquet", with_row(**{IMAGE: buffer.getvalue()[:2000]})))
 
 
 def test_rebuild_names_a_script_that_is_there():

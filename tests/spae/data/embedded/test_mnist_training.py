@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from spae.data.datasets.idx import FILES, open_mnist
+from spae.data.datasets.idx import FILES
 from spae.data.datasets.protocol import TrainingData
 from spae.data.embedded.mnist import load_mnist_sample
+from spae.data.embedded.mnist_training import open_mnist
 from spae.errors import DataError
 
 
@@ -90,7 +91,7 @@ def test_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as caught:
         open_mnist(str(tmp_path), size=32, batch=4, seed=0)
-    assert "\n" not in str(caught.value) and "get" in str(caught.value)
+    assert "\n" not in str(caught.value) and "download" in str(caught.value)
 
 
 def test_missing(tmp_path):

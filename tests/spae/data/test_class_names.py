@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from spae.data.class_text import ClassText, find_class_text, read_class_text
+from spae.data.class_names import TEST_CLASSES, ClassText, find_class_text, read_class_text
 from spae.errors import DataError
 
 TENCH, CRANE = "n01440764", "n02012849"
@@ -98,3 +99,11 @@ def test_refused(tmp_path, name, content):
 def test_labels_that_cannot_be_printed():
     with pytest.raises(DataError, match="printable"):
         ClassText().texts(["a\nb"])
+
+
+def test_twenty_wordnet_ids_with_one_name_each():
+    assert len(TEST_CLASSES) == len(set(TEST_CLASSES.values())) == 20
+    assert all(re.fullmatch(r"n\d{8}", wnid) for wnid in TEST_CLASSES)
+    # Three that the paper's figures show.
+    assert (TEST_CLASSES["n02129165"], TEST_CLASSES["n04522168"]) == ("lion", "vase")
+    assert TEST_CLASSES["n02443484"] == "black-footed ferret"

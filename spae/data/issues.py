@@ -6,11 +6,17 @@ the same rules and stops at none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import io
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from pathlib import PurePosixPath
+from typing import Any, Protocol, runtime_checkable
 
+from PIL import Image
+
+from spae.data.image_file import SUFFIXES, read_image
 from spae.errors import DataError
 
 
@@ -46,7 +52,7 @@ def refuse(fault: Fault) -> None:
 
 @contextmanager
 def told(report: Report | None, file: str, field: str = "") -> Iterator[None]:
-    """A block whose DataErrors are told as faults of `file`; with no `report` they go on as they are."""
+    """A block whose DataErrors are reported as issues of `file`; without a `report` they propagate."""
     try:
         yield
     except DataError as error:
@@ -77,3 +83,21 @@ class Survey(Protocol):
             DataError: there is nothing to read at all (no such path).
         """
         ...
+
+
+def decoded(name: str, read: Callable[[], Any]) -> Iterator[Fault | None]:
+    """One image: its fault, if it has one, then None."""
+    found: list[Fault] = []
+    with warnings.catch_warnings(), told(found.append, name):
+        # Said by Pillow of sizes that are refused here anyway.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        read()
+    yield from found
+    yield None
+
+
+def decoded_files(read: Callable[[str], bytes], names: Iterable[str]) -> Iterator[Fault | None]:
+    """The images among the files of a tree, each decoded."""
+    for name in names:
+        if PurePosixPath(name).suffix.lower() in SUFFIXES:
+            yield from decoded(name, lambda name=name: read_image(io.BytesIO(read(name)), name))  # type: ignore[misc]

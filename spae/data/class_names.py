@@ -1,4 +1,4 @@
-"""Label text of classes that data calls by WordNet ids, numbers or folder names.
+"""Names of classes: the text that an LLM is shown, for labels that are WordNet ids, numbers or folder names.
 
 Files of names that are read, told apart by what is in them:
 
@@ -18,12 +18,37 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spae.data.mini_imagenet import TEST_CLASSES
+from spae.data.issues import Report, told
 from spae.errors import DataError
 
 WNID = re.compile(r"n\d{8}")
 FOUND_BESIDE = ("classes.txt", "LOC_synset_mapping.txt", "imagenet_class_index.json", "synset_words.txt", "words.txt")
+NAMES_FILE = "classes.txt"
 MOST_BYTES = 64 * 1024 * 1024
+
+TEST_CLASSES: dict[str, str] = {
+    "n01930112": "nematode",
+    "n01981276": "king crab",
+    "n02099601": "golden retriever",
+    "n02110063": "malamute",
+    "n02110341": "dalmatian",
+    "n02116738": "African hunting dog",
+    "n02129165": "lion",
+    "n02219486": "ant",
+    "n02443484": "black-footed ferret",
+    "n02871525": "bookshop",
+    "n03127925": "crate",
+    "n03146219": "cuirass",
+    "n03272010": "electric guitar",
+    "n03544143": "hourglass",
+    "n03775546": "mixing bowl",
+    "n04146614": "school bus",
+    "n04149813": "scoreboard",
+    "n04418357": "theater curtain",
+    "n04522168": "vase",
+    "n07613480": "trifle",
+}
+"""The 20 test classes of mini-ImageNet by WordNet id, named as the paper's few-shot task names them."""
 
 
 @dataclass(frozen=True)
@@ -143,3 +168,62 @@ def _printable(name: str) -> str:
     if not name.isprintable():
         raise DataError(f"a class is called {name[:80]!a}, a name must be printable UTF-8: rename it")
     return name
+
+
+def names_beside(given: Path | None, home: Path) -> ClassText:
+    """The names of the file the user gives (?classes=FILE), else of one found beside the data, else none.
+
+    Raises:
+        DataError: the file cannot be read; the message names it.
+    """
+    try:
+        return find_class_text(given, (home,))
+    except DataError as error:
+        # Not all of the messages say of which file they are.
+        where = str(given or home / NAMES_FILE)
+        raise error if where in str(error) else DataError(f"{where}: {error}") from error
+
+
+def class_words(labels: Iterable[str], names: ClassText, home: Path, report: Report | None = None) -> dict[str, str]:
+    """Label -> text. No two may be alike when case is ignored: replies are compared so.
+
+    A name that a file gives is taken. Else, where all labels are WordNet ids, they are mini-ImageNet's test classes;
+    and any other label is a name itself, underscores read as spaces.
+
+    Args:
+        labels: each once.
+        names: of a file, or none.
+        home: the folder of the data, for messages.
+        report: told of every label without a name of its own; None raises the first.
+
+    Raises:
+        DataError: see `report`.
+    """
+    labels = list(labels)
+    all_wnids = all(WNID.fullmatch(label) for label in labels)
+    words: dict[str, str] = {}
+    owner: dict[str, str] = {}
+    for label in labels:
+        with told(report, ".", f"class {label}"):
+            text = _text(label, names, home, all_wnids)
+            other = owner.setdefault(text.casefold(), label)
+            if other != label:
+                raise DataError(f"{home} has two classes called {text!r} ({other!r}, {label!r}): rename one")
+            words[label] = text
+    return words
+
+
+def _text(label: str, names: ClassText, home: Path, all_wnids: bool) -> str:
+    if label in names.names:
+        return names.names[label]
+    if not all_wnids:
+        text = " ".join(label.replace("_", " ").split())
+        if not text:
+            raise DataError(f"{home} has a class {label!r} without a name: rename the folder")
+        return text
+    if label in TEST_CLASSES:
+        return TEST_CLASSES[label]
+    raise DataError(
+        f"{home} has the WordNet id {label}, which is no test class of mini-ImageNet: "
+        f"write its name to {home / NAMES_FILE} as a line '{label} NAME', or name a file of names by ?classes=FILE"
+    )
