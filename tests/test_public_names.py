@@ -10,6 +10,7 @@ import inspect
 from dataclasses import fields
 
 import pytest
+from benchmarks.cache_commands import cache
 from pydantic import BaseModel
 
 import llm_backends.registry
@@ -20,7 +21,6 @@ import spae.training.recipes
 import spae.vocabulary
 import tasks.fewshot.settings
 import tasks.registry
-from benchmarks.cache_commands import cache
 from benchmarks.cli import app
 from results.record import CellKey, Record
 from spae.cli import app as trainer

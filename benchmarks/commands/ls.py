@@ -100,7 +100,6 @@ def _options(spelling: str) -> list[dict[str, str]]:
     from dataclasses import asdict
 
     from llm_backends.options import list_options
-
     from llm_backends.registry import list_backends
 
     entry = next(entry for entry in list_backends().values() if entry.spelling == spelling)
