@@ -24,9 +24,9 @@ def from_pretrained(source: str | Path, *, revision: str | None = None) -> Lexic
         spae.errors.WeightsError: not found, or its files do not fit together.
     """
     # Imported here, so that `import spae` stays light.
-    from spae.tokenizers.config import load_config
     from spae.tokenizers.hub import pretrained_folder
     from spae.tokenizers.lexical import LexicalTokenizer
+    from spae.tokenizers.model_folder import load_config
     from spae.tokenizers.video import VideoTokenizer
 
     folder = pretrained_folder(source, revision)

@@ -81,8 +81,7 @@ def evaluate(
     Example: python -m spae evaluate spae
     """
     from spae.tokenizers.build import load_model
-    from spae.tokenizers.config import load_config
-    from spae.tokenizers.pretrained import committed_folder
+    from spae.tokenizers.model_folder import committed_folder, load_config
     from spae.training.evaluate import evaluate_pictograms
     from spae.vocabulary import open_vocabulary
 

@@ -29,11 +29,12 @@ from spae.quantizers import (
     VectorQuantizer,
     random_codebook,
 )
-from spae.tokenizers.config import ModelConfig, SavedConfig, load_config
+from spae.tokenizers.config import ModelConfig, SavedConfig
 from spae.tokenizers.dual_encoder_model import DualEncoderModel
 from spae.tokenizers.lqae import LqaeModel
 from spae.tokenizers.masked_lm import open_masked_lm
 from spae.tokenizers.model import TokenizerModel
+from spae.tokenizers.model_folder import load_config
 from spae.tokenizers.own_vocabulary import model_vocabulary
 from spae.vocabulary import LexicalVocabulary
 

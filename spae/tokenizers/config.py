@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,8 +17,6 @@ from spae.errors import SpaeError, WeightsError
 from spae.pyramid import Pyramid
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
-# A config.json has a few hundred bytes.
-MAX_CONFIG_BYTES = 1_000_000
 # More than any model of the paper and its variants takes (1536 wide, 65,000 words, 256 pixels, 16 frames); what is
 # above would ask for memory before the weights are seen not to fit.
 MAX_CODEBOOK_NUMBERS = 1 << 28
@@ -85,6 +82,18 @@ class ModelConfig(StrictGroup):
         """The token pyramid. Raises InputError for one that is none."""
         return Pyramid.preset(self.pyramid) if isinstance(self.pyramid, str) else Pyramid(self.pyramid)
 
+    @property
+    def family(self) -> str:
+        """Kind of tokenizer: "spae" (SAQ), "rq", "vqgan" (a layer of learned codes) or "lqae" (a layer of words)."""
+        if self.quantizer == "vq":
+            return "lqae" if self.codebook == "frozen" else "vqgan"
+        return "spae" if self.quantizer == "saq" else "rq"
+
+    @property
+    def depth(self) -> int:
+        """D, the number of layers; plain quantization may name a pyramid for its grid alone."""
+        return 1 if self.quantizer == "vq" else self.layers.depth
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.codebook_size * self.codebook_dim > MAX_CODEBOOK_NUMBERS:
@@ -142,21 +151,6 @@ def parse_config(text: bytes, where: str) -> SavedConfig:
         return SavedConfig.model_validate_json(text)
     except ValidationError as error:
         raise WeightsError(f"{where} is not a model's configuration: {first_problem(error)}") from error
-
-
-def load_config(folder: Path) -> SavedConfig:
-    """The configuration in a model's folder. Raises WeightsError."""
-    path = folder / "config.json"
-    try:
-        with path.open("rb") as stream:
-            text = stream.read(MAX_CONFIG_BYTES + 1)
-    except FileNotFoundError:
-        raise WeightsError(f"{folder} holds no config.json: name a folder that `python -m spae train` wrote") from None
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error})") from error
-    if len(text) > MAX_CONFIG_BYTES:
-        raise WeightsError(f"{path} is not a model's configuration: it is longer than {MAX_CONFIG_BYTES:,} bytes")
-    return parse_config(text, str(path))
 
 
 def first_problem(error: ValidationError) -> str:

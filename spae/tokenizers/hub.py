@@ -21,8 +21,8 @@ from spae.errors import InputError, WeightsError
 from spae.tokenizers.config import check_portable, load_config
 from spae.tokenizers.hub_files import RECIPE_FILE, fetch, hub_name
 from spae.tokenizers.model_card import model_card, read_recipe
+from spae.tokenizers.model_folder import MODEL_FILES, folder_fingerprint
 from spae.tokenizers.own_vocabulary import VOCABULARY_FILE, model_vocabulary
-from spae.tokenizers.pretrained import MODEL_FILES, folder_fingerprint
 from spae.vocabulary import VOCABULARIES
 
 

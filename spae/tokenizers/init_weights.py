@@ -12,9 +12,8 @@ from torch import Tensor
 
 from spae.errors import ShapeError, WeightsError
 from spae.networks.inflate import Inflation, inflate
-from spae.tokenizers.config import load_config
 from spae.tokenizers.model import TokenizerModel
-from spae.tokenizers.pretrained import committed_folder
+from spae.tokenizers.model_folder import committed_folder, load_config
 from spae.vocabulary import LexicalVocabulary
 
 

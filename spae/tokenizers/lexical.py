@@ -18,11 +18,10 @@ from torch.nn import functional as F
 
 from spae.errors import InputError, ShapeError
 from spae.tokenizers.build import load_model
-from spae.tokenizers.config import load_config
 from spae.tokenizers.hub import HubTokenizer
 from spae.tokenizers.model import TokenizerModel, to_tensor
+from spae.tokenizers.model_folder import folder_fingerprint, load_config
 from spae.tokenizers.own_vocabulary import model_vocabulary
-from spae.tokenizers.pretrained import folder_fingerprint, model_family
 from spae.tokens import ImageTokens
 from spae.vocabulary import LexicalVocabulary
 
@@ -98,9 +97,7 @@ class LexicalTokenizer(HubTokenizer):
         config = load_config(folder)
         vocabulary = model_vocabulary(folder, config)
         model = load_model(folder, vocabulary)
-        return cls(
-            name or config.name, model, vocabulary, config.image_size, folder_fingerprint(folder), model_family(config)
-        )
+        return cls(name or config.name, model, vocabulary, config.image_size, folder_fingerprint(folder), config.family)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """The middle square, resized to [image_size, image_size, 3] uint8 with antialiasing. Raises ShapeError."""

@@ -5,7 +5,6 @@ With every token of a run in the token store, no weights are read but for their 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,44 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spae.canonical import sha256_file
 from spae.errors import InputError, WeightsError
-from spae.tokenizers.config import ModelConfig, load_config
+from spae.tokenizers.model_folder import EMBEDDED, folder_fingerprint, load_config
 from spae.tokens import ImageTokens
 
 if TYPE_CHECKING:
     from spae.tokenizers.lexical import LexicalTokenizer
     from spae.vocabulary import LexicalVocabulary
-
-MODEL_FILES = ("config.json", "model.safetensors")
-EMBEDDED = Path(__file__).parent.parent / "weights"
-
-
-def committed_folder(name: str) -> Path | None:
-    """The folder of the committed weights of that name, such as "picto_spae"; None if there are none."""
-    folder = EMBEDDED / name
-    return folder if Path(name).name == name and folder.is_dir() else None
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """sha256 over configuration, weights and, by its hash in the configuration, the vocabulary.
-
-    Raises:
-        WeightsError: a file is missing.
-    """
-    try:
-        parts = [sha256_file(folder / file) for file in MODEL_FILES]
-    except OSError as error:
-        name = Path(str(error.filename)).name
-        raise WeightsError(f"{folder} holds no {name}: train it with python -m spae train") from error
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
-
-
-def model_family(config: ModelConfig) -> str:
-    """The kind of tokenizer: "spae" (SAQ), "rq", "vqgan" (a layer of learned codes) or "lqae" (a layer of words)."""
-    if config.quantizer == "vq":
-        return "lqae" if config.codebook == "frozen" else "vqgan"
-    return "spae" if config.quantizer == "saq" else "rq"
 
 
 class PretrainedTokenizer:
@@ -70,14 +38,13 @@ class PretrainedTokenizer:
         config = load_config(folder)
         self.folder = folder
         self.name = name or config.name
-        self.family = model_family(config)
+        self.family = config.family
         if config.num_frames:
             raise InputError(
                 f"{self.name} is a model of videos, in a grid of {config.layers.grid}: this tokenizer reads images; "
                 "open it with spae.from_pretrained"
             )
-        # Plain quantization may name a pyramid for its grid alone.
-        self.depth = 1 if config.quantizer == "vq" else config.layers.depth
+        self.depth = config.depth
         self.image_size = config.image_size
         self.fingerprint = folder_fingerprint(folder)
 

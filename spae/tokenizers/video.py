@@ -17,12 +17,11 @@ import torch
 from spae.errors import InputError, ShapeError
 from spae.pyramid import Grid
 from spae.tokenizers.build import load_model
-from spae.tokenizers.config import load_config
 from spae.tokenizers.hub import HubTokenizer
 from spae.tokenizers.lexical import NEAR_TIE, middle_square
 from spae.tokenizers.model import TokenizerModel
+from spae.tokenizers.model_folder import folder_fingerprint, load_config
 from spae.tokenizers.own_vocabulary import model_vocabulary
-from spae.tokenizers.pretrained import folder_fingerprint
 from spae.vocabulary import LexicalVocabulary
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from spae.data.embedded.pictograms import load_pictograms
 from spae.tokenizers.build import load_model
-from spae.tokenizers.config import load_config
-from spae.tokenizers.pretrained import EMBEDDED
+from spae.tokenizers.model_folder import EMBEDDED, load_config
 from spae.training.evaluate import label_scores, layer_words, reconstruction_error, word_similarity
 from spae.training.pictogram_data import held_out_images
 from spae.training.recipe import parse_recipe

@@ -32,8 +32,8 @@ def test_clips_have_two_encoders_as_well():
     assert build_autoencoder("picto-video", 6, 3).encode(torch.zeros(1, 3, 16, 32, 32)).shape == (1, 4 * 16, 9)
 
 
-def test_what_does_not_fit_is_told():
-    with pytest.raises(InputError, match="picto-lqae has no encoder to draw with"):
+def test_a_transformer_has_no_reconstruction_branch():
+    with pytest.raises(InputError, match="picto-lqae has no reconstruction branch"):
         build_autoencoder("picto-lqae", 6, 3)
     with pytest.raises(ShapeError, match="divisible by 8"):
         build_autoencoder("picto", 6, 3).encode(torch.zeros(1, 3, 30, 32))

@@ -14,7 +14,8 @@ from spae.pyramid import Pyramid
 from spae.quantizers import ProjectedSAQ, ResidualQuantizer, StreamingAverageQuantizer, VectorQuantizer
 from spae.tokenizers.build import build_model, load_model, saved_config
 from spae.tokenizers.build import save_model as write_model
-from spae.tokenizers.config import ModelConfig, load_config
+from spae.tokenizers.config import ModelConfig
+from spae.tokenizers.model_folder import load_config
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from spae.errors import WeightsError
 from spae.networks.autoencoder import NETWORKS
 from spae.tokenizers.build import build_model, load_model
 from spae.tokenizers.init_weights import load_init_weights
-from spae.tokenizers.pretrained import EMBEDDED
+from spae.tokenizers.model_folder import EMBEDDED
 from spae.training.recipes import get_recipe
 from spae.training.recipes.smoke import smoke
 from spae.vocabulary import open_vocabulary

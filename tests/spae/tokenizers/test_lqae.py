@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from spae.errors import InputError, WeightsError
 from spae.tokenizers.build import build_model, load_model, save_model
-from spae.tokenizers.config import load_config
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.lqae import LqaeModel
+from spae.tokenizers.model_folder import load_config
 
 B, N = 3, 16
 

@@ -9,7 +9,7 @@ import yaml
 from spae.canonical import sha256_file
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.model_card import last_scores, read_recipe
-from spae.tokenizers.pretrained import folder_fingerprint
+from spae.tokenizers.model_folder import folder_fingerprint
 
 
 def card_of(folder, target, **options):

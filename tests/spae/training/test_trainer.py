@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from spae.errors import InputError, TrainingError
 from spae.networks.autoencoder import NETWORKS
 from spae.tokenizers.build import load_model
-from spae.tokenizers.config import load_config
 from spae.tokenizers.lexical import LexicalTokenizer
+from spae.tokenizers.model_folder import load_config
 from spae.training import data_source, word_scores
 from spae.training import trainer as module
 from spae.training.checkpoint import read_checkpoint, save_checkpoint
