@@ -143,6 +143,7 @@ def test_a_tokenizer_from_anywhere_and_to_anywhere() -> None:
 def test_entry_point_groups() -> None:
     groups = (tasks.registry.GROUP, spae.tokenizers.registry.GROUP, llm_backends.registry.GROUP)
     assert groups == ("spae.tasks", "spae.tokenizers", "spae.llm_backends")
+    assert llm_backends.registry.OPTIONS_GROUP == "spae.llm_backend_options"
 
 
 PROTOCOLS = [

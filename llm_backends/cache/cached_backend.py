@@ -76,8 +76,8 @@ class CachedBackend:
         identity: of that backend.
         store: for new replies; None stores none.
         sources: searched after the store; never written.
-        mode: "normal" asks the model on a miss; "cache-only" raises CacheMiss and writes nothing; "refresh" always
-            asks, and replaces what the store holds.
+        mode: "normal" asks the model on a miss; "cache-only" raises CacheMiss and writes nothing; "refresh" asks
+            each request once more, and replaces the stored reply.
         chunk: requests given at once to a model that does not stream; a killed run loses as many.
 
     Raises:
@@ -104,6 +104,7 @@ class CachedBackend:
         self._sources: list[ReplySource] = [*sources] if store is None else [store, *sources]
         self._mode = mode
         self._chunk = chunk
+        self._refreshed: set[str] = set()
 
     @property
     def identity(self) -> Identity:
@@ -168,9 +169,9 @@ class CachedBackend:
 
     def _find(self, asked: Sequence[_Asked]) -> dict[str, Part]:
         found: dict[str, Part] = {}
-        if self._mode == "refresh":
-            return found
         wanted = {key: text for one in asked for key, text in one.texts.items()}
+        if self._mode == "refresh":
+            wanted = {key: text for key, text in wanted.items() if key in self._refreshed}
         for source in self._sources:
             if wanted:
                 found |= source.find(wanted)
@@ -209,6 +210,8 @@ class CachedBackend:
             pairs = [(one.request, reply) for one, reply in good]
             noted = [_origins(one, origins) for one, _ in good]
             replies = self._store.put_many(self._identity, pairs, noted, replace=self._mode == "refresh")
+            if self._mode == "refresh":
+                self._refreshed.update(key for one, _ in good for key in one.texts)
         for (one, _), reply in zip(good, replies, strict=True):
             answers[one.key] = Answer(reply, cached=False, key=one.key)
         return [(one, answers[one.key]) for one, _ in group]

@@ -101,6 +101,15 @@ def test_refresh_asks_again_and_replaces(store: ReplyCache) -> None:
     assert store.get(inner.identity, ask("a")) == live.reply
 
 
+def test_refresh_asks_a_request_once_over_all_rounds(store: ReplyCache) -> None:
+    behind(ScriptedBackend(reply=lambda prompt: "old"), store).ask([ask("a"), ask("b")])
+    inner = ScriptedBackend(reply=lambda prompt: f"{prompt} {len(inner.asked)}")
+    refreshing = behind(inner, store, "refresh")
+    rounds = [refreshing.ask([ask("a")]), refreshing.ask([ask("a"), ask("b")]), refreshing.ask([ask("b")])]
+    said = [answer.reply.text for one in rounds for answer in one if isinstance(answer.reply, Completion)]
+    assert said == ["a 1", "a 1", "b 2", "b 2"] and inner.asked == [ask("a"), ask("b")]
+
+
 def test_a_crash_loses_at_most_one_chunk(store: ReplyCache) -> None:
     def reply(prompt: str) -> str:
         if prompt == "7":
