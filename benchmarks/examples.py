@@ -29,6 +29,8 @@ from results.report.example import (
 from spae.data.annotations.annotated import query_images
 from spae.data.protocol import ImageSet
 from spae.tokenizers.codec import Codec
+from spae.tokenizers.protocol import Tokenizer
+from spae.tokenizers.store import image_sha256
 from spae.tokens import ImageTokens
 from tasks.protocol import Sample
 
@@ -136,7 +138,7 @@ def reconstruct(plan: Plan, data: ImageSet, view: TokenizerView, measured: int =
     names = list(labels)
     step = max(1, len(names) // measured)
     names = names[::step][:measured]
-    originals = [tokenizer.prepare(data.image(name)) for name in names]
+    originals = _prepared(plan, data, tokenizer, names)
     codec = plan.codec(data, view)
     tokens = codec.encode(names)
     truth = np.stack(originals).astype(np.float64) / 127.5 - 1
@@ -158,6 +160,17 @@ def reconstruct(plan: Plan, data: ImageSet, view: TokenizerView, measured: int =
             for i in list(shown)[:RECONSTRUCTED]
         ),
     )
+
+
+def _prepared(plan: Plan, data: ImageSet, tokenizer: Tokenizer, names: Sequence[str]) -> list[np.ndarray]:
+    """Images as the tokenizer sees them, through the token store: resizing one loads what encoding does."""
+    pixels = {name: data.image(name) for name in names}
+    keys = {name: f"prepared/{image_sha256(image)}" for name, image in pixels.items()}
+    found = plan.store.get_pixels(tokenizer.fingerprint, list(keys.values()))
+    made = {keys[name]: tokenizer.prepare(pixels[name]) for name in names if keys[name] not in found}
+    plan.store.put_pixels(tokenizer.fingerprint, made)
+    found |= made
+    return [found[keys[name]] for name in names]
 
 
 def png(pixels: np.ndarray) -> Png:

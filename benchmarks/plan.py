@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -84,7 +84,7 @@ class Plan:
     config: RunConfig
     task_runs: tuple[TaskRun, ...]
     views: tuple[TokenizerView, ...]
-    store: TokenStore | None = None
+    store: TokenStore = field(default_factory=lambda: TokenStore(None))
 
     def cells(self, model: Identity) -> Iterator[Cell]:
         """Every cell: task and data, tokenizer view, scoring rule, setting."""
@@ -100,7 +100,7 @@ class Plan:
     def codec(self, data: ImageSet, view: TokenizerView) -> Codec:
         """A tokenizer view on the images of a data set."""
         shuffled = shuffle_images(data, self.config.seed) if view.shuffled else None
-        return Codec(view.tokenizer, view.layers, data, self.store, shuffled, depth=view.tokenizer.depth)
+        return Codec(view.tokenizer, view.layers, data, self.store, shuffled)
 
     def _key(self, run: TaskRun, view: TokenizerView, setting: str, scoring: str, model: Identity) -> CellKey:
         return CellKey(
@@ -171,7 +171,7 @@ def make_plan(config: RunConfig, saved: SavedSamples | None = None, store: Token
         config: of the run.
         saved: manifests to use instead of sampling. They decide settings, limit and seed: the plan's configuration is
             then that of the run that would sample them.
-        store: keeps tokens between runs; None keeps them for this one.
+        store: keeps tokens between runs; None keeps them in memory for this one.
 
     Raises:
         UsageError: a scoring rule, layer subset or manifest does not fit.
@@ -201,7 +201,7 @@ def make_plan(config: RunConfig, saved: SavedSamples | None = None, store: Token
         config = _as_sampled(config, runs)
     if config.shuffle_images:
         views += tuple(replace(view, shuffled=True) for view in views)
-    return Plan(config, tuple(runs), views, store)
+    return Plan(config, tuple(runs), views, store or TokenStore(None))
 
 
 def _as_sampled(config: RunConfig, runs: Sequence[TaskRun]) -> RunConfig:

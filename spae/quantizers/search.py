@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from spae.errors import ShapeError
 
-# Words are padded to whole blocks: the greatest of a block is found by a vectorised reduction,
-# and only the winning block is looked through, where a plain argmax walks all words one by one.
+# Words are padded to whole blocks: a vectorized reduction finds the greatest of each block, and only the winning block
+# is searched, where a plain argmax walks all words one by one.
 BLOCK = 128
 
 # Bound on the scores held at a time. 250 rows against 32,000 words: enough that the product runs at full speed.

@@ -84,8 +84,8 @@ class HubTokenizer(ModelHubMixin):
         """The tokenizer in a folder that `python -m spae train` or `save_pretrained` wrote, or on the hub.
 
         Args:
-            source: the folder; as text also `owner/name` on the hub, or `owner/name@revision`, where there is no such
-                folder. A Path is never a name on the hub.
+            source: the folder; as text also `owner/name` or `owner/name@revision` on the hub, unless such a folder
+                exists. A Path is never a name on the hub.
             name: what to call it; the recipe's name by default.
             revision: of a name on the hub: a branch, a tag or a commit.
             force_download, token, cache_dir, local_files_only: as everywhere in huggingface_hub.

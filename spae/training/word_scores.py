@@ -60,7 +60,7 @@ class ImageFeatures(Protocol):
 
     def image_features(self, images: Tensor) -> Tensor: ...
 
-    def clip_features(self, frames: Tensor) -> Tensor: ...
+    def video_features(self, frames: Tensor) -> Tensor: ...
 
 
 class ClipScores:
@@ -89,7 +89,7 @@ class ClipScores:
         clips = images.ndim == 5
         # A CLIP model reads frames as images; ours come with colours before time.
         features = (
-            self._clip.clip_features(images.transpose(1, 2)) if clips else self._clip.image_features(images)
+            self._clip.video_features(images.transpose(1, 2)) if clips else self._clip.image_features(images)
         )  # fmt: skip
         with torch.autocast(features.device.type, enabled=False):
             return similarity(features.float().to(self._words.device), self._words)

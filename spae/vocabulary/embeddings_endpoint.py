@@ -1,7 +1,7 @@
 """A vocabulary from a tiktoken encoding and an embeddings server: the paper's SPAE_GPT.
 
-GPT's input embeddings are not public, so each word's embedding is what an embeddings model makes of it (ada-002 in the
-paper, C = 1536). V words, C width.
+GPT's input embeddings are not public, so an embeddings model embeds each word (ada-002 in the paper, C = 1536).
+V words, C width.
 """
 
 from __future__ import annotations

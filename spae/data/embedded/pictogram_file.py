@@ -48,7 +48,7 @@ def read_columns(path: Path, rebuild: str) -> tuple[Mapping[str, list[Any]], str
     except OSError as error:
         raise DataError(f"the pictogram file {path} cannot be read ({error.strerror}): {rebuild}") from error
     try:
-        table = pq.read_table(io.BytesIO(raw))
+        table = pq.ParquetFile(io.BytesIO(raw)).read()  # read_table would import pandas
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"the pictogram file {path} is not a whole Parquet file: {rebuild}") from error
     version = (table.schema.metadata or {}).get(b"spae.format_version", b"none").decode("utf-8", "replace")

@@ -126,7 +126,7 @@ def test_other_sizes_are_scaled_and_cropped_as_open_clip_does(folder, tiny_clip,
 
 def test_a_clip_is_the_mean_of_its_frames(tiny_clip):
     frames = torch.rand(2, 3, 3, 16, 16) * 2 - 1
-    found = tiny_clip.clip_features(frames)
+    found = tiny_clip.video_features(frames)
     each = torch.stack([tiny_clip.image_features(frames[:, t]) for t in range(3)])
     torch.testing.assert_close(found, F.normalize(each.mean(0), dim=-1))
 
@@ -142,7 +142,7 @@ def test_features_of_a_data_set_are_made_once(tiny_clip, monkeypatch, tmp_path, 
         asked.append((start, stop))
         return images[start:stop]
 
-    whole = tiny_clip.clip_features(images) if frames else tiny_clip.image_features(images)
+    whole = tiny_clip.video_features(images) if frames else tiny_clip.image_features(images)
     for _ in range(2):
         torch.testing.assert_close(tiny_clip.set_features("a set", 5, read, batch=2), whole)
     assert asked == [(0, 2), (2, 4), (4, 5)]
@@ -196,4 +196,4 @@ def test_shapes_are_checked(tiny_clip):
     with pytest.raises(ShapeError, match=r"\[B, 3, H, W\]"):
         tiny_clip.image_features(torch.zeros(3, 16, 16))
     with pytest.raises(ShapeError, match=r"\[B, T, 3, H, W\]"):
-        tiny_clip.clip_features(torch.zeros(2, 3, 16, 16))
+        tiny_clip.video_features(torch.zeros(2, 3, 16, 16))

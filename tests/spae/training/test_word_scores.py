@@ -19,7 +19,7 @@ class MeanColour:
     def image_features(self, images):
         return torch.nn.functional.normalize(images.mean((2, 3)), dim=1)
 
-    def clip_features(self, frames):
+    def video_features(self, frames):
         assert frames.shape[2] == 3, "frames before colours"
         return torch.nn.functional.normalize(frames.mean((1, 3, 4)), dim=1)
 

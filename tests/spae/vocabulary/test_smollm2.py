@@ -66,7 +66,7 @@ def test_the_whole_real_vocabulary_splits_back(real):
     assert found == alone == sorted(alone) == list(vocabulary.tokens), "most frequent first"
     pieces = json.loads(tokenizer.to_str())["model"]["vocab"]
     assert {piece[1:] for i, piece in enumerate(pieces) if whole_words([piece])} == set(vocabulary.words)
-    assert vocabulary.reversible
+    assert vocabulary.split(vocabulary.join.join(vocabulary.words)) == list(range(len(vocabulary)))
 
 
 def test_the_rate_written_down_is_the_rate_measured(real):
