@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.plan import Plan
 from results.analysis.aggregate import Cell
-from results.analysis.corpus import CorpusBook, Missing, SampleValues, corpora, corpus_cell, digest, sample_values
+from results.analysis.corpus import CorpusMetrics, Missing, SampleValues, corpora, corpus_cell, digest, sample_values
 from results.record import Record
 from tasks.protocol import Answered, CorpusScored
 
 
-def score_corpora(plan: Plan, records: Sequence[Record], say: Callable[[str], None]) -> CorpusBook | None:
+def score_corpora(plan: Plan, records: Sequence[Record], say: Callable[[str], None]) -> CorpusMetrics | None:
     """The corpus metrics of a run; None if no task of it has any.
 
     Args:
@@ -46,6 +46,6 @@ def score_corpora(plan: Plan, records: Sequence[Record], say: Callable[[str], No
                 for score in scores
                 if score.value is None
             )
-    return CorpusBook(
+    return CorpusMetrics(
         records=digest(records), cells=tuple(cells), missing=tuple(dict.fromkeys(missing)), samples=tuple(samples)
     )

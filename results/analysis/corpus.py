@@ -1,7 +1,7 @@
-"""Metrics of all replies of a cell together, such as BLEU: what the run worked out, kept as `metrics.json`.
+"""Metrics of all replies of a cell together, such as BLEU, kept as `metrics.json`.
 
-A record holds one sample's score. What is no mean of those is worked out by the task when the run ends, from the
-records' predictions and references, and kept with a hash of them: a report uses it while the records are the same.
+A record holds the scores of one sample. A metric that is not a mean of those is computed by the task when the run ends,
+from the records' predictions and references, and kept with a hash of them: a report uses it while the hash holds.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from spae.canonical import Frozen, sha256_json
 
 
 class Missing(Frozen):
-    """A metric that could not be worked out on this machine."""
+    """A metric that could not be computed on this machine."""
 
     task: str
     metric: str
-    reason: str = Field(description="why, and what would bring it")
+    reason: str = Field(description="why, and how to make it available")
 
 
 class SampleValues(Frozen):
-    """A further metric that is a mean over samples: theirs, for paired tests."""
+    """The samples' values of a corpus metric that is a mean over samples, for paired tests."""
 
     row: Row
     setting: str
@@ -37,10 +37,10 @@ class SampleValues(Frozen):
     values: dict[str, float] = Field(description="by sample")
 
 
-class CorpusBook(Frozen):
-    """The further metrics of a run."""
+class CorpusMetrics(Frozen):
+    """The corpus metrics of a run."""
 
-    records: str = Field(description="`digest` of the records they are of")
+    records: str = Field(description="`digest` of the records that they were computed from")
     cells: tuple[Cell, ...] = Field(description="one for each metric of each row and setting, in the order of columns")
     missing: tuple[Missing, ...] = ()
     samples: tuple[SampleValues, ...] = Field(default=(), description="of those metrics that are means over samples")
@@ -61,9 +61,9 @@ class Corpus(Frozen):
 
 
 def corpora(records: Iterable[Record], task: str) -> list[Corpus]:
-    """What a task's metrics are to be worked out of, rows in table order; rows of which nothing is scored left out.
+    """The input of a task's corpus metrics, rows in table order, without rows of which nothing is scored.
 
-    Where a record has no references, its answer is the one.
+    A record without references has its target as the only one.
     """
     found = []
     for row, settings in by_row(record for record in records if record.task == task).items():
@@ -111,17 +111,17 @@ def sample_values(corpus: Corpus, metric: str, per_sample: Sequence[float]) -> S
 
 
 def digest(records: Iterable[Record]) -> str:
-    """sha256 over what the metrics follow from: each record's id, status and prediction."""
+    """sha256 over what the metrics depend on: each record's id, status and prediction."""
     return sha256_json(sorted([record.id, record.status, record.prediction] for record in records))
 
 
-def save_corpus(folder: Path, book: CorpusBook) -> Path:
+def save_corpus(folder: Path, metrics: CorpusMetrics) -> Path:
     """Writes `metrics.json`, atomically."""
-    return write_text(folder, METRICS, book.model_dump_json() + "\n")
+    return write_text(folder, METRICS, metrics.model_dump_json() + "\n")
 
 
-def load_corpus(folder: Path, records: Iterable[Record]) -> CorpusBook | None:
-    """Reads `metrics.json`; None where there is none, or where it is of other records than these.
+def load_corpus(folder: Path, records: Iterable[Record]) -> CorpusMetrics | None:
+    """Reads `metrics.json`; None if there is none, or if it was computed from other records.
 
     Raises:
         RecordError: the file is broken.
@@ -130,7 +130,7 @@ def load_corpus(folder: Path, records: Iterable[Record]) -> CorpusBook | None:
     if not path.exists():
         return None
     try:
-        book = CorpusBook.model_validate_json(path.read_bytes())
+        metrics = CorpusMetrics.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise RecordError(f"{path} holds no metrics ({first_fault(error)}): give the run command again") from error
-    return book if book.records == digest(records) else None
+    return metrics if metrics.records == digest(records) else None

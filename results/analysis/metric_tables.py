@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from results.analysis.aggregate import NO_FACTS, Cell, Row
-from results.analysis.corpus import CorpusBook
+from results.analysis.corpus import CorpusMetrics
 from results.analysis.settings import AVERAGE, in_words
 from results.analysis.tables import (
     STRICT,
@@ -35,17 +35,17 @@ PARTIAL = "†: not every sample could be scored; see the counts."
 
 
 def metric_tables(
-    cells: Sequence[Cell], book: CorpusBook | None, tokens: TokenCounts, facts: RunFacts = NO_FACTS
+    cells: Sequence[Cell], corpus: CorpusMetrics | None, tokens: TokenCounts, facts: RunFacts = NO_FACTS
 ) -> list[ResultTable]:
     """One table for each task, image set and setting with more than one metric.
 
     Args:
         cells: from `aggregate`.
-        book: metrics of whole corpora, where the run has some; one that the cells have, too, counts as the book has it.
+        corpus: metrics of whole corpora, where the run has some; for a metric in both, `cells` count.
         tokens: tokens per image, where known.
         facts: of the run.
     """
-    further = {(cell.row, cell.setting, cell.metric): cell for cell in book.cells} if book else {}
+    further = {(cell.row, cell.setting, cell.metric): cell for cell in corpus.cells} if corpus else {}
     places: dict[tuple[str, str, str], dict[Row, dict[str, Cell]]] = {}
     for cell in cells:
         if cell.setting != AVERAGE:
@@ -55,7 +55,7 @@ def metric_tables(
         if row in places.get((row.task, row.data, setting), {}):
             places[row.task, row.data, setting][row].setdefault(metric, cell)
     return [
-        _table(place, rows, book, tokens, facts)
+        _table(place, rows, corpus, tokens, facts)
         for place, rows in places.items()
         if len({metric for own in rows.values() for metric in own}) > 1
     ]
@@ -64,7 +64,7 @@ def metric_tables(
 def _table(
     place: tuple[str, str, str],
     rows: Mapping[Row, Mapping[str, Cell]],
-    book: CorpusBook | None,
+    corpus: CorpusMetrics | None,
     tokens: TokenCounts,
     facts: RunFacts,
 ) -> ResultTable:
@@ -96,24 +96,26 @@ def _table(
         settings=tuple(names),
         heads=(("Metric", heads),),
         groups=(RowGroup(source="run", caption="This run", rows=tuple(made)),),
-        footnotes=_notes(task, made, book, facts, names),
+        footnotes=_notes(task, made, corpus, facts, names),
         unit="in per cent" if units == {PERCENT} else "",
         axis=None,
     )
 
 
 def _notes(
-    task: str, rows: Sequence[TableRow], book: CorpusBook | None, facts: RunFacts, names: Sequence[str]
+    task: str, rows: Sequence[TableRow], corpus: CorpusMetrics | None, facts: RunFacts, names: Sequence[str]
 ) -> tuple[str, ...]:
     entries = [entry for row in rows for entry in row.entries]
     states = {entry.state for entry in entries}
     metrics = [facts.metric(task, name) for name in names]
     notes = [INTERVALS]
     if {metric.unit for metric in metrics} != {PERCENT}:
-        units = (f"{metric.name} {unit_text(metric) or 'without unit'}" for metric in metrics)
-        notes.append(f"Units: {', '.join(units)}.")
+        units: dict[str, list[str]] = {}
+        for metric in metrics:
+            units.setdefault(unit_text(metric).removeprefix("in ") or "no unit", []).append(metric.name)
+        notes.append("Units: " + "; ".join(f"{unit} ({', '.join(of)})" for unit, of in units.items()) + ".")
     notes += ["↓: lower is better."] if not all(metric.higher_is_better for metric in metrics) else []
-    notes += [f"n/a, {one.metric}: {one.reason}." for one in (book.missing if book else ()) if one.task == task]
+    notes += [f"n/a, {one.metric}: {one.reason}." for one in (corpus.missing if corpus else ()) if one.task == task]
     notes += ["-: the prompts do not fit the model's context."] if "infeasible" in states else []
     notes += [UNSCORED] if "unscored" in states else []
     notes += [PARTIAL] if any(entry.partial for entry in entries) else []

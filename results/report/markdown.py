@@ -12,7 +12,8 @@ from results.report.table_formats import to_markdown
 
 def markdown_report(run: ReportData) -> str:
     """The text of `report.md`. Text from outside is escaped."""
-    sections = ["# Results\n\n" + "\n".join(f"- {name}: {markdown_text(text)}" for name, text in run.overview) + "\n"]
+    overview = [*run.overview, *(("Note", note) for note in run.notes)]
+    sections = ["# Results\n\n" + "\n".join(f"- {name}: {markdown_text(text)}" for name, text in overview) + "\n"]
     sections.extend(to_markdown(table) for table in run.tables)
     sections.extend(f"## Layers\n\n{markdown_text(one.of)}\n\n{to_markdown(one.table)}" for one in run.sweeps)
     if run.comparisons:
@@ -21,9 +22,9 @@ def markdown_report(run: ReportData) -> str:
     sections.append(_counts(run))
     if run.reconstructions:
         sections.append(_reconstructions(run))
-    notes = [*run.notes] + ([] if run.examples.samples else ["No examples were kept with this run."])
-    hashes = [f"- {markdown_text(name)}: `{markdown_text(value)}`" for name, value in run.hashes]
-    sections.append("## Exactly what ran\n\n" + "\n".join([*hashes, *(f"- {markdown_text(n)}" for n in notes)]) + "\n")
+    exact = [f"- {markdown_text(name)}: `{markdown_text(value)}`" for name, value in run.hashes]
+    exact += [] if run.examples.samples else ["- No examples were kept with this run."]
+    sections.append("## Exactly what ran\n\n" + "\n".join(exact) + "\n")
     return "\n".join(sections)
 
 

@@ -1,4 +1,4 @@
-"""Everything a report says, worked out once from a run's folder; the HTML and Markdown reports only write it."""
+"""The content of a report, computed once from a run's folder; the HTML and Markdown reports only format it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from results.analysis.aggregate import Cell, Row, aggregate
 from results.analysis.comparisons import Comparison, compare
-from results.analysis.corpus import CorpusBook, load_corpus
+from results.analysis.corpus import CorpusMetrics, load_corpus
 from results.analysis.metric_tables import metric_tables
 from results.analysis.question_groups import QuestionTable, question_tables, text_only_note
 from results.analysis.settings import AVERAGE, in_words, natural_order, setting_order
@@ -70,7 +70,7 @@ class ReportData:
         self.facts = RunFacts.of(self.store.config)
         self.examples: Examples = load_examples(folder)
         self.cells: list[Cell] = aggregate(self.records, self.store.calls, self.facts)
-        self.corpus: CorpusBook | None = load_corpus(folder, self.records)
+        self.corpus: CorpusMetrics | None = load_corpus(folder, self.records)
         self.comparisons: list[Comparison] = compare(
             self.records, self.corpus.samples if self.corpus else (), self.facts
         )

@@ -8,6 +8,7 @@ import pytest
 
 from results.errors import RecordError, RunDiffers, RunExists
 from results.record import Call
+from results.run_facts import RunFacts
 from results.store import RunStore
 
 CONFIG = {"task": "a", "seed": 0, "backend": {"name": "smollm2", "dtype": "bfloat16"}, "layers": (1, 2)}
@@ -211,3 +212,19 @@ def test_another_process_is_kept_out_until_the_first_is_gone(tmp_path, key, of):
     assert told().count("another process writes to") == 2
     store.close()
     assert "another process" not in told()
+
+
+def test_a_restart_removes_the_figures_of_the_earlier_report_and_no_other_file(tmp_path, key, of):
+    store = RunStore.create(tmp_path, CONFIG)
+    store.append([of(key())])
+    figure = store.write_figure("settings-1", b"\x89PNG")
+    assert figure.name == "figure-settings-1.png" and figure.read_bytes() == b"\x89PNG"
+    (tmp_path / "mine.png").write_bytes(b"x")
+    store.close()
+    RunStore.restart(tmp_path, CONFIG)
+    assert not figure.exists() and (tmp_path / "mine.png").exists()
+
+
+def test_the_order_of_the_tokenizers_survives_the_file(tmp_path):
+    RunStore.create(tmp_path, {"tokenizers": {"spae": {}, "lqae": {}, "a": {}}})
+    assert RunFacts.of(RunStore.open(tmp_path).config).reference == "spae"

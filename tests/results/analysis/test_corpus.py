@@ -6,7 +6,7 @@ import pytest
 
 from results.analysis.aggregate import aggregate
 from results.analysis.corpus import (
-    CorpusBook,
+    CorpusMetrics,
     Missing,
     corpora,
     corpus_cell,
@@ -68,24 +68,24 @@ def test_without_references_the_target_is_the_one(key, of):
     assert one.references == (("two",),)
 
 
-def book(records):
+def corpus_metrics(records):
     cells, missing = [], (Missing(task=TASK, metric="METEOR", reason="there is no `java` <b>here</b>"),)
     for n, one in enumerate(corpora(records, TASK), start=1):
         cells.append(corpus_cell(one, "BLEU-4", 0.1 * n, None))
         cells.append(corpus_cell(one, "METEOR", None, None))
         cells.append(corpus_cell(one, "CIDEr-D", 1.5, [1.0, 2.0]))
-    return CorpusBook(records=digest(records), cells=tuple(cells), missing=missing)
+    return CorpusMetrics(records=digest(records), cells=tuple(cells), missing=missing)
 
 
 def test_an_interval_where_there_are_values_of_samples(key, of):
-    bleu, meteor, cider = book(captions(key, of)).cells
+    bleu, meteor, cider = corpus_metrics(captions(key, of)).cells
     assert (bleu.ci_low, meteor.value, cider.ci_low, cider.ci_high) == (None, None, 1.0, 2.0)
 
 
 def test_the_file_counts_while_the_records_are_the_same(key, of, tmp_path):
     records = captions(key, of)
-    save_corpus(tmp_path, book(records))
-    assert load_corpus(tmp_path, reversed(records)) == book(records)
+    save_corpus(tmp_path, corpus_metrics(records))
+    assert load_corpus(tmp_path, reversed(records)) == corpus_metrics(records)
     assert load_corpus(tmp_path, records[:1]) is None and load_corpus(tmp_path / "other", records) is None
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(RecordError, match="holds no metrics"):
@@ -97,7 +97,7 @@ def test_table_by_hand(key, of):
     spae = captions(key, of)
     spae[1] = failed(spae[1])
     records = [*vqgan, *spae]
-    [table] = metric_tables(aggregate(records, (), FACTS), book(records), {("vqgan", "1-2"): 5}, FACTS)
+    [table] = metric_tables(aggregate(records, (), FACTS), corpus_metrics(records), {("vqgan", "1-2"): 5}, FACTS)
     assert table.settings == ("ROUGE-L", "BLEU-4", "METEOR", "CIDEr-D")
     texts = [[entry.value_text for entry in row.entries] for row in table.groups[0].rows]
     assert texts == [["20.0", "20.0", "n/a", "1.50"], ["20.0†", "10.0†", "n/a", "1.50†"]]
@@ -108,11 +108,11 @@ def test_table_by_hand(key, of):
     assert any(note.startswith("n/a, METEOR: there is no") for note in table.footnotes)
 
 
-def test_the_report_has_all_metrics_once_and_other_tasks_as_ever(key, of, tmp_path):
+def test_the_report_has_all_metrics_once_and_leaves_other_tasks_alone(key, of, tmp_path):
     records = [*captions(key, of, "vqgan"), *captions(key, of), of(key())]
     store = RunStore.create(tmp_path / "run", {"seed": 0}, resume=False)
     store.append(records)
-    save_corpus(store.folder, book(records))
+    save_corpus(store.folder, corpus_metrics(records))
     write_reports(store.folder)
     summary = json.loads((store.folder / "summary.json").read_text())
     names = [cell["metric"] for cell in summary if cell["tokenizer"] == "spae" and cell["task"] == TASK]

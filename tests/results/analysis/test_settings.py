@@ -13,7 +13,7 @@ from results.analysis.settings import (
 )
 
 
-def test_the_seven_settings_are_the_paper_s_columns():
+def test_the_seven_settings_are_the_columns_of_table_1():
     assert [heads(setting) for setting in FEW_SHOT] == [
         ("", "1", "0"), ("✓", "1", "0"), ("✓", "3", "0"), ("✓", "5", "0"), ("✓", "1", "1"), ("✓", "1", "3"),
         ("✓", "1", "5"),
@@ -21,7 +21,7 @@ def test_the_seven_settings_are_the_paper_s_columns():
     assert heads("average")[0] == "Avg" and heads("shots=3") == ("shots=3", "", "")
 
 
-def test_order_is_the_paper_s_with_the_average_last():
+def test_order_is_that_of_the_paper_with_the_average_last():
     mixed = ["average", "other", *FEW_SHOT]
     random.Random(0).shuffle(mixed)
     assert sorted(mixed, key=setting_order) == [*FEW_SHOT, "other", "average"]

@@ -40,7 +40,7 @@ def test_columns_and_heads_are_those_of_table_1(facts):
     assert result_tables([cell()], None, facts)[0].groups[0].rows[0].pyramid == "1-2"
 
 
-def test_values_are_per_cent_and_what_is_missing_says_why(facts):
+def test_values_are_per_cent_and_a_missing_one_has_its_reason(facts):
     [table] = result_tables([
         cell(), cell(setting="i1-s5-r0", infeasible=10, **NONE),
         cell(setting="i1-s3-r0", failed=4, infeasible=6, **NONE), cell(setting="i1-s1-r1", scored=8, empty=2),
@@ -77,7 +77,7 @@ def test_a_tie_at_nothing_has_no_best(facts):
     assert not any(entry.best for row in table.groups[0].rows for entry in row.entries)
 
 
-def test_the_paper_s_rows_stand_apart_and_are_never_best(facts):
+def test_rows_of_the_paper_stand_apart_and_are_never_best(facts):
     [table] = result_tables([cell()], None, facts)
     ours, paper = table.groups
     assert paper.source == "paper" and "not comparable" in paper.caption and "mini-ImageNet" in paper.caption

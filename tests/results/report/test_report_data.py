@@ -69,7 +69,7 @@ def test_a_run_without_records_has_no_report(tmp_path):
         ReportData(tmp_path)
 
 
-def test_slow_paths_are_read_from_the_usage_and_told(fake_run):
+def test_slow_paths_of_the_usage_are_a_warning_in_the_report(fake_run):
     assert ReportData(fake_run).slow_paths == {}
     usage = {"format": 1, "total": {"slow_paths": {"no cached decoding": 1200, "none": 0}}, "last": {}}
     (fake_run / "usage.json").write_text(json.dumps(usage))
@@ -82,7 +82,7 @@ def test_slow_paths_are_read_from_the_usage_and_told(fake_run):
         ReportData(fake_run)
 
 
-def test_a_metric_without_facts_is_told(tmp_path, key, of):
+def test_a_metric_without_facts_is_a_note(tmp_path, key, of):
     store = RunStore.create(tmp_path, {})
     store.append([of(key(task="t"), scores={"new": 0.25})])
     [note] = ReportData(tmp_path).notes

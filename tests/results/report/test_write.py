@@ -120,7 +120,7 @@ def test_the_page_stands_alone(fake_run):
     assert page.tags.count("img") == sum(name == "alt" for _, name, _ in page.attributes) == 4 * 6 + 4 * 5 + 4 * 2
 
 
-def test_the_page_says_what_the_issue_asks_for(fake_run):
+def test_the_page_holds_its_key_statements(fake_run):
     text = "".join(Page(render(fake_run, "html")).text)
     for phrase in ("Not mini-ImageNet.", "NOT mini-ImageNet", "not comparable with the rows above", "McNemar", "chance",
                    "SmolLM2-135M-Instruct", "seed 0", "v" * 64, "✓ right", "✗ wrong", "– not scored: empty", "0.0688",

@@ -75,7 +75,7 @@ def test_no_value_no_figure(tmp_path, key, values):
     assert figures(tmp_path) == []
 
 
-def test_the_summary_says_every_value(fake_run):
+def test_the_summary_holds_every_value(fake_run):
     run = ReportData(fake_run)
     [figure] = run_figures(run)
     for row in run.tables[0].groups[0].rows:
