@@ -20,11 +20,14 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )  # fmt: skip
-for command in (ls, run, report):
-    app.command()(command)
+app.command()(ls)
+app.command()(run)
+app.command()(report)
 app.add_typer(cache, name="cache")
-for command in (baseline, check, validate, round_trip):
-    app.command()(command)
+app.command()(baseline)
+app.command()(check)
+app.command()(validate)
+app.command()(round_trip)
 
 INTERRUPTED = 130
 """Exit code of typer on Ctrl-C."""

@@ -37,7 +37,7 @@ TASK = "miniimagenet-5way"
 class WordsOfNothing:
     """Five words for any image, at no cost."""
 
-    name, depth, size = "words", 2, 32
+    name, family, depth, image_size, vocabulary = "words", "words", 2, 32, ()
     fingerprint = hashlib.sha256(b"words").hexdigest()
 
     def prepare(self, image: np.ndarray) -> np.ndarray:

@@ -204,7 +204,8 @@ def _drift(kind: str, cell: str, old: Record, new: Record, count: int) -> Drift:
         return Drift(kind, where, *outcomes, count)
     fields = next(fields for name, fields in CAUSES if name == kind)
     field = next(name for name in fields if not _equal(getattr(old, name), getattr(new, name)))
-    return Drift(kind, where, *(short(f"{field} {getattr(one, field)}", 60) for one in (old, new)), count)
+    before, after = (short(f"{field} {getattr(one, field)}", 60) for one in (old, new))
+    return Drift(kind, where, before, after, count)
 
 
 def _aggregates(old: Iterable[Cell], new: Iterable[Cell]) -> Iterator[Drift]:

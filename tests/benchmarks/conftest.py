@@ -26,8 +26,9 @@ class ColourTokenizer:
     """Five words in layers of 1 and 4, from the image's bytes alone."""
 
     depth = 2
-    size = 8
+    image_size = 8
     family = "colours"
+    vocabulary = tuple(f"word{i}" for i in range(981))
 
     def __init__(self, name: str = "colours", depth: int = 2) -> None:
         self.name = name

@@ -25,7 +25,7 @@ from spae.tokens import ImageTokens
 class TinyWords:
     """One word an image, from its bytes."""
 
-    name, family, depth, size, fingerprint = "tiny", "tiny", 1, 8, "0" * 64
+    name, family, depth, image_size, fingerprint, vocabulary = "tiny", "tiny", 1, 8, "0" * 64, ()
 
     def prepare(self, image):
         return np.asarray(image)[:8, :8]

@@ -5,21 +5,31 @@ B: vase jar pot
 Same (yes or no):
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from tasks.sample_manifest import SampleManifest, sample_digest
-
-from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Likelihoods, Reply
+from llm_backends.protocol import CompletionRequest
 from spae.data.protocol import ImageSet
-from tasks.protocol import Outcome, Sample, Style
+from spae.metrics.accuracy import ACCURACY
+from tasks.manifest import SampleManifest, sample_digest
+from tasks.one_request import ask_once
+from tasks.protocol import Codec, Sample, Solution, Style
 from tasks.rng import Stream
-from tasks.scoring import rule, score_ranked, score_text
+from tasks.scoring import likelihood_request, rule, score_reply
 
 ANSWERS = ("yes", "no")
 
 
+@dataclass(frozen=True)
 class SameOrNot:
-    name, title, metric, settings = "same-or-not", "Are two images of one class?", "accuracy", ("pairs",)
+    scoring: str = "exact"
+    name = "same-or-not"
+    title = "Are two images of one class?"
+    settings = ("pairs",)
+    metrics = (ACCURACY,)
+
+    def configured(self, *, prompt_style: Style, scoring: str) -> "SameOrNot":
+        return replace(self, scoring=scoring)
 
     def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[Sample]:
         made = [self._sample(data, Stream(f"same-or-not/{seed}/{k}"), k) for k in range(limit)]
@@ -28,34 +38,22 @@ class SameOrNot:
             samples=made,
         )  # fmt: skip
 
-    def request(
-        self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str
-    ) -> CompletionRequest | LikelihoodRequest:
-        first, second = sample.images
-        prompt = f"A: {texts[first]}\nB: {texts[second]}\nSame (yes or no):"
-        if rule(scoring).asks == "likelihood":
-            return LikelihoodRequest(context=prompt, continuations=tuple(f" {one}\n" for one in ANSWERS))
-        return CompletionRequest(prompt=prompt, max_new_tokens=2)
+    def solve(self, sample: Sample, codec: Codec) -> Solution:
+        first, second = map(codec.text, sample.images)
+        prompt = f"A: {first}\nB: {second}\nSame (yes or no):"
+        ranked = rule(self.scoring).asks == "likelihood"
+        request = likelihood_request(prompt, ANSWERS) if ranked else CompletionRequest(prompt=prompt, max_new_tokens=2)
+        return ask_once(request, lambda reply: score_reply(self.scoring, reply, (sample.target,), ANSWERS))
 
-    def score(
-        self, sample: Sample, request: CompletionRequest | LikelihoodRequest, reply: Reply, scoring: str
-    ) -> Outcome:
-        test = rule(scoring).test
-        if test is None:
-            assert isinstance(reply, Likelihoods)
-            return score_ranked(reply.values, sample.answer, ANSWERS)
-        assert isinstance(reply, Completion)
-        return score_text(test, reply.text, sample.answer, ANSWERS)
-
-    def _sample(self, data: ImageSet, draw: Stream, k: int) -> Sample:
-        asked, other = draw.sample(data.classes, 2)
+    def _sample(self, data: ImageSet, stream: Stream, k: int) -> Sample:
+        asked, other = stream.sample(data.classes, 2)
         same = k % 2 == 0
-        query = draw.sample(asked.query, 1)[0]
+        query = stream.sample(asked.query, 1)[0]
         beside = (asked if same else other).support
         content = {
             "id": f"pair-{k:04d}",
             "setting": "pairs",
-            "images": [draw.sample([one for one in beside if one != query], 1)[0], query],
+            "pictures": [stream.sample([one for one in beside if one != query], 1)[0], query],
             "answer": ANSWERS[0 if same else 1],
         }
         return Sample.model_validate({**content, "fingerprint": sample_digest(content, data.fingerprint)})
