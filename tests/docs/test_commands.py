@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 import shlex
@@ -84,7 +83,8 @@ def test_parsing_refuses_what_the_programs_refuse() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
 def test_names_in_commands_exist(page: Path) -> None:
     from llm_backends.options import parse_options
-    from llm_backends.registry import entry_of
+
+    from llm_backends.registry import find_backend
     from spae.training.recipes import get_recipe
 
     for _, command in shown(page):
@@ -97,7 +97,7 @@ def test_names_in_commands_exist(page: Path) -> None:
                 get_recipe(str(values["recipe"])).with_settings(list(values.get("set_") or []))  # type: ignore[call-overload]
             if values.get("llm_args"):
                 pairs = dict(pair.split("=", 1) for pair in values["llm_args"])  # type: ignore[attr-defined]
-                parse_options(entry_of(str(values["llm"])), pairs)
+                parse_options(find_backend(str(values["llm"]))[0], pairs)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)

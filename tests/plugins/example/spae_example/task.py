@@ -1,60 +1,83 @@
-"""Two images, one question: are they of one class? The form:
+"""Two images, one question: are they of one class?
 
 A: lion mane cat
 B: vase jar pot
 Same (yes or no):
 """
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
 
-from llm_backends.protocol import Completion, CompletionRequest, LikelihoodRequest, Likelihoods, Reply
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from llm_backends.protocol import CompletionRequest, Failure, Request
 from spae.data.protocol import ImageSet
-from tasks.protocol import Outcome, Sample, Style
+from spae.metrics.protocol import MetricFacts
+from spae_example.metric import REPLY_WORDS, reply_words
+from tasks.manifest import SampleManifest, sample_digest
+from tasks.protocol import Codec, Outcome, Sample, Solution, Style
 from tasks.rng import Stream
-from tasks.sample_manifest import SampleManifest, sample_digest
-from tasks.scoring import rule, score_ranked, score_text
+from tasks.scoring import ACCURACY, likelihood_request, rule, score_reply
 
 ANSWERS = ("yes", "no")
 
 
+@dataclass(frozen=True)
 class SameOrNot:
-    name, title, metric, settings = "same-or-not", "Are two images of one class?", "accuracy", ("pairs",)
+    """See the module."""
+
+    scoring: str = "exact"
+    name = "same-or-not"
+    title = "Are two images of one class?"
+    settings = ("pairs",)
+
+    @property
+    def metrics(self) -> tuple[MetricFacts, ...]:
+        return (ACCURACY, REPLY_WORDS)
+
+    def configured(self, *, prompt_style: Style, scoring: str) -> Self:
+        return replace(self, scoring=scoring)
 
     def samples(self, data: ImageSet, settings: Sequence[str], seed: int, limit: int) -> SampleManifest[Sample]:
-        made = [self._sample(data, Stream(f"same-or-not/{seed}/{k}"), k) for k in range(limit)]
         return SampleManifest[Sample].made(
-            task=self.name, data=data.name, data_fingerprint=data.fingerprint, seed=seed, settings=self.settings,
-            samples=made,
-        )  # fmt: skip
+            task=self.name,
+            data=data.name,
+            data_fingerprint=data.fingerprint,
+            seed=seed,
+            settings=self.settings,
+            samples=[pair(data, Stream(f"same-or-not/{seed}/{k}"), k) for k in range(limit)],
+        )
 
-    def request(
-        self, sample: Sample, texts: Mapping[str, str], style: Style, scoring: str
-    ) -> CompletionRequest | LikelihoodRequest:
-        first, second = sample.images
-        prompt = f"A: {texts[first]}\nB: {texts[second]}\nSame (yes or no):"
-        if rule(scoring).asks == "likelihood":
-            return LikelihoodRequest(context=prompt, continuations=tuple(f" {one}\n" for one in ANSWERS))
-        return CompletionRequest(prompt=prompt, max_new_tokens=2)
+    def solve(self, sample: Sample, codec: Codec) -> Solution:
+        first, second = (codec.text(image) for image in sample.images)
+        prompt = f"A: {first}\nB: {second}\nSame (yes or no):"
+        request: Request = CompletionRequest(prompt=prompt, max_new_tokens=2)
+        if rule(self.scoring).asks == "likelihood":
+            request = likelihood_request(prompt, ANSWERS)
+        (reply,) = yield (request,)
+        if isinstance(reply, Failure):
+            return Outcome(status="failed", explanation=reply.message)
+        outcome = score_reply(self.scoring, reply, [sample.target], ANSWERS)
+        if outcome.prediction is None:
+            return outcome
+        return outcome.model_copy(
+            update={"scores": outcome.scores | {REPLY_WORDS.name: reply_words(outcome.prediction)}}
+        )
 
-    def score(
-        self, sample: Sample, request: CompletionRequest | LikelihoodRequest, reply: Reply, scoring: str
-    ) -> Outcome:
-        test = rule(scoring).test
-        if test is None:
-            assert isinstance(reply, Likelihoods)
-            return score_ranked(reply.values, sample.answer, ANSWERS)
-        assert isinstance(reply, Completion)
-        return score_text(test, reply.text, sample.answer, ANSWERS)
 
-    def _sample(self, data: ImageSet, draw: Stream, k: int) -> Sample:
-        asked, other = draw.sample(data.classes, 2)
-        same = k % 2 == 0
-        query = draw.sample(asked.query, 1)[0]
-        beside = (asked if same else other).support
-        content = {
-            "id": f"pair-{k:04d}",
-            "setting": "pairs",
-            "images": [draw.sample([one for one in beside if one != query], 1)[0], query],
-            "answer": ANSWERS[0 if same else 1],
-        }
-        return Sample.model_validate({**content, "fingerprint": sample_digest(content, data.fingerprint)})
+def pair(data: ImageSet, rng: Stream, k: int) -> Sample:
+    """Pair k: of one class for even k, of two for odd k."""
+    asked, other = rng.sample(data.classes, 2)
+    same = k % 2 == 0
+    query = rng.sample(asked.query, 1)[0]
+    beside = (asked if same else other).support
+    sample = Sample(
+        id=f"pair-{k:04d}",
+        setting="pairs",
+        images=(rng.sample([one for one in beside if one != query], 1)[0], query),
+        target=ANSWERS[0 if same else 1],
+        fingerprint="",
+    )
+    fingerprint = sample_digest(sample.model_dump(mode="json"), data.fingerprint)
+    return sample.model_copy(update={"fingerprint": fingerprint})
