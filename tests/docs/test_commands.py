@@ -149,22 +149,22 @@ def workshop(home: Path) -> None:
 
 def run(command: Command, home: Path) -> str:
     """What a command prints, with stderr. Raises AssertionError for another exit code than 0."""
-    given = ""
-    for words in command.stages:
-        called = own_arguments(words)
-        if called is None:
-            done = subprocess.run(
-                ["bash", "-euc", shlex.join(words)], cwd=home, input=given, capture_output=True, text=True, timeout=300,
-                env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-            )  # fmt: skip
-            code, given, said = done.returncode, done.stdout, done.stdout + done.stderr
-        else:
-            # In this process: a new one would import torch again.
-            result = CliRunner().invoke(program_app(called[0]), called[1], input=given, env={"COLUMNS": "120"})
-            code, given, said = result.exit_code, result.stdout, result.output
-            if result.exception is not None and not isinstance(result.exception, SystemExit):
-                raise result.exception
-        assert code == 0, f"{shlex.join(words)} ended with {code}: {said}"
+    calls = [own_arguments(words) for words in command.stages]
+    if None in calls:
+        done = subprocess.run(
+            ["bash", "-euc", command.text], cwd=home, capture_output=True, text=True, timeout=300,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command.text} ended with {done.returncode}: {done.stderr}"
+        return done.stdout + done.stderr
+    given = said = ""
+    for name, arguments in filter(None, calls):
+        # In this process: a new one would import torch again.
+        result = CliRunner().invoke(program_app(name), arguments, input=given, env={"COLUMNS": "120"})
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        given, said = result.stdout, result.output
+        assert result.exit_code == 0, f"{command.text} ended with {result.exit_code}: {said}"
     return said
 
 
@@ -177,8 +177,15 @@ def assert_shown(command: Command, said: str) -> None:
             assert any(wanted == line for line in lines), f"{command.text} did not print {wanted!r}:\n{said}"
 
 
-def check_page(page: Path, speed: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of these tests' own: they neither use what the user has stored, nor add to it."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def check_page(page: Path, speed: str, home: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workshop(home)
+    monkeypatch.setenv("SPAE_CACHE", str(cache))
     monkeypatch.chdir(home)
     for block in runnable(page, speed):
         for command in block.commands:
@@ -190,14 +197,14 @@ SLOW = [page for page in PAGES if runnable(page, "slow")]
 
 
 @pytest.mark.parametrize("page", FAST, ids=[page.name for page in FAST])
-def test_pages_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_page(page, "", tmp_path, monkeypatch)
+def test_pages_run(page: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_page(page, "", tmp_path, cache, monkeypatch)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", SLOW, ids=[page.name for page in SLOW])
-def test_slow_commands_of_pages_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_page(page, "slow", tmp_path, monkeypatch)
+def test_slow_commands_of_pages_run(page: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_page(page, "slow", tmp_path, cache, monkeypatch)
 
 
 def test_every_page_of_the_docs_runs_something() -> None:
