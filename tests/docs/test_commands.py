@@ -16,6 +16,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from spae.cache_folder import cache_folder
+from spae.vocabulary.registry import open_vocabulary
 from tests.docs.pages import DOCS, PAGES, ROOT, Block, Command, blocks, inline_code
 
 PAGE_IDS = [page.name for page in PAGES]
@@ -179,8 +181,15 @@ def assert_shown(command: Command, said: str) -> None:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder of these tests' own: they neither use what the user has stored, nor add to it."""
-    return tmp_path_factory.mktemp("cache")
+    """A cache folder of these tests' own: they neither use replies that the user has stored, nor add any.
+
+    The words of SmolLM2 are taken over: to read them from the wheel takes 20 s of a processor.
+    """
+    open_vocabulary("smollm2")
+    folder = tmp_path_factory.mktemp("cache")
+    for words in cache_folder().glob("words-smollm2-*"):
+        (folder / words.name).symlink_to(words)
+    return folder
 
 
 def check_page(page: Path, speed: str, home: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
