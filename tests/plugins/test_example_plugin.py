@@ -95,8 +95,8 @@ def test_its_figure_is_in_the_report(installed: Path, photos: Path, tmp_path: Pa
         "--data", photos, "--limit", 2, "--out", "out",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "prompt-lengths" in (tmp_path / "out" / "report.html").read_text()
-    assert (tmp_path / "out" / "figures" / "prompt-lengths.png").read_bytes().startswith(b"\x89PNG")
+    assert "How long the prompts are." in (tmp_path / "out" / "report.html").read_text()
+    assert (tmp_path / "out" / "figure-prompt-lengths.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_its_recipe_is_listed_and_read(installed: Path, tmp_path: Path) -> None:
