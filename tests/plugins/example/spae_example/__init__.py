@@ -1,1 +1,1 @@
-"""An example plug-in: a task, a tokenizer and a language model, each found by its entry point in pyproject.toml."""
+"""An example plug-in: one file for each of its parts, found by the entry points in pyproject.toml."""

@@ -10,8 +10,11 @@ COLOURS = {"black": (0, 0, 0), "white": (255, 255, 255), "red": (255, 0, 0), "gr
 
 
 class AverageColour:
-    name, fingerprint, family = "average-colour", "average-colour-1", "colours"
-    depth, image_size, vocabulary = 1, 8, tuple(COLOURS)
+    name = family = "average-colour"
+    fingerprint = "average-colour-1"
+    depth = 1
+    image_size = 8
+    vocabulary = tuple(COLOURS)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         mean = np.asarray(image).reshape(-1, 3).mean(0)
@@ -28,4 +31,4 @@ class AverageColour:
         mean = self.prepare(image)[0, 0].astype(int)
         distances = [int(((mean - np.array(shade)) ** 2).sum()) for shade in COLOURS.values()]
         place = distances.index(min(distances))
-        return ImageTokens(((place,),), ((list(COLOURS)[place],),), ((1, 1),))
+        return ImageTokens(((place,),), ((self.vocabulary[place],),), ((1, 1),))
