@@ -23,11 +23,11 @@ from benchmarks.scorer_cases import scorer_outcomes
 from llm_backends.cache.maintenance import check_file
 from llm_backends.errors import BackendError, CacheMiss
 from results.display import one_line, visible
+from results.errors import BaselineError
 from results.regression.baseline import (
     FILES,
     REPLIES,
     Baseline,
-    BaselineError,
     is_baseline,
     read_baseline,
     write_baseline,

@@ -29,8 +29,8 @@ from llm_backends.protocol import (
     Request,
 )
 from llm_backends.registry import BUILT_IN, open_backend
-from results.errors import first_fault
-from results.regression.baseline import REPLIES, Baseline, BaselineError, of_run
+from results.errors import BaselineError, first_fault
+from results.regression.baseline import REPLIES, Baseline, of_run
 from results.store import RunStore
 
 

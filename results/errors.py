@@ -4,7 +4,8 @@ ResultsError
 ├── RecordError        a record or summary file is broken, or does not belong to this run
 │   ├── RunExists      the folder already holds records of this run
 │   └── RunDiffers     the folder holds records of another run
-└── ReportError        a report cannot be made from what is there
+├── ReportError        a report cannot be made from what is there
+└── BaselineError      a folder is not a baseline, or one of its files is broken
 
 A message states the rule, the value seen and the fix, on one line.
 """
@@ -46,6 +47,10 @@ class RunDiffers(RecordError):
 
 class ReportError(ResultsError):
     """A report cannot be made from what is there."""
+
+
+class BaselineError(ResultsError):
+    """A folder is not a baseline, or one of its files is broken."""
 
 
 def first_fault(error: ValidationError, whole: str = "file") -> str:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from results.analysis.aggregate import Cell, aggregate
-from results.errors import RecordError, ResultsError, first_fault
+from results.errors import BaselineError, RecordError, first_fault
 from results.record import Record
 from results.run_facts import RunFacts
 from results.store import RECORDS, RUN, SUMMARY, RunStore
@@ -30,10 +30,6 @@ from spae.canonical import Frozen, sha256_file
 FACTS = "baseline.json"
 REPLIES = "replies.jsonl"
 FILES = (FACTS, RUN, RECORDS, SUMMARY, REPLIES)
-
-
-class BaselineError(ResultsError):
-    """A folder is not a baseline, or one of its files is broken."""
 
 
 class ScorerOutcomes(Frozen):

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from results.analysis.aggregate import aggregate
+from results.errors import BaselineError
 from results.regression.baseline import (
     FILES,
     REPLIES,
-    BaselineError,
     ScorerOutcomes,
     is_baseline,
     of_run,
