@@ -18,10 +18,10 @@ from huggingface_hub import ModelCard, ModelHubMixin
 
 from spae.atomic import atomic_path
 from spae.errors import InputError, WeightsError
-from spae.tokenizers.config import check_portable, load_config
+from spae.tokenizers.config import check_portable
 from spae.tokenizers.hub_files import RECIPE_FILE, fetch, hub_name
 from spae.tokenizers.model_card import model_card, read_recipe
-from spae.tokenizers.model_folder import MODEL_FILES, folder_fingerprint
+from spae.tokenizers.model_folder import MODEL_FILES, folder_fingerprint, load_config
 from spae.tokenizers.own_vocabulary import VOCABULARY_FILE, model_vocabulary
 from spae.vocabulary import VOCABULARIES
 

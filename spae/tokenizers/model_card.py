@@ -10,8 +10,9 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from spae.canonical import sha256_file
-from spae.tokenizers.config import HUB_NAME, load_config
+from spae.tokenizers.config import HUB_NAME
 from spae.tokenizers.hub_files import RECIPE_FILE
+from spae.tokenizers.model_folder import load_config
 from spae.tokenizers.own_vocabulary import VOCABULARY_FILE, model_vocabulary
 
 LOG_FILE = "log.jsonl"

@@ -3,7 +3,7 @@
 | kind | key beside the tokenizer's fingerprint | value |
 | --- | --- | --- |
 | tokens | sha256 of the image's pixels and shape, depth encoded | `ImageTokens` as JSON |
-| pixels | sha256 of the tokens and layers decoded | uint8 array as .npy |
+| pixels | sha256 of the tokens and layers decoded, or of the image prepared | uint8 array as .npy |
 
 Values are compressed and carry a checksum that is verified on reading; a damaged one is dropped, and its image encoded
 again. The file is bounded: past the limit, the entries used least recently go first. If it cannot be opened or written
