@@ -1,6 +1,6 @@
 """Files that are written whole or not at all, and files of one JSON value a line. Every room may import it.
 
-Failures of the disk are `OSError` and unsafe names `ValueError`: each room catches them and says what they mean for it.
+Failures of the disk are `OSError` and unsafe names `ValueError`: each room turns them into its own errors.
 """
 
 from __future__ import annotations
@@ -105,14 +105,14 @@ def cut_torn_line(path: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Brings a file's bytes to the disk itself; nothing where there is no file."""
+    """Flush a file's bytes to the disk; no effect if the file is missing."""
     if path.exists():
         with path.open("rb") as file:
             os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Brings a folder's list of names to the disk itself, where the system can (Windows cannot)."""
+    """Flush a folder's list of names to the disk, if the system can (Windows cannot)."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

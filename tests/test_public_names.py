@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 import llm_backends.registry
 import spae.data.registry
+import spae.metrics.registry
 import spae.tokenizers.registry
 import spae.training.data_source
 import spae.training.recipes
@@ -133,7 +134,7 @@ def test_a_tokenizer_from_anywhere_and_to_anywhere() -> None:
     assert spae.tokenizers.registry.HUB == "hf:"
     options = {"source", "name", "revision", "force_download", "token", "cache_dir", "local_files_only"}
     assert set(inspect.signature(LexicalTokenizer.from_pretrained).parameters) == options
-    assert {"save_pretrained", "push_to_hub", "words", "vocabulary"} <= {
+    assert {"save_pretrained", "push_to_hub", "vocabulary", "lexical_vocabulary", "image_size", "family"} <= {
         *dir(LexicalTokenizer),
         *LexicalTokenizer.__init__.__code__.co_names,
     }
@@ -143,12 +144,13 @@ def test_entry_point_groups() -> None:
     groups = (tasks.registry.GROUP, spae.tokenizers.registry.GROUP, llm_backends.registry.GROUP)
     assert groups == ("spae.tasks", "spae.tokenizers", "spae.llm_backends")
     assert llm_backends.registry.OPTIONS_GROUP == "spae.llm_backend_options"
+    assert spae.metrics.registry.GROUP == "spae.metrics"
 
 
 PROTOCOLS = [
     pytest.param(
         "spae.tokenizers.protocol:Tokenizer",
-        {"name", "fingerprint", "depth", "size", "encode", "decode", "prepare"},
+        {"name", "fingerprint", "family", "depth", "image_size", "vocabulary", "encode", "decode", "prepare"},
         id="tokenizer",
     ),
     pytest.param(

@@ -87,7 +87,7 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def _embedding(self, total: Tensor, count: Tensor) -> Tensor:
-        """What words of the sum `total` stand for; zeros where there are none. Shapes as for `_sought`."""
+        """The embedding of words with the sum `total`; zeros without words. Shapes as for `_sought`."""
 
     def forward(self, z: Tensor, depth: int | None = None) -> Quantized:
         """Args: z [B, N, C]. Returns ids per layer [B, N_l] and embeddings [D, B, N, C].

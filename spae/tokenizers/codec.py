@@ -104,6 +104,21 @@ class Codec:
             found |= made
         return [found[key] for key in keys]
 
+    def inputs(self, image_ids: Sequence[str]) -> list[np.ndarray]:
+        """Images as the tokenizer sees them, [image_size, image_size, 3] uint8 RGB, through the store.
+
+        Always the image of that id, never its shuffled one. Raises CorruptImage.
+        """
+        pixels = [self.images.image(name) for name in image_ids]
+        if self._store is None:
+            return [self.tokenizer.prepare(one) for one in pixels]
+        keys = [f"input/{image_sha256(one)}" for one in pixels]
+        found = self._store.get_pixels(self.tokenizer.fingerprint, keys)
+        made = {key: self.tokenizer.prepare(one) for key, one in zip(keys, pixels, strict=True) if key not in found}
+        self._store.put_pixels(self.tokenizer.fingerprint, made)
+        found |= made
+        return [found[key] for key in keys]
+
     def _source(self, name: str) -> str:
         return name if self.shuffled is None else self.shuffled[name]
 

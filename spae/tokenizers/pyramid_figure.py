@@ -48,8 +48,8 @@ def pyramid_figure(
     sides = [max(LEAST_PANEL, CELL * max(tokens.grids[layer - 1])) for layer in layers]
     width = max(THUMBNAIL * len(images), *sides)
     figure = Figure(figsize=(width + 0.4, THUMBNAIL + 0.5 + sum(side + 0.4 for side in sides)), layout="constrained")
-    first, *panels = np.atleast_1d(figure.subfigures(1 + len(layers), 1, height_ratios=[THUMBNAIL + 0.3, *sides]))
-    for axes, (title, pixels) in zip(np.atleast_1d(first.subplots(1, len(images))), images, strict=True):
+    first, *panels = figure.subfigures(1 + len(layers), 1, squeeze=False, height_ratios=[THUMBNAIL + 0.3, *sides]).flat
+    for axes, (title, pixels) in zip(first.subplots(1, len(images), squeeze=False).flat, images, strict=True):
         _show(axes, title, pixels)
     for panel, layer in zip(panels, layers, strict=True):
         _show_words(panel.subplots(), image, tokens, layer)

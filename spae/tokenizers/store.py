@@ -3,7 +3,7 @@
 | kind | key beside the tokenizer's fingerprint | value |
 | --- | --- | --- |
 | tokens | sha256 of the image's pixels and shape, depth encoded | `ImageTokens` as JSON |
-| pixels | sha256 of the tokens and layers decoded | uint8 array as .npy |
+| pixels | sha256 of the tokens and layers decoded, or of the image prepared | uint8 array as .npy |
 
 Values are compressed and carry a checksum that is verified on reading; a damaged one is dropped, and its image encoded
 again. The file is bounded: past the limit, the entries used least recently go first. If it cannot be opened or written
@@ -22,8 +22,9 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -73,6 +74,16 @@ class StoreStats:
     misses: int
     damaged: int
     in_memory: bool
+
+
+class _Row(NamedTuple):
+    """One entry as the file holds it."""
+
+    item: str
+    depth: int
+    value: bytes
+    checksum: bytes
+    used: float
 
 
 def image_sha256(pixels: np.ndarray) -> str:
@@ -192,47 +203,48 @@ class TokenStore:
         found: dict[str, _Value] = {}
         with self._lock:
             for part in _chunks(wanted):
-                for item, at, value, checksum, used in self._guarded(
-                    lambda part=part: self._select(kind, tokenizer, part, depth), []
-                ):
+                for row in self._guarded(partial(self._select, kind, tokenizer, part, depth), []):
                     try:
-                        found[item] = parse(_unpacked(kind, tokenizer, item, value, checksum))
+                        found[row.item] = parse(_unpacked(kind, tokenizer, row))
                     except (ValueError, TypeError, KeyError, EOFError, zlib.error, InputError) as error:
-                        self._drop(kind, tokenizer, item, at, error)
+                        self._drop(kind, tokenizer, row, error)
                         continue
-                    if time.time() - used > STAMP_SECONDS:
-                        self._guarded(lambda key=(kind, tokenizer, item, at): self._stamp(key), None)
+                    if time.time() - row.used > STAMP_SECONDS:
+                        self._guarded(partial(self._stamp, kind, tokenizer, row), None)
             self._hits += len(found)
             self._misses += len(wanted) - len(found)
         return found
 
-    def _select(self, kind: str, tokenizer: str, items: Sequence[str], depth: int) -> list[tuple]:
+    def _select(self, kind: str, tokenizer: str, items: Sequence[str], depth: int) -> list[_Row]:
         marks = ",".join("?" * len(items))
         # Of several depths that serve, the last row is the least deep.
-        return self._db.execute(
+        rows = self._db.execute(
             "SELECT item, depth, value, checksum, used FROM entries WHERE kind = ? AND tokenizer = ? AND depth >= ? "
             f"AND item IN ({marks}) ORDER BY depth DESC",
             (kind, tokenizer, depth, *items),
-        ).fetchall()
+        )
+        return [_Row(*row) for row in rows]
 
-    def _stamp(self, key: tuple[str, str, str, int]) -> None:
+    def _stamp(self, kind: str, tokenizer: str, row: _Row) -> None:
         with self._db:
             self._db.execute(
                 "UPDATE entries SET used = ? WHERE kind = ? AND tokenizer = ? AND item = ? AND depth = ?",
-                (time.time(), *key),
+                (time.time(), kind, tokenizer, row.item, row.depth),
             )
 
-    def _drop(self, kind: str, tokenizer: str, item: str, depth: int, error: Exception) -> None:
+    def _drop(self, kind: str, tokenizer: str, row: _Row, error: Exception) -> None:
         self._damaged += 1
         if not self._logged_damage:
             self._logged_damage = True
-            _log.warning("token store: dropped a damaged entry (%s); it is made again", " ".join(str(error).split()))
+            _log.warning(
+                "token store: dropped a damaged entry (%s); it is computed again", " ".join(str(error).split())
+            )
 
         def delete() -> None:
             with self._db:
                 self._db.execute(
                     "DELETE FROM entries WHERE kind = ? AND tokenizer = ? AND item = ? AND depth = ?",
-                    (kind, tokenizer, item, depth),
+                    (kind, tokenizer, row.item, row.depth),
                 )
 
         self._guarded(delete, None)
@@ -305,13 +317,13 @@ def _checksum(kind: str, tokenizer: str, item: str, value: bytes) -> bytes:
     return hashlib.sha256(f"{kind}/{tokenizer}/{item}/".encode() + value).digest()
 
 
-def _unpacked(kind: str, tokenizer: str, item: str, value: bytes, checksum: bytes) -> bytes:
-    if _checksum(kind, tokenizer, item, value) != checksum:
-        raise ValueError(f"checksum of {kind} {item[:12]} is wrong")
+def _unpacked(kind: str, tokenizer: str, row: _Row) -> bytes:
+    if _checksum(kind, tokenizer, row.item, row.value) != row.checksum:
+        raise ValueError(f"checksum of {kind} {row.item[:12]} is wrong")
     plain = zlib.decompressobj()
-    data = plain.decompress(value, LARGEST_VALUE)
+    data = plain.decompress(row.value, LARGEST_VALUE)
     if not plain.eof:
-        raise ValueError(f"{kind} {item[:12]} is longer than {LARGEST_VALUE:,} bytes")
+        raise ValueError(f"{kind} {row.item[:12]} is longer than {LARGEST_VALUE:,} bytes")
     return data
 
 

@@ -94,7 +94,7 @@ def test_show_writes_a_figure_for_each_image(photos, tiny_folder):
     done = run("tokenize", photos / "0.png", photos / "0.bmp", "--tokenizer", tiny_folder, "--show", "--layers", "1-2")
     assert done.exit_code == 0
     for name in ("0.png", "0-2.png"):
-        assert f"written: runs/pyramids/{name}" in done.stderr and pixels(f"runs/pyramids/{name}").shape[2] == 3
+        assert f"written: runs/pyramids/{name}" in done.stderr and min(pixels(f"runs/pyramids/{name}").shape[:2]) > 100
     run("tokenize", photos / "0.png", "--tokenizer", tiny_folder, "--show", "--out", "here/words.txt")
     assert pixels("here/words-pyramids/0.png").size and "layer 4, 4 x 4" in Path("here/words.txt").read_text("utf-8")
 

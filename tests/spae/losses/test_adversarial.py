@@ -34,7 +34,7 @@ def test_hinge_losses_by_hand():
 
 
 @pytest.mark.parametrize("kind", ["logistic", "hinge"])
-def test_both_sides_pull_the_logits_apart_and_the_generator_pulls_back(kind):
+def test_the_discriminator_separates_logits_and_the_generator_opposes(kind):
     real, fake = torch.zeros(3, requires_grad=True), torch.zeros(2, requires_grad=True)
     discriminator_loss(real, fake, kind).backward()
     assert real.grad is not None and fake.grad is not None and (real.grad < 0).all() and (fake.grad > 0).all()
@@ -49,7 +49,7 @@ def test_patch_logits_count_each_patch_alike():
     assert discriminator_loss(patches, torch.tensor(FAKE)).item() == pytest.approx(flat.item())
 
 
-def test_the_logistic_loss_stands_extreme_logits():
+def test_the_logistic_loss_is_finite_for_extreme_logits():
     assert generator_loss(torch.tensor([-1e4])).item() == pytest.approx(1e4)
     assert generator_loss(torch.tensor([-3e4], dtype=torch.float16)).isfinite()
 

@@ -64,7 +64,7 @@ def test_each_image_is_decoded_from_its_own_depth():
     assert z.grad is not None and z.grad[0].equal(torch.ones(4, 2)) and not z.grad[1:].any()
 
 
-def test_prefixes_with_a_gradient_of_their_own_are_cut_off():
+def test_prefixes_send_no_gradient_to_the_encoder():
     z = torch.ones(2, 4, 2, requires_grad=True)
     embeddings = torch.stack([z * 2, z * 3])
     decoder_input(Quantized((), embeddings, (), torch.ones(2, 4), (), ()), torch.tensor([1, 2])).sum().backward()

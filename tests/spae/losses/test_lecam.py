@@ -35,7 +35,7 @@ def test_each_step_uses_the_averages_before_it(decay):
     assert found == pytest.approx(by_hand(STEPS, decay), rel=1e-5)
 
 
-def test_two_steps_worked_out():
+def test_two_steps_by_hand():
     lecam = LeCam(0.5)
     lecam.update(torch.tensor(2.0), torch.tensor(-2.0))  # averages 1 and -1
     assert (lecam.real.item(), lecam.fake.item()) == (1.0, -1.0)
@@ -57,7 +57,7 @@ def test_the_gradient_reaches_the_logits_and_not_the_averages():
     assert not lecam.real.requires_grad and not lecam.fake.requires_grad
 
 
-def test_a_checkpoint_carries_the_averages():
+def test_the_averages_are_in_the_state_dict():
     first, second = LeCam(0.9), LeCam(0.9)
     for real, fake in STEPS:
         first.update(torch.tensor(real), torch.tensor(fake))

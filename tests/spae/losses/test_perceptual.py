@@ -48,7 +48,7 @@ def test_the_loss_is_the_mean_squared_difference_of_logits():
     assert loss(real, fake).item() == pytest.approx((2**2 + 4**2 + 3**2) / 6)
 
 
-def test_nothing_reaches_the_frozen_network():
+def test_the_frozen_network_never_changes():
     network = Logits()
     loss = PerceptualLoss("logits", "ab", network, None, ((0.0,) * 3, (1.0,) * 3)).train()
     real, fake = pair(8)
@@ -166,7 +166,7 @@ def test_missing_and_wrong_weights_are_one_clear_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_names_and_sides_that_do_not_exist():
+def test_unknown_names_and_sides_are_refused():
     with pytest.raises(UnknownName, match="did you mean 'resnet50'"):
         open_perceptual("resnet5")
     for name, side in (("lpips-vgg", 64), ("efficientnet-lite0", 16)):

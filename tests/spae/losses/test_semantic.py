@@ -57,7 +57,7 @@ def test_one_vector(pool):
     assert loss.ndim == 0 and loss.item() == pytest.approx(cross_entropy(z, pool), abs=1e-5)
 
 
-def test_each_image_has_the_pool_of_its_label_and_padding_counts_nothing():
+def test_each_image_has_the_pool_of_its_label_and_padding_has_no_weight():
     z = [[(0.4, 1.1), (1.0, -0.5)], [(-1.0, 0.2), (2.0, 2.0)], [(0.0, 0.0), (0.3, 0.3)]]
     pools = [[1], [0, 2, 3], [3, 1]]
     labels = [2, 0, 1]
@@ -142,7 +142,7 @@ def test_sampling_reaches_every_layer():
     assert both[0] == pytest.approx(both[1], abs=1e-6), "pools of one word leave nothing to sample"
 
 
-def test_targets_and_pools_that_do_not_exist():
+def test_unknown_targets_and_too_many_pools_are_refused():
     z, generator = torch.zeros(1, 1, 2), torch.Generator()
     with pytest.raises(InputError, match="one of expected, sampled, got 'best'"):
         semantic_random([1], 1, 1, "best", generator)

@@ -1,4 +1,4 @@
-"""Shapes, biases, what a latent sees, and how clips are pooled."""
+"""Shapes, biases, what a latent sees, and how videos are pooled."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_images_that_do_not_fit_are_refused(shape):
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 6, 32, 32), (1, 3, 0, 32, 32), (1, 3, 4, 32, 28), (1, 3, 32, 32)])
-def test_clips_that_do_not_fit_are_refused(shape):
+def test_videos_that_do_not_fit_are_refused(shape):
     with pytest.raises(ShapeError, match="T divisible by 4, H divisible by 8, W divisible by 8"):
         build_autoencoder("picto-video", 16).encode(torch.zeros(shape))
 
@@ -95,13 +95,13 @@ def test_time_is_pooled_in_the_first_two_of_three_stages():
 
 
 @torch.no_grad()
-def test_latents_of_a_clip_go_frame_by_frame():
+def test_latents_of_a_video_go_frame_by_frame():
     torch.manual_seed(0)
     networks = build_autoencoder("picto-video", 16)
     encoder = networks.encoder
     assert isinstance(encoder, Encoder) and encoder.factors == (4, 8, 8)
-    clip = torch.randn(1, 3, 8, 8, 16)
-    latents, grid = networks.encode(clip), encoder(clip)
+    video = torch.randn(1, 3, 8, 8, 16)
+    latents, grid = networks.encode(video), encoder(video)
     assert grid.shape == (1, 16, 2, 1, 2)
     for n, place in enumerate([(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1)]):
         assert latents[0, n].equal(grid[0, :, *place])

@@ -9,7 +9,7 @@ from spae.errors import InputError, ShapeError
 from spae.networks import build_autoencoder, count_parameters
 
 
-def test_parts_come_from_encoders_of_their_own():
+def test_each_branch_has_its_own_encoder():
     networks = build_autoencoder("picto", 6, 3)
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     latents = networks.encode(images)
@@ -20,7 +20,7 @@ def test_parts_come_from_encoders_of_their_own():
     assert networks.decode(latents[..., 6:].detach(), (4, 4)).shape == (2, 3, 32, 32)
 
 
-def test_the_first_is_the_encoder_there_was_and_the_second_is_slimmer():
+def test_the_semantic_branch_is_the_plain_encoder_and_the_other_is_smaller():
     networks, plain = build_autoencoder("picto", 576, 8), build_autoencoder("picto", 576)
     assert count_parameters(networks.encoder.semantic) == count_parameters(plain.encoder)
     assert count_parameters(networks.encoder.reconstruction) < count_parameters(plain.encoder) / 2
@@ -28,7 +28,7 @@ def test_the_first_is_the_encoder_there_was_and_the_second_is_slimmer():
     assert 2 * count_parameters(networks) < 7_900_000
 
 
-def test_clips_have_two_encoders_as_well():
+def test_videos_have_two_branches_too():
     assert build_autoencoder("picto-video", 6, 3).encode(torch.zeros(1, 3, 16, 32, 32)).shape == (1, 4 * 16, 9)
 
 

@@ -98,7 +98,7 @@ def test_kernels_by_hand():
     assert inflate_kernel(point, "average").equal(point[..., None])
 
 
-def test_what_has_no_sides_is_copied():
+def test_tensors_without_spatial_axes_are_copied():
     state = {"norm.weight": torch.ones(3), "codebook": torch.randn(5, 2), "positions": torch.arange(4)}
     copied = inflate(state)
     assert all(copied[name].equal(value) and copied[name] is not value for name, value in state.items())

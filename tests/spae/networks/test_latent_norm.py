@@ -15,7 +15,7 @@ def made(scale: float = 2.0) -> tuple[LatentNorm, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
-def test_a_batch_in_training_gets_the_codebooks_mean_and_the_spread(scale):
+def test_a_training_batch_gets_the_codebooks_mean_and_scaled_deviation(scale):
     norm, codebook, z = made(scale)
     out = norm(z)
     assert out.shape == z.shape

@@ -16,7 +16,7 @@ def correlated(batch: int = 8) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_a_batch_in_training_comes_out_white(scale):
+def test_a_training_batch_is_whitened(scale):
     z = correlated()
     out = WhiteningNorm(3, scale)(z)
     assert out.shape == z.shape

@@ -53,7 +53,7 @@ def test_a_latent_becomes_the_patch_of_its_place():
 
 
 @torch.no_grad()
-def test_a_patch_is_drawn_row_by_row():
+def test_a_patch_is_decoded_row_by_row():
     decoder = VitDecoder(5, NO_LAYERS)
     decoder.layers[-1].weight.zero_()
     decoder.layers[-1].bias.copy_(torch.arange(48.0))
@@ -78,7 +78,7 @@ def test_equal_patches_differ_by_their_place():
     assert len({tuple(one) for one in latents.tolist()}) == 9
 
 
-def test_layers_begin_different_and_small():
+def test_initial_weights_differ_and_are_small():
     torch.manual_seed(0)
     encoder = VitEncoder(5, VitPlan(size=12, patch=4, features=64, layers=2, heads=2, hidden=64))
     first, second = (layer.linear1.weight for layer in encoder.layers[1].layers)

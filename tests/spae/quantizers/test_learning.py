@@ -26,7 +26,7 @@ def test_one_step_of_the_averages_over_two_layers_by_hand():
     assert quantized.embeddings[1].flatten().tolist() == [5, 5], "decoded from the codebook before the step"
 
 
-def test_averages_rest_in_evaluation():
+def test_averages_do_not_change_in_evaluation():
     quantizer = ResidualQuantizer(torch.randn(6, 2), ONE, learning=MovingAverage()).eval()
     before = {name: value.clone() for name, value in quantizer.state_dict().items()}
     quantizer(torch.randn(3, 1, 2))

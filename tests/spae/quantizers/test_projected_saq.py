@@ -61,7 +61,7 @@ def test_equals_the_equations_in_what_each_layer_compares(layers):
             assert np.allclose(out.embeddings[layer - 1][1, n].numpy(), mean, atol=1e-4)
 
 
-def test_ids_come_back_as_the_embedding_they_were_made_with():
+def test_ids_decode_to_their_embedding():
     quantizer, _, z = made()
     out = quantizer(z)
     torch.testing.assert_close(quantizer.decode_ids(out.ids), out.embeddings[-1])

@@ -1,4 +1,4 @@
-"""What holds for every quantizer: frozen codebooks stay, ids are checked, clips of one frame are images."""
+"""What holds for every quantizer: frozen codebooks stay, ids are checked, videos of one frame are images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def frozen(kind: type[Quantizer], seed: int = 0, **settings) -> Quantizer:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("settings", [{}, {"search": torch.bfloat16}], ids=["float32", "bfloat16"])
-def test_nothing_moves_a_frozen_codebook(kind, settings):
+def test_a_frozen_codebook_never_changes(kind, settings):
     quantizer, other = frozen(kind, **settings), frozen(kind, seed=1, **settings)
     kept, z = quantizer.codebook.clone(), torch.randn(2, 16, 3)
     ids = [one.clone() for one in quantizer(z).ids]
@@ -70,14 +70,14 @@ def test_later_changes_of_the_given_tensor_do_not_reach_the_codebook(kind):
 
 @pytest.mark.parametrize("kind", [StreamingAverageQuantizer, ResidualQuantizer])
 @pytest.mark.parametrize("preset", [name for name, layers in PRESETS.items() if len(layers[0]) == 2])
-def test_a_clip_of_one_frame_is_a_image(kind, preset):
+def test_a_video_of_one_frame_is_an_image(kind, preset):
     generator = torch.Generator().manual_seed(2)
     codebook, image = torch.randn(50, 3, generator=generator), Pyramid.preset(preset)
-    clip = Pyramid(tuple((1, *grid) for grid in image.layers))
+    video = Pyramid(tuple((1, *grid) for grid in image.layers))
     z = torch.randn(2, image.cells, 3, generator=generator)
-    one, two = kind(codebook, image), kind(codebook, clip)
+    one, two = kind(codebook, image), kind(codebook, video)
     first, second = one(z), two(z)
-    assert clip.tokens == image.tokens and clip.grid == (1, *image.grid)
+    assert video.tokens == image.tokens and video.grid == (1, *image.grid)
     for name in ("ids", "targets", "margins"):
         assert all(a.equal(b) for a, b in zip(getattr(first, name), getattr(second, name), strict=True)), name
     assert first.embeddings.equal(second.embeddings) and first.visited.equal(second.visited)
@@ -98,7 +98,7 @@ def test_with_one_whole_layer_all_three_are_the_same():
 
 @pytest.mark.parametrize("kind", [StreamingAverageQuantizer, ResidualQuantizer])
 @pytest.mark.parametrize("depth", [1, 2])
-def test_no_gradient_goes_where_no_token_is(kind, depth):
+def test_positions_without_a_token_get_no_gradient(kind, depth):
     z = torch.randn(2, 16, 3, requires_grad=True)
     last = frozen(kind)(z, depth).embeddings[-1]
     last.sum().backward()
@@ -153,7 +153,7 @@ def test_codebooks_of_another_shape_are_refused(kind, shape):
 
 
 @pytest.mark.parametrize("depth", [0, 5])
-def test_depths_there_are_not_are_refused(depth):
+def test_depths_out_of_range_are_refused(depth):
     with pytest.raises(InputError, match=f"from 1 to 4, got {depth}"):
         frozen(StreamingAverageQuantizer)(torch.zeros(1, 16, 3), depth)
 
@@ -166,13 +166,13 @@ def test_depths_there_are_not_are_refused(depth):
         pytest.param({1: [[0, 1, 2]]}, None, r"layer 2 must be a LongTensor \[1, 4\]", id="too few"),
         pytest.param({0: [[1.0]]}, None, "must be a LongTensor", id="no whole numbers"),
         pytest.param({0: [[0], [1]]}, None, "layer 2 must be a LongTensor", id="batches differ"),
-        pytest.param({}, (0, 1), "layers 1 to 4", id="layer 0"),
-        pytest.param({}, (5,), "layers 1 to 4", id="layer 5"),
+        pytest.param({}, (0, 1), "must be of 1 to 4", id="layer 0"),
+        pytest.param({}, (5,), "must be of 1 to 4", id="layer 5"),
         pytest.param({}, (1, 1), "once", id="a layer twice"),
     ],
 )
 @pytest.mark.parametrize("kind", [StreamingAverageQuantizer, ResidualQuantizer])
-def test_ids_that_are_none_are_refused(kind, change, layers, error):
+def test_invalid_ids_are_refused(kind, change, layers, error):
     ids = [torch.tensor(change[n]) if n in change else torch.zeros(1, count).long() for n, count in enumerate(COUNTS)]
     with pytest.raises(InputError, match=error):
         frozen(kind).decode_ids(ids, layers)
@@ -185,7 +185,7 @@ def test_ids_of_the_first_layers_suffice():
     quantizer = frozen(StreamingAverageQuantizer)
     quantized = quantizer(torch.randn(2, 16, 3))
     torch.testing.assert_close(quantizer.decode_ids(quantized.ids[:2]), quantized.embeddings[1])
-    with pytest.raises(InputError, match="layers 1 to 2"):
+    with pytest.raises(InputError, match="must be of 1 to 2"):
         quantizer.decode_ids(quantized.ids[:2], [3])
-    with pytest.raises(InputError, match="layers 1 to 0"):
+    with pytest.raises(InputError, match="must be of 1 to 0"):
         quantizer.decode_ids([])

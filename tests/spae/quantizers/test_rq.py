@@ -68,7 +68,7 @@ def test_a_position_by_hand():
 
 
 @pytest.mark.parametrize("layers", [(1,), (3,), (4, 1), (2, 3, 4)], ids=str)
-def test_ids_of_any_layers_add_where_they_stand(layers):
+def test_ids_of_any_layers_add_at_their_positions(layers):
     torch.manual_seed(3)
     pyramid = Pyramid.preset("mnist")
     quantizer = ResidualQuantizer(torch.randn(20, 3), pyramid)

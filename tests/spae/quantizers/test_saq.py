@@ -67,7 +67,7 @@ def test_equals_the_equations(preset, dtype):
         np.testing.assert_allclose(quantized.embeddings[:, b].numpy(), embeddings, rtol=0, atol=tolerance)
 
 
-def test_nothing_stands_where_no_token_is_yet():
+def test_positions_without_a_token_are_zeros():
     pyramid, codebook, z = data("mnist", 2)
     quantized = StreamingAverageQuantizer(codebook, pyramid)(z)
     visited = [{10}, {10, 5, 7, 13, 15}, set(range(16)), set(range(16))]
@@ -137,7 +137,7 @@ def test_ids_alone_give_the_embeddings_of_every_prefix():
 
 
 @pytest.mark.parametrize("layers", [(), (1,), (2,), (4,), (1, 3), (2, 4), (3, 4), (1, 2, 4)], ids=str)
-def test_ids_of_any_layers_average_where_they_stand(layers):
+def test_ids_of_any_layers_average_at_their_positions(layers):
     pyramid, codebook, z = data("mnist", 2)
     quantizer = StreamingAverageQuantizer(codebook, pyramid)
     ids = quantizer(z).ids

@@ -85,7 +85,7 @@ def test_scores_differ_from_logits_by_a_constant_and_carry_gradient():
     torch.testing.assert_close(rows.grad, codebook.sum(0).expand(3, 4))
 
 
-def test_the_table_is_nothing_to_save_or_train():
+def test_the_table_is_neither_saved_nor_trained():
     table = WordTable(torch.randn(5, 2))
     assert not table.state_dict() and not list(table.parameters())
 

@@ -39,7 +39,7 @@ def test_the_nearest_entry_and_its_gradient():
     assert quantized.margins[0].shape == (5, 4) and (quantized.margins[0] >= 0).all()
 
 
-def test_evaluation_leaves_the_codebook_alone():
+def test_evaluation_does_not_change_the_codebook():
     built = random_start(6, 2).eval()
     before = {name: value.clone() for name, value in built.state_dict().items()}
     built(torch.randn(3, 4, 2))
@@ -84,7 +84,7 @@ def test_dead_entries_restart_at_vectors_of_the_batch():
     assert not (built.codebook[0] == rows).all(1).any(), "entry 0 is in use"
 
 
-def test_the_first_batch_leaves_no_trace_of_the_random_start():
+def test_the_first_batch_replaces_the_random_codebook():
     """Each entry is one of the batch's vectors, or the mean of those that chose it."""
     torch.manual_seed(3)
     built = random_start(6, 2)
@@ -119,7 +119,7 @@ def test_shapes_that_do_not_fit_are_refused():
             random_start(6, 2)(torch.zeros(shape))
 
 
-def test_by_angle_the_direction_decides_and_the_word_keeps_its_length():
+def test_normalized_search_goes_by_angle_and_words_keep_their_length():
     random = np.random.default_rng(0)
     codebook = random.normal(size=(50, 3)) * random.uniform(0.1, 10, (50, 1))
     z = random.normal(size=(2, 4, 3))

@@ -78,7 +78,7 @@ def test_word_features_are_the_mean_over_eighty_templates(folder, tiny_clip, mon
     assert kept.name.startswith("clip-words-")
 
 
-def test_word_features_are_made_once_for_these_words_and_weights(tiny_clip, monkeypatch, tmp_path):
+def test_word_features_are_computed_once_for_these_words_and_weights(tiny_clip, monkeypatch, tmp_path):
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path))
     first = tiny_clip.word_features(("lion", "vase"))
 
@@ -124,7 +124,7 @@ def test_other_sizes_are_scaled_and_cropped_as_open_clip_does(folder, tiny_clip,
     torch.testing.assert_close(found, expected, atol=0.03, rtol=0)
 
 
-def test_a_clip_is_the_mean_of_its_frames(tiny_clip):
+def test_a_video_is_the_mean_of_its_frames(tiny_clip):
     frames = torch.rand(2, 3, 3, 16, 16) * 2 - 1
     found = tiny_clip.video_features(frames)
     each = torch.stack([tiny_clip.image_features(frames[:, t]) for t in range(3)])
@@ -132,7 +132,7 @@ def test_a_clip_is_the_mean_of_its_frames(tiny_clip):
 
 
 @pytest.mark.parametrize("frames", [0, 2])
-def test_features_of_a_data_set_are_made_once(tiny_clip, monkeypatch, tmp_path, frames):
+def test_features_of_a_data_set_are_computed_once(tiny_clip, monkeypatch, tmp_path, frames):
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path))
     shape = (5, frames, 3, 16, 16) if frames else (5, 3, 16, 16)
     images = torch.rand(shape, generator=torch.Generator().manual_seed(3)) * 2 - 1
@@ -150,14 +150,14 @@ def test_features_of_a_data_set_are_made_once(tiny_clip, monkeypatch, tmp_path, 
     assert len(asked) == 4
 
 
-def test_scores_come_from_features_as_they_are(tiny_clip, monkeypatch, tmp_path):
+def test_scores_are_dot_products_of_features(tiny_clip, monkeypatch, tmp_path):
     """Eq. 6 on top: an image's best word has s = 1, its worst 0."""
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path))
     scores = similarity(tiny_clip.image_features(torch.rand(2, 3, 16, 16)), tiny_clip.word_features(("a", "b", "c")))
     assert scores.shape == (2, 3) and scores.amax(1).tolist() == [1, 1] and scores.amin(1).tolist() == [0, 0]
 
 
-def test_a_model_s_name_and_hash_say_nothing_of_this_machine(folder, tiny_clip, monkeypatch):
+def test_a_model_s_name_and_hash_hold_no_local_path(folder, tiny_clip, monkeypatch):
     import open_clip.factory
 
     assert tiny_clip.name == "tiny-clip" and len(tiny_clip.weights_sha256) == 64
@@ -167,7 +167,7 @@ def test_a_model_s_name_and_hash_say_nothing_of_this_machine(folder, tiny_clip, 
     assert other.weights_sha256 == tiny_clip.weights_sha256, "the same weights under another name"
 
 
-def test_a_tag_s_activation_is_the_one_it_was_trained_with(monkeypatch):
+def test_a_tag_gets_the_activation_it_was_trained_with(monkeypatch):
     import open_clip
 
     asked = {}
@@ -183,7 +183,7 @@ def test_a_tag_s_activation_is_the_one_it_was_trained_with(monkeypatch):
         assert asked["force_quick_gelu"] is quick and asked["weights_only"] and "\n" not in str(caught.value)
 
 
-def test_models_and_weights_that_do_not_exist(folder, tmp_path):
+def test_unknown_models_and_weights_are_refused(folder, tmp_path):
     with pytest.raises(UnknownName, match="did you mean 'ViT-L-14'"):
         open_clip_model("ViT-L-144")
     with pytest.raises(WeightsError, match="ViT-L-14 needs weights"):

@@ -122,6 +122,21 @@ def test_decoding_uses_the_layers_of_the_codec_or_those_asked_for(tokenizer, ima
     assert codec.decode([tokens], (1, 2))[0][0, 0, 0] == tokens.ids[0][0] + tokens.ids[1][0]
 
 
+def test_inputs_are_prepared_once_and_never_shuffled(images, tmp_path):
+    prepared = []
+
+    class Preparing(CountingTokenizer):
+        def prepare(self, image):
+            prepared.append(image)
+            return image[:2, :2]
+
+    for _ in range(2):
+        codec = Codec(Preparing(), (1,), images, TokenStore(tmp_path), shuffled={"image-0": "image-1"})
+        assert np.array_equal(codec.inputs(["image-0"]), [images.pixels["image-0"][:2, :2]])
+    assert len(prepared) == 1
+    assert np.array_equal(Codec(Preparing(), (1,), images).inputs(["image-2"])[0], images.pixels["image-2"][:2, :2])
+
+
 def test_shuffled_images_are_shown_with_the_words_of_others(tokenizer, images):
     names = list(images.pixels)
     others = dict(zip(names, [*names[1:], names[0]], strict=True))
@@ -143,9 +158,9 @@ def test_stored_tokens_are_read_without_loading_the_network(tmp_path):
         "from spae.tokenizers.codec import Codec; from spae.tokenizers.registry import open_tokenizer\n"
         "from spae.tokenizers.store import TokenStore\n"
         "class Images:\n"
-        "    def image(self, name): return np.full((32, 32, 3), int(name), np.uint8)\n"
+        "    def image(self, name): return np.full((48, 40, 3), int(name), np.uint8)\n"
         "codec = Codec(open_tokenizer('spae'), (1, 2), Images(), TokenStore(Path(sys.argv[1])))\n"
-        "shown = codec.tokenizer.prepare(codec.images.image('9'))\n"
+        "assert codec.inputs(['9'])[0].shape == (32, 32, 3)\n"
         "print(codec.text('7'), codec.decode(codec.encode(['7', '200']))[1].mean())\n"
         "print('torch' in sys.modules)\n"
     )

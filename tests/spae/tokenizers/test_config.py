@@ -10,7 +10,7 @@ import pytest
 from spae.errors import WeightsError
 from spae.tokenizers.build import config_text
 from spae.tokenizers.config import SavedConfig, check_portable, parse_config
-from spae.tokenizers.lexical import EMBEDDED
+from spae.tokenizers.model_folder import EMBEDDED
 from spae.training.recipes import RECIPES, get_recipe
 
 VALID = {"name": "a", "quantizer": "saq", "vocabulary_sha256": "0" * 64}

@@ -109,7 +109,7 @@ def test_a_hub_name_on_the_command_line(published):
             open_tokenizer(wrong)
 
 
-def test_only_files_by_name_are_fetched(published):
+def test_only_named_files_are_downloaded(published):
     published.commit("me/tiny", {"pytorch_model.bin": b"\x80\x04.", "model.py": b"raise SystemExit", "../out": b"no"})
     published.asked.clear()
     spae.from_pretrained("me/tiny")
@@ -117,24 +117,24 @@ def test_only_files_by_name_are_fetched(published):
     assert fetched == {"config.json", "model.safetensors", "README.md"}
 
 
-def test_what_was_fetched_serves_without_a_network(published, monkeypatch, caplog):
+def test_cached_downloads_work_without_a_network(published, monkeypatch, caplog):
     online = spae.from_pretrained("me/tiny")
     assert LexicalTokenizer.from_pretrained("me/tiny", local_files_only=True).fingerprint == online.fingerprint
     published.down = True
     with caplog.at_level(logging.WARNING):
         assert spae.from_pretrained("me/tiny").fingerprint == online.fingerprint
     assert "Could not reach the Hub" in caplog.text
-    refused("me/other", "cannot be fetched from the hub .* is not in the cache")
+    refused("me/other", "cannot be downloaded from the hub .* is not in the cache")
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     assert spae.from_pretrained("me/tiny").fingerprint == online.fingerprint
-    refused("me/other", "cannot be fetched from the hub .* check the network, or name a folder")
+    refused("me/other", "cannot be downloaded from the hub .* check the network, or name a folder")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert spae.from_pretrained("me/tiny").fingerprint == online.fingerprint
     refused("me/other", "is not in the cache")
 
 
-def test_what_the_hub_does_not_have(published):
-    refused("me/tinny", "no folder here, and no model on the hub")
+def test_missing_models_and_files_are_errors(published):
+    refused("me/tinny", "neither a folder nor a public model on the hub")
     published.closed.add("me/tiny")
     refused("me/tiny", "asks for consent")
     published.commit("me/empty", {"README.md": b"soon"})
@@ -142,10 +142,10 @@ def test_what_the_hub_does_not_have(published):
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "README.md"])
-def test_a_file_too_large_is_not_fetched(published, file):
-    published.sizes[file] = hub_files.LARGEST[file] + 1
+def test_a_file_too_large_is_not_downloaded(published, file):
+    published.sizes[file] = hub_files.MAX_BYTES[file] + 1
     published.asked.clear()
-    refused("me/tiny", f"{file} may have .* it is not fetched")
+    refused("me/tiny", f"{file} may have .* it is not downloaded")
     assert not any("/resolve/" in line for line in published.asked)
 
 
@@ -163,17 +163,17 @@ def test_a_file_too_large_is_not_fetched(published, file):
     ],
     ids=lambda value: "" if isinstance(value, str) else "-".join(value),
 )
-def test_a_hostile_configuration(published, change, rule):
+def test_a_hostile_configuration_is_refused(published, change, rule):
     change_config(published, **change)
     refused("me/tiny", rule)
 
 
-def test_weights_that_are_something_else(published):
+def test_files_that_are_not_weights_are_refused(published):
     published.commit("me/tiny", {"model.safetensors": b"\x80\x04\x95evil pickle"})
     refused("me/tiny", "does not fit its config.json")
 
 
-def test_a_vocabulary_of_ones_own_goes_along(hub, tmp_path, tiny_words, save_model, image_batch, monkeypatch):
+def test_a_custom_vocabulary_is_saved_with_the_model(hub, tmp_path, tiny_words, save_model, image_batch, monkeypatch):
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
     tiny_words.save(saved_vocabulary_path("mine"))
     _, config = save_model(tmp_path / "run", latent_scale=1.0)
@@ -192,7 +192,7 @@ def test_a_vocabulary_of_ones_own_goes_along(hub, tmp_path, tiny_words, save_mod
     assert LexicalTokenizer.from_pretrained(tmp_path / "copy").fingerprint == first.fingerprint
 
 
-def test_another_vocabulary_beside_the_model(tmp_path, tiny_folder, tiny_words):
+def test_another_vocabulary_in_the_folder_is_refused(tmp_path, tiny_folder, tiny_words):
     other = type(tiny_words)(tiny_words.words, tiny_words.embeddings + 1, "another", "0")
     other.save(tiny_folder / "vocabulary.safetensors")
     refused(tiny_folder, "was trained with vocabulary .* fetch or save the model again")
@@ -207,7 +207,7 @@ def test_the_folder_itself_may_be_saved_into(tiny_folder):
     assert before == {name: after[name] for name in before} and set(after) - set(before) == {"README.md"}
 
 
-def test_a_folder_that_changed_is_not_saved_under_the_old_hash(tiny_folder, tmp_path):
+def test_a_changed_folder_is_not_saved_under_the_old_hash(tiny_folder, tmp_path):
     tokenizer = LexicalTokenizer.from_pretrained(tiny_folder)
     config = json.loads((tiny_folder / "config.json").read_text())
     (tiny_folder / "config.json").write_text(json.dumps(config | {"name": "else"}))
@@ -219,7 +219,7 @@ def test_a_folder_that_changed_is_not_saved_under_the_old_hash(tiny_folder, tmp_
         tokenizer.save_pretrained(tmp_path / "saved")
 
 
-def test_a_tokenizer_put_together_by_hand_says_how_to_save_it(tiny_folder, tmp_path):
+def test_a_tokenizer_built_in_memory_says_how_to_save_it(tiny_folder, tmp_path):
     read = LexicalTokenizer.from_pretrained(tiny_folder)
     made = LexicalTokenizer("mine", read._model, read.lexical_vocabulary, read.image_size, "0" * 64)
     with pytest.raises(InputError, match="save_model"):
@@ -234,14 +234,14 @@ def test_a_folder_of_this_machine_is_not_published(hub, tiny_folder):
     assert hub.asked == [], "the hub is not asked to make anything"
 
 
-def test_a_hub_that_refuses(hub, tiny_folder):
+def test_a_hub_error_is_one_line(hub, tiny_folder):
     hub.down = True
     with pytest.raises(WeightsError, match=r"me/tiny cannot be published .* hf auth login") as caught:
         LexicalTokenizer.from_pretrained(tiny_folder).push_to_hub("me/tiny")
     assert "\n" not in str(caught.value)
 
 
-def test_a_path_is_never_looked_for_on_the_hub(hub, tmp_path, monkeypatch):
+def test_paths_are_never_requested_from_the_hub(hub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for path in (Path("runs/train"), "./runs/train", "runs/train/spae", str(tmp_path / "gone")):
         refused(path, "holds no config.json")

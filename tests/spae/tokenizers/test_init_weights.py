@@ -96,7 +96,7 @@ def test_a_learned_codebook_is_taken_along(tmp_path, made, tiny):
 
 @pytest.mark.slow
 def test_smoke_run_of_video_starts_from_the_committed_model():
-    """A still clip's latents are those of the image, in all four frames of the grid."""
+    """A still video's latents are those of the image, in all four frames of the grid."""
     recipe = smoke(get_recipe("video"))
     words = open_vocabulary(recipe.model.vocabulary)
     videos = build_model(recipe.model, words).eval()

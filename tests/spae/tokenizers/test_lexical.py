@@ -45,7 +45,7 @@ def test_words_and_images_have_the_stated_shapes(tokenizer, tiny, image_batch):
     assert len({one.ids for one in tokens}) == 6 and len({one.tobytes() for one in decoded}) == 6, "no two alike"
 
 
-def test_ids_and_drawings_are_the_models(tokenizer, image_batch):
+def test_ids_and_reconstructions_are_those_of_the_model(tokenizer, image_batch):
     model = tokenizer._model
     tokens = tokenizer.encode(list(image_batch))
     with torch.no_grad():
@@ -114,7 +114,7 @@ def as_lists(tokens):
     return [[list(layer) for layer in one.ids] for one in tokens]
 
 
-def test_only_images_with_a_near_tie_are_worked_out_twice(tokenizer, monkeypatch, image_batch):
+def test_only_images_with_a_near_tie_are_encoded_twice(tokenizer, monkeypatch, image_batch):
     seen = []
     exact = tokenizer._exact_model()
     encode = exact.encode
@@ -139,7 +139,7 @@ def test_depth_gives_the_first_layers(tokenizer, image_batch, depth):
 
 
 @pytest.mark.parametrize("depth", [0, 5, -1])
-def test_depths_that_do_not_exist_are_refused(tokenizer, image_batch, depth):
+def test_depths_out_of_range_are_refused(tokenizer, image_batch, depth):
     with pytest.raises(InputError, match="layers 1 to 4"):
         tokenizer.encode(list(image_batch), depth)
 
@@ -147,7 +147,7 @@ def test_depths_that_do_not_exist_are_refused(tokenizer, image_batch, depth):
 @pytest.mark.parametrize("layers", [[0], [5], [1, 3]])
 def test_layers_that_the_tokens_lack_are_refused(tokenizer, image_batch, layers):
     tokens = tokenizer.encode(list(image_batch[:1]), 2 if layers == [1, 3] else 4)
-    with pytest.raises(InputError, match="have layers 1 to"):
+    with pytest.raises(InputError, match="must be of 1 to"):
         tokenizer.decode(tokens, layers)
 
 
@@ -161,7 +161,7 @@ def test_the_middle_square_is_taken(tokenizer, shape, middle):
     assert tokenizer.encode([image]) == tokenizer.encode([image[middle]])
 
 
-def test_a_image_of_its_own_size_is_left_as_it_is(tokenizer, image_batch):
+def test_an_image_of_the_right_size_is_unchanged(tokenizer, image_batch):
     for image in image_batch:
         assert (tokenizer.prepare(image) == image).all()
 
@@ -175,7 +175,7 @@ def test_images_are_resized_with_antialiasing(tokenizer):
     assert tokenizer.prepare(np.zeros((5, 9, 3), np.uint8)).shape == (32, 32, 3)
 
 
-def test_views_of_a_image_are_taken_as_they_look(tokenizer, image_batch):
+def test_views_of_an_image_are_read_correctly(tokenizer, image_batch):
     turned = image_batch[0][::-1, ::-1]
     assert (tokenizer.prepare(turned) == np.ascontiguousarray(turned)).all()
 
@@ -216,7 +216,7 @@ def test_models_of_videos_and_of_too_many_entries_are_refused(tmp_path, tiny, sa
     with pytest.raises(InputError, match=r"is a model of videos, in a grid of \(4, 4, 4\)"):
         LexicalTokenizer.from_pretrained(tmp_path / "videos")
     save_model(tmp_path / "many", quantizer="vq", codebook_size=201)
-    with pytest.raises(InputError, match="has 201 entries and 200 words"):
+    with pytest.raises(InputError, match="has 201 codebook entries and 200 words"):
         LexicalTokenizer.from_pretrained(tmp_path / "many")
 
 
@@ -229,7 +229,7 @@ def test_models_of_videos_and_of_too_many_entries_are_refused(tmp_path, tiny, sa
     ],
     ids=["rq", "words by angle", "learned rq"],
 )
-def test_other_quantizers_say_the_same_in_any_batch(tmp_path, tiny, save_model, image_batch, fields):
+def test_other_quantizers_do_not_depend_on_the_batch(tmp_path, tiny, save_model, image_batch, fields):
     save_model(tmp_path / "model", **fields)
     tokenizer = LexicalTokenizer.from_pretrained(tmp_path / "model")
     together = tokenizer.encode(list(image_batch))

@@ -133,11 +133,11 @@ def test_another_language_model_is_refused(lqae_config, roberta_words, monkeypat
 
 
 def test_words_of_another_model_are_refused(lqae, tiny):
-    with pytest.raises(WeightsError, match="must be of tiny-roberta's own embeddings"):
+    with pytest.raises(WeightsError, match="must be tiny-roberta's own embeddings"):
         LqaeModel(lqae.autoencoder, lqae.quantizer, lqae._language, lqae.tokens.flip(0))
 
 
-def test_more_words_than_it_can_read(lqae):
+def test_more_words_than_the_model_reads_are_refused(lqae):
     with pytest.raises(InputError, match="tiny-roberta reads 38 tokens, got 39"):
         lqae._language.hidden(torch.zeros(1, 39, 16))
     assert lqae._language.hidden(torch.zeros(1, 38, 16)).shape == (1, 38, 16)
@@ -146,7 +146,7 @@ def test_more_words_than_it_can_read(lqae):
 @pytest.mark.parametrize(
     "changed", [{"codebook": "learned"}, {"latent_scale": 1.0}, {"quantizer": "rq", "pyramid": [4, 4]}]
 )
-def test_what_is_no_lqae_is_refused(lqae_config, roberta_words, changed):
+def test_other_models_with_a_language_model_are_refused(lqae_config, roberta_words, changed):
     with pytest.raises(InputError, match=r"masked language model reads|latent_scale must be 0"):
         build_model(lqae_config(**changed), roberta_words)
 

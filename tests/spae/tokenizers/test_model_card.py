@@ -36,18 +36,18 @@ def test_a_card_names_hashes_vocabulary_recipe_and_scores(tiny_folder, tiny, tmp
     assert head["license"] == "unknown" and head["library_name"] == "spae-bench" and "spae" in head["tags"]
 
 
-def test_a_card_that_is_there_is_kept(tiny_folder, tmp_path):
+def test_an_existing_card_is_kept(tiny_folder, tmp_path):
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved/README.md").write_text("license: mit")
     assert card_of(tiny_folder, tmp_path / "saved") == "license: mit"
 
 
-def test_without_recipe_and_log(tiny_folder, tmp_path):
+def test_a_card_without_recipe_and_log(tiny_folder, tmp_path):
     card = card_of(tiny_folder, tmp_path / "saved")
     assert "No training log was kept" in card and "## Model" in card and "OWNER/NAME" in card
 
 
-def test_folders_of_this_machine_stay_here(tiny_folder, tmp_path, recipe_of):
+def test_local_folders_are_left_out_of_the_card(tiny_folder, tmp_path, recipe_of):
     home = tmp_path / "home-of-me"
     (home / "birds").mkdir(parents=True)
     recipe = recipe_of(
@@ -67,7 +67,7 @@ def test_folders_of_this_machine_stay_here(tiny_folder, tmp_path, recipe_of):
     assert "a \\| b 'c'" in card, "a value is no table and no code"
 
 
-def test_logs_and_recipes_that_do_not_read_are_left_out(tiny_folder):
+def test_unreadable_logs_and_recipes_are_left_out(tiny_folder):
     for text in ("", "{", "[1]\n", "null\n", '{"step": 1, "train/mse": 2}\n', "[" * 5000):
         (tiny_folder / "log.jsonl").write_text(text)
         (tiny_folder / "recipe.json").write_text(text)

