@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from spae.data.datasets.corrupt_files import Problems
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
 from spae.losses.appearance import commitment, decoder_input
-from spae.losses.semantic import dynamic_weight, semantic_loss, semantic_pools
+from spae.losses.semantic import dynamic_weight, semantic_loss, semantic_pools, semantic_random
 from spae.tokenizers.build import build_model
 from spae.tokenizers.config import ModelConfig
 from spae.training import data_source, word_scores
@@ -67,9 +67,11 @@ class BareLoop:
         quantized = model.quantizer(z)
         depths = sample_depths(len(z), 4, RECIPE.appearance.layer_dropout, self.generator)
         mse = F.mse_loss(model.decode(decoder_input(quantized, depths)), images)
-        semantic = semantic_loss(
-            quantized.targets[:2], self.pools, labels, table, RECIPE.semantics.semantic_positions, self.generator
+        random = semantic_random(
+            [target.shape[1] for target in quantized.targets[:2]], len(z), RECIPE.semantics.semantic_positions,
+            RECIPE.semantics.target, self.generator,
         )  # fmt: skip
+        semantic = semantic_loss(quantized.targets[:2], self.pools, labels, table, random)
         weight = dynamic_weight(
             mse, semantic, RECIPE.semantics.semantic_weight_min, RECIPE.semantics.semantic_weight_max
         )

@@ -201,9 +201,10 @@ class TokenStore:
     ) -> dict[str, _Value]:
         wanted = list(dict.fromkeys(items))
         found: dict[str, _Value] = {}
+        nothing: list[_Row] = []
         with self._lock:
             for part in _chunks(wanted):
-                for row in self._guarded(partial(self._select, kind, tokenizer, part, depth), []):
+                for row in self._guarded(partial(self._select, kind, tokenizer, part, depth), nothing):
                     try:
                         found[row.item] = parse(_unpacked(kind, tokenizer, row))
                     except (ValueError, TypeError, KeyError, EOFError, zlib.error, InputError) as error:
