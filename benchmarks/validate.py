@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from spae.data.issues import Fault, Survey
+from spae.data.issues import DataIssue, Survey
 from spae.data.protocol import ImageSet
 from spae.errors import SpaeError
 from tasks.errors import TaskError
@@ -33,7 +33,7 @@ class Findings:
     counts: dict[str, int]
     settings: tuple[str, ...] | None
     infeasible: dict[str, str]
-    issues: tuple[Fault, ...]
+    issues: tuple[DataIssue, ...]
 
     def plain(self) -> dict[str, Any]:
         """As JSON values."""
@@ -55,7 +55,7 @@ class Opens(Protocol):
 
 
 def survey_data(
-    task: str, data: str | None, progress: Callable[[int, int], None], on_issue: Callable[[Fault], None]
+    task: str, data: str | None, progress: Callable[[int, int], None], on_issue: Callable[[DataIssue], None]
 ) -> Findings:
     """Reads the data of a task.
 
@@ -71,9 +71,9 @@ def survey_data(
     facts = entry(task)
     name = data or facts.default_data
     survey = open_survey(facts, name)
-    issues: list[Fault] = []
+    issues: list[DataIssue] = []
     read = 0
-    for one in survey.faults():
+    for one in survey.issues():
         if one is None:
             read += 1
             progress(read, survey.total)
@@ -82,7 +82,7 @@ def survey_data(
             on_issue(one)
     settings, infeasible = (None, {}) if issues else _feasible(facts, survey)
     if settings == () and not issues:
-        issues.append(Fault(".", "", next(iter(infeasible.values()))))
+        issues.append(DataIssue(".", "", next(iter(infeasible.values()))))
         on_issue(issues[-1])
     return Findings(task, name, survey.title, dict(survey.counts), settings, infeasible, tuple(issues))
 

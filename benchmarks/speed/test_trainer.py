@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from torch.nn import functional as F
 
-from spae.data.datasets.corrupt_files import Problems
+from spae.data.datasets.corrupt_files import CorruptFiles
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
 from spae.losses.appearance import commitment, decoder_input
 from spae.losses.semantic import dynamic_weight, semantic_loss, semantic_pools, semantic_random
@@ -93,7 +93,7 @@ class Turns:
     unnamed = 0
 
     def __init__(self, bare: BareLoop) -> None:
-        self.problems = Problems(total=1)
+        self.corrupt_files = CorruptFiles(total=1)
         self.bare, self.began = bare, 0.0
         self.bare_seconds: list[float] = []
         self.trainer_seconds: list[float] = []

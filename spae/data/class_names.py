@@ -1,6 +1,6 @@
 """Names of classes: the text that an LLM is shown, for labels that are WordNet ids, numbers or folder names.
 
-Files of names that are read, told apart by what is in them:
+Files of names that are read, told apart by their content:
 
     LOC_synset_mapping.txt       n01440764 tench, Tinca tinca          (ImageNet's; the first synonym is the name)
     words.txt                    n01440764<TAB>tench, Tinca tinca      (WordNet's, for ImageNet-21k)
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spae.data.issues import Report, told
+from spae.data.issues import Report, reported
 from spae.errors import DataError
 
 WNID = re.compile(r"n\d{8}")
@@ -194,7 +194,7 @@ def class_words(labels: Iterable[str], names: ClassText, home: Path, report: Rep
         labels: each once.
         names: of a file, or none.
         home: the folder of the data, for messages.
-        report: told of every label without a name of its own; None raises the first.
+        report: called for every label without a name of its own; None raises the first.
 
     Raises:
         DataError: see `report`.
@@ -204,7 +204,7 @@ def class_words(labels: Iterable[str], names: ClassText, home: Path, report: Rep
     words: dict[str, str] = {}
     owner: dict[str, str] = {}
     for label in labels:
-        with told(report, ".", f"class {label}"):
+        with reported(report, ".", f"class {label}"):
             text = _text(label, names, home, all_wnids)
             other = owner.setdefault(text.casefold(), label)
             if other != label:

@@ -1,6 +1,6 @@
-"""What `python -m benchmarks validate` asks of every kind of data: read it all, count it, name each fault and go on.
+"""What `python -m benchmarks validate` asks of every kind of data: read it all, count it, name each issue and go on.
 
-Opening data stops at its first fault, for a run must not begin on faulty data. A survey reads the same data with
+Opening data stops at its first issue, for a run must not begin on faulty data. A survey reads the same data with
 the same rules and stops at none.
 """
 
@@ -21,7 +21,7 @@ from spae.errors import DataError
 
 
 @dataclass(frozen=True)
-class Fault:
+class DataIssue:
     """One thing that is wrong with data.
 
     Attributes:
@@ -41,43 +41,43 @@ class Fault:
         return f"{where}: {self.message}" if where else self.message
 
 
-Report = Callable[[Fault], None]
-"""What a reader does with a fault: an opener raises it (`refuse`), a survey keeps it and reads on."""
+Report = Callable[[DataIssue], None]
+"""What a reader does with a issue: an opener raises it (`raise_issue`), a survey keeps it and reads on."""
 
 
-def refuse(fault: Fault) -> None:
+def raise_issue(issue: DataIssue) -> None:
     """The `Report` of an opener. Raises DataError."""
-    raise DataError(fault.line)
+    raise DataError(issue.line)
 
 
 @contextmanager
-def told(report: Report | None, file: str, field: str = "") -> Iterator[None]:
+def reported(report: Report | None, file: str, field: str = "") -> Iterator[None]:
     """A block whose DataErrors are reported as issues of `file`; without a `report` they propagate."""
     try:
         yield
     except DataError as error:
         if report is None:
             raise
-        report(Fault(file, field, str(error)))
+        report(DataIssue(file, field, str(error)))
 
 
 @runtime_checkable
 class Survey(Protocol):
-    """Data that is read whole, faults and all. Writes nothing.
+    """Data that is read whole, issues and all. Writes nothing.
 
     Attributes:
         title: one line that says what was found at the path ("published few-shot archive", "folder of class folders").
-        total: about how many things `faults` will read, for a progress bar; 0 where nobody knows.
+        total: about how many things `issues` will read, for a progress bar; 0 where nobody knows.
         counts: what there is, by name ("classes", "images", "episodes", "captions", "questions"); whole once
-            `faults` has ended.
+            `issues` has ended.
     """
 
     title: str
     total: int
     counts: dict[str, int]
 
-    def faults(self) -> Iterator[Fault | None]:
-        """Reads everything, once. Gives every `Fault`, and a None for each thing read, for the progress bar.
+    def issues(self) -> Iterator[DataIssue | None]:
+        """Reads everything, once. Gives every `DataIssue`, and a None for each thing read, for the progress bar.
 
         Raises:
             DataError: there is nothing to read at all (no such path).
@@ -85,10 +85,10 @@ class Survey(Protocol):
         ...
 
 
-def decoded(name: str, read: Callable[[], Any]) -> Iterator[Fault | None]:
-    """One image: its fault, if it has one, then None."""
-    found: list[Fault] = []
-    with warnings.catch_warnings(), told(found.append, name):
+def decoded(name: str, read: Callable[[], Any]) -> Iterator[DataIssue | None]:
+    """One image: its issue, if it has one, then None."""
+    found: list[DataIssue] = []
+    with warnings.catch_warnings(), reported(found.append, name):
         # Said by Pillow of sizes that are refused here anyway.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         read()
@@ -96,7 +96,7 @@ def decoded(name: str, read: Callable[[], Any]) -> Iterator[Fault | None]:
     yield None
 
 
-def decoded_files(read: Callable[[str], bytes], names: Iterable[str]) -> Iterator[Fault | None]:
+def decoded_files(read: Callable[[str], bytes], names: Iterable[str]) -> Iterator[DataIssue | None]:
     """The images among the files of a tree, each decoded."""
     for name in names:
         if PurePosixPath(name).suffix.lower() in SUFFIXES:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from spae.data.annotations.annotated import AnnotatedSet
 from spae.data.image_file import read_image
-from spae.data.issues import Fault, decoded, decoded_files, told
+from spae.data.issues import DataIssue, decoded, decoded_files, reported
 from spae.data.opening import kind_of, open_captions, open_coco_qa, open_set, open_vqa
 from spae.data.protocol import ImageSet
 from spae.data.registry import SETS
 from spae.data.spec import DataSpec
 from spae.errors import DataError
 
-Issues = Iterator[Fault | None]
+Issues = Iterator[DataIssue | None]
 
 
 @dataclass
@@ -41,8 +41,8 @@ class FormatSurvey:
     total: int = 0
     counts: dict[str, int] = field(default_factory=dict)
 
-    def faults(self) -> Issues:
-        """See `Survey.faults`."""
+    def issues(self) -> Issues:
+        """See `Survey.issues`."""
         return self.read(self)
 
     def opened(self) -> ImageSet | AnnotatedSet | None:
@@ -83,7 +83,7 @@ def survey_captions(text: str) -> FormatSurvey:
     def read(survey: FormatSurvey) -> Issues:
         for path in files:
             source = CaptionFile(path)
-            yield from source.faults()
+            yield from source.issues()
             survey.count(images=len(source.captions), captions=sum(map(len, source.captions.values())))
             for name, file in source.files.items():
                 yield from decoded(name, lambda name=name, file=file: read_image(file, name))  # type: ignore[misc]
@@ -103,7 +103,7 @@ def survey_coco_qa(text: str) -> FormatSurvey:
     def read(survey: FormatSurvey) -> Issues:
         for path in files:
             source = QuestionFile(path)
-            yield from source.faults()
+            yield from source.issues()
             survey.count(questions=sum(map(len, source.questions.values())), images=len(source.files))
             for name, file in source.files.items():
                 yield from decoded(name, lambda name=name, file=file: read_image(file, name))  # type: ignore[misc]
@@ -125,19 +125,19 @@ def survey_vqa(text: str) -> FormatSurvey:
     def read(survey: FormatSurvey) -> Issues:
         for _ in tree.index(keep=False):
             yield None
-        yield from tree.faults
+        yield from tree.issues
         try:
             task, files = questions_files(tree)
         except DataError as error:
-            yield Fault(".", "", str(error))
+            yield DataIssue(".", "", str(error))
             return
         survey.title += f" ({task})"
         chosen = [file for (_, ways), file in files.items() if ways == WAYS]
         if not chosen:
             listed = ", ".join(files.values())
-            yield Fault(".", "", f"has no questions of {WAYS} ways, only {listed}: get a VQA archive")
+            yield DataIssue(".", "", f"has no questions of {WAYS} ways, only {listed}: get a VQA archive")
         used: set[str] = set()
-        found: list[Fault] = []
+        found: list[DataIssue] = []
         survey.count(questions=0, images=0)
         for file in chosen:
             whole = 0
@@ -152,7 +152,7 @@ def survey_vqa(text: str) -> FormatSurvey:
             yield from found
             found.clear()
             if not whole:
-                yield Fault(file, "", "holds no complete question: download the archive again")
+                yield DataIssue(file, "", "holds no complete question: download the archive again")
             survey.count(questions=whole)
         for issue in decoded_files(tree.read, sorted(used)):
             survey.count(images=issue is None)
@@ -198,10 +198,10 @@ def _survey_folder(spec: DataSpec) -> FormatSurvey:
     path, names = Path(spec.location), spec.path("classes")
 
     def read(survey: FormatSurvey) -> Issues:
-        found: list[Fault] = []
+        found: list[DataIssue] = []
         files = labelled_files(path, found.append)
         home = home_of(path)
-        with told(found.append, str(names) if names else "."):
+        with reported(found.append, str(names) if names else "."):
             class_words(files, names_beside(names, home), home, found.append)
         yield from found
         survey.total = sum(map(len, files.values()))
@@ -222,10 +222,10 @@ def _survey_hub(spec: DataSpec) -> FormatSurvey:
     rows = HubRows(spec)
 
     def read(survey: FormatSurvey) -> Issues:
-        found: list[Fault] = []
+        found: list[DataIssue] = []
         classes = rows_by_class(rows, found.append)
         home, names = home_of(rows.spec), rows.spec.path("classes")
-        with told(found.append, str(names) if names else "."):
+        with reported(found.append, str(names) if names else "."):
             class_words(sorted(classes), names_beside(names, home), home, found.append)
         yield from found
         survey.count(classes=len(classes), images=len(rows))
@@ -248,13 +248,13 @@ def _survey_archive(spec: DataSpec) -> FormatSurvey:
     tree = tree_at(path)
 
     def read(survey: FormatSurvey) -> Issues:
-        found: list[Fault] = []
-        with told(found.append, "."):
+        found: list[DataIssue] = []
+        with reported(found.append, "."):
             for _ in tree.index(keep=False):
                 yield None
-        yield from tree.faults
+        yield from tree.issues
         files: dict[tuple[int, int], str] = {}
-        with told(found.append, "."):
+        with reported(found.append, "."):
             _, files = questions_files(tree)
         names: set[str] = set()
         images: set[str] = set()
@@ -268,7 +268,7 @@ def _survey_archive(spec: DataSpec) -> FormatSurvey:
             yield None
         if names:
             home = path if path.is_dir() else path.parent
-            with told(found.append, str(given) if given else "."):
+            with reported(found.append, str(given) if given else "."):
                 class_words(sorted(names), names_beside(given, home), home, found.append)
         yield from found
         survey.count(files_of_questions=len(files), questions=questions, images=len(images), classes=len(names))

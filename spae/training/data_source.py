@@ -52,7 +52,7 @@ def open_data(recipe: Recipe, folder: Path) -> TrainingData:
         seed=recipe.optimizer.seed,
         exclude=recipe.data.exclude_classes,
         strength=recipe.data.augment,
-        problems_file=folder / CORRUPT_FILES,
+        corrupt_files_list=folder / CORRUPT_FILES,
     )
     if recipe.semantics.scorer == "label_text" and data.unnamed:
         data.close()
@@ -73,7 +73,7 @@ def open_training_data(
     exclude: str = "",
     strength: float = 1.0,
     workers: int | None = None,
-    problems_file: Path | None = None,
+    corrupt_files_list: Path | None = None,
 ) -> TrainingData:
     """The batches of a recipe.
 
@@ -86,7 +86,7 @@ def open_training_data(
         exclude: list of classes to leave out: its name, or a file of names, one a line.
         strength: of the random changes; 0 leaves the mirror alone.
         workers: decoding threads; None is one a core, at most 16.
-        problems_file: the list of corrupt files is written there.
+        corrupt_files_list: the list of corrupt files is written there.
 
     Raises:
         UnknownName: unknown scheme or option.
@@ -112,7 +112,7 @@ def open_training_data(
         exclude=Path(exclude) if exclude else None,
         strength=strength,
         workers=workers,
-        problems_file=problems_file,
+        corrupt_files_list=corrupt_files_list,
     )
 
 

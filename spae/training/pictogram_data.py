@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spae.data.datasets.corrupt_files import Problems
+from spae.data.datasets.corrupt_files import CorruptFiles
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
 from spae.data.embedded.pictograms import HELD_OUT_STYLE, Pictograms, load_pictograms
 from spae.data.embedded.training_pictograms import without_colour
@@ -112,7 +112,7 @@ class PictogramData:
         self.batch, self.size, self.frames, self.seed = batch, size, frames, seed
         self.classes = tuple(concept.name for concept in self.pictograms.concepts)
         rows = len(self.pictograms.train_rows())
-        self.problems = Problems(total=rows)
+        self.corrupt_files = CorruptFiles(total=rows)
         self.fingerprint = self.pictograms.fingerprint
         kind = f"embedded {name}{', moving' if frames else ''}"
         self.title = f"{kind}: {len(self.classes)} concepts, {rows} images"

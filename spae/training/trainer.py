@@ -209,8 +209,8 @@ class _Run:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _report_corrupt_files(self) -> None:
-        if self.data.problems.count:
-            self._print(f"corrupt images: {self.data.problems.summary()}")
+        if self.data.corrupt_files.count:
+            self._print(f"corrupt images: {self.data.corrupt_files.summary()}")
 
 
 def _initial_state(

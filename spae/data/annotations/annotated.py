@@ -18,7 +18,7 @@ import numpy as np
 
 from spae.canonical import sha256_file
 from spae.data.image_file import read_image
-from spae.data.issues import Fault
+from spae.data.issues import DataIssue
 from spae.data.protocol import ClassImages, ImageSet
 from spae.errors import DataError
 
@@ -113,7 +113,7 @@ class AnnotatedFiles(ABC):
     sample uses are not read. `image_digest` covers the bytes of those that are.
 
     Raises:
-        DataError: the first fault of a source; `validate` tells them all.
+        DataError: the first issue of a source; `validate` tells them all.
     """
 
     embedded = False
@@ -160,8 +160,8 @@ class AnnotatedFiles(ABC):
         return self._files[image_id]
 
 
-def refuse_faults(faults: Iterable[Fault | None]) -> None:
-    """Raises DataError for the first fault of a source."""
-    for fault in faults:
-        if fault is not None:
-            raise DataError(f"{fault.file} {fault.field}: {fault.message} (validate names every fault)")
+def raise_first_issue(issues: Iterable[DataIssue | None]) -> None:
+    """Raises DataError for the first issue of a source."""
+    for issue in issues:
+        if issue is not None:
+            raise DataError(f"{issue.file} {issue.field}: {issue.message} (validate names every issue)")

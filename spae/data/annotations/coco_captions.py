@@ -20,10 +20,10 @@ from spae.data.annotations.annotated import (
     AnnotatedFiles,
     Annotations,
     one_line,
-    refuse_faults,
+    raise_first_issue,
 )
 from spae.data.annotations.image_places import file_inside, is_inside_name, usual_folders
-from spae.data.issues import Fault
+from spae.data.issues import DataIssue
 from spae.data.json_file import read_json
 from spae.errors import DataError
 
@@ -37,7 +37,7 @@ class CaptionFile:
 
     Attributes:
         path: of the JSON.
-        folder: the folder of its images; None until `faults` has found it.
+        folder: the folder of its images; None until `issues` has found it.
         files: image's file name, as the JSON has it -> the file.
         captions: file name -> captions, in the order of the JSON.
     """
@@ -47,29 +47,31 @@ class CaptionFile:
     files: dict[str, Path] = field(default_factory=dict)
     captions: dict[str, list[str]] = field(default_factory=dict)
 
-    def faults(self) -> Iterator[Fault | None]:
-        """Reads the file and looks for its images: every fault, and a None for each entry read."""
+    def issues(self) -> Iterator[DataIssue | None]:
+        """Reads the file and looks for its images: every issue, and a None for each entry read."""
         shown = self.path.name
         try:
             held = read_json(self.path)
         except DataError as error:
-            yield Fault(shown, "", str(error))
+            yield DataIssue(shown, "", str(error))
             return
         images = held.get("images") if isinstance(held, dict) else None
         captions = held.get("annotations") if isinstance(held, dict) else None
         if not isinstance(images, list) or not isinstance(captions, list) or not images:
-            yield Fault(shown, "", f"{shown} must hold a list of images and one of annotations: {FORMAT}")
+            yield DataIssue(shown, "", f"{shown} must hold a list of images and one of annotations: {FORMAT}")
             return
         names: dict[str, str] = {}
         for number, image in enumerate(images):
             message = self._image(image, names)
-            yield Fault(shown, f"images[{number}]", message) if message else None
+            yield DataIssue(shown, f"images[{number}]", message) if message else None
         for number, one in enumerate(captions):
             message = self._caption(one, names)
-            yield Fault(shown, f"annotations[{number}]", message) if message else None
+            yield DataIssue(shown, f"annotations[{number}]", message) if message else None
         for name, said in self.captions.items():
             if not said:
-                yield Fault(shown, "annotations", f"image {name!r} has no caption: add one or take it out of images")
+                yield DataIssue(
+                    shown, "annotations", f"image {name!r} has no caption: add one or take it out of images"
+                )
         yield from self._images()
 
     def _image(self, image: Any, names: dict[str, str]) -> str:
@@ -103,14 +105,14 @@ class CaptionFile:
         self.captions[names[str(key)]].append(one_line(text))
         return ""
 
-    def _images(self) -> Iterator[Fault | None]:
+    def _images(self) -> Iterator[DataIssue | None]:
         split = self.path.stem.removeprefix("captions_")
         folders = usual_folders(self.path.parent, split)
         self.folder = next((folder for folder in folders if self._has_some(folder)), None)
         if self.folder is None:
             looked = ", ".join(str(folder) for folder in folders)
             first = next(iter(self.captions), "none")
-            yield Fault(
+            yield DataIssue(
                 self.path.name, "images", f"no folder with the images ({first}, ...) beside {self.path}, looked "
                 f"into {looked}: put them into {self.path.parent / split}",
             )  # fmt: skip
@@ -119,10 +121,12 @@ class CaptionFile:
             try:
                 file = file_inside(self.folder, name)
             except DataError as error:
-                yield Fault(self.path.name, "images", str(error))
+                yield DataIssue(self.path.name, "images", str(error))
                 continue
             if file is None:
-                yield Fault(self.path.name, "images", f"image {name!r} is not in {self.folder}: add it or take it out")
+                yield DataIssue(
+                    self.path.name, "images", f"image {name!r} is not in {self.folder}: add it or take it out"
+                )
                 continue
             self.files[name] = file
             yield None
@@ -143,7 +147,7 @@ class CocoCaptions(AnnotatedFiles):
     def _read(self, path: Path) -> tuple[str, ...]:
         """Adds one file's images; returns their ids."""
         source = CaptionFile(path)
-        refuse_faults(source.faults())
+        raise_first_issue(source.issues())
         assert source.folder is not None
         ids = []
         for name, file in source.files.items():

@@ -25,10 +25,10 @@ from spae.data.annotations.annotated import (
     Annotations,
     Question,
     one_line,
-    refuse_faults,
+    raise_first_issue,
 )
 from spae.data.annotations.image_places import by_number, file_inside, usual_folders
-from spae.data.issues import Fault
+from spae.data.issues import DataIssue
 from spae.data.json_file import read_json
 from spae.errors import DataError
 
@@ -52,30 +52,30 @@ class QuestionFile:
     questions: dict[str, list[Question]] = field(default_factory=lambda: defaultdict(list))
     files: dict[str, Path] = field(default_factory=dict)
 
-    def faults(self) -> Iterator[Fault | None]:
-        """Reads the questions and looks for their images: every fault, and a None for each question read."""
+    def issues(self) -> Iterator[DataIssue | None]:
+        """Reads the questions and looks for their images: every issue, and a None for each question read."""
         seen: set[str] = set()
         folders = usual_folders(self.path if self.path.is_dir() else self.path.parent)
         if self.path.is_dir():
             folders += [one for one in usual_folders(self.path.parent) if one not in folders]
         numbered = by_number(folders)
         for where, one in self._raw():
-            if isinstance(one, Fault):
+            if isinstance(one, DataIssue):
                 yield one
                 continue
             message = self._add(where, one, seen, folders, numbered)
-            yield Fault(self.path.name, where, message) if message else None
+            yield DataIssue(self.path.name, where, message) if message else None
         if not seen:
-            yield Fault(self.path.name, "", f"{self.path} holds no question: name another file or folder")
+            yield DataIssue(self.path.name, "", f"{self.path} holds no question: name another file or folder")
 
-    def _raw(self) -> Iterator[tuple[str, dict[str, Any] | Fault]]:
+    def _raw(self) -> Iterator[tuple[str, dict[str, Any] | DataIssue]]:
         """Each question as the fields of a JSON object, with its place in the file."""
         try:
             yield from self._of_texts() if self.path.is_dir() else self._of_json()
         except DataError as error:
-            yield "", Fault(self.path.name, "", str(error))
+            yield "", DataIssue(self.path.name, "", str(error))
 
-    def _of_texts(self) -> Iterator[tuple[str, dict[str, Any] | Fault]]:
+    def _of_texts(self) -> Iterator[tuple[str, dict[str, Any] | DataIssue]]:
         columns = [_lines(self.path / name) for name in TEXTS]
         if (self.path / TYPES_FILE).exists():
             columns.append(_lines(self.path / TYPES_FILE))
@@ -96,7 +96,7 @@ class QuestionFile:
                 },
             )
 
-    def _of_json(self) -> Iterator[tuple[str, dict[str, Any] | Fault]]:
+    def _of_json(self) -> Iterator[tuple[str, dict[str, Any] | DataIssue]]:
         held = read_json(self.path)
         entries = held.get("questions") if isinstance(held, dict) else held
         if not isinstance(entries, list):
@@ -104,7 +104,10 @@ class QuestionFile:
         for number, one in enumerate(entries):
             where = f"[{number}]"
             if not isinstance(one, dict):
-                yield where, Fault(self.path.name, where, f"a question is an object, got {ascii(one)[:60]}: correct it")
+                yield (
+                    where,
+                    DataIssue(self.path.name, where, f"a question is an object, got {ascii(one)[:60]}: correct it"),
+                )
                 continue
             yield where, {"id": f"{self.path.stem}-{number}", **one}
 
@@ -157,7 +160,7 @@ class CocoQaSet(AnnotatedFiles):
 
     def _read(self, path: Path) -> tuple[str, ...]:
         source = QuestionFile(path)
-        refuse_faults(source.faults())
+        raise_first_issue(source.issues())
         self._files.update(source.files)
         for image, questions in source.questions.items():
             had = self.annotations.get(image, Annotations()).questions

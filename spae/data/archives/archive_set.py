@@ -16,7 +16,7 @@ import numpy as np
 from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive
 from spae.data.archives.file_tree import FileTree
 from spae.data.class_names import class_words, names_beside
-from spae.data.issues import Fault, Report
+from spae.data.issues import DataIssue, Report
 from spae.data.protocol import ClassImages, FixedEpisode
 from spae.errors import DataError
 
@@ -46,7 +46,7 @@ class ArchiveSet:
         self.name = archive.name
         found = {
             (shots, ways): list(
-                labelled(archive.questions(shots, ways), archive.files[shots, ways], shots, ways, archive.refuse)
+                labelled(archive.questions(shots, ways), archive.files[shots, ways], shots, ways, archive.raise_issue)
             )
             for shots, ways in archive.files
         }
@@ -89,7 +89,7 @@ def labelled(
         questions: of one file.
         file: its name, for messages.
         shots, ways: as the file's name says.
-        report: told of each question that is none of these; it is left out.
+        report: called for each question that is none of these; it is left out.
     """
     for number, one in enumerate(questions):
         shown: dict[str, list[str]] = defaultdict(list)
@@ -100,10 +100,10 @@ def labelled(
         if len(shown) != ways or set(counts.values()) != {shots}:
             seen = ", ".join(f"{count} of {label!r}" for label, count in counts.items())
             message = f"captions must name {ways} classes {shots} times each, got {seen}: correct them"
-            report(Fault(file, f"question {one.id}", message))
+            report(DataIssue(file, f"question {one.id}", message))
         elif answer not in shown:
             message = f"the answer must be one of the classes {', '.join(map(repr, shown))}, got {answer!r}: correct it"
-            report(Fault(file, f"question {one.id} ([{number}]).answer", message))
+            report(DataIssue(file, f"question {one.id} ([{number}]).answer", message))
         else:
             support = tuple((shown[label][shot], label) for shot in range(shots) for label in shown)
             yield FixedEpisode(one.id, tuple(shown), support, one.query, answer)

@@ -28,7 +28,7 @@ import numpy as np
 from spae.data.archives.file_tree import FileTree
 from spae.data.archives.folder_tree import open_tree
 from spae.data.datasets.sample_source import shown_name
-from spae.data.issues import Fault, Report
+from spae.data.issues import DataIssue, Report
 from spae.errors import DataError
 
 QUESTIONS_FILE = re.compile(r"(?P<task>.+)_shots_(?P<shots>[1-9]\d?)_ways_(?P<ways>[1-9]\d?)_all_questions\.json", re.A)
@@ -95,7 +95,9 @@ class FewShotArchive:
             there = ", ".join(f"{s}-shot {w}-way" for s, w in self.files)
             raise DataError(f"{self.name} has no questions of {shots} shots and {ways} ways: it has {there}")
         if (shots, ways) not in self._read:
-            found = [one for one in read_questions(self.tree, self.files[shots, ways], self.refuse) if one is not None]
+            found = [
+                one for one in read_questions(self.tree, self.files[shots, ways], self.raise_issue) if one is not None
+            ]
             if not found:
                 raise DataError(f"{self.name}: {self.files[shots, ways]} holds no question: download the archive again")
             self._read[shots, ways] = tuple(
@@ -112,9 +114,9 @@ class FewShotArchive:
             total.update(f"{len(name)}:{name} {hashes[name]}\n".encode())
         return total.hexdigest()
 
-    def refuse(self, fault: Fault) -> None:
+    def raise_issue(self, issue: DataIssue) -> None:
         """The `Report` of an opener. Raises DataError, which names the archive too."""
-        raise DataError(f"{self.path}: {fault.line}")
+        raise DataError(f"{self.path}: {issue.line}")
 
     def image(self, image_id: str) -> np.ndarray:
         """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown id."""
@@ -166,7 +168,7 @@ def read_questions(tree: FileTree, name: str, report: Report) -> Iterator[Archiv
     Args:
         tree: indexed.
         name: of a questions file.
-        report: told every fault.
+        report: called with every issue.
     """
     matched = QUESTIONS_FILE.fullmatch(PurePosixPath(name).name)
     assert matched is not None
@@ -177,7 +179,7 @@ def read_questions(tree: FileTree, name: str, report: Report) -> Iterator[Archiv
         reader = _Reader(tree, name, f"[{number}]", report)
         question = reader.question(row, wanted)
         if question is not None and seen.setdefault(question.id, number) != number:
-            reader.fault(
+            reader.issue(
                 "question_id", f"ids must differ, {question.id!r} is [{seen[question.id]}]'s too: renumber them"
             )
             question = None
@@ -188,13 +190,13 @@ def _rows(tree: FileTree, name: str, report: Report) -> list[Any]:
     try:
         rows = json.loads(tree.read(name).decode("utf-8-sig"), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
-        report(Fault(name, f"byte {error.start}", "must be UTF-8 text: save it so"))
+        report(DataIssue(name, f"byte {error.start}", "must be UTF-8 text: save it so"))
     except (ValueError, RecursionError) as error:
-        report(Fault(name, "", f"must be JSON ({str(error)[:200]}): download it again"))
+        report(DataIssue(name, "", f"must be JSON ({str(error)[:200]}): download it again"))
     else:
         if isinstance(rows, list):
             return rows
-        report(Fault(name, "", f"must be a list of questions, got {type(rows).__name__}: download it again"))
+        report(DataIssue(name, "", f"must be a list of questions, got {type(rows).__name__}: download it again"))
     return []
 
 
@@ -213,17 +215,17 @@ class _Reader:
         self._tree, self._file, self._place, self._report = tree, file, place, report
         self._broken = False
 
-    def fault(self, field: str, message: str) -> None:
+    def issue(self, field: str, message: str) -> None:
         self._broken = True
-        self._report(Fault(self._file, f"{self._place}.{field}" if field else self._place, message))
+        self._report(DataIssue(self._file, f"{self._place}.{field}" if field else self._place, message))
 
     def question(self, row: Any, wanted: int) -> ArchiveQuestion | None:
         if not isinstance(row, dict):
-            self.fault("", f"a question must be an object, got {type(row).__name__}: download the file again")
+            self.issue("", f"a question must be an object, got {type(row).__name__}: download the file again")
             return None
         numbers = sorted(int(found[1]) for key in row if (found := IMAGE.fullmatch(key)))
         if numbers != list(range(1, wanted + 1)):
-            self.fault("", f"must have image_1 to image_{wanted}, as its file's name says, got {len(numbers)} images")
+            self.issue("", f"must have image_1 to image_{wanted}, as its file's name says, got {len(numbers)} images")
         images = tuple(self._image(row, f"image_{number}") for number in numbers)
         captions = tuple(self._caption(row, number) for number in numbers)
         query = self._image(row, "question_image")
@@ -232,7 +234,7 @@ class _Reader:
         named = [image for image in (*images, query) if image]
         if len(set(named)) != len(named):
             twice = next(image for image in named if named.count(image) > 1)
-            self.fault("", f"no image may stand in a question twice, {shown_name(twice)} does: take the question out")
+            self.issue("", f"no image may stand in a question twice, {shown_name(twice)} does: take the question out")
         texts = {key: value for key, value in row.items() if isinstance(value, str) and "image" not in key}
         identity = self._identity(row)
         if self._broken:
@@ -243,7 +245,7 @@ class _Reader:
         value = row.get("question_id")
         text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text):
-            self.fault("question_id", f"must be a number or a short name of letters and digits, got {_shown(value)}")
+            self.issue("question_id", f"must be a number or a short name of letters and digits, got {_shown(value)}")
         return text
 
     def _caption(self, row: Mapping[str, Any], number: int) -> str:
@@ -255,28 +257,28 @@ class _Reader:
         value = row.get(key)
         text = " ".join(value.split()) if isinstance(value, str) else ""
         if not text or not text.isprintable():
-            self.fault(key, f"must be printable text, got {_shown(value)}: complete it")
+            self.issue(key, f"must be printable text, got {_shown(value)}: complete it")
         return text
 
     def _image(self, row: Mapping[str, Any], key: str) -> str:
         """The name in the tree; "" where there is none."""
         value = row.get(key)
         if not isinstance(value, str) or not value:
-            self.fault(key, f"must name an image, got {_shown(value)}: complete it")
+            self.issue(key, f"must name an image, got {_shown(value)}: complete it")
             return ""
         pure = PurePosixPath(value)
         if pure.is_absolute() or ".." in pure.parts or "\\" in value:
-            self.fault(key, f"an image's name must not lead out of the archive, got {_shown(value)}: correct it")
+            self.issue(key, f"an image's name must not lead out of the archive, got {_shown(value)}: correct it")
             return ""
         home = PurePosixPath(self._file).parent
         for place in (home / pure, home / "images" / pure, pure):
             entry = self._tree.entries.get(str(place))
             if entry is not None:
                 if entry.problem:
-                    self.fault(key, entry.problem)
+                    self.issue(key, entry.problem)
                     return ""
                 return str(place)
-        self.fault(
+        self.issue(
             key, f"names {_shown(value)}, which is not in the archive: add the image or download the archive again"
         )
         return ""

@@ -25,7 +25,7 @@ from spae.atomic import atomic_path
 from spae.cache_folder import cache_folder
 from spae.data.datasets.sample_source import shown_name
 from spae.data.image_file import SUFFIXES, check_header, read_image
-from spae.data.issues import Fault
+from spae.data.issues import DataIssue
 from spae.errors import CorruptImage, DataError
 
 FORMAT = 1
@@ -57,13 +57,13 @@ class FileTree(ABC):
     Attributes:
         path: the folder or the archive.
         entries: by path inside the tree, "/" between parts; whole once `index` has ended.
-        faults: names that may not be read: links that lead out, `../`, no ordinary files. The same.
+        issues: names that may not be read: links that lead out, `../`, no ordinary files. The same.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries: dict[str, FileEntry] = {}
-        self.faults: list[Fault] = []
+        self.issues: list[DataIssue] = []
 
     @abstractmethod
     def index(self, keep: bool = True) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from spae.data.archives.file_tree import FileEntry, FileTree, examined, of_interest, too_large
 from spae.data.archives.tar_tree import TarTree
 from spae.data.datasets.sample_source import shown_name
-from spae.data.issues import Fault
+from spae.data.issues import DataIssue
 from spae.errors import DataError
 
 
@@ -31,7 +31,7 @@ class FolderTree(FileTree):
                     continue
                 reason = self._refused(file, root)
                 if reason:
-                    self.faults.append(Fault(shown_name(inside), "", reason))
+                    self.issues.append(DataIssue(shown_name(inside), "", reason))
                 elif name not in folders:
                     self._take(inside, file, known)
                     yield inside
@@ -57,12 +57,12 @@ class FolderTree(FileTree):
             return
         problem = too_large(inside, status.st_size)
         if problem:
-            self.faults.append(Fault(inside, "", problem))
+            self.issues.append(DataIssue(inside, "", problem))
             return
         try:
             content = file.read_bytes()
         except OSError as error:
-            self.faults.append(Fault(inside, "", f"cannot be read ({error.strerror}): check its permissions"))
+            self.issues.append(DataIssue(inside, "", f"cannot be read ({error.strerror}): check its permissions"))
             return
         self.entries[inside] = examined(inside, content, status.st_mtime_ns)
 
@@ -93,9 +93,9 @@ def open_tree(path: Path, keep: bool = True) -> FileTree:
     tree = tree_at(path)
     for _ in tree.index(keep):
         pass
-    if tree.faults:
-        more = f" (and {len(tree.faults) - 1} more)" if len(tree.faults) > 1 else ""
-        raise DataError(f"{path}: {tree.faults[0].line}{more}")
+    if tree.issues:
+        more = f" (and {len(tree.issues) - 1} more)" if len(tree.issues) > 1 else ""
+        raise DataError(f"{path}: {tree.issues[0].line}{more}")
     return tree
 
 

@@ -15,7 +15,7 @@ import indexed_gzip
 from spae.atomic import atomic_path
 from spae.data.archives.file_tree import FileTree, examined, of_interest, too_large
 from spae.data.datasets.sample_source import shown_name
-from spae.data.issues import Fault
+from spae.data.issues import DataIssue
 from spae.errors import DataError
 
 GZIP = b"\x1f\x8b"
@@ -72,7 +72,7 @@ class TarTree(FileTree):
         finally:
             if not self._gzip:
                 self._stream.close()
-        if keep and not self.faults:
+        if keep and not self.issues:
             with contextlib.suppress(OSError):
                 if self._gzip:
                     with atomic_path(points) as draft:
@@ -120,20 +120,20 @@ class TarTree(FileTree):
         shown = shown_name(name)
         pure = PurePosixPath(name)
         if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
-            self.faults.append(Fault(shown, "", "a name in an archive must not lead out of it: take the file out"))
+            self.issues.append(DataIssue(shown, "", "a name in an archive must not lead out of it: take the file out"))
         elif member.islnk() or member.issym():
             what = f"is a link to {shown_name(member.linkname)!r}"
-            self.faults.append(Fault(shown, "", f"{what}, links in an archive are not read: pack the file itself"))
+            self.issues.append(DataIssue(shown, "", f"{what}, links in an archive are not read: pack the file itself"))
         elif member.isdir() or not of_interest(name):
             return
         elif not member.isreg() or member.issparse():
-            self.faults.append(Fault(shown, "", "is no ordinary file: take it out"))
+            self.issues.append(DataIssue(shown, "", "is no ordinary file: take it out"))
         elif not name.isprintable():
-            self.faults.append(Fault(shown, "", "a name must be printable UTF-8: rename the file"))
+            self.issues.append(DataIssue(shown, "", "a name must be printable UTF-8: rename the file"))
         elif name in self.entries:
-            self.faults.append(Fault(shown, "", "is in the archive twice: take one out"))
+            self.issues.append(DataIssue(shown, "", "is in the archive twice: take one out"))
         elif reason := too_large(name, member.size):
-            self.faults.append(Fault(shown, "", reason))
+            self.issues.append(DataIssue(shown, "", reason))
         else:
             content = stream.content(member.offset_data, member.size)
             self.entries[name] = examined(name, content, member.offset_data)

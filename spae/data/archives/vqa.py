@@ -25,7 +25,7 @@ import numpy as np
 
 from spae.data.annotations.annotated import Annotations, Question
 from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive
-from spae.data.issues import Fault, Report
+from spae.data.issues import DataIssue, Report
 from spae.data.protocol import ClassImages
 from spae.errors import DataError
 
@@ -108,7 +108,7 @@ class VqaArchive:
 
     def _read(self, shots: int) -> tuple[VqaQuestion, ...]:
         file = self._archive.files[shots, WAYS]
-        found = (vqa_question(one, file, self._archive.refuse) for one in self._archive.questions(shots, WAYS))
+        found = (vqa_question(one, file, self._archive.raise_issue) for one in self._archive.questions(shots, WAYS))
         return tuple(question for question in found if question is not None)
 
     def _annotate(self) -> dict[str, Annotations]:
@@ -136,11 +136,11 @@ def vqa_question(one: ArchiveQuestion, file: str, report: Report) -> VqaQuestion
     Args:
         one: as the archive has it.
         file: its questions file, for the report.
-        report: told every fault.
+        report: called with every issue.
     """
-    before: list[Fault] = []
+    before: list[DataIssue] = []
     if not one.question:
-        before.append(_fault(one, file, "question", "must be text, got nothing: complete it or take the question out"))
+        before.append(_issue(one, file, "question", "must be text, got nothing: complete it or take the question out"))
     support = []
     for number, image in enumerate(one.images, start=1):
         asked = {key: " ".join(one.texts.get(f"{key}_{number}", "").split()) for key in ("question", "answer")}
@@ -148,14 +148,14 @@ def vqa_question(one: ArchiveQuestion, file: str, report: Report) -> VqaQuestion
         if len(given) == 1:
             missing = "answer" if given == ["question"] else "question"
             before.append(
-                _fault(one, file, f"{missing}_{number}", f"must be there, as {given[0]}_{number} is: complete it")
+                _issue(one, file, f"{missing}_{number}", f"must be there, as {given[0]}_{number} is: complete it")
             )
         elif given:
             support.append(ShownQuestion(image, asked["question"], asked["answer"]))
         else:
             support.append(ShownQuestion(image, NAME_QUESTION, named(one.captions[number - 1])))
-    for fault in before:
-        report(fault)
+    for issue in before:
+        report(issue)
     return None if before else VqaQuestion(one.id, tuple(support), one.query, one.question, one.answer)
 
 
@@ -166,5 +166,5 @@ def named(caption: str) -> str:
     return _SAYS.sub("", bare, count=1)
 
 
-def _fault(one: ArchiveQuestion, file: str, field: str, message: str) -> Fault:
-    return Fault(file, f"question_id {one.id} {field}", message)
+def _issue(one: ArchiveQuestion, file: str, field: str, message: str) -> DataIssue:
+    return DataIssue(file, f"question_id {one.id} {field}", message)

@@ -15,7 +15,7 @@ LEAST = 10
 SHARE = 0.01
 
 
-class Problems:
+class CorruptFiles:
     """The corrupt files met so far, each counted once however often it is met.
 
     Args:

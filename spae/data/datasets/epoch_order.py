@@ -33,6 +33,6 @@ class EpochOrder:
         return self._order(epoch), place
 
 
-def chance_of(seed: int, step: int, row: int) -> np.random.Generator:
+def rng_of(seed: int, step: int, row: int) -> np.random.Generator:
     """The only source of chance for one row of a step's global batch."""
     return np.random.Generator(np.random.PCG64([seed, step, row, 0x5BAE]))

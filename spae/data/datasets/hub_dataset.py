@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from spae.data.class_names import ClassText, find_class_text
-from spae.data.datasets.corrupt_files import Problems
+from spae.data.datasets.corrupt_files import CorruptFiles
 from spae.data.datasets.hub_columns import Columns, cell_content, find_columns, hub_library
-from spae.data.datasets.sample_source import RowFacts, split_off
+from spae.data.datasets.sample_source import SampleFacts, split_off
 from spae.data.datasets.training_folder import UNLABELLED
 from spae.data.exclusion import KeptClasses, keep_classes
 from spae.data.spec import DataSpec
@@ -32,8 +32,8 @@ HELD_OUT = ("validation", "val", "valid", "test")
 
 
 @dataclass(frozen=True)
-class HubRows(RowFacts):
-    """A `RowSource` of the rows of one or two splits.
+class HubRows(SampleFacts):
+    """A `SampleSource` of the rows of one or two splits.
 
     Attributes:
         splits: names of the split trained on, and of the one held out where there is one.
@@ -41,7 +41,7 @@ class HubRows(RowFacts):
         starts: first row of each part.
         columns: where images and labels are.
         homes: folders that a row's path may lead into.
-        Others as in `RowSource`.
+        Others as in `SampleSource`.
     """
 
     splits: tuple[str, ...]
@@ -62,7 +62,7 @@ class HubRows(RowFacts):
         return cell_content(cell, self.row_name(row), self.homes)
 
 
-def open_hub(spec: DataSpec, exclude: Path | None, problems_file: Path | None) -> HubRows:
+def open_hub(spec: DataSpec, exclude: Path | None, corrupt_files_list: Path | None) -> HubRows:
     """Loads or fetches the set.
 
     Args:
@@ -99,7 +99,7 @@ def open_hub(spec: DataSpec, exclude: Path | None, problems_file: Path | None) -
         labels=labels,
         train=training,
         held_out=aside,
-        problems=Problems(len(rows), file=problems_file),
+        corrupt_files=CorruptFiles(len(rows), file=corrupt_files_list),
         splits=(train, held) if held else (train,),
         parts=parts,
         starts=starts,

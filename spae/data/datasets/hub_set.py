@@ -19,7 +19,7 @@ from spae.data.class_names import class_words, names_beside
 from spae.data.datasets.hub_columns import Columns, cell_content, find_columns
 from spae.data.datasets.hub_dataset import homes, load_splits, undecoded
 from spae.data.image_file import check_header, read_image
-from spae.data.issues import Report, told
+from spae.data.issues import Report, reported
 from spae.data.protocol import ClassImages
 from spae.data.spec import DataSpec
 from spae.errors import DataError
@@ -63,7 +63,7 @@ class HubRows:
         found: dict[int, str] = {}
         names = self._columns.names
         for row, value in enumerate(self._rows[self._columns.label]):
-            with told(report, self.row_name(row), self._columns.label):
+            with reported(report, self.row_name(row), self._columns.label):
                 where = f"the label of row {self.row_name(row)} of {self.spec.text}"
                 number = isinstance(value, int) and not isinstance(value, bool)
                 if names and not (number and 0 <= value < len(names)):
@@ -136,7 +136,7 @@ def rows_by_class(rows: HubRows, report: Report | None = None) -> dict[str, list
     found: dict[str, list[int]] = defaultdict(list)
     for row, label in rows.labels(report).items():
         found[label].append(row)
-    with told(report, rows.split):
+    with reported(report, rows.split):
         if len(found) < 2:
             raise DataError(f"{rows.spec.text} split {rows.split} has {len(found)} classes, few-shot needs two or more")
     return dict(found)

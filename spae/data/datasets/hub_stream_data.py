@@ -18,8 +18,8 @@ import torch
 
 from spae.cache_folder import cache_folder
 from spae.data.class_names import ClassText
-from spae.data.datasets.corrupt_files import Problems
-from spae.data.datasets.epoch_order import chance_of
+from spae.data.datasets.corrupt_files import CorruptFiles
+from spae.data.datasets.epoch_order import rng_of
 from spae.data.datasets.hub_columns import Columns, cell_content, find_columns
 from spae.data.datasets.hub_dataset import OPTIONS, choose_splits, class_names, homes, load_splits, undecoded
 from spae.data.datasets.hub_stream import Row, RowReader, StreamBlocks
@@ -59,10 +59,10 @@ class StreamData:
         batch: int,
         seed: int,
         workers: int | None,
-        problems: Problems,
+        corrupt_files: CorruptFiles,
     ) -> None:
         self.name, self.title, self.fingerprint, self.batch, self.seed = name, title, fingerprint, batch, seed
-        self.classes, self.unnamed, self.problems = kept.texts, kept.unnamed, problems
+        self.classes, self.unnamed, self.corrupt_files = kept.texts, kept.unnamed, corrupt_files
         self._blocks, self._held_out, self._loader, self._homes = blocks, held_out, loader, homes
         self._held: list[Row] = []
         self._pool = ThreadPoolExecutor(workers or 8, thread_name_prefix="spae-data")
@@ -90,9 +90,11 @@ class StreamData:
             try:
                 found.append((self._load(row, None), row))
             except CorruptImage as error:
-                self.problems.add(row.name, str(error))
+                self.corrupt_files.add(row.name, str(error))
         if not found:
-            raise DataError(f"no held-out row of {self.name} can be used: {self.problems.summary() or 'there is none'}")
+            raise DataError(
+                f"no held-out row of {self.name} can be used: {self.corrupt_files.summary() or 'there is none'}"
+            )
         return self._decoded(found)
 
     def close(self) -> None:
@@ -103,12 +105,12 @@ class StreamData:
     def _good(self, raw: list[Row], step: int, row: int) -> tuple[np.ndarray, Row]:
         for place in range(row, row + len(raw)):
             chosen = raw[place % len(raw)]
-            self.problems.used()
+            self.corrupt_files.used()
             try:
-                return self._load(chosen, chance_of(self.seed, step, row)), chosen
+                return self._load(chosen, rng_of(self.seed, step, row)), chosen
             except CorruptImage as error:
-                self.problems.add(chosen.name, str(error))
-        raise DataError(f"no row of step {step} of {self.name} can be used: {self.problems.summary()}")
+                self.corrupt_files.add(chosen.name, str(error))
+        raise DataError(f"no row of step {step} of {self.name} can be used: {self.corrupt_files.summary()}")
 
     def _load(self, row: Row, chance: np.random.Generator | None) -> np.ndarray:
         return self._loader.load(cell_content(row.cell, row.name, self._homes), row.name, chance)
@@ -128,7 +130,7 @@ def open_stream(
     seed: int,
     exclude: Path | None,
     workers: int | None,
-    problems_file: Path | None,
+    corrupt_files_list: Path | None,
 ) -> StreamData:
     """Opens the stream; nothing is read but what the data set says of itself.
 
@@ -168,7 +170,7 @@ def open_stream(
         batch=batch,
         seed=seed,
         workers=workers,
-        problems=Problems(0, file=problems_file),
+        corrupt_files=CorruptFiles(0, file=corrupt_files_list),
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from spae.data.class_names import class_words, names_beside
 from spae.data.image_file import SUFFIXES, check_header, read_image
-from spae.data.issues import Report, told
+from spae.data.issues import Report, reported
 from spae.data.protocol import ClassImages
 from spae.errors import DataError
 
@@ -86,7 +86,7 @@ def labelled_files(path: Path, report: Report | None = None) -> dict[str, dict[s
 
     Args:
         path: the folder, or the csv.
-        report: told of everything that is wrong, which is then left out; None raises the first.
+        report: called with everything that is wrong, which is then left out; None raises the first.
 
     Raises:
         DataError: there is nothing at the path; without a `report`, see `FolderSet`.
@@ -94,7 +94,7 @@ def labelled_files(path: Path, report: Report | None = None) -> dict[str, dict[s
     if not path.exists():
         raise DataError(f"no folder or csv at {path}: check the path")
     found: dict[str, dict[str, Path]] = {}
-    with told(report, "." if path.is_dir() else path.name):
+    with reported(report, "." if path.is_dir() else path.name):
         found = _class_folders(path, report) if path.is_dir() else _csv_rows(path, report)
         if not found:
             raise DataError(f"{path} holds no class: {LAYOUT}")
@@ -109,7 +109,7 @@ def _class_folders(root: Path, report: Report | None) -> dict[str, dict[str, Pat
     for folder in _visible(root, report):
         if not folder.is_dir():
             continue
-        with told(report, ascii(folder.name)[1:-1]):
+        with reported(report, ascii(folder.name)[1:-1]):
             label = _printable(folder.name, root)
             _inside(folder, root)
             files = [file for file in _visible(folder, report) if file.suffix.lower() in SUFFIXES]
@@ -120,7 +120,7 @@ def _class_folders(root: Path, report: Report | None) -> dict[str, dict[str, Pat
                 )
             found[label] = {}
             for file in files:
-                with told(report, ascii(f"{label}/{file.name}")[1:-1]):
+                with reported(report, ascii(f"{label}/{file.name}")[1:-1]):
                     found[label][f"{label}/{_printable(file.name, root)}"] = _inside(file, root)
     if len(found) == 1 and "images" in found and any(root.glob("*.csv")):
         table = sorted(root.glob("*.csv"))[0].name
@@ -140,7 +140,7 @@ def _csv_rows(table: Path, report: Report | None) -> dict[str, dict[str, Path]]:
             if not {"filename", "label"} <= set(reader.fieldnames or ()):
                 raise DataError(f"{table} has the columns {reader.fieldnames}, expected filename,label: name them so")
             for row in reader:
-                with told(report, table.name, f"line {reader.line_num}"):
+                with reported(report, table.name, f"line {reader.line_num}"):
                     filename, label = row["filename"], row["label"]
                     if not filename or not label:
                         raise DataError(f"{table} line {reader.line_num} lacks a filename or a label: complete it")
@@ -170,7 +170,7 @@ def _visible(folder: Path, report: Report | None) -> Iterator[Path]:
         if entry.name.startswith("."):
             continue
         sound = False
-        with told(report, ascii(entry.name)[1:-1]):
+        with reported(report, ascii(entry.name)[1:-1]):
             if entry.is_symlink() and not entry.exists():
                 raise DataError(f"{entry} is a link to nothing: mend it or take it out")
             sound = True

@@ -15,9 +15,9 @@ from typing import BinaryIO, Protocol
 import numpy as np
 import torch
 
-from spae.data.datasets.epoch_order import EpochOrder, chance_of
+from spae.data.datasets.epoch_order import EpochOrder, rng_of
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
-from spae.data.datasets.sample_source import RowSource
+from spae.data.datasets.sample_source import SampleSource
 from spae.errors import CorruptImage, DataError
 
 AHEAD = 2
@@ -50,7 +50,7 @@ class _Job:
 
 
 class IndexedData:
-    """A `TrainingData` over a `RowSource`.
+    """A `TrainingData` over a `SampleSource`.
 
     A row that cannot be used gives its place to the next good one in the epoch's order. That depends on the data alone,
     so a resumed run and any number of processes replace it alike.
@@ -66,7 +66,7 @@ class IndexedData:
 
     def __init__(
         self,
-        source: RowSource,
+        source: SampleSource,
         loader: Loader,
         *,
         batch: int,
@@ -78,7 +78,7 @@ class IndexedData:
             raise DataError(f"{source.name} has no row to train on: {source.title}")
         self.source, self.loader, self.batch, self.seed = source, loader, batch, seed
         self.name, self.title, self.fingerprint = source.name, source.title, source.fingerprint
-        self.classes, self.unnamed, self.problems = source.classes, source.unnamed, source.problems
+        self.classes, self.unnamed, self.corrupt_files = source.classes, source.unnamed, source.corrupt_files
         self._order = EpochOrder(source.train, seed)
         self._ahead = ahead
         self._jobs: dict[tuple[int, range], _Job] = {}
@@ -111,13 +111,13 @@ class IndexedData:
             try:
                 self._load(int(rows[place]), None, images[place])
             except CorruptImage as error:
-                self.problems.add(self.source.row_name(int(rows[place])), str(error))
+                self.corrupt_files.add(self.source.row_name(int(rows[place])), str(error))
                 return -1
             return int(rows[place])
 
         used = np.array(list(self._pool.map(load, range(len(rows)))))
         if not (used >= 0).any():
-            raise DataError(f"no held-out row of {self.name} can be used: {self.problems.summary()}")
+            raise DataError(f"no held-out row of {self.name} can be used: {self.corrupt_files.summary()}")
         return self._batch(images[used >= 0], used[used >= 0].tolist())
 
     def close(self) -> None:
@@ -142,14 +142,14 @@ class IndexedData:
         """Decodes the row at `start`, or the next good one, into `out`."""
         for place in range(start, start + len(order)):
             chosen = int(order[place % len(order)])
-            self.problems.used()
+            self.corrupt_files.used()
             try:
-                self._load(chosen, chance_of(self.seed, step, row), out)
+                self._load(chosen, rng_of(self.seed, step, row), out)
             except CorruptImage as error:
-                self.problems.add(self.source.row_name(chosen), str(error))
+                self.corrupt_files.add(self.source.row_name(chosen), str(error))
             else:
                 return chosen
-        raise DataError(f"no row of {self.name} can be used: {self.problems.summary()}")
+        raise DataError(f"no row of {self.name} can be used: {self.corrupt_files.summary()}")
 
     def _load(self, row: int, chance: np.random.Generator | None, out: np.ndarray) -> None:
         pixels = self.loader.load(self.source.content(row), self.source.row_name(row), chance)

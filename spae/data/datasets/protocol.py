@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from spae.data.datasets.corrupt_files import Problems
+from spae.data.datasets.corrupt_files import CorruptFiles
 
 EVALUATED = 1000
 """Held-out images that an evaluation takes, where it does not say otherwise."""
@@ -48,9 +48,9 @@ class TrainingData(Protocol):
             every image (ids, classes, sizes of files).
         batch: B.
         classes: the label text of each of the K classes.
-        unnamed: how many classes are called by an id or a number, because nothing told their names: where it is not 0,
+        unnamed: how many classes are called by an id or a number, because no file names them: unless it is 0,
             `classes` is of no use to a loss that reads label text.
-        problems: the files that could not be used so far.
+        corrupt_files: the files that could not be used so far.
     """
 
     name: str
@@ -59,7 +59,7 @@ class TrainingData(Protocol):
     batch: int
     classes: tuple[str, ...]
     unnamed: int
-    problems: Problems
+    corrupt_files: CorruptFiles
 
     def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
         """The batch of `step` (from 0), or only these rows of it.

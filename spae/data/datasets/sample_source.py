@@ -14,14 +14,14 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 
-from spae.data.datasets.corrupt_files import Problems
+from spae.data.datasets.corrupt_files import CorruptFiles
 
 HELD_SHARE = 0.01
 HELD_MOST = 5000
 
 
 @runtime_checkable
-class RowSource(Protocol):
+class SampleSource(Protocol):
     """Labelled files, in a folder, in archives or in tables; it finds them and leaves decoding to a loader.
 
     Attributes:
@@ -33,7 +33,7 @@ class RowSource(Protocol):
         labels: [N] int32, places in `classes`.
         train: rows that training sees, ascending.
         held_out: rows that it never sees, ascending.
-        problems: files found bad while they were listed; readers add to it.
+        corrupt_files: files found bad while they were listed; readers add to it.
     """
 
     @property
@@ -61,7 +61,7 @@ class RowSource(Protocol):
     def held_out(self) -> np.ndarray: ...
 
     @property
-    def problems(self) -> Problems: ...
+    def corrupt_files(self) -> CorruptFiles: ...
 
     def row_name(self, row: int) -> str:
         """How messages call the row."""
@@ -73,8 +73,8 @@ class RowSource(Protocol):
 
 
 @dataclass(frozen=True)
-class RowFacts:
-    """The attributes of a `RowSource` as fields, for the kinds of it to begin with."""
+class SampleFacts:
+    """The attributes of a `SampleSource` as fields, for the kinds of it to begin with."""
 
     name: str
     title: str
@@ -84,7 +84,7 @@ class RowFacts:
     labels: np.ndarray
     train: np.ndarray
     held_out: np.ndarray
-    problems: Problems
+    corrupt_files: CorruptFiles
 
 
 class NameTable(Sequence[str]):

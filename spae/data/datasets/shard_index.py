@@ -192,7 +192,7 @@ def _take(
     stream = archive.extractfile(member) if member.size <= LABEL_BYTES else None
     text = _label(suffix, stream.read()) if stream is not None else None
     if text is None:
-        # No fault yet: another member may hold the label (a json of sizes beside a txt).
+        # No issue yet: another member may hold the label (a json of sizes beside a txt).
         found.unread[key] = shown
         return
     found.labels[key] = (rank, text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spae.data.datasets.indexed import IndexedData, Loader
 from spae.data.datasets.protocol import TrainingData
-from spae.data.datasets.sample_source import RowSource
+from spae.data.datasets.sample_source import SampleSource
 from spae.data.spec import DataSpec
 from spae.data.transforms import ImageLoader
 
@@ -21,10 +21,10 @@ def open_rows(
     exclude: Path | None,
     strength: float,
     workers: int | None,
-    problems_file: Path | None,
+    corrupt_files_list: Path | None,
 ) -> TrainingData:
     """The batches of folder:, webdataset:, hf: or video:. Arguments and errors as `open_training_data`."""
-    source: RowSource
+    source: SampleSource
     loader: Loader = ImageLoader(size, strength)
     if spec.scheme == "hf":
         from spae.data.datasets.hub_dataset import open_hub
@@ -34,9 +34,9 @@ def open_rows(
 
             return open_stream(
                 spec, ImageLoader(size, strength), batch=batch, seed=seed, exclude=exclude, workers=workers,
-                problems_file=problems_file,
+                corrupt_files_list=corrupt_files_list,
             )  # fmt: skip
-        source = open_hub(spec, exclude, problems_file)
+        source = open_hub(spec, exclude, corrupt_files_list)
     elif frames:
         from spae.data.datasets.video import open_video
         from spae.data.datasets.video_file import CLIP_SUFFIXES, VideoLoader
@@ -45,15 +45,15 @@ def open_rows(
         if spec.scheme == "webdataset":
             from spae.data.datasets.webdataset import open_shards
 
-            source = open_shards(spec, exclude, problems_file, CLIP_SUFFIXES)
+            source = open_shards(spec, exclude, corrupt_files_list, CLIP_SUFFIXES)
         else:
-            source = open_video(spec, exclude, problems_file)
+            source = open_video(spec, exclude, corrupt_files_list)
     elif spec.scheme == "webdataset":
         from spae.data.datasets.webdataset import open_shards
 
-        source = open_shards(spec, exclude, problems_file)
+        source = open_shards(spec, exclude, corrupt_files_list)
     else:
         from spae.data.datasets.training_folder import open_folder
 
-        source = open_folder(spec, exclude, problems_file)
+        source = open_folder(spec, exclude, corrupt_files_list)
     return IndexedData(source, loader, batch=batch, seed=seed, workers=workers)

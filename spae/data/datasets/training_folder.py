@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from spae.data.class_names import find_class_text
-from spae.data.datasets.corrupt_files import Problems
-from spae.data.datasets.sample_source import NameTable, RowFacts, shown_name, split_off
+from spae.data.datasets.corrupt_files import CorruptFiles
+from spae.data.datasets.sample_source import NameTable, SampleFacts, shown_name, split_off
 from spae.data.exclusion import KeptClasses, keep_classes
 from spae.data.image_file import SUFFIXES
 from spae.data.spec import DataSpec
@@ -36,14 +36,14 @@ UNLABELLED = "unlabelled"
 
 
 @dataclass(frozen=True)
-class FolderRows(RowFacts):
-    """A `RowSource` of files below one or two folders.
+class FolderSamples(SampleFacts):
+    """A `SampleSource` of files below one or two folders.
 
     Attributes:
         roots: the training folder, and the held-out one where there is one.
         paths: [N] below their root.
         root_of: [N] uint8, place in `roots`.
-        Others as in `RowSource`.
+        Others as in `SampleSource`.
     """
 
     roots: tuple[Path, ...]
@@ -64,8 +64,8 @@ class FolderRows(RowFacts):
 
 
 def open_folder(
-    spec: DataSpec, exclude: Path | None, problems_file: Path | None, suffixes: Collection[str] = SUFFIXES
-) -> FolderRows:
+    spec: DataSpec, exclude: Path | None, corrupt_files_list: Path | None, suffixes: Collection[str] = SUFFIXES
+) -> FolderSamples:
     """Lists the files; none is opened.
 
     Args:
@@ -99,7 +99,9 @@ def open_folder(
     held = lister.rows(aside, _solution(aside, beside)) if aside is not None else {}
     listing.add(1, {label: files for label, files in held.items() if label in found}, labels, kept)
     foreign = sum(label not in found for label in held)
-    return listing.source(spec.text, kept, (train, aside) if aside is not None else (train,), foreign, problems_file)
+    return listing.source(
+        spec.text, kept, (train, aside) if aside is not None else (train,), foreign, corrupt_files_list
+    )
 
 
 class Listing:
@@ -123,9 +125,9 @@ class Listing:
         kept: KeptClasses,
         roots: tuple[Path, ...],
         foreign: int,
-        problems_file: Path | None,
+        corrupt_files_list: Path | None,
         note: str = "",
-    ) -> FolderRows:
+    ) -> FolderSamples:
         """The rows so far as a source.
 
         Args:
@@ -146,7 +148,7 @@ class Listing:
         total.update(np.array(self.labels, dtype=np.int32).tobytes())
         unknown = f"; {foreign} classes of {roots[-1].name}/ are none of training's and left out" if foreign else ""
         without = f", {kept.unnamed} of them called by an id" if kept.unnamed else ""
-        return FolderRows(
+        return FolderSamples(
             name=name,
             title=f"{len(kept.texts):,} classes{without}, {len(train):,} files to train on, {len(held):,} held out"
             + unknown
@@ -157,7 +159,7 @@ class Listing:
             labels=np.array(self.labels, dtype=np.int32),
             train=train,
             held_out=held,
-            problems=Problems(len(train) + len(held), file=problems_file),
+            corrupt_files=CorruptFiles(len(train) + len(held), file=corrupt_files_list),
             roots=roots,
             paths=paths,
             root_of=root_of,

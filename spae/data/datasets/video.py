@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spae.data.class_names import find_class_text
 from spae.data.datasets.sample_source import NameTable
-from spae.data.datasets.training_folder import HELD_OUT, TRAIN, FolderRows, Lister, Listing, open_folder
+from spae.data.datasets.training_folder import HELD_OUT, TRAIN, FolderSamples, Lister, Listing, open_folder
 from spae.data.datasets.video_file import CLIP_SUFFIXES, clip_library
 from spae.data.exclusion import keep_classes
 from spae.data.spec import DataSpec
@@ -21,7 +21,7 @@ from spae.errors import DataError
 COLUMNS = ("label", "youtube_id")
 
 
-def open_video(spec: DataSpec, exclude: Path | None, problems_file: Path | None) -> FolderRows:
+def open_video(spec: DataSpec, exclude: Path | None, corrupt_files_list: Path | None) -> FolderSamples:
     """Lists the files; none is opened.
 
     Args:
@@ -41,7 +41,9 @@ def open_video(spec: DataSpec, exclude: Path | None, problems_file: Path | None)
     table = spec.path("csv") or _table(given, TRAIN)
     if table is None or (spec.path("csv") is None and any(_holds_clips(one) for one in _subfolders(train))):
         rest = {name: value for name, value in spec.options.items() if name not in ("stride", "csv", "valcsv")}
-        return open_folder(DataSpec(spec.text, spec.scheme, spec.location, rest), exclude, problems_file, CLIP_SUFFIXES)
+        return open_folder(
+            DataSpec(spec.text, spec.scheme, spec.location, rest), exclude, corrupt_files_list, CLIP_SUFFIXES
+        )
     found, absent = _listed(train, table)
     if not found:
         raise DataError(f"none of the clips that {table} lists is in {train}: check the path")
@@ -60,7 +62,7 @@ def open_video(spec: DataSpec, exclude: Path | None, problems_file: Path | None)
         listing.add(1, {label: paths for label, paths in held.items() if label in found}, labels, kept)
         roots, foreign, absent = (train, aside), sum(label not in found for label in held), absent + missing
     note = f"; {absent:,} clips that the csv lists are not there" if absent else ""
-    return listing.source(spec.text, kept, roots, foreign, problems_file, note)
+    return listing.source(spec.text, kept, roots, foreign, corrupt_files_list, note)
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -17,8 +17,8 @@ from typing import BinaryIO
 import numpy as np
 
 from spae.data.class_names import find_class_text
-from spae.data.datasets.corrupt_files import Problems
-from spae.data.datasets.sample_source import NameTable, RowFacts, shown_name, split_off
+from spae.data.datasets.corrupt_files import CorruptFiles
+from spae.data.datasets.sample_source import NameTable, SampleFacts, shown_name, split_off
 from spae.data.datasets.shard_index import LABELS, ShardIndex, shard_index
 from spae.data.datasets.shard_pattern import expand
 from spae.data.datasets.training_folder import UNLABELLED
@@ -33,15 +33,15 @@ READERS = 8
 
 
 @dataclass(frozen=True)
-class ShardRows(RowFacts):
-    """A `RowSource` of members of tar files.
+class ShardSamples(SampleFacts):
+    """A `SampleSource` of members of tar files.
 
     Attributes:
         shards: the files.
         shard: [N] int32, place in `shards`.
         offsets, sizes: [N] int64.
         members: [N] names.
-        Others as in `RowSource`.
+        Others as in `SampleSource`.
     """
 
     shards: tuple[Path, ...]
@@ -68,8 +68,8 @@ class ShardRows(RowFacts):
 
 
 def open_shards(
-    spec: DataSpec, exclude: Path | None, problems_file: Path | None, kinds: frozenset[str] = SUFFIXES
-) -> ShardRows:
+    spec: DataSpec, exclude: Path | None, corrupt_files_list: Path | None, kinds: frozenset[str] = SUFFIXES
+) -> ShardSamples:
     """Indexes the shards; the first time every header is read, which takes about as long as listing them with tar.
 
     Args:
@@ -93,16 +93,16 @@ def open_shards(
     with ThreadPoolExecutor(READERS) as pool:
         indexes = list(pool.map(lambda path: shard_index(path, kinds, label), shards))
     total = sum(len(index.names) + len(index.bad) for index in indexes)
-    problems = Problems(total, file=problems_file)
+    corrupt_files = CorruptFiles(total, file=corrupt_files_list)
     for path, index in zip(shards, indexes, strict=True):
         for member, reason in index.bad.items():
-            problems.add(f"{path.name}:{member}", reason)
+            corrupt_files.add(f"{path.name}:{member}", reason)
     codes, found = _codes(indexes, shards, unlabelled=label == "none")
     if not found:
         raise DataError(f"{spec.location} holds no sample: expected members NAME.jpg and NAME.cls, .txt or .json")
     beside = list(dict.fromkeys(path.parent for path in shards))
     kept = keep_classes(found, find_class_text(spec.path("classes"), beside), exclude, spec.location)
-    return _rows(spec.text, shards, len(paths), indexes, kept, codes, problems)
+    return _rows(spec.text, shards, len(paths), indexes, kept, codes, corrupt_files)
 
 
 def _codes(indexes: Sequence[ShardIndex], shards: Sequence[Path], unlabelled: bool) -> tuple[np.ndarray, list[str]]:
@@ -139,8 +139,8 @@ def _rows(
     indexes: Sequence[ShardIndex],
     kept: KeptClasses,
     codes: np.ndarray,
-    problems: Problems,
-) -> ShardRows:
+    corrupt_files: CorruptFiles,
+) -> ShardSamples:
     """The rows of the classes that stay; those of the first `trained` shards are trained on."""
     members = NameTable.joined([index.names for index in indexes])
     shard = np.repeat(np.arange(len(shards), dtype=np.int32), [len(index.names) for index in indexes])
@@ -155,7 +155,7 @@ def _rows(
     for array in (members.blob, shard.tobytes(), labels.tobytes()):
         total.update(array)
     without = f", {kept.unnamed} of them called by number or id" if kept.unnamed else ""
-    return ShardRows(
+    return ShardSamples(
         name=name,
         title=f"{len(shards):,} shards, {len(kept.texts):,} classes{without}, {len(train):,} samples to train on, "
         f"{len(held):,} held out",
@@ -165,7 +165,7 @@ def _rows(
         labels=labels,
         train=train,
         held_out=held,
-        problems=problems,
+        corrupt_files=corrupt_files,
         shards=shards,
         shard=shard,
         offsets=np.concatenate([index.offsets for index in indexes]),

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spae.data.datasets.corrupt_files import Problems
+from spae.data.datasets.corrupt_files import CorruptFiles
 from spae.data.datasets.epoch_order import EpochOrder
 from spae.data.datasets.idx import FILES, read_idx
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
@@ -57,7 +57,7 @@ class MnistTraining:
         self._test_images, self._test_labels = test_images, test_labels
         self.name, self.batch, self._size = name, batch, size
         self.title = f"MNIST, {len(images):,} digits to train on, {len(test_images):,} held out"
-        self.problems = Problems(total=len(images))
+        self.corrupt_files = CorruptFiles(total=len(images))
         total = hashlib.sha256()
         for array in (images, labels, test_images, test_labels):
             total.update(array.tobytes())

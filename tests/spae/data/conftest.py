@@ -74,12 +74,12 @@ class Rows:
     classes = ("even", "odd")
 
     def __init__(self, count: int, bad: Sequence[int] = (), held: int = 2, limit: int = 10) -> None:
-        from spae.data.datasets.corrupt_files import Problems
+        from spae.data.datasets.corrupt_files import CorruptFiles
 
         self.count, self.bad = count, set(bad)
         self.labels = (np.arange(count) % 2).astype(np.int32)
         self.train, self.held_out = np.arange(count - held), np.arange(count - held, count)
-        self.problems = Problems(count, least=limit)
+        self.corrupt_files = CorruptFiles(count, least=limit)
 
     def row_name(self, row: int) -> str:
         return f"row {row}"

@@ -113,7 +113,7 @@ def test_further_styles_are_trained_on_and_change_nothing_held_out():
     assert isinstance(plain, PictogramData) and isinstance(more, PictogramData)
     assert (plain.name, more.name) == ("pictograms", "pictograms-more")
     assert more.title == "embedded pictograms-more: 651 concepts, 7403 images"
-    assert more.problems.total > 2 * plain.problems.total and more.fingerprint != plain.fingerprint
+    assert more.corrupt_files.total > 2 * plain.corrupt_files.total and more.fingerprint != plain.fingerprint
     assert more.classes == plain.classes
     for one, other in zip(held_out_parts(plain, 999).values(), held_out_parts(more, 999).values(), strict=True):
         assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])

@@ -1,4 +1,4 @@
-"""COCO's caption files: read as published, every fault named, nothing outside the data touched."""
+"""COCO's caption files: read as published, every issue named, nothing outside the data touched."""
 
 from __future__ import annotations
 
@@ -135,9 +135,9 @@ def test_a_fault_is_one_line_when_opened_and_named_by_the_survey(
         open_captions(str(home))
     assert said in str(caught.value) and "\n" not in str(caught.value)
     survey = survey_captions(str(home))
-    faults = [one for one in survey.faults() if one is not None]
-    assert any(said in f"{one.field}: {one.message}" for one in faults)
-    assert all(one.file and "\n" not in one.message for one in faults)
+    issues = [one for one in survey.issues() if one is not None]
+    assert any(said in f"{one.field}: {one.message}" for one in issues)
+    assert all(one.file and "\n" not in one.message for one in issues)
     assert sorted(path for path in tmp_path.rglob("*")) == before
 
 
@@ -150,14 +150,14 @@ def test_the_survey_names_all_faults_and_counts(tmp_path: Path) -> None:
     (tmp_path / "coco" / "val2014" / file_name("val2014", 2)).unlink()
     (tmp_path / "coco" / "val2014" / file_name("val2014", 5)).write_bytes(b"GIF89a nothing")
     survey = survey_captions(str(tmp_path / "coco"))
-    found = list(survey.faults())
+    found = list(survey.issues())
     assert [one.field for one in found if one] == ["annotations[1]", "annotations[4]", "images", ""]
     assert survey.counts == {"images": 15, "captions": 73} and found.count(None) > 80
 
 
 def test_a_sound_set_has_no_faults(tmp_path: Path) -> None:
     survey = survey_captions(str(write_captions(tmp_path / "coco")))
-    assert not [one for one in survey.faults() if one] and survey.counts == {"images": 15, "captions": 75}
+    assert not [one for one in survey.issues() if one] and survey.counts == {"images": 15, "captions": 75}
 
 
 def test_a_image_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
@@ -193,4 +193,4 @@ def test_the_survey_can_open_what_it_read_and_takes_names(tmp_path: Path) -> Non
     opened = survey_captions(str(path)).opened()
     assert opened.name == str(path) and opened.fingerprint == CocoCaptions(path).fingerprint
     survey = survey_captions("scenes")
-    assert survey.total > 100 and next(iter(survey.faults())) is None and survey.counts["captions"] > survey.total
+    assert survey.total > 100 and next(iter(survey.issues())) is None and survey.counts["captions"] > survey.total

@@ -1,4 +1,4 @@
-"""COCO-QA's text files and JSON: read as published, every fault named."""
+"""COCO-QA's text files and JSON: read as published, every issue named."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_fault_is_one_line_when_opened_and_named_by_the_survey(tmp_path: Path,
     with pytest.raises(DataError) as caught:
         open_coco_qa(str(home))
     assert said in str(caught.value) and "\n" not in str(caught.value)
-    assert any(said in f"{one.field}: {one.message}" for one in survey_coco_qa(str(home)).faults() if one)
+    assert any(said in f"{one.field}: {one.message}" for one in survey_coco_qa(str(home)).issues() if one)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_faults_of_json(tmp_path: Path, entry: object, said: str) -> None:
 
 def test_the_survey_counts(tmp_path: Path) -> None:
     survey = survey_coco_qa(str(write_coco_qa(tmp_path / "qa")))
-    assert not [one for one in survey.faults() if one] and survey.counts == {"questions": 39, "images": 39}
+    assert not [one for one in survey.issues() if one] and survey.counts == {"questions": 39, "images": 39}
 
 
 @pytest.mark.parametrize(("name", "said"), [("mnist", "has no questions"), (".", "COCO-QA is a folder of")])

@@ -119,15 +119,15 @@ def test_a_broken_question_is_one_error_and_one_fault(
         VqaArchive(root)
     assert "\n" not in str(caught.value) and FILE in str(caught.value)
     read = survey_vqa(str(root))
-    faults = [fault for fault in read.faults() if fault is not None]
-    assert len(faults) >= 1 and read.counts["questions"] == 2
-    assert str(caught.value) == f"{root}: {faults[0].line}" and all("\n" not in fault.line for fault in faults)
+    issues = [issue for issue in read.issues() if issue is not None]
+    assert len(issues) >= 1 and read.counts["questions"] == 2
+    assert str(caught.value) == f"{root}: {issues[0].line}" and all("\n" not in issue.line for issue in issues)
 
 
 def test_a_survey_of_sound_data(tmp_path: Path) -> None:
     read = survey_vqa(str(write_archive(tmp_path, {1: rows(1), 5: rows(5)})))
     assert isinstance(read, Survey)
-    assert [fault for fault in read.faults() if fault is not None] == []
+    assert [issue for issue in read.issues() if issue is not None] == []
     assert read.counts == {"questions": 6, "images": 3 * (2 + 1) + 3 * (10 + 1)} and "guided_vqa" in read.title
 
 
@@ -137,7 +137,7 @@ def test_a_survey_names_every_fault(tmp_path: Path) -> None:
     made[2]["question"] = ""
     root = write_archive(tmp_path, {1: made})
     (root / made[1]["image_1"]).write_bytes(b"no image")
-    found = [fault.line for fault in survey_vqa(str(root)).faults() if fault is not None]
+    found = [issue.line for issue in survey_vqa(str(root)).issues() if issue is not None]
     assert any("[0].answer" in line for line in found) and any("question_id 2 question" in line for line in found)
     assert any("[1].image_1" in line for line in found)
 

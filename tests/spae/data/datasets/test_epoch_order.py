@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spae.data.datasets.epoch_order import EpochOrder, chance_of
+from spae.data.datasets.epoch_order import EpochOrder, rng_of
 
 
 def taken(order: EpochOrder, first: int, count: int) -> list[int]:
@@ -26,6 +26,6 @@ def test_pure_function_of_seed_and_place():
 
 
 def test_chance_is_each_rows_own():
-    sampled = {chance_of(seed, step, row).random() for seed in range(3) for step in range(4) for row in range(5)}
+    sampled = {rng_of(seed, step, row).random() for seed in range(3) for step in range(4) for row in range(5)}
     assert len(sampled) == 60
-    assert chance_of(1, 2, 3).random() == chance_of(1, 2, 3).random()
+    assert rng_of(1, 2, 3).random() == rng_of(1, 2, 3).random()

@@ -12,7 +12,7 @@ from spae.data.datasets import hub_columns
 from spae.data.datasets.hub_columns import cell_content
 from spae.data.datasets.hub_dataset import HubRows, open_hub
 from spae.data.datasets.indexed import IndexedData
-from spae.data.datasets.sample_source import RowSource
+from spae.data.datasets.sample_source import SampleSource
 from spae.data.spec import parse_data_spec
 from spae.data.transforms import ImageLoader
 from spae.errors import CorruptImage, DataError, InputError
@@ -49,7 +49,7 @@ def rows(spec: str, exclude: Path | None = None) -> HubRows:
 def test_parquet_file(tmp_path, opened):
     table(range(30)).to_parquet(tmp_path / "train.parquet")
     source = rows(str(tmp_path / "train.parquet"))
-    assert isinstance(source, RowSource) and source.classes == ("cat", "sea lavender", "dog") and source.unnamed == 0
+    assert isinstance(source, SampleSource) and source.classes == ("cat", "sea lavender", "dog") and source.unnamed == 0
     assert len(source.train) == 29 and len(source.held_out) == 1 and source.row_name(7) == "train/7"
     data = IndexedData(source, ImageLoader(8), batch=6, seed=0, workers=2)
     opened.append(data)
@@ -150,7 +150,7 @@ def test_bad_cells_are_counted_and_replaced(tmp_path, opened):
     data = IndexedData(rows(str(tmp_path / "a.parquet")), ImageLoader(8), batch=5, seed=0, workers=2)
     opened.append(data)
     names = [name for step in range(4) for name in data.at(step).names]
-    assert not {"train/3", "train/5"} & set(names) and data.problems.count == 2
+    assert not {"train/3", "train/5"} & set(names) and data.corrupt_files.count == 2
 
 
 def test_a_path_in_a_cell_stays_in_the_folder(tmp_path):

@@ -35,7 +35,7 @@ def parquet(tmp_path_factory) -> Path:
 def stream(folder: Path, opened: list[TrainingData], options: str = "", exclude: Path | None = None) -> StreamData:
     spec = parse_data_spec(f"hf:{folder}?streaming=yes&block=16{options}")
     data = open_stream(
-        spec, ImageLoader(8), batch=4, seed=3, exclude=exclude, workers=2, problems_file=None
+        spec, ImageLoader(8), batch=4, seed=3, exclude=exclude, workers=2, corrupt_files_list=None
     )  # fmt: skip
     opened.append(data)
     return data
@@ -120,7 +120,7 @@ def test_bad_rows_give_their_place_to_the_next_good_one_of_the_batch(tmp_path, o
         seen = [number_of(image) for image in wanted.images]
         after = [next(one for one in seen[place:] + seen[:place] if one not in (7, 20)) for place in range(4)]
         assert [number_of(image) for image in found.images] == after
-    assert damaged.problems.count == 2
+    assert damaged.corrupt_files.count == 2
 
 
 def test_no_split_to_hold_out(tmp_path, opened):

@@ -61,7 +61,7 @@ def test_bad_rows_give_their_place_to_the_next_good_one(opened):
         expected = next(number for number in epoch[place:] + epoch[:place] if number not in bad)
         found = data.at(step)
         assert found.names[row] == f"row {expected}" and number_of(found.images[row]) == expected
-    assert data.problems.count == 3 and set(data.problems.named) == {f"row {number}" for number in bad}
+    assert data.corrupt_files.count == 3 and set(data.corrupt_files.named) == {f"row {number}" for number in bad}
     # A process that has only ever seen this step replaces alike.
     assert same(indexed(Rows(20, bad), opened).at(3), data.at(3))
 
@@ -91,7 +91,7 @@ def test_held_out_is_the_same_at_every_call_and_spread_evenly(opened):
     data = indexed(Rows(40, bad=[34], held=20), opened)
     whole = data.held_out(None)
     assert [number_of(image) for image in whole.images] == [row for row in range(20, 40) if row != 34]
-    assert data.problems.count == 1 and same(whole, data.held_out(None))
+    assert data.corrupt_files.count == 1 and same(whole, data.held_out(None))
     assert data.held_out(3).names == ("row 20", "row 30", "row 39")
 
 

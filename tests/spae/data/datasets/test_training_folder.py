@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spae.data.datasets.sample_source import RowSource
-from spae.data.datasets.training_folder import FolderRows, open_folder
+from spae.data.datasets.sample_source import SampleSource
+from spae.data.datasets.training_folder import FolderSamples, open_folder
 from spae.data.spec import parse_data_spec
 from spae.errors import CorruptImage, DataError, UnknownName
 from tests.spae.data.conftest import class_folders, image_bytes
@@ -16,11 +16,11 @@ from tests.spae.data.conftest import class_folders, image_bytes
 LION, VASE = "n02129165", "n04522168"
 
 
-def opened(path: Path, options: str = "", exclude: Path | None = None) -> FolderRows:
+def opened(path: Path, options: str = "", exclude: Path | None = None) -> FolderSamples:
     return open_folder(parse_data_spec(f"folder:{path}{options}"), exclude, None)
 
 
-def paths(source: FolderRows, rows: np.ndarray) -> list[str]:
+def paths(source: FolderSamples, rows: np.ndarray) -> list[str]:
     return [source.paths[row] for row in rows.tolist()]
 
 
@@ -29,7 +29,7 @@ def test_train_and_val(tmp_path, home):
     class_folders(tmp_path / home / "train", {VASE: 3, LION: 2})
     class_folders(tmp_path / home / "val", {LION: 1, VASE: 2}, first=100)
     source = opened(tmp_path)
-    assert isinstance(source, RowSource) and source.classes == ("lion", "vase") and source.unnamed == 0
+    assert isinstance(source, SampleSource) and source.classes == ("lion", "vase") and source.unnamed == 0
     assert paths(source, source.train) == [
         f"{LION}/0003.png", f"{LION}/0004.png", f"{VASE}/0000.png", f"{VASE}/0001.png", f"{VASE}/0002.png"
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spae.data.datasets.indexed import IndexedData
-from spae.data.datasets.training_folder import FolderRows
+from spae.data.datasets.training_folder import FolderSamples
 from spae.data.datasets.video import open_video
 from spae.data.datasets.video_file import VideoLoader
 from spae.data.spec import parse_data_spec
@@ -18,7 +18,7 @@ pytest.importorskip("av")
 HEADER = "label,youtube_id,time_start,time_end,split\n"
 
 
-def rows(path: Path, options: str = "", exclude: Path | None = None) -> FolderRows:
+def rows(path: Path, options: str = "", exclude: Path | None = None) -> FolderSamples:
     return open_video(parse_data_spec(f"video:{path}{options}"), exclude, None)
 
 

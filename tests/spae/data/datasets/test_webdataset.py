@@ -8,15 +8,15 @@ import tarfile
 import pytest
 
 from spae.data.datasets.indexed import IndexedData
-from spae.data.datasets.sample_source import RowSource
-from spae.data.datasets.webdataset import ShardRows, open_shards
+from spae.data.datasets.sample_source import SampleSource
+from spae.data.datasets.webdataset import ShardSamples, open_shards
 from spae.data.spec import parse_data_spec
 from spae.data.transforms import ImageLoader
 from spae.errors import DataError, InputError
 from tests.spae.data.conftest import add, image_bytes, number_of, shard
 
 
-def rows(spec: str, exclude=None) -> ShardRows:
+def rows(spec: str, exclude=None) -> ShardSamples:
     return open_shards(parse_data_spec(f"webdataset:{spec}"), exclude, None)
 
 
@@ -25,7 +25,7 @@ def test_rows_of_all_shards(tmp_path):
         shard(tmp_path / f"train-{part:03d}.tar", range(part * 100, part * 100 + 40), classes=12)
     shard(tmp_path / "val-000.tar", range(300, 310), classes=12)
     source = rows(f"{tmp_path}/train-{{000..002}}.tar?val={tmp_path}/val-000.tar")
-    assert isinstance(source, RowSource) and len(source.train) == 120 and len(source.held_out) == 10
+    assert isinstance(source, SampleSource) and len(source.train) == 120 and len(source.held_out) == 10
     assert source.classes == tuple(str(number) for number in range(12)) and source.unnamed == 12  # 10 comes after 9
     assert source.row_name(40) == "train-001.tar:0100.png" and source.labels[40] == 100 % 12
     assert source.content(40).read() == image_bytes(100)
@@ -60,7 +60,7 @@ def test_bad_members_are_counted(tmp_path):
             add(archive, f"{number}.txt", b"caf\xe9" if number in (3, 4) else b"cat")
         add(archive, "../up.png", b"x")
     source = open_shards(parse_data_spec(f"webdataset:{tmp_path}/a.tar"), None, tmp_path / "bad.txt")
-    assert source.problems.count == 3 and len(source.labels) == 18 and source.classes == ("cat",)
+    assert source.corrupt_files.count == 3 and len(source.labels) == 18 and source.classes == ("cat",)
     assert len((tmp_path / "bad.txt").read_text().splitlines()) == 3
 
 
