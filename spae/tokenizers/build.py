@@ -59,7 +59,7 @@ def saved_config(name: str, model: ModelConfig, vocabulary: LexicalVocabulary) -
 
     Args:
         name: of its recipe.
-        vocabulary: the one that `model` names.
+        vocabulary: of that name.
     """
     language = vocabulary.source_sha256 if model.masked_lm != "none" else ""
     return SavedConfig(
@@ -84,7 +84,7 @@ def build_model(
 
     Raises:
         InputError: parts that do not fit together, such as networks and the pyramid's grid.
-        WeightsError: the masked language model of an LQAE is not here or not the vocabulary's.
+        WeightsError: the masked language model of an LQAE is missing, or is not the vocabulary's.
     """
     pyramid = config.layers
     quantizer = _quantizer(config, vocabulary, pyramid, search)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import takewhile
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +22,7 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 # above would ask for memory before the weights are seen not to fit.
 MAX_CODEBOOK_NUMBERS = 1 << 28
 MAX_LAYER_CELLS = 1 << 18
+WRONG_TYPE = ("string_type", "tuple_type")
 
 
 def _plain_name(value: str) -> str:
@@ -79,7 +81,7 @@ class ModelConfig(StrictGroup):
 
     @property
     def layers(self) -> Pyramid:
-        """The token pyramid. Raises InputError for one that is none."""
+        """The token pyramid. Raises InputError for sides that form no pyramid."""
         return Pyramid.preset(self.pyramid) if isinstance(self.pyramid, str) else Pyramid(self.pyramid)
 
     @property
@@ -148,20 +150,23 @@ def parse_config(text: bytes, where: str) -> SavedConfig:
             or a size out of bounds.
     """
     try:
-        return SavedConfig.model_validate_json(text)
+        config = SavedConfig.model_validate_json(text)
     except ValidationError as error:
         raise WeightsError(f"{where} is not a model's configuration: {first_problem(error)}") from error
+    missing = [field for field in SavedConfig.model_fields if field not in config.model_fields_set]
+    if missing:  # a default could be another shape than that of the weights
+        raise WeightsError(f"{where} is not a model's configuration: {missing[0]} is missing")
+    return config
 
 
 def first_problem(error: ValidationError) -> str:
     """One printable line: the first field that does not fit, the rule and the value seen."""
     errors = error.errors(include_url=False)
-    field_of = [tuple(one["loc"][:2]) for one in errors]
-    # Of the alternatives of a union, the one that got furthest is the one that was meant.
-    first = max(
-        (one for one, loc in zip(errors, field_of, strict=True) if loc == field_of[0]), key=lambda one: len(one["loc"])
-    )
-    # The alternative's name is part of pydantic's path to a field, and says nothing to a user.
+    field_of = [tuple(takewhile(lambda part: str(part).isidentifier(), one["loc"])) for one in errors]
+    # Of the alternatives of a union, report the one of the value's type whose validation got furthest.
+    alternatives = [one for one, field in zip(errors, field_of, strict=True) if field == field_of[0]]
+    first = max(reversed(alternatives), key=lambda one: (one["type"] not in WRONG_TYPE, len(one["loc"])))
+    # Pydantic's path to a field includes the names of alternatives, which mean nothing to a user.
     path = [str(part) for part in first["loc"] if str(part).isidentifier() or isinstance(part, int)]
     field = ascii(".".join(path))[1:-1][:60]
     message = first["msg"].removeprefix("Value error, ")

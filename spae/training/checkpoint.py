@@ -140,7 +140,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, object], int, Groups]:
         for key in file.keys():  # noqa: SIM118 (an open safetensors file is no mapping)
             tensors[key] = file.get_tensor(key)
     if header["crc32"] != _checksum(tensors):
-        raise ValueError(f"its checksum is {_checksum(tensors)}, its header says {header['crc32']}")
+        raise ValueError(f"checksum {_checksum(tensors)} differs from {header['crc32']} in its header")
     groups: Groups = {}
     for key, value in tensors.items():
         group, _, name = key.partition("/")

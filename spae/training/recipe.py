@@ -155,7 +155,7 @@ class LoggingConfig(StrictGroup):
     evaluate_images: int = Field(default=1000, gt=0, description="at most this many held-out images are evaluated")
     checkpoint_every: int = Field(default=100, gt=0, description="steps between checkpoints")
     keep_checkpoints: int = Field(default=2, gt=0, description="newest checkpoints that are kept")
-    samples_every: int = Field(default=500, gt=0, description="steps between sample grids")
+    samples_every: int = Field(default=500, gt=0, description="steps between figures: sample grids and curves")
 
 
 class Recipe(StrictGroup):

@@ -2,7 +2,7 @@
 
     for step in steps:      # its randomness is seeded by (seed, step)
         take the step       # spae.training.step
-        at intervals: log, evaluate, write sample images, write a checkpoint
+        at intervals: log, evaluate, write figures, write a checkpoint
 
 A checkpoint holds the whole state of a run, so a run that is killed and resumed ends with the bits of an uninterrupted
 one.
@@ -142,7 +142,7 @@ class _Run:
             if evaluated:
                 metrics = self._evaluate(log)
             if done % logging.samples_every == 0 or last:
-                self._write_samples()
+                self._write_figures()
             if saved and self.main:
                 save_checkpoint(
                     self.folder, done, recipe.model_dump(mode="json"), state.groups(), logging.keep_checkpoints
@@ -180,13 +180,13 @@ class _Run:
             metrics = self._open_evaluator()(self._averaged())
             if log is not None:
                 log.write(self.state.step, metrics)
-                write_curves(read_log(self.folder / LOG), self.folder / "curves.png")
         self.accelerator.wait_for_everyone()
         return metrics
 
-    def _write_samples(self) -> None:
-        """Write a grid of held-out images and their reconstructions."""
+    def _write_figures(self) -> None:
+        """Write the curves so far, and a grid of held-out images and their reconstructions."""
         if self.main:
+            write_curves(read_log(self.folder / LOG), self.folder / "curves.png")
             images, _ = next(iter(self._open_evaluator().parts.values()))
             rows = sample_rows(self._averaged(), images[:GRID_IMAGES].to(self.accelerator.device))
             write_grid(rows, self.folder / "samples" / f"step-{self.state.step:06d}.png")

@@ -3,8 +3,8 @@
     vq -> frozen codebook -> semantic loss -> 2-layer RQ -> 2-layer SAQ -> 6-layer pyramid SAQ, which is SPAE
     SPAE -> one threshold;  SPAE -> constant weight;  SPAE -> no perceptual loss
 
-Where the paper does not print it: the semantic loss is on the layers up to the first one that is the whole grid, as
-it is in SPAE, so rows of one or two whole layers have rho_1 alone.
+The paper does not print it, so as in SPAE the semantic loss is on the layers up to the first whole one: rows of one or
+two whole layers have rho_1 alone.
 All train on ImageNet at 128x128 with one budget, and need what `image` needs.
 """
 
@@ -14,7 +14,7 @@ from spae.training.recipe import Recipe
 from spae.training.recipes.image import THRESHOLDS, image
 
 ONE_THRESHOLD = 0.8
-"""Of the row without a threshold for each layer; the paper prints none, 0.8 is ours."""
+"""The threshold of the row with one for all layers; the paper prints none, 0.8 is ours."""
 
 
 def ablation_vq() -> Recipe:

@@ -7,7 +7,7 @@ from spae.training.recipe import AppearanceConfig, DataConfig, OptimizerConfig, 
 
 
 def picto_spae() -> Recipe:
-    """SPAE on the embedded pictograms: the one that is embedded, 37 words an image.
+    """SPAE on the embedded pictograms, 37 words an image: the committed weights of tokenizer `spae`.
 
     Source: section 3 and appendix B.1 of arXiv 2306.17842 (the MNIST variant: 32x32, layers of 1, 4, 16 and 16 words,
     label text for the semantic loss), at a quarter of the filters. What differs from the paper:

@@ -109,7 +109,18 @@ def small(monkeypatch, tiny, few_pictograms):
     monkeypatch.setattr(trainer, "open_perceptual", perceptual)
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name not in DUPLICATES])
+# One of each kind of model and loss trains in the default suite, the others in the slow one.
+KINDS = {"picto_spae", "picto_lqae_without_lm", "mnist", "image", "video", "vqgan", "ablation_rq"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in KINDS else [pytest.mark.slow])
+        for name in RECIPES
+        if name not in DUPLICATES
+    ],
+)
 def test_smoke_trains(name, small, tmp_path):
     recipe = small_recipe(name)
     few = [
