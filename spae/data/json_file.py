@@ -1,4 +1,4 @@
-"""A JSON file from anywhere, read whole: its size checked first, and every way it can be broken reported in one line."""
+"""A JSON file from anywhere, read whole: its size is checked first, and every way it can be broken has one line."""
 
 from __future__ import annotations
 
