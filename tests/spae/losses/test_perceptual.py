@@ -1,4 +1,4 @@
-"""Perceptual losses on weights drawn here, against their formulas; the packaged network where it is installed."""
+"""Perceptual losses on weights sampled here, against their formulas; the packaged network where it is installed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_pairs_that_do_not_match_are_refused():
 
 @pytest.fixture(scope="module")
 def vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """torchvision's names for VGG-16's convolutions, drawn here; its classifier is left out, for nothing reads it."""
+    """torchvision's names for VGG-16's convolutions, sampled here; its classifier is left out, for nothing reads it."""
     generator, state, width, place = torch.Generator().manual_seed(0), {}, 3, 0
     for wide in VGG:
         if wide == "pool":

@@ -181,7 +181,7 @@ def test_run_starts_from_the_weights_of_a_checkpoint(train, tmp_path):
 
 def test_stalled_discriminator_stops_the_run(train, tmp_path):
     with pytest.raises(TrainingError, match=r"stalled: for 2 steps .*the last good checkpoint is .*step-0000"):
-        # Any loss counts as small, and a generator that stands still is told apart within a few steps on any processor.
+        # Any loss counts as small, and a discriminator soon beats a generator that stands still.
         train(tmp_path, gan="stylegan", learning_rate=1e-9, discriminator_lr=0.01, r1_weight=0.0, stall_steps=2,
               stall_loss=1e9, steps=60, warmup_steps=0, checkpoint_every=1)  # fmt: skip
 
