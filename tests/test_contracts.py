@@ -42,6 +42,11 @@ BREACHES = (
     ("llm_backends/scripted/backend.py", "from llm_backends.openai import options", "llm-backends-layers"),
     ("llm_backends/cache/entry.py", "from llm_backends.cache import jsonl", "llm-backends-cache-layers"),
     ("spae/training/recipe.py", "from spae.training import trainer", "training-layers"),
+    ("spae/data/spec.py", "from spae.data import opening", "spae-data-layers"),
+    ("spae/tokenizers/config.py", "from spae.tokenizers import build", "tokenizers-layers"),
+    ("results/record.py", "from results import store", "results-layers"),
+    ("results/analysis/statistics.py", "from results.analysis import tables", "results-analysis-layers"),
+    ("results/report/example.py", "from results.report import write", "results-report-layers"),
 )
 
 

@@ -10,7 +10,6 @@ import inspect
 from dataclasses import fields
 
 import pytest
-from benchmarks.cache_commands import cache
 from pydantic import BaseModel
 
 import llm_backends.registry
@@ -23,6 +22,7 @@ import spae.vocabulary
 import tasks.fewshot.settings
 import tasks.registry
 from benchmarks.cli import app
+from benchmarks.commands.cache import cache
 from results.record import CellKey, Record
 from spae.cli import app as trainer
 
@@ -50,6 +50,7 @@ def test_names_on_the_command_line() -> None:
         "llamacpp:FILE",
         "openai:MODEL",
         "scripted:FILE",
+        "none",
     ]
     assert [one.spelling for one in llm_backends.registry.BUILT_IN] == spellings
     assert sorted(spae.data.registry.SETS) == ["mnist", "pictograms", "pictograms-new", "scenes", "scenes-new"]
@@ -71,17 +72,28 @@ def test_setting_ids_are_the_papers() -> None:
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        pytest.param("ls", {"kind", "json"}, id="ls"),
+        pytest.param("ls", {"kind", "json", "verbose"}, id="ls"),
         pytest.param(
             "run",
-            {"task", "tokenizer", "llm", "data", "setting", "layers", "scoring", "prompt", "limit", "seed", "out"}
-            | {"cache_only", "live", "resume", "dtype", "device", "context_length", "replies"}
-            | {"base_url", "api", "key_env", "key_file", "concurrency", "timeout", "attempts", "budget", "price"}
-            | {"episodes", "llm_tokenizer", "echo_logprobs", "shuffle_images"},
+            {
+                "task",
+                "tokenizer",
+                "llm",
+                "llm_args",
+                "data",
+                "setting",
+                "layers",
+                "scoring",
+                "prompt_style",
+                "limit",
+                "seed",
+            }
+            | {"out", "cache_only", "refresh_cache", "resume", "dtype", "device", "context_length", "cache_file"}
+            | {"manifest", "shuffle_images"},
             id="run",
         ),
         pytest.param("report", {"folder", "format"}, id="report"),
-        pytest.param("baseline", {"run", "out", "replies"}, id="baseline"),
+        pytest.param("baseline", {"run", "out", "cache_file"}, id="baseline"),
         pytest.param("check", {"folder", "junit"}, id="check"),
         pytest.param("validate", {"task", "data", "json"}, id="validate"),
         pytest.param("round_trip", {"llm", "vocabulary", "json"}, id="round-trip"),
@@ -97,7 +109,7 @@ def test_options(command: str, expected: set[str]) -> None:
     [
         pytest.param("tokenize", {"images", "tokenizer", "layers", "show", "out", "json"}, id="tokenize"),
         pytest.param("decode", {"tokens", "out", "tokenizer", "layers"}, id="decode"),
-        pytest.param("train", {"recipe", "out", "set_", "resume", "wandb"}, id="train"),
+        pytest.param("train", {"recipe", "out", "set_", "smoke", "resume", "wandb"}, id="train"),
         pytest.param("recipes", {"name", "json"}, id="recipes"),
         pytest.param(
             "vocabulary",
@@ -115,11 +127,11 @@ def test_options_of_recipes_and_vocabularies(command: str, expected: set[str]) -
     ("command", "expected"),
     [
         pytest.param("cache_stats", {"json"}, id="stats"),
-        pytest.param("cache_export", {"paths", "all", "skip_bad", "replies"}, id="export"),
+        pytest.param("cache_export", {"paths", "all", "skip_bad", "cache_file"}, id="export"),
         pytest.param("cache_import", {"files", "into", "keep", "replace"}, id="import"),
         pytest.param("cache_verify", {"files"}, id="verify"),
         pytest.param("cache_prune", {"model", "older_than", "bad", "dry_run"}, id="prune"),
-        pytest.param("cache_why", {"folder", "record", "replies"}, id="why"),
+        pytest.param("cache_explain", {"folder", "record", "cache_file"}, id="explain"),
     ],
 )
 def test_options_of_the_cache_commands(command: str, expected: set[str]) -> None:
@@ -165,7 +177,7 @@ PROTOCOLS = [
     ),
     pytest.param(
         "tasks.protocol:Task",
-        {"name", "title", "metric", "settings", "samples", "request", "score"},
+        {"name", "title", "metrics", "settings", "samples", "configured", "solve"},
         id="task",
     ),
     pytest.param("tasks.protocol:CorpusScored", {"corpus_scores"}, id="corpus"),
@@ -191,15 +203,15 @@ def test_protocols_ask_for(where: str, expected: set[str]) -> None:
     assert members == expected
 
 
-def test_what_a_task_says_of_itself() -> None:
+def test_facts_of_a_task_entry() -> None:
     facts = ["name", "target", "title", "paper_table", "settings", "metric", "default_data", "scorings", "styles"]
     assert [one.name for one in fields(tasks.registry.TaskEntry)] == [*facts, "needs", "problem", "opens", "surveys"]
 
 
-CELL = ["task", "setting", "tokenizer", "tokenizer_fingerprint", "layers", "llm", "llm_revision", "dtype", "data"]
-CELL += ["data_fingerprint", "prompt_style", "scoring", "seed"]
-RECORD = ["id", "sample", "sample_fingerprint", "prompt", "choices", "answer", "reply", "prediction", "status", "value"]
-LAST = ["detail", "metric", "references"]
+CELL = ["task", "setting", "tokenizer", "tokenizer_fingerprint", "layers", "shuffled", "model", "model_revision"]
+CELL += ["dtype", "data", "data_fingerprint", "prompt_style", "scoring", "seed"]
+RECORD = ["id", "sample_id", "sample_fingerprint", "prompt", "choices", "target", "references", "reply", "prediction"]
+LAST = ["status", "scores", "explanation", "steps", "tokens", "images"]
 
 
 @pytest.mark.parametrize(

@@ -92,14 +92,14 @@ def test_grid_has_a_row_of_images_each_with_white_gaps(tmp_path):
 
 
 def test_small_images_are_enlarged(tmp_path):
-    row = torch.full((1, 3, 16, 16), -1.0)
+    row = torch.full((2, 3, 16, 16), -1.0)
     row[:, :, 0, 0] = 1.0
     write_grid([row], tmp_path / "grid.png")
     with Image.open(tmp_path / "grid.png") as image:
         grid = np.asarray(image)
     each = MIN_SIDE // 16
-    assert grid.shape[:2] == (MIN_SIDE + 2 * GAP, MIN_SIDE + 2 * GAP)
-    grid = grid[GAP:-GAP, GAP:-GAP]
+    assert grid.shape[:2] == (MIN_SIDE + 2 * GAP, 2 * MIN_SIDE + 3 * GAP)
+    grid = grid[GAP:-GAP, GAP : GAP + MIN_SIDE]
     assert (grid[:each, :each] == 255).all() and grid[:, each:].max() == 0 and grid[each:].max() == 0
 
 
