@@ -13,13 +13,28 @@ from pathlib import Path
 from spae.data.annotations.annotated import AnnotatedSet
 from spae.data.image_file import read_image
 from spae.data.issues import DataIssue, decoded, decoded_files, reported
-from spae.data.opening import kind_of, open_captions, open_coco_qa, open_set, open_vqa
+from spae.data.opening import (
+    SCHEMES,
+    Kind,
+    kind_of,
+    open_captions,
+    open_coco_qa,
+    open_set,
+    open_vqa,
+    read_samples,
+)
 from spae.data.protocol import ImageSet
 from spae.data.registry import SETS
 from spae.data.spec import DataSpec
 from spae.errors import DataError
 
 Issues = Iterator[DataIssue | None]
+TITLES: dict[Kind, str] = {
+    "folder": "folder of class folders",
+    "csv": "csv of file names and labels",
+    "shards": "WebDataset shards",
+    "hub": "split of a Hugging Face data set",
+}
 
 
 @dataclass
@@ -64,12 +79,10 @@ def survey_labelled(text: str) -> FormatSurvey:
     """
     if text in SETS:
         return _survey_open(open_set(text))
-    if not text.startswith("hf:") and not Path(text.partition("?")[0]).exists():
+    if not text.startswith(SCHEMES) and not Path(text.partition("?")[0]).exists():
         open_set(text)  # raises, and names what there is
     kind, spec = kind_of(text)
-    if kind == "hub":
-        return _survey_hub(spec)
-    return _survey_archive(spec) if kind == "archive" else _survey_folder(spec)
+    return _survey_archive(spec) if kind == "archive" else _survey_samples(kind, spec)
 
 
 def survey_captions(text: str) -> FormatSurvey:
@@ -190,51 +203,25 @@ def _survey_annotated(data: AnnotatedSet) -> FormatSurvey:
     return FormatSurvey(data.title, read, lambda: data, len(said))
 
 
-def _survey_folder(spec: DataSpec) -> FormatSurvey:
-    """Class folders, or a csv beside `images/`."""
-    from spae.data.class_names import class_words, names_beside
-    from spae.data.datasets.image_folder import FolderSet, home_of, labelled_files
+def _survey_samples(kind: Kind, spec: DataSpec) -> FormatSurvey:
+    """Class folders, a csv, shards, or one split of a Hugging Face data set."""
+    from spae.data.datasets.sample_set import SampleSet, set_words
 
-    path, names = Path(spec.location), spec.path("classes")
-
-    def read(survey: FormatSurvey) -> Issues:
-        found: list[DataIssue] = []
-        files = labelled_files(path, found.append)
-        home = home_of(path)
-        with reported(found.append, str(names) if names else "."):
-            class_words(files, names_beside(names, home), home, found.append)
-        yield from found
-        survey.total = sum(map(len, files.values()))
-        survey.count(classes=len(files), images=survey.total)
-        for label in files.values():
-            for name, file in label.items():
-                yield from decoded(name, lambda name=name, file=file: read_image(file, name))  # type: ignore[misc]
-
-    title = "folder of class folders" if path.is_dir() else "csv of file names and labels"
-    return FormatSurvey(title, read, lambda: FolderSet(path, classes=names))
-
-
-def _survey_hub(spec: DataSpec) -> FormatSurvey:
-    """One split of a Hugging Face data set."""
-    from spae.data.class_names import class_words, names_beside
-    from spae.data.datasets.hub_set import HubRows, HubSet, home_of, rows_by_class
-
-    rows = HubRows(spec)
+    classes = spec.path("classes")
 
     def read(survey: FormatSurvey) -> Issues:
         found: list[DataIssue] = []
-        classes = rows_by_class(rows, found.append)
-        home, names = home_of(rows.spec), rows.spec.path("classes")
-        with reported(found.append, str(names) if names else "."):
-            class_words(sorted(classes), names_beside(names, home), home, found.append)
+        samples = read_samples(kind, spec, found.append)
+        set_words(samples, classes, found.append)
         yield from found
-        survey.count(classes=len(classes), images=len(rows))
-        for row in range(len(rows)):
-            name = rows.row_name(row)
-            yield from decoded(name, lambda row=row, name=name: read_image(rows.content(row), name))  # type: ignore[misc]
+        yield from (DataIssue(name, "", reason) for name, reason in samples.bad.items())
+        survey.total = len(samples)
+        survey.count(classes=len(samples.used_labels), images=survey.total)
+        for number in range(survey.total):
+            name = samples.name(number)
+            yield from decoded(name, lambda i=number, name=name: read_image(samples.content(i), name))  # type: ignore[misc]
 
-    title = f"Hugging Face data set, split {rows.split}"
-    return FormatSurvey(title, read, lambda: HubSet(rows.spec, rows.spec.text), len(rows))
+    return FormatSurvey(TITLES[kind], read, lambda: SampleSet(read_samples(kind, spec), spec.text, classes))
 
 
 def _survey_archive(spec: DataSpec) -> FormatSurvey:

@@ -27,7 +27,7 @@ import numpy as np
 
 from spae.data.archives.file_tree import FileTree
 from spae.data.archives.folder_tree import open_tree
-from spae.data.datasets.sample_source import shown_name
+from spae.data.datasets.samples import shown_name
 from spae.data.issues import DataIssue, Report
 from spae.errors import DataError
 
