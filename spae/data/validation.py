@@ -81,7 +81,7 @@ def survey_labelled(text: str) -> Survey:
     Raises:
         DataError, InputError, UnknownName: there is nothing of that name to read.
     """
-    if text in SETS:
+    if text in SETS or text.startswith("mnist:"):
         return _survey_open(open_set(text))
     if not text.startswith(SCHEMES) and not Path(text.partition("?")[0]).exists():
         open_set(text)  # raises, and names what there is
