@@ -56,7 +56,10 @@ def open_set(spec: str) -> ImageSet:
     is_path = os.path.exists(path) or "/" in spec or "\\" in spec or path.suffix.lower() in FILES
     if spec and (is_path or spec.startswith(SCHEMES)):
         return open_labelled(spec)
-    raise UnknownName("data set (a name, or the path of a folder of class folders or of a csv)", spec, SETS)
+    raise UnknownName(
+        "data set (a name, the path of a folder of class folders, of a csv or of an archive, hf:NAME, "
+        "webdataset:PATTERN or mnist:FOLDER)", spec, SETS,
+    )  # fmt: skip
 
 
 def open_captions(text: str) -> AnnotatedSet:

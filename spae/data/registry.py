@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SetEntry:
-    """What is known of a set without loading it.
+    """Static facts of a set.
 
     Attributes:
         name: what a user types after `--data`.
         target: "module:attribute" of a callable that takes nothing and returns the set.
         title: one line for `ls`.
-        embedded: True where it ships with this project.
+        embedded: whether it ships with this project.
         needs: what a user must bring; empty for embedded sets.
     """
 
@@ -60,5 +60,3 @@ SETS: dict[str, SetEntry] = {
         ),
     )
 }
-# Shown by `ls` beside the names: any path works where a name does.
-PATH_HELP = "PATH: class folders, a csv (filename,label) beside images/, a few-shot archive (.tar.gz), or hf:NAME"

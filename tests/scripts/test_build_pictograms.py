@@ -81,7 +81,7 @@ def test_narrow_icons_are_centred_on_white(builder, packages):
     assert (pixels[:, :16] == 255).all() and (pixels[:, 48:] == 255).all() and pixels.dtype == np.uint8
 
 
-def test_a_wrong_match_stops_the_build(builder, packages):
+def test_wrong_match_stops_the_build(builder, packages):
     folder = packages / builder.SETS["noto"]
     (folder / "chars.json").write_text(json.dumps({"a3": "blueheart"}), encoding="utf-8")
     with pytest.raises(SystemExit, match="red heart: matched red-heart, the set lists blueheart"):

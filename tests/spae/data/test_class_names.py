@@ -64,7 +64,7 @@ def test_without_a_file_folder_names_are_names_and_ids_are_counted():
     assert plain.texts(["7", "n02129165", TENCH]) == (("7", "lion", TENCH), 2)  # lion is a class of mini-ImageNet
 
 
-def test_a_file_that_lacks_a_class_is_no_half_help(tmp_path):
+def test_file_of_names_must_name_every_class(tmp_path):
     found = read_class_text(written(tmp_path, "words.txt", f"{TENCH}\ttench"))
     with pytest.raises(DataError, match=rf"words\.txt names no class '{CRANE}' \(1 of 2 are missing\)"):
         found.texts([TENCH, CRANE])
@@ -146,7 +146,7 @@ def test_a_name_of_two_classes_leaves_out_both(tmp_path):
     assert kept(tmp_path, "crane").place.tolist() == [0, 1, -1, -1]
 
 
-def test_a_line_that_is_no_class_names_the_near_miss(tmp_path):
+def test_unknown_class_names_the_near_miss(tmp_path):
     with pytest.raises(DataError, match=r"out\.txt line 2 leaves out 'n02129166', .*did you mean 'n02129165'\?"):
         kept(tmp_path, "tench\nn02129166")
     with pytest.raises(DataError, match=r"'zzz', which is no class of the set: correct it"):

@@ -160,7 +160,7 @@ def test_each_once_in_the_order_named(folder):
     assert [path.name for path in paths] == ["b.png", "notes.txt", "a.JPG", "c.webp"] and not wrong
 
 
-def test_what_leads_to_no_image_is_said(folder, tmp_path):
+def test_names_without_images_are_reported(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     paths, wrong = image_paths([tmp_path / "gone.png", tmp_path / "empty", folder / "b.png"])
     assert [path.name for path in paths] == ["b.png"]

@@ -40,6 +40,6 @@ def test_options():
         spec.number("split", 3)
 
 
-def test_twice():
+def test_option_given_twice_is_refused():
     with pytest.raises(InputError, match="block must be given once"):
         parse_data_spec("hf:a?block=1&block=2")

@@ -24,7 +24,7 @@ def ramp(width: int, height: int) -> np.ndarray:
     return np.stack([x, y, np.zeros_like(x)], 2).astype(np.uint8)
 
 
-def test_middle_square_of_a_wide_image():
+def test_center_square_of_a_wide_image():
     pixels = ImageLoader(8).load(encoded(ramp(96, 48)), "a", None)
     assert pixels.shape == (8, 8, 3)
     # The middle half of the width: red from a quarter to three quarters, green over all of it.
@@ -48,7 +48,7 @@ def test_crops_stay_inside_and_in_range():
     assert min(areas) > LEAST_AREA * 0.75 and max(areas) > 0.8 and 150 < mirrored < 250
 
 
-def test_strength_nought_is_the_middle_mirrored_or_not():
+def test_strength_zero_only_mirrors():
     crops = [random_crop(40, 30, np.random.default_rng(seed), 0.0) for seed in range(50)]
     assert {one.box for one in crops} == {center_crop(40, 30).box} and {one.mirrored for one in crops} == {True, False}
 

@@ -57,7 +57,7 @@ def test_images_are_found_where_they_usually_are(tmp_path: Path, place: str) -> 
     assert len(CocoCaptions(path).query) == 15
 
 
-def test_the_fingerprint_is_of_what_matters(tmp_path: Path) -> None:
+def test_fingerprint_follows_annotations_not_pixels(tmp_path: Path) -> None:
     path = write_captions(tmp_path / "a")
     before = CocoCaptions(path)
     assert CocoCaptions(write_captions(tmp_path / "b")).fingerprint == before.fingerprint
@@ -124,7 +124,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("damage", "said"), BROKEN)
-def test_a_fault_is_one_line_when_opened_and_named_by_the_survey(
+def test_issue_is_one_line_when_opened_and_named_by_survey(
     tmp_path: Path, damage: Callable[[Path], None], said: str
 ) -> None:
     home = tmp_path / "coco"
@@ -141,7 +141,7 @@ def test_a_fault_is_one_line_when_opened_and_named_by_the_survey(
     assert sorted(path for path in tmp_path.rglob("*")) == before
 
 
-def test_the_survey_names_all_faults_and_counts(tmp_path: Path) -> None:
+def test_survey_names_all_issues_and_counts(tmp_path: Path) -> None:
     path = write_captions(tmp_path / "coco")
     held = json.loads(path.read_text())
     held["annotations"][1]["caption"] = ""
@@ -155,12 +155,12 @@ def test_the_survey_names_all_faults_and_counts(tmp_path: Path) -> None:
     assert survey.counts == {"images": 15, "captions": 73} and found.count(None) > 80
 
 
-def test_a_sound_set_has_no_faults(tmp_path: Path) -> None:
+def test_sound_set_has_no_issues(tmp_path: Path) -> None:
     survey = survey_captions(str(write_captions(tmp_path / "coco")))
     assert not [one for one in survey.issues() if one] and survey.counts == {"images": 15, "captions": 75}
 
 
-def test_a_image_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
+def test_image_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
     path = write_captions(tmp_path / "coco")
     name = file_name("val2014", 4)
     Image.fromarray(np.zeros((1, 1), np.uint8)).save(tmp_path / "x.png")
@@ -188,7 +188,7 @@ def test_other_data_are_refused(name: str, said: str) -> None:
         open_captions(name)
 
 
-def test_the_survey_can_open_what_it_read_and_takes_names(tmp_path: Path) -> None:
+def test_survey_opens_what_it_read_and_takes_names(tmp_path: Path) -> None:
     path = write_captions(tmp_path / "coco")
     opened = survey_captions(str(path)).opened()
     assert opened.name == str(path) and opened.fingerprint == CocoCaptions(path).fingerprint

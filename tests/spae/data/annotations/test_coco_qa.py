@@ -73,7 +73,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("damage", "said"), BROKEN)
-def test_a_fault_is_one_line_when_opened_and_named_by_the_survey(tmp_path: Path, damage, said: str) -> None:
+def test_issue_is_one_line_when_opened_and_named_by_survey(tmp_path: Path, damage, said: str) -> None:
     home = write_coco_qa(tmp_path / "qa")
     damage(home)
     with pytest.raises(DataError) as caught:
@@ -97,7 +97,7 @@ def test_a_fault_is_one_line_when_opened_and_named_by_the_survey(tmp_path: Path,
         ({"question": "q", "answer": "a", "image_id": 1, "id": [1]}, "id is a number or text"),
     ],
 )
-def test_faults_of_json(tmp_path: Path, entry: object, said: str) -> None:
+def test_issues_of_json(tmp_path: Path, entry: object, said: str) -> None:
     write_image(tmp_path / "images" / "1.png", 1)
     good = {"question": "q", "answer": "a", "image_id": 1, "id": "twice"}
     (tmp_path / "q.json").write_text(json.dumps([good, entry]))
@@ -105,7 +105,7 @@ def test_faults_of_json(tmp_path: Path, entry: object, said: str) -> None:
         open_coco_qa(str(tmp_path / "q.json"))
 
 
-def test_the_survey_counts(tmp_path: Path) -> None:
+def test_survey_counts(tmp_path: Path) -> None:
     survey = survey_coco_qa(str(write_coco_qa(tmp_path / "qa")))
     assert not [one for one in survey.issues() if one] and survey.counts == {"questions": 39, "images": 39}
 

@@ -54,7 +54,7 @@ def test_what_a_question_becomes(tmp_path: Path) -> None:
     assert [label for _, label in one.episodes(3, 2)[0].support] == ["lion", "vase"] * 3
 
 
-def test_examples_class_by_class_are_put_in_turn(tmp_path: Path) -> None:
+def test_examples_class_by_class_are_interleaved(tmp_path: Path) -> None:
     made = Archive(kinds=((3, 2),))
     row = made.rows[3, 2][0]
     for i in range(6):
@@ -81,7 +81,7 @@ def test_the_index_is_kept_and_a_changed_archive_is_read_again(
     assert ArchiveSet(made.pack(tmp_path)).fingerprint != first and len(looked) == 12
 
 
-def test_a_image_deep_in_a_large_archive(tmp_path: Path) -> None:
+def test_image_is_read_from_the_middle_of_a_large_archive(tmp_path: Path) -> None:
     """Over several points of the index: random bytes do not shrink, 24 MB of them are six stretches."""
     made = Archive()
     noise = np.random.default_rng(0).bytes(24_000_000)
@@ -169,7 +169,7 @@ def files(name: str, content: bytes | None) -> Callable[[Archive], None]:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("packed", [True, False], ids=["packed", "folder"])
-def test_a_broken_question_is_one_clear_error(
+def test_broken_question_raises_one_clear_error(
     tmp_path: Path, spoil: Callable[[Archive], None], message: str, packed: bool
 ) -> None:
     made = Archive()
@@ -263,7 +263,7 @@ def test_cut_short_or_no_archive(tmp_path: Path) -> None:
         ArchiveSet(tmp_path / "bad.tar.gz")
 
 
-def test_bombs_are_refused_by_what_they_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bombs_are_refused_by_their_claimed_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spae.data.archives.tar_tree, "LEAST_ROOM", 1_000_000)
     info = tarfile.TarInfo("real_name_mi/zeros.bin")  # no image: it would be passed over, and still be unpacked
     info.size = 50_000_000
@@ -296,7 +296,7 @@ def test_links_of_a_folder_stay_inside(tmp_path: Path) -> None:
         ArchiveSet(folder)
 
 
-def test_a_image_that_breaks_behind_its_header(tmp_path: Path) -> None:
+def test_image_damaged_behind_its_header_is_corrupt(tmp_path: Path) -> None:
     made = Archive()
     stream = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(stream, "PNG")

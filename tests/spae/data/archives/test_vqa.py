@@ -89,7 +89,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("change", "message"), BROKEN)
-def test_a_broken_question_is_one_error_and_one_fault(
+def test_broken_question_raises_one_error_and_is_one_issue(
     tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     root = write_archive(tmp_path, {1: rows(1)})
@@ -104,7 +104,7 @@ def test_a_broken_question_is_one_error_and_one_fault(
     assert str(caught.value) == f"{root}: {issues[0].line}" and all("\n" not in issue.line for issue in issues)
 
 
-def test_a_survey_of_sound_data(tmp_path: Path) -> None:
+def test_survey_of_sound_data_counts_and_opens_it(tmp_path: Path) -> None:
     read = survey_vqa(str(write_archive(tmp_path, {1: rows(1), 5: rows(5)})))
     assert [issue for issue in read.issues() if issue is not None] == []
     images = 3 * (2 + 1) + 3 * (10 + 1)
@@ -112,7 +112,7 @@ def test_a_survey_of_sound_data(tmp_path: Path) -> None:
     assert read.opened().fingerprint == open_vqa(str(tmp_path / "guided_vqa")).fingerprint
 
 
-def test_a_survey_names_every_fault(tmp_path: Path) -> None:
+def test_survey_names_every_issue(tmp_path: Path) -> None:
     made = rows(1)
     made[0].pop("answer")
     made[2]["question"] = ""

@@ -47,5 +47,5 @@ def test_twenty_are_named_and_all_are_listed(tmp_path):
     assert len(lines) == 25 and lines[3] == r"'\xe93\n.jpg'" + "\timage 3 is bad"
 
 
-def test_no_problem_no_words():
+def test_summary_without_corrupt_files_is_empty():
     assert CorruptFiles(3).summary() == ""

@@ -79,7 +79,7 @@ def test_folder_of_images(tmp_path):
     assert isinstance(found, Path) and found.read_bytes() == image_bytes(4)
 
 
-def test_left_out_and_text_labels(tmp_path):
+def test_excluded_and_text_labels(tmp_path):
     table(range(12), datasets.Value("string"), lambda number: "abc"[number % 3]).to_parquet(tmp_path / "a.parquet")
     (tmp_path / "out.txt").write_text("b")
     source = rows(str(tmp_path / "a.parquet"), tmp_path / "out.txt")
@@ -93,7 +93,7 @@ def test_number_labels_are_in_order(tmp_path):
     assert source.classes == tuple(map(str, range(12))) and source.unnamed == 12
 
 
-def test_parquet_of_another_hand(tmp_path):
+def test_parquet_without_image_types(tmp_path):
     cells = pa.array([{"bytes": image_bytes(number), "path": "a.png"} for number in range(4)])
     pq.write_table(pa.table({"image": cells, "label": [0, 1, 0, 1]}), tmp_path / "a.parquet")
     assert rows(str(tmp_path / "a.parquet")).content(3).read() == image_bytes(3)
@@ -108,13 +108,13 @@ def test_parquet_of_another_hand(tmp_path):
         pytest.param("?split=training", "no split 'training'", id="split"),
     ],
 )
-def test_names_that_are_not_there(tmp_path, options, message):
+def test_unknown_columns_and_splits_are_refused(tmp_path, options, message):
     table(range(6)).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=message):
         rows(f"{tmp_path / 'a.parquet'}{options}")
 
 
-def test_columns_that_cannot_be_told(tmp_path):
+def test_ambiguous_columns_are_refused(tmp_path):
     pq.write_table(pa.table({"x": [1, 2], "label": [0, 1]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"one column of images, it has none among x, label: name it by \?image=COLUMN"):
         rows(str(tmp_path / "a.parquet"))

@@ -69,7 +69,7 @@ def test_the_same_from_any_step(parquet, opened, own_cache, monkeypatch):
             assert torch.equal(data.at(step, slice(1, 3)).images, found.images[1:3])
 
 
-def test_a_resumed_run_goes_straight_to_its_block(parquet, opened, monkeypatch):
+def test_resumed_run_seeks_to_its_block(parquet, opened, monkeypatch):
     numbers(stream(parquet, opened), range(24))
     (journal,) = (cache_folder() / "streams").glob("*.jsonl")
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
@@ -81,14 +81,14 @@ def test_a_resumed_run_goes_straight_to_its_block(parquet, opened, monkeypatch):
     assert len(read) <= 16 * 2 + 4
 
 
-def test_a_journal_cut_by_a_kill(parquet, opened):
+def test_torn_journal_changes_no_order(parquet, opened):
     expected = numbers(stream(parquet, opened), range(20))
     (journal,) = (cache_folder() / "streams").glob("*.jsonl")
     journal.write_text(journal.read_text()[:-30] + '\n{"block": "x"}\n[1]\nnonsense')
     assert numbers(stream(parquet, opened), range(20)) == expected
 
 
-def test_left_out_classes(parquet, opened, tmp_path):
+def test_excluded_classes_are_not_streamed(parquet, opened, tmp_path):
     (tmp_path / "out.txt").write_text("sea lavender")
     data = stream(parquet, opened, exclude=tmp_path / "out.txt")
     assert data.classes == ("cat", "dog")
@@ -103,7 +103,7 @@ def test_held_out(parquet, opened):
     assert len(data.held_out(3)) == 3
 
 
-def test_bad_rows_give_their_place_to_the_next_good_one_of_the_batch(tmp_path, opened):
+def test_corrupt_rows_are_replaced_by_the_next_good_one_of_the_batch(tmp_path, opened):
     good = table(range(40))
     cells = [dict(cell) for cell in good.cast_column("img", datasets.Image(decode=False))["img"]]
     for number in (7, 20):
@@ -129,7 +129,7 @@ def test_no_split_to_hold_out(tmp_path, opened):
         stream(tmp_path, opened)
 
 
-def test_labels_that_nothing_names(tmp_path, opened):
+def test_stream_without_class_names_is_refused(tmp_path, opened):
     for name in ("train", "test"):
         table(range(6), datasets.Value("int64"), lambda number: number % 2).to_parquet(tmp_path / f"{name}.parquet")
     with pytest.raises(DataError, match=r"names no classes: give \?classes=FILE"):

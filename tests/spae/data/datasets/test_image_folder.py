@@ -64,7 +64,7 @@ def test_flat_validation_of_imagenet(tmp_path):
         opened(tmp_path)
 
 
-def test_without_a_split_a_hundredth_is_held_out_whatever_the_order(tmp_path):
+def test_without_a_split_one_percent_is_held_out_in_any_order(tmp_path):
     class_folders(tmp_path, {"sea_lavender": 150, "rose": 150})
     source = opened(tmp_path)
     assert source.classes == ("rose", "sea lavender") and len(source.held_out) == 3 and len(source.train) == 297
@@ -85,7 +85,7 @@ def test_names_beside_the_data(tmp_path):
     assert opened(tmp_path / "data", f"?classes={tmp_path / 'other.txt'}").classes == ("a", "b")
 
 
-def test_left_out_classes_are_gone_from_both_parts(tmp_path):
+def test_excluded_classes_are_gone_from_both_splits(tmp_path):
     class_folders(tmp_path / "train", {"cat": 2, "dog": 2, "emu": 2})
     class_folders(tmp_path / "val", {"cat": 1, "dog": 1, "emu": 1, "fox": 1})
     (tmp_path / "out.txt").write_text("dog")
@@ -107,7 +107,7 @@ def test_images_without_labels(tmp_path):
     assert source.classes == ("unlabelled",) and names(source) == ["a/0000.png", "a/0001.png", "loose.jpg"]
 
 
-def test_what_is_no_image_is_passed_over(tmp_path):
+def test_other_files_and_hidden_entries_are_ignored(tmp_path):
     class_folders(tmp_path, {"a": 2, "b": 2})
     (tmp_path / "a" / ".DS_Store").write_text("x")
     (tmp_path / "a" / "._0000.png").write_text("x")
@@ -117,7 +117,7 @@ def test_what_is_no_image_is_passed_over(tmp_path):
     assert len(opened(tmp_path).labels) == 4
 
 
-def test_links_that_lead_out(tmp_path):
+def test_links_that_lead_out_are_corrupt_or_refused(tmp_path):
     root = class_folders(tmp_path / "root", {"a": 2, "b": 2})
     outside = tmp_path / "secret.png"
     outside.write_bytes(image_bytes(1))
@@ -158,7 +158,7 @@ def test_missing_and_empty(tmp_path):
         opened(tmp_path)
 
 
-def test_file_names_that_are_no_text(tmp_path):
+def test_undecodable_file_names_are_shown_printable(tmp_path):
     root = class_folders(tmp_path, {"a": 2, "b": 2})
     name = b"caf\xe9\n.png"
     with open(bytes(root / "a") + b"/" + name, "wb") as stream:

@@ -18,7 +18,7 @@ def same(one, other) -> bool:
     return one.names == other.names and torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
 
 
-def test_what_a_batch_is(opened):
+def test_batch_holds_the_images_it_names(opened):
     data = indexed(Samples(20), opened, batch=6)
     batch = data.at(0)
     assert isinstance(data, TrainingData) and len(batch) == 6
@@ -51,7 +51,7 @@ def test_seeds_differ(opened):
     assert not same(indexed(Samples(30), opened).at(0), indexed(Samples(30), opened, seed=1).at(0))
 
 
-def test_bad_rows_give_their_place_to_the_next_good_one(opened):
+def test_corrupt_samples_are_replaced_by_the_next_good_one(opened):
     bad = {3, 4, 11}
     data, whole = indexed(Samples(20, bad), opened), indexed(Samples(20), opened)
     order = [int(name.split()[1]) for step in range(9) for name in whole.at(step).names]
@@ -66,7 +66,7 @@ def test_bad_rows_give_their_place_to_the_next_good_one(opened):
     assert same(indexed(Samples(20, bad), opened).at(3), data.at(3))
 
 
-def test_too_many_bad_rows_stop_the_caller(opened):
+def test_too_many_corrupt_samples_raise(opened):
     data = indexed(Samples(40, bad=range(10, 20), limit=4), opened)
     with pytest.raises(DataError, match="5 files are unreadable; the limit is 4"):
         for step in range(10):
@@ -95,7 +95,7 @@ def test_held_out_is_the_same_at_every_call_and_spread_evenly(opened):
     assert data.held_out(3).names == ("sample 20", "sample 30", "sample 39")
 
 
-def test_nothing_held_out_is_said(opened):
+def test_nothing_held_out_is_an_error(opened):
     with pytest.raises(DataError, match="holds nothing out"):
         indexed(Samples(5, held=0), opened).held_out()
 
@@ -125,7 +125,7 @@ def test_close_ends_the_threads_and_may_be_called_again():
         data.at(1)
 
 
-def test_a_source_without_rows():
+def test_source_without_samples_is_refused():
     source = Samples(4)
     source.train = np.arange(0)
     with pytest.raises(DataError, match="no sample to train on"):
@@ -150,7 +150,7 @@ def test_pure_function_of_seed_and_place():
     assert taken(EpochOrder(rows, 1), 0, 50) != taken(EpochOrder(rows, 2), 0, 50)
 
 
-def test_chance_is_each_rows_own():
+def test_every_row_has_its_own_random_generator():
     sampled = {rng_of(seed, step, row).random() for seed in range(3) for step in range(4) for row in range(5)}
     assert len(sampled) == 60
     assert rng_of(1, 2, 3).random() == rng_of(1, 2, 3).random()

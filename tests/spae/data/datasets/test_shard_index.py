@@ -84,7 +84,7 @@ def test_one_kind_of_label_alone(tmp_path):
         pytest.param(("json", b'{"other": 1}'), id="no-key"),
     ],
 )
-def test_a_label_that_cannot_be_read_drops_its_sample(tmp_path, label):
+def test_unreadable_label_drops_its_sample(tmp_path, label):
     path = tar(tmp_path / "a.tar", [("1.png", b"x"), (f"1.{label[0]}", label[1]), ("2.png", b"y"), ("2.cls", b"2")])
     index = shard_index(path)
     assert list(index.names) == ["2.png"] and list(index.bad) == [f"1.{label[0]}"]
@@ -113,7 +113,7 @@ def test_two_images_of_one_sample(tmp_path):
     assert list(index.names) == ["1.png"] and "second one" in index.bad["1.jpg"]
 
 
-def test_what_systems_leave_behind(tmp_path):
+def test_files_left_behind_by_systems_are_ignored(tmp_path):
     index = shard_index(tar(tmp_path / "a.tar", [("./1.png", b"x"), ("._1.png", b"y"), ("README.md", b"z")]))
     assert list(index.names) == ["1.png"] and index.bad == {}
 
@@ -129,7 +129,7 @@ def test_torn_shard_keeps_what_is_whole(tmp_path, cut):
     assert "ends in its middle" in index.bad["a.tar"]
 
 
-def test_garbage_in_the_middle_is_no_end(tmp_path):
+def test_garbage_in_the_middle_is_reported(tmp_path):
     path = tar(tmp_path / "a.tar", [("1.png", b"x"), ("2.png", b"y"), ("3.png", b"z")])
     content = bytearray(path.read_bytes())
     content[2 * 512 : 3 * 512] = b"\xa5" * 512
@@ -168,7 +168,7 @@ def test_made_once_and_again_when_the_file_changes(tmp_path, monkeypatch):
     assert len(shard_index(path).names) == 7
 
 
-def test_a_torn_cache_is_rebuilt(tmp_path):
+def test_torn_cache_is_rebuilt(tmp_path):
     path = shard(tmp_path / "a.tar", range(5))
     shard_index(path)
     (kept,) = (cache_folder() / "shards").glob("*.npz")

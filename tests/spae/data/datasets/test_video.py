@@ -65,7 +65,7 @@ def test_the_csv_of_kinetics(tmp_path):
         rows(tmp_path, exclude=tmp_path / "out.txt")
 
 
-def test_files_are_found_by_listing_and_not_by_what_a_csv_says(tmp_path):
+def test_ids_of_a_csv_that_are_paths_match_no_file(tmp_path):
     """An id that is a path gets nowhere."""
     touched(tmp_path / "set" / "train", "abc.mp4")
     touched(tmp_path, "secret.mp4")

@@ -1,4 +1,4 @@
-"""Clips out of videos that PyAV writes here: which frames, the same crop in all, and files that are none."""
+"""Frames out of videos that PyAV writes here: which ones, the same crop in all, and files that are no video."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ def video(path: Path, frames: int, rate: int = 25, size: tuple[int, int] = (SIDE
     return path
 
 
-def numbers(clip: np.ndarray) -> list[int]:
-    """Which frame of the video each frame of a clip is."""
-    middles = (np.arange(6) + 0.5) * (SIDE // 6) / SIDE * clip.shape[1]
-    white = clip[:, middles.astype(int)].max((2, 3)) > 128
+def numbers(taken: np.ndarray) -> list[int]:
+    """Which frame of the video each frame taken is."""
+    middles = (np.arange(6) + 0.5) * (SIDE // 6) / SIDE * taken.shape[1]
+    white = taken[:, middles.astype(int)].max((2, 3)) > 128
     return (white @ (1 << np.arange(6))).tolist()
 
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory) -> Path:
-    return video(tmp_path_factory.mktemp("clips") / "a.mp4", 50)
+    return video(tmp_path_factory.mktemp("videos") / "a.mp4", 50)
 
 
 @pytest.mark.parametrize(
     ("frames", "stride", "first"),
     [pytest.param(16, 1, 17, id="16"), pytest.param(8, 3, 14, id="stride"), pytest.param(50, 1, 0, id="all")],
 )
-def test_the_middle_in_evaluation(short, frames, stride, first):
-    clip = VideoLoader(24, frames, stride).load(short, "a.mp4", None)
-    assert clip.shape == (frames, 24, 24, 3) and clip.dtype == np.uint8
-    assert numbers(clip) == list(range(first, first + frames * stride, stride))
+def test_evaluation_takes_the_middle_frames(short, frames, stride, first):
+    taken = VideoLoader(24, frames, stride).load(short, "a.mp4", None)
+    assert taken.shape == (frames, 24, 24, 3) and taken.dtype == np.uint8
+    assert numbers(taken) == list(range(first, first + frames * stride, stride))
 
 
-def test_starts_by_chance_reach_both_ends(short):
+def test_random_starts_reach_both_ends(short):
     starts = set()
     for seed in range(40):
         found = numbers(VideoLoader(24, 40, strength=0.0).load(short, "a.mp4", np.random.default_rng(seed)))
@@ -65,16 +65,16 @@ def test_starts_by_chance_reach_both_ends(short):
     assert starts == set(range(11))
 
 
-def test_the_same_chance_gives_the_same_clip(short):
+def test_same_seed_gives_same_frames(short):
     one, other = (VideoLoader(24, 8).load(short, "a.mp4", np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(one, other)
 
 
 def test_one_crop_for_all_frames(short):
     for seed in range(8):
-        clip = VideoLoader(24, 8).load(short, "a.mp4", np.random.default_rng(seed))
+        taken = VideoLoader(24, 8).load(short, "a.mp4", np.random.default_rng(seed))
         # Where the black half ends, read off the columns of each frame that has a white band in view.
-        edges = {tuple(np.flatnonzero(frame.max((0, 2)) > 128)) for frame in clip} - {()}
+        edges = {tuple(np.flatnonzero(frame.max((0, 2)) > 128)) for frame in taken} - {()}
         assert len(edges) == 1
 
 
@@ -90,11 +90,11 @@ def test_containers(tmp_path, name, kind):
 
 
 def test_wide_video_is_cropped_in_the_middle(tmp_path):
-    clip = VideoLoader(24, 4).load(video(tmp_path / "a.mp4", 8, size=(132, 66)), "a.mp4", None)
-    assert clip[1, :, :11].max() < 30 and clip[1, 1:3, 13:].min() > 200  # frame 3 of 8: its first band is white
+    taken = VideoLoader(24, 4).load(video(tmp_path / "a.mp4", 8, size=(132, 66)), "a.mp4", None)
+    assert taken[1, :, :11].max() < 30 and taken[1, 1:3, 13:].min() > 200  # frame 3 of 8: its first band is white
 
 
-def test_too_short(tmp_path):
+def test_too_short_video_is_corrupt(tmp_path):
     path = video(tmp_path / "a.mp4", 9)
     assert len(VideoLoader(24, 9).load(path, "a.mp4", None)) == 9
     with pytest.raises(CorruptImage, match="has 9 frames, 10 are needed"):
@@ -104,7 +104,7 @@ def test_too_short(tmp_path):
 
 
 @pytest.mark.parametrize("part", [0.3, 0.7, 0.97], ids=str)
-def test_cut_file(tmp_path, short, part):
+def test_cut_video_is_corrupt(tmp_path, short, part):
     content = short.read_bytes()
     (tmp_path / "a.mp4").write_bytes(content[: int(len(content) * part)])
     with pytest.raises(CorruptImage, match=r"^cats/a\.mp4 ") as caught:
@@ -112,14 +112,14 @@ def test_cut_file(tmp_path, short, part):
     assert "\n" not in str(caught.value)
 
 
-def test_a_length_that_lies(tmp_path, short, monkeypatch):
-    """The header tells of more frames than there are: the clip is taken from those that are there."""
+def test_wrong_length_in_header_falls_back_to_counting(tmp_path, short, monkeypatch):
+    """The header tells of more frames than there are: frames are taken from those that are there."""
     whole = video_file.VideoLoader._start
     monkeypatch.setattr(VideoLoader, "_start", lambda self, video, moment: whole(self, video, moment) + 1)
     assert numbers(VideoLoader(24, 16).load(short, "a.mp4", None)) == list(range(17, 33))
 
 
-def test_without_a_length(short, monkeypatch):
+def test_without_a_length_frames_are_counted(short, monkeypatch):
     monkeypatch.setattr(VideoLoader, "_start", lambda self, video, moment: None)
     assert numbers(VideoLoader(24, 16).load(short, "a.mp4", None)) == list(range(17, 33))
 
@@ -134,7 +134,7 @@ def test_without_a_length(short, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_no_video(tmp_path, content, suffix):
+def test_files_that_are_no_video_are_corrupt(tmp_path, content, suffix):
     (tmp_path / f"a.{suffix}").write_bytes(content)
     with pytest.raises(CorruptImage, match=rf"^a\.{suffix} "):
         VideoLoader(24, 4).load(tmp_path / f"a.{suffix}", f"a.{suffix}", None)
@@ -147,7 +147,7 @@ def test_missing_file_and_other_suffix(tmp_path):
         VideoLoader(24, 4).load(tmp_path / "a.m3u8", "a.m3u8", None)
 
 
-def test_sound_alone(tmp_path):
+def test_file_without_video_is_corrupt(tmp_path):
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=44100)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")

@@ -83,7 +83,7 @@ def test_samples_without_labels(tmp_path):
         rows(f"{tmp_path}/a.tar?labels=caption")
 
 
-def test_a_shard_in_both_parts(tmp_path):
+def test_shard_in_both_splits_is_refused(tmp_path):
     shard(tmp_path / "a.tar", range(4))
     with pytest.raises(DataError, match="both trained on and held out"):
         rows(f"{tmp_path}/a.tar?val={tmp_path}/a.tar")

@@ -46,7 +46,7 @@ def test_held_out_are_the_test_digits():
     assert data.held_out().labels.bincount().tolist() == [100] * 10
 
 
-def test_too_small():
+def test_image_size_below_28_is_refused():
     with pytest.raises(DataError, match="at least 28, got 16"):
         open_mnist("", size=16, batch=5, seed=1)
 
@@ -87,7 +87,7 @@ def test_the_four_files(tmp_path, packed, dots):
         pytest.param(FILES[1], idx(np.full(30, 10, np.uint8)), id="label-10"),
     ],
 )
-def test_refused(tmp_path, name, content):
+def test_broken_idx_files_are_refused(tmp_path, name, content):
     four_files(tmp_path)
     (tmp_path / name.removesuffix(".gz")).unlink()
     (tmp_path / name).write_bytes(content)

@@ -20,13 +20,13 @@ def scenes() -> SceneSet:
     return open_scenes()
 
 
-def test_is_what_the_tasks_ask_for(scenes: SceneSet) -> None:
+def test_satisfies_both_protocols(scenes: SceneSet) -> None:
     assert isinstance(scenes, AnnotatedSet) and isinstance(scenes, ImageSet)
     assert open_set("scenes") is scenes and scenes.embedded
     assert "not COCO, not VQA" in scenes.title and HELD_OUT_STYLE in scenes.title
 
 
-def test_the_same_for_ever(scenes: SceneSet) -> None:
+def test_fingerprint_and_pixels_are_pinned(scenes: SceneSet) -> None:
     """Pinned: a change of pixels, places or texts is a change of the benchmark, and needs another VERSION."""
     assert scenes.fingerprint == "744fee30cbf7c4725278281fe700de67f77eaa4b8c189d64f001855c3a2fc046"
     pinned = {

@@ -28,7 +28,7 @@ from spae.errors import CorruptImage, DataError
 STYLES = ("noto", HELD_OUT_STYLE)
 
 
-def test_embedded_file_adds_rows_to_train_on_and_no_others():
+def test_embedded_file_adds_training_rows_only():
     plain, more = load_pictograms(), load_training_pictograms()
     first = len(plain.concept)
     assert more.pixels.shape == (first + 4455, 64, 64, 3) and len(more.styles) == len(plain.styles) + 15
@@ -70,7 +70,7 @@ def test_further_images_keep_away_from_the_held_out_style():
     assert (further < np.quantile(known, 0.02)).mean() < 0.01
 
 
-def test_every_style_is_per_style_often_and_none_is_blank():
+def test_every_style_has_many_images_and_none_is_blank():
     more = load_training_pictograms()
     first = len(load_pictograms().concept)
     per_style = np.bincount(more.style[first:], minlength=len(more.styles))
