@@ -96,7 +96,7 @@ def test_options(command: str, expected: set[str]) -> None:
     [
         pytest.param("tokenize", {"images", "tokenizer", "layers", "show", "out", "json"}, id="tokenize"),
         pytest.param("decode", {"tokens", "out", "tokenizer", "layers"}, id="decode"),
-        pytest.param("train", {"recipe", "out", "set_", "resume", "wandb"}, id="train"),
+        pytest.param("train", {"recipe", "out", "set_", "smoke", "resume", "wandb"}, id="train"),
         pytest.param("recipes", {"name", "json"}, id="recipes"),
         pytest.param(
             "vocabulary",
