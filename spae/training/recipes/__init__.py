@@ -1,5 +1,6 @@
 """The recipes by name; the docstring of each states its source, data, cost, expected figures and command.
 
+A third party adds one by an entry point of group `spae.recipes`: a function without arguments that returns a `Recipe`.
 Imports nothing heavy: a recipe's module is loaded on use.
 """
 
@@ -32,15 +33,26 @@ MODULES: dict[str, tuple[str, ...]] = {
         "ablation_no_perceptual",
     ),
 }
-RECIPES: dict[str, str] = {name: module for module, names in MODULES.items() for name in names}
-"""Every recipe and the module that has it as a function of that name."""
+GROUP = "spae.recipes"
+RECIPES: dict[str, str] = {name: f"{__name__}.{module}" for module, names in MODULES.items() for name in names}
+"""Every built-in recipe and the module that has it as a function of that name."""
+
+
+def recipe_targets() -> dict[str, str]:
+    """Name -> "module:function" of every recipe, plug-ins after the built-in ones. Imports none of them."""
+    from importlib.metadata import entry_points
+
+    found = {name: f"{module}:{name}" for name, module in RECIPES.items()}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        found.setdefault(point.name.replace("-", "_"), point.value)
+    return found
 
 
 def get_recipe(name: str) -> Recipe:
     """The recipe of that name; a dash stands for an underscore. Raises UnknownName."""
-    known = name.replace("-", "_")
-    if known not in RECIPES:
-        raise UnknownName("recipe", name, RECIPES)
-    module = importlib.import_module(f"{__name__}.{RECIPES[known]}")
-    recipe: Recipe = getattr(module, known)()
+    known, targets = name.replace("-", "_"), recipe_targets()
+    if known not in targets:
+        raise UnknownName("recipe", name, targets)
+    module, _, function = targets[known].partition(":")
+    recipe: Recipe = getattr(importlib.import_module(module), function)()
     return recipe
