@@ -9,9 +9,10 @@ import ast
 import importlib.util
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from spae.training.recipes import recipe_targets
+from spae.training.recipes import targets
 
 FACTS = ("Source", "Data", "Cost", "Expected", "Command")
 
@@ -40,23 +41,21 @@ class RecipeFacts:
 
 
 def catalog() -> dict[str, RecipeFacts]:
-    """The facts of every recipe, in listing order."""
-    found: dict[str, RecipeFacts] = {}
-    docstrings: dict[str, dict[str, str]] = {}
-    for name, target in recipe_targets().items():
-        module, _, function = target.partition(":")
-        if module not in docstrings:
-            docstrings[module] = _docstrings(module)
-        found[name] = _facts(name, docstrings[module].get(function, ""))
+    """The facts of every recipe, in listing order; those that the recipe of another package leaves out are ""."""
+    found = {}
+    for name, target in targets().items():
+        module, _, attribute = target.partition(":")
+        found[name] = _facts(name, _docstrings(module).get(attribute, ""))
     return found
 
 
+@cache
 def _docstrings(module: str) -> dict[str, str]:
-    """Function -> docstring of a module that is not imported; of a plug-in whose source is not found: none."""
+    """The docstrings of a module's functions, by name; the module itself is not imported, only the package it is in."""
     try:
         spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return {}
+    except ImportError:
+        spec = None
     if spec is None or spec.origin is None:
         return {}
     tree = ast.parse(Path(spec.origin).read_text("utf-8"))
@@ -66,4 +65,4 @@ def _docstrings(module: str) -> dict[str, str]:
 def _facts(name: str, text: str) -> RecipeFacts:
     parts = re.split(rf"^({'|'.join(FACTS)}): ", text, flags=re.MULTILINE)
     facts = {key: " ".join(value.split()) for key, value in zip(parts[1::2], parts[2::2], strict=True)}
-    return RecipeFacts(name, " ".join(parts[0].split()), *(facts.get(key, "not stated") for key in FACTS))
+    return RecipeFacts(name, " ".join(parts[0].split()), *(facts.get(key, "") for key in FACTS))

@@ -48,7 +48,7 @@ def test_docstrings_read_without_import_are_those_of_the_functions():
 
     facts = catalog()
     for name, module in RECIPES.items():
-        function = getattr(importlib.import_module(module), name)
+        function = getattr(importlib.import_module(f"spae.training.recipes.{module}"), name)
         words = " ".join((function.__doc__ or "").split())
         said = facts[name]
         told = f"{said.title} Source: {said.source} Data: {said.data} Cost: {said.cost} Expected: {said.expected}"
