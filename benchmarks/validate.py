@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from spae.data.issues import DataIssue, Survey
-from spae.data.protocol import ImageSet
+from spae.data.issues import DataIssue
+from spae.data.validation import Survey
 from spae.errors import SpaeError
 from tasks.errors import TaskError
 from tasks.registry import TaskEntry, entry, open_survey, open_task
@@ -21,8 +21,7 @@ class Findings:
     Attributes:
         title: the kind of data.
         counts: name -> number: "images", "classes", ...
-        settings: ids of the task's settings that the data has samples for; None if not tried, because there are
-            issues or opening the data would write.
+        settings: ids of the task's settings that the data has samples for; None if there are issues.
         infeasible: setting id -> why the data has no samples for it.
         issues: in the order they were found.
     """
@@ -43,15 +42,6 @@ class Findings:
     def by_file(self) -> dict[str, int]:
         """Issues per file, most first."""
         return dict(Counter(issue.file for issue in self.issues).most_common())
-
-
-@runtime_checkable
-class Opens(Protocol):
-    """A `Survey` that can open sound data without writing, to try whether the task can use it."""
-
-    def opened(self) -> ImageSet:
-        """The data. Raises SpaeError."""
-        ...
 
 
 def survey_data(
@@ -87,10 +77,8 @@ def survey_data(
     return Findings(task, name, survey.title, dict(survey.counts), settings, infeasible, tuple(issues))
 
 
-def _feasible(facts: TaskEntry, survey: Survey) -> tuple[tuple[str, ...] | None, dict[str, str]]:
+def _feasible(facts: TaskEntry, survey: Survey) -> tuple[tuple[str, ...], dict[str, str]]:
     """The settings that have a first sample, and for each other one the reason."""
-    if not isinstance(survey, Opens):
-        return None, {}
     task = open_task(facts.name)
     infeasible: dict[str, str] = {}
     try:

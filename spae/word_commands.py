@@ -61,7 +61,7 @@ def tokenize(
 
       python -m spae tokenize lion.png --tokenizer runs/train/picto_spae --json
     """
-    from spae.data.image_paths import image_paths
+    from spae.data.image_file import image_paths
     from spae.layers import select_layers
     from spae.tokenizers.registry import open_tokenizer
 

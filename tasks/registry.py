@@ -17,8 +17,8 @@ from tasks.errors import TaskInputError
 from tasks.settings import SETTING_IDS
 
 if TYPE_CHECKING:
-    from spae.data.issues import Survey
     from spae.data.protocol import ImageSet
+    from spae.data.validation import Survey
     from tasks.protocol import Task
 
 GROUP = "spae.tasks"
@@ -41,7 +41,7 @@ class TaskEntry:
         needs: what else it needs to run, by the name of the extra or program; () for nothing.
         problem: why it cannot be opened (a broken plug-in); None where it can.
         opens: "module:attribute" of `(text) -> data`, which makes of what follows `--data` what `Task.samples` takes.
-        surveys: "module:attribute" of `(text) -> spae.data.issues.Survey`, for `validate`.
+        surveys: "module:attribute" of `(text) -> spae.data.validation.Survey`, for `validate`.
     """
 
     name: str

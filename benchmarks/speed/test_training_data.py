@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spae.data.datasets.image_folder import open_folder
 from spae.data.datasets.indexed import IndexedData
-from spae.data.datasets.training_folder import open_folder
 from spae.data.spec import parse_data_spec
 from spae.data.transforms import ImageLoader
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from spae.errors import CorruptImage
+from spae.errors import CorruptImage, DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
@@ -122,3 +122,48 @@ def _no_image(shown: str, error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         reason = f"no {', '.join(FORMATS)} data in it"
     return f"image {shown} does not decode ({reason}): replace it or take it out of the set"
+
+
+def stays_inside(path: Path, root: Path) -> bool:
+    """Whether a path is below the root once all links are followed. False for one that cannot be followed."""
+    try:
+        return path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):
+        return False
+
+
+def image_paths(named: Iterable[Path]) -> tuple[list[Path], list[DataError]]:
+    """Every image file that is meant, in order, and what is wrong with the rest.
+
+    A file is taken as named, whatever it ends in. Of a folder, all images in it and in its folders are taken by name;
+    hidden entries and other files are passed over.
+
+    Returns: paths, each once; and an error for each name that leads to no image.
+    """
+    found: dict[Path, None] = {}
+    wrong: list[DataError] = []
+    for path in named:
+        if not path.exists():
+            wrong.append(DataError(f"there is no image or folder {path}: check the path"))
+            continue
+        if not path.is_dir():
+            found[path] = None
+            continue
+        inside = [file for file in _files(path, wrong) if file.suffix.lower() in SUFFIXES]
+        if not inside:
+            wrong.append(DataError(f"folder {path} holds no image ({', '.join(sorted(SUFFIXES))}): name another"))
+        found.update(dict.fromkeys(inside))
+    return list(found), wrong
+
+
+def _files(root: Path, wrong: list[DataError]) -> list[Path]:
+    """All files below a folder, sorted. Folders behind links are not entered, and files behind links stay inside."""
+    files = []
+    for path in sorted(root.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(root).parts) or path.is_dir():
+            continue
+        if path.is_symlink() and not stays_inside(path, root):
+            wrong.append(DataError(f"{path} leads out of {root}: copy the image in, links must stay inside"))
+            continue
+        files.append(path)
+    return files

@@ -2,8 +2,8 @@
 
 photos/                   class folders                    miniimagenet/test.csv   filename,label beside images/
 open_ended_mi.tar.gz      a published few-shot archive     hf:OWNER/NAME           a Hugging Face data set
-captions_val2014.json     COCO captions                    test/                   COCO-QA's text files
-any of the first four?classes=FILE  a file of class names
+webdataset:test-*.tar     WebDataset shards                test/                   COCO-QA's text files
+captions_val2014.json     COCO captions                    labelled images may end in ?classes=FILE, a file of names
 
 Modules of formats are imported when one of their kind is opened.
 """
@@ -15,16 +15,20 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from spae.data.annotations.annotated import AnnotatedSet
+from spae.data.issues import Report
 from spae.data.protocol import ImageSet
 from spae.data.registry import SETS
 from spae.data.spec import DataSpec, parse_data_spec
 from spae.errors import DataError, UnknownName
 
-Kind = Literal["folder", "archive", "hub"]
-HUB = "hf:"
+if TYPE_CHECKING:
+    from spae.data.datasets.samples import LabelledSamples
+
+Kind = Literal["folder", "csv", "shards", "archive", "hub"]
+SCHEMES = ("hf:", "webdataset:")
 FILES = (".csv", ".tar", ".tgz", ".gz", ".parquet")
 """Endings of names that can only be paths."""
 
@@ -45,8 +49,8 @@ def open_set(spec: str) -> ImageSet:
     path = Path(spec.partition("?")[0])
     # What can only be a path goes to the reader, whose message says which path is missing.
     is_path = os.path.exists(path) or "/" in spec or "\\" in spec or path.suffix.lower() in FILES
-    if spec and (is_path or spec.startswith("hf:")):
-        return open_user_set(spec)
+    if spec and (is_path or spec.startswith(SCHEMES)):
+        return open_labelled(spec)
     raise UnknownName("data set (a name, or the path of a folder of class folders or of a csv)", spec, SETS)
 
 
@@ -103,13 +107,14 @@ def open_vqa(text: str) -> AnnotatedSet:
 
 
 def kind_of(text: str) -> tuple[Kind, DataSpec]:
-    """The kind of a set, and what the user said of it; looks at names alone.
+    """The format of a user's labelled images, and its options; looks at names alone.
 
     Raises:
-        InputError: an option is given twice, or a set of this kind has none of that name.
+        InputError: an option is given twice, or this format has none of that name.
     """
-    if text.startswith(HUB):
-        return "hub", parse_data_spec(text)
+    if text.startswith(SCHEMES):
+        spec = parse_data_spec(text)
+        return ("hub" if spec.scheme == "hf" else "shards"), spec
     # A path may hold a colon: whatever stands before the options is one path.
     spec = replace(parse_data_spec(f"path:{text}"), text=text)
     path = Path(spec.location)
@@ -118,28 +123,56 @@ def kind_of(text: str) -> tuple[Kind, DataSpec]:
     if is_hub_folder(path):
         return "hub", spec
     spec.only("classes")
-    return ("archive" if is_archive(path) else "folder"), spec
+    if is_archive(path):
+        return "archive", spec
+    return ("csv" if path.is_file() else "folder"), spec
 
 
-def open_user_set(text: str) -> ImageSet:
-    """The set.
+def read_samples(kind: Kind, spec: DataSpec, report: Report | None = None) -> LabelledSamples:
+    """The labelled images of any format but an archive.
+
+    Args:
+        kind: the format.
+        spec: location and options.
+        report: called with every issue, whose sample is left out; None raises the first.
 
     Raises:
-        DataError: it cannot be used.
-        InputError: an option is wrong, or a package that its kind needs is not installed.
+        DataError: there is nothing to read; without `report`, also the first issue.
+        InputError: an option is wrong, or a package that the format needs is not installed.
+    """
+    if kind == "hub":
+        from spae.data.datasets.hub import hub_samples
+
+        return hub_samples(spec, report)
+    if kind == "shards":
+        from spae.data.datasets.webdataset import shard_samples
+
+        spec.only("classes", "labels")
+        return shard_samples(spec, spec.location)
+    if kind == "csv":
+        from spae.data.datasets.csv_table import csv_samples
+
+        return csv_samples(Path(spec.location), report)
+    from spae.data.datasets.image_folder import folder_samples
+
+    return folder_samples(Path(spec.location), report)
+
+
+def open_labelled(text: str) -> ImageSet:
+    """The labelled images at a path or of a name on the hub.
+
+    Raises:
+        DataError: they cannot be used.
+        InputError: an option is wrong, or a package that the format needs is not installed.
     """
     kind, spec = kind_of(text)
-    if kind == "hub":
-        from spae.data.datasets.hub_set import HubSet
-
-        return HubSet(spec, text)
     if kind == "archive":
         from spae.data.archives.archive_set import ArchiveSet
 
         return ArchiveSet(Path(spec.location), text, spec.path("classes"))
-    from spae.data.datasets.image_folder import FolderSet
+    from spae.data.datasets.sample_set import SampleSet
 
-    return FolderSet(Path(spec.location), text, spec.path("classes"))
+    return SampleSet(read_samples(kind, spec), text, spec.path("classes"))
 
 
 def is_hub_folder(path: Path) -> bool:

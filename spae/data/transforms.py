@@ -1,4 +1,4 @@
-"""A photograph as a model takes it: a random crop, mirrored or not, in training; the middle square in evaluation.
+"""Crops of photographs: random and mirrored half of the time in training, the center square in evaluation.
 
 W H its size, S the model's side.
 """
@@ -26,45 +26,44 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Framing:
-    """What part of an image is seen."""
+class Crop:
+    """The part of an image that is shown."""
 
     box: Box
     mirrored: bool
 
 
-def middle(width: int, height: int) -> Framing:
-    """The largest square in the middle."""
+def center_crop(width: int, height: int) -> Crop:
+    """The largest square in the center."""
     side = min(width, height)
     x, y = (width - side) / 2 / width, (height - side) / 2 / height
-    return Framing((x, y, 1 - x, 1 - y), False)
+    return Crop((x, y, 1 - x, 1 - y), False)
 
 
-def random_framing(width: int, height: int, chance: np.random.Generator, strength: float) -> Framing:
+def random_crop(width: int, height: int, rng: np.random.Generator, strength: float) -> Crop:
     """A crop of random area, shape and place, mirrored half of the time.
 
     Args:
-        strength: 1: area from LEAST_AREA to 1, sides from 3:4 to 4:3; 0: the middle square, mirrored or not.
-
+        strength: 1: area from LEAST_AREA to 1, sides from 3:4 to 4:3; 0: the center square, mirrored or not.
     """
-    area, aspect, x, y, mirror = chance.random(5).tolist()
+    area, aspect, x, y, mirror = rng.random(5).tolist()
     if not strength:
-        return Framing(middle(width, height).box, mirror < 0.5)
+        return Crop(center_crop(width, height).box, mirror < 0.5)
     least = max(0.05, 1 - (1 - LEAST_AREA) * strength)
     wanted = (least + (1 - least) * area) * width * height
     ratio = math.exp((2 * aspect - 1) * ASPECT * min(strength, 1.0))
     # A crop that would stick out is cut to the image's side: its shape then leaves the sampled range, as in a panorama.
     w, h = min(math.sqrt(wanted * ratio), width), min(math.sqrt(wanted / ratio), height)
     left, top = x * (width - w), y * (height - h)
-    return Framing((left / width, top / height, (left + w) / width, (top + h) / height), mirror < 0.5)
+    return Crop((left / width, top / height, (left + w) / width, (top + h) / height), mirror < 0.5)
 
 
-def framed(image: Image.Image, framing: Framing, size: int) -> np.ndarray:
-    """[S, S, 3] uint8 of an RGB image."""
-    left, top, right, bottom = framing.box
+def resized_crop(image: Image.Image, crop: Crop, size: int) -> np.ndarray:
+    """[S, S, 3] uint8: the crop of an RGB image, resized."""
+    left, top, right, bottom = crop.box
     box = (left * image.width, top * image.height, right * image.width, bottom * image.height)
     pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
-    return pixels[:, ::-1] if framing.mirrored else pixels
+    return pixels[:, ::-1] if crop.mirrored else pixels
 
 
 @dataclass(frozen=True)
@@ -81,14 +80,14 @@ class ImageLoader:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of what `load` gives."""
+        """Of the array that `load` returns."""
         return (self.size, self.size, 3)
 
-    def load(self, source: Path | BinaryIO, shown: str, chance: np.random.Generator | None) -> np.ndarray:
+    def load(self, source: Path | BinaryIO, shown: str, rng: np.random.Generator | None) -> np.ndarray:
         """[S, S, 3] uint8.
 
         Args:
-            chance: of this row; None gives the middle square.
+            rng: of this sample; None gives the center square.
 
         Raises:
             CorruptImage: it does not decode.
@@ -97,18 +96,18 @@ class ImageLoader:
             width, height = image.size
             if image.getexif().get(ORIENTATION) in SIDEWAYS:
                 width, height = height, width
-            if chance is None:
-                framing = middle(width, height)
+            if rng is None:
+                crop = center_crop(width, height)
             else:
-                framing = random_framing(width, height, chance, self.strength)
+                crop = random_crop(width, height, rng, self.strength)
                 if image.format == "JPEG":
-                    _draft(image, framing, self.size)
+                    _draft(image, crop, self.size)
             image.load()
-            return framed(upright_rgb(image), framing, self.size)
+            return resized_crop(upright_rgb(image), crop, self.size)
 
 
-def _draft(image: Image.Image, framing: Framing, size: int) -> None:
+def _draft(image: Image.Image, crop: Crop, size: int) -> None:
     """Has the JPEG decoder give half, a quarter or an eighth of the size, while the crop stays no smaller than S."""
-    left, top, right, bottom = framing.box
+    left, top, right, bottom = crop.box
     least = min(right - left, bottom - top)
     image.draft(None, (math.ceil(size / least), math.ceil(size / least)))

@@ -1,53 +1,72 @@
-"""Data read whole for `python -m benchmarks validate`: one survey for each format that `spae.data.opening` opens.
+"""Data read as a whole for `python -m benchmarks validate`: every issue named, everything counted, nothing written.
 
 Opening data stops at its first issue, for no run may begin on broken data. A survey reads the same data by the same
-rules, stops at none and writes nothing.
+rules and stops at none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
 
 from spae.data.annotations.annotated import AnnotatedSet
-from spae.data.image_file import read_image
-from spae.data.issues import DataIssue, decoded, decoded_files, reported
-from spae.data.opening import kind_of, open_captions, open_coco_qa, open_set, open_vqa
+from spae.data.annotations.annotation_files import AnnotationFile
+from spae.data.archives.few_shot import ArchiveQuestion
+from spae.data.image_file import SUFFIXES, read_image
+from spae.data.issues import DataIssue, Report, reported
+from spae.data.opening import (
+    SCHEMES,
+    Kind,
+    kind_of,
+    open_captions,
+    open_coco_qa,
+    open_set,
+    open_vqa,
+    read_samples,
+)
 from spae.data.protocol import ImageSet
 from spae.data.registry import SETS
 from spae.data.spec import DataSpec
-from spae.errors import DataError
 
 Issues = Iterator[DataIssue | None]
+TITLES: dict[Kind, str] = {
+    "folder": "folder of class folders",
+    "csv": "csv of file names and labels",
+    "shards": "WebDataset shards",
+    "hub": "split of a Hugging Face data set",
+}
 
 
 @dataclass
-class FormatSurvey:
-    """A `Survey` of data of one format.
+class Survey:
+    """Data of one format, to be read as a whole.
 
     Attributes:
         title: what was found at the path.
-        read: reads everything once; yields each issue, and a None for each thing read.
-        open_set: opens the data once it has been read, to try what a task can sample from it; None: cannot without
-            writing.
+        read: reads everything once; yields each issue, and a None for each thing read, for the progress bar. Raises
+            DataError if there is nothing to read at all.
+        opened: opens the data once it has been read without issues, to try what a task can sample from it. Raises
+            DataError.
         total: about how many things are read; 0 for unknown.
-        counts: what there is, by name; complete once `read` has ended.
+        counts: what there is, by name ("classes", "images", "captions", "questions"); complete once `read` has ended.
     """
 
     title: str
-    read: Callable[[FormatSurvey], Issues]
-    open_set: Callable[[], ImageSet | AnnotatedSet] | None = None
+    read: Callable[[Survey], Issues]
+    opened: Callable[[], ImageSet | AnnotatedSet]
     total: int = 0
     counts: dict[str, int] = field(default_factory=dict)
 
     def issues(self) -> Issues:
-        """See `Survey.issues`."""
+        """Every `DataIssue`, and a None for each thing read. To be called once."""
         return self.read(self)
-
-    def opened(self) -> ImageSet | AnnotatedSet | None:
-        """The set; None where opening it would write. Raises DataError."""
-        return None if self.open_set is None else self.open_set()
 
     def count(self, **found: int) -> None:
         """Adds to `counts`; underscores stand for spaces."""
@@ -56,198 +75,164 @@ class FormatSurvey:
             self.counts[shown] = self.counts.get(shown, 0) + number
 
 
-def survey_labelled(text: str) -> FormatSurvey:
-    """Labelled images: an embedded set, class folders, a csv, a few-shot archive or a Hugging Face data set.
+def survey_labelled(text: str) -> Survey:
+    """Labelled images: an embedded set, or a user's in any format.
 
     Raises:
         DataError, InputError, UnknownName: there is nothing of that name to read.
     """
     if text in SETS:
         return _survey_open(open_set(text))
-    if not text.startswith("hf:") and not Path(text.partition("?")[0]).exists():
+    if not text.startswith(SCHEMES) and not Path(text.partition("?")[0]).exists():
         open_set(text)  # raises, and names what there is
     kind, spec = kind_of(text)
-    if kind == "hub":
-        return _survey_hub(spec)
-    return _survey_archive(spec) if kind == "archive" else _survey_folder(spec)
+    return _survey_class_archive(spec) if kind == "archive" else _survey_samples(kind, spec)
 
 
-def survey_captions(text: str) -> FormatSurvey:
+def survey_captions(text: str) -> Survey:
     """Images with captions. Raises DataError where there is nothing to read."""
     if text in SETS:
-        return _survey_annotated(open_captions(text))
+        return _survey_open(open_captions(text))
     from spae.data.annotations.coco_captions import CaptionFile, CocoCaptions, caption_files
 
     files = caption_files(Path(text))
-
-    def read(survey: FormatSurvey) -> Issues:
-        for path in files:
-            source = CaptionFile(path)
-            yield from source.issues()
-            survey.count(images=len(source.captions), captions=sum(map(len, source.captions.values())))
-            for name, file in source.files.items():
-                yield from decoded(name, lambda name=name, file=file: read_image(file, name))  # type: ignore[misc]
-
-    title = f"COCO captions: {', '.join(file.name for file in files)}"
-    return FormatSurvey(title, read, lambda: CocoCaptions(*files, name=text))
+    sources = [CaptionFile(file) for file in files]
+    return _survey_annotations("COCO captions", sources, lambda: CocoCaptions(*files, name=text))
 
 
-def survey_coco_qa(text: str) -> FormatSurvey:
+def survey_coco_qa(text: str) -> Survey:
     """COCO-QA's questions and images. Raises DataError where there is nothing to read."""
     if text in SETS:
-        return _survey_annotated(open_coco_qa(text))
+        return _survey_open(open_coco_qa(text))
     from spae.data.annotations.coco_qa import CocoQaSet, QuestionFile, question_files
 
     files = question_files(Path(text))
-
-    def read(survey: FormatSurvey) -> Issues:
-        for path in files:
-            source = QuestionFile(path)
-            yield from source.issues()
-            survey.count(questions=sum(map(len, source.questions.values())), images=len(source.files))
-            for name, file in source.files.items():
-                yield from decoded(name, lambda name=name, file=file: read_image(file, name))  # type: ignore[misc]
-
-    title = f"COCO-QA questions: {', '.join(file.name for file in files)}"
-    return FormatSurvey(title, read, lambda: CocoQaSet(*files, name=text))
+    sources = [QuestionFile(file) for file in files]
+    return _survey_annotations("COCO-QA questions", sources, lambda: CocoQaSet(*files, name=text))
 
 
-def survey_vqa(text: str) -> FormatSurvey:
+def survey_vqa(text: str) -> Survey:
     """A published archive as questions about images. Raises DataError where there is nothing to read."""
     if text in SETS:
-        return _survey_annotated(open_vqa(text))
-    from spae.data.archives.few_shot import questions_files, read_questions
-    from spae.data.archives.folder_tree import tree_at
-    from spae.data.archives.vqa import WAYS, vqa_question
+        return _survey_open(open_vqa(text))
+    from spae.data.archives.vqa import WAYS, VqaArchive, vqa_question
 
-    tree = tree_at(Path(text))
+    def check(questions: Sequence[ArchiveQuestion], file: str, kind: tuple[int, int], report: Report) -> int:
+        whole = sum(vqa_question(one, file, report) is not None for one in questions)
+        if not whole:
+            report(DataIssue(file, "", "holds no complete question: download the archive again"))
+        return whole
 
-    def read(survey: FormatSurvey) -> Issues:
-        for _ in tree.index(keep=False):
-            yield None
-        yield from tree.issues
-        try:
-            task, files = questions_files(tree)
-        except DataError as error:
-            yield DataIssue(".", "", str(error))
-            return
-        survey.title += f" ({task})"
-        chosen = [file for (_, ways), file in files.items() if ways == WAYS]
-        if not chosen:
+    def chosen(files: Mapping[tuple[int, int], str], report: Report) -> dict[tuple[int, int], str]:
+        found = {kind: file for kind, file in files.items() if kind[1] == WAYS}
+        if files and not found:
             listed = ", ".join(files.values())
-            yield DataIssue(".", "", f"has no questions of {WAYS} ways, only {listed}: get a VQA archive")
-        used: set[str] = set()
-        found: list[DataIssue] = []
-        survey.count(questions=0, images=0)
-        for file in chosen:
-            whole = 0
-            for one in read_questions(tree, file, found.append):
-                question = None if one is None else vqa_question(one, file, found.append)
-                yield from found
-                found.clear()
-                if one is not None and question is not None:
-                    used.update((*one.images, one.query))
-                    whole += 1
-                yield None
-            yield from found
-            found.clear()
-            if not whole:
-                yield DataIssue(file, "", "holds no complete question: download the archive again")
-            survey.count(questions=whole)
-        for issue in decoded_files(tree.read, sorted(used)):
-            survey.count(images=issue is None)
-            yield issue
+            report(DataIssue(".", "", f"has no questions of {WAYS} ways, only {listed}: pass a VQA archive"))
+        return found
 
-    return FormatSurvey("published few-shot archive, as questions", read)
+    return _survey_archive(Path(text), chosen, check, partial(VqaArchive, Path(text), text))
 
 
-def _survey_open(data: ImageSet) -> FormatSurvey:
+def _survey_open(data: ImageSet | AnnotatedSet) -> Survey:
     """A set that is open already: only an image can still be broken."""
-    ids = sorted({one for group in data.classes for one in (*group.support, *group.query)})
+    said = data.annotations if isinstance(data, AnnotatedSet) else {}
+    ids = sorted(said or {one for group in data.classes for one in (*group.support, *group.query)})
 
-    def read(survey: FormatSurvey) -> Issues:
-        survey.count(classes=len(data.classes), images=len(ids))
-        for one in ids:
-            yield from decoded(one, lambda one=one: data.image(one))  # type: ignore[misc]
-
-    return FormatSurvey(data.title, read, lambda: data, len(ids))
-
-
-def _survey_annotated(data: AnnotatedSet) -> FormatSurvey:
-    """An annotated set that is open already: only an image can still be broken."""
-    said = data.annotations
-
-    def read(survey: FormatSurvey) -> Issues:
+    def read(survey: Survey) -> Issues:
         found = {
-            "images": len(said),
+            "classes": len(data.classes),
+            "images": len(ids),
             "captions": sum(len(one.captions) for one in said.values()),
             "questions": sum(len(one.questions) for one in said.values()),
         }
         survey.count(**{name: number for name, number in found.items() if number})
-        for image in sorted(said):
-            yield from decoded(image, lambda image=image: data.image(image))  # type: ignore[misc]
+        for one in ids:
+            yield from _decoded(one, lambda one=one: data.image(one))  # type: ignore[misc]
 
-    return FormatSurvey(data.title, read, lambda: data, len(said))
+    return Survey(data.title, read, lambda: data, len(ids))
 
 
-def _survey_folder(spec: DataSpec) -> FormatSurvey:
-    """Class folders, or a csv beside `images/`."""
-    from spae.data.class_names import class_words, names_beside
-    from spae.data.datasets.image_folder import FolderSet, home_of, labelled_files
+def _survey_samples(kind: Kind, spec: DataSpec) -> Survey:
+    """Class folders, a csv, shards, or one split of a Hugging Face data set."""
+    from spae.data.datasets.sample_set import SampleSet, set_words
 
-    path, names = Path(spec.location), spec.path("classes")
+    classes = spec.path("classes")
 
-    def read(survey: FormatSurvey) -> Issues:
+    def read(survey: Survey) -> Issues:
         found: list[DataIssue] = []
-        files = labelled_files(path, found.append)
-        home = home_of(path)
-        with reported(found.append, str(names) if names else "."):
-            class_words(files, names_beside(names, home), home, found.append)
+        samples = read_samples(kind, spec, found.append)
+        set_words(samples, classes, found.append)
         yield from found
-        survey.total = sum(map(len, files.values()))
-        survey.count(classes=len(files), images=survey.total)
-        for label in files.values():
-            for name, file in label.items():
-                yield from decoded(name, lambda name=name, file=file: read_image(file, name))  # type: ignore[misc]
+        yield from (DataIssue(name, "", reason) for name, reason in samples.bad.items())
+        survey.total = len(samples)
+        survey.count(classes=len(samples.used_labels), images=survey.total)
+        for number in range(survey.total):
+            name = samples.name(number)
+            yield from _decoded(name, lambda i=number, name=name: read_image(samples.content(i), name))  # type: ignore[misc]
 
-    title = "folder of class folders" if path.is_dir() else "csv of file names and labels"
-    return FormatSurvey(title, read, lambda: FolderSet(path, classes=names))
-
-
-def _survey_hub(spec: DataSpec) -> FormatSurvey:
-    """One split of a Hugging Face data set."""
-    from spae.data.class_names import class_words, names_beside
-    from spae.data.datasets.hub_set import HubRows, HubSet, home_of, rows_by_class
-
-    rows = HubRows(spec)
-
-    def read(survey: FormatSurvey) -> Issues:
-        found: list[DataIssue] = []
-        classes = rows_by_class(rows, found.append)
-        home, names = home_of(rows.spec), rows.spec.path("classes")
-        with reported(found.append, str(names) if names else "."):
-            class_words(sorted(classes), names_beside(names, home), home, found.append)
-        yield from found
-        survey.count(classes=len(classes), images=len(rows))
-        for row in range(len(rows)):
-            name = rows.row_name(row)
-            yield from decoded(name, lambda row=row, name=name: read_image(rows.content(row), name))  # type: ignore[misc]
-
-    title = f"Hugging Face data set, split {rows.split}"
-    return FormatSurvey(title, read, lambda: HubSet(rows.spec, rows.spec.text), len(rows))
+    return Survey(TITLES[kind], read, lambda: SampleSet(read_samples(kind, spec), spec.text, classes))
 
 
-def _survey_archive(spec: DataSpec) -> FormatSurvey:
-    """Names, questions files, questions and images of an archive whose questions are of classes."""
+def _survey_annotations(title: str, files: Sequence[AnnotationFile], opened: Callable[[], AnnotatedSet]) -> Survey:
+    """Files of captions or questions, and the images that they name."""
+
+    def read(survey: Survey) -> Issues:
+        for source in files:
+            yield from source.issues()
+            survey.count(**source.counts())
+            for name, file in source.files.items():
+                yield from _decoded(name, lambda name=name, file=file: read_image(file, name))  # type: ignore[misc]
+
+    return Survey(f"{title}: {', '.join(one.path.name for one in files)}", read, opened)
+
+
+def _survey_class_archive(spec: DataSpec) -> Survey:
+    """An archive whose questions are of classes."""
     from spae.data.archives.archive_set import ArchiveSet, labelled
-    from spae.data.archives.few_shot import questions_files, read_questions
-    from spae.data.archives.folder_tree import tree_at
     from spae.data.class_names import class_words, names_beside
 
     path, given = Path(spec.location), spec.path("classes")
+    home = path if path.is_dir() else path.parent
+    names: set[str] = set()
+
+    def check(questions: Sequence[ArchiveQuestion], file: str, kind: tuple[int, int], report: Report) -> int:
+        for one in labelled(tuple(questions), file, *kind, report):
+            names.update(one.classes)
+        return len(questions)
+
+    def finish(survey: Survey, report: Report) -> None:
+        survey.count(classes=len(names))
+        if names:
+            with reported(report, str(given) if given else "."):
+                class_words(sorted(names), names_beside(given, home), home, report)
+
+    return _survey_archive(
+        path, lambda files, _: files, check, lambda tree: ArchiveSet(path, None, given, tree), finish
+    )
+
+
+def _survey_archive(
+    path: Path,
+    chosen: Callable[[dict[tuple[int, int], str], Report], dict[tuple[int, int], str]],
+    check: Callable[[Sequence[ArchiveQuestion], str, tuple[int, int], Report], int],
+    opened: Callable[[Any], ImageSet | AnnotatedSet],
+    finish: Callable[[Survey, Report], None] | None = None,
+) -> Survey:
+    """Names, questions and images of a published few-shot archive. Its index is not kept: nothing is written.
+
+    Args:
+        path: the archive or its folder.
+        chosen: picks the questions files to read from all, by (shots, ways).
+        check: reports the issues of the questions of one file; returns how many can be used.
+        opened: makes the set of the indexed tree.
+        finish: reports what is known once all questions are read.
+    """
+    from spae.data.archives.few_shot import questions_files, read_questions
+    from spae.data.archives.folder_tree import tree_at
+
     tree = tree_at(path)
 
-    def read(survey: FormatSurvey) -> Issues:
+    def read(survey: Survey) -> Issues:
         found: list[DataIssue] = []
         with reported(found.append, "."):
             for _ in tree.index(keep=False):
@@ -255,24 +240,33 @@ def _survey_archive(spec: DataSpec) -> FormatSurvey:
         yield from tree.issues
         files: dict[tuple[int, int], str] = {}
         with reported(found.append, "."):
-            _, files = questions_files(tree)
-        names: set[str] = set()
+            task, files = questions_files(tree)
+            survey.title += f" ({task})"
         images: set[str] = set()
-        questions = 0
-        for (shots, ways), file in files.items():
-            whole = tuple(one for one in read_questions(tree, file, found.append) if one is not None)
-            questions += len(whole)
-            images.update(name for one in whole for name in (*one.images, one.query))
-            for one in labelled(whole, file, shots, ways, found.append):
-                names.update(one.classes)
+        files = chosen(files, found.append)
+        for kind, file in files.items():
+            questions = list(read_questions(tree, file, found.append))
+            survey.count(questions=check(questions, file, kind, found.append))
+            images.update(name for one in questions for name in (*one.images, one.query))
             yield None
-        if names:
-            home = path if path.is_dir() else path.parent
-            with reported(found.append, str(given) if given else "."):
-                class_words(sorted(names), names_beside(given, home), home, found.append)
+        survey.count(files_of_questions=len(files), images=len(images))
+        if finish is not None:
+            finish(survey, found.append)
         yield from found
-        survey.count(files_of_questions=len(files), questions=questions, images=len(images), classes=len(names))
         survey.total = len(images)
-        yield from decoded_files(tree.read, sorted(images))
+        for name in sorted(images):
+            if PurePosixPath(name).suffix.lower() in SUFFIXES:
+                yield from _decoded(name, lambda name=name: read_image(io.BytesIO(tree.read(name)), name))  # type: ignore[misc]
 
-    return FormatSurvey("published few-shot archive", read, lambda: ArchiveSet(path, classes=given, tree=tree))
+    return Survey("published few-shot archive", read, lambda: opened(tree))
+
+
+def _decoded(name: str, read: Callable[[], object]) -> Issues:
+    """One image: its issue, if it has one, then None."""
+    found: list[DataIssue] = []
+    with warnings.catch_warnings(), reported(found.append, name):
+        # Pillow warns of sizes that are refused here anyway.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        read()
+    yield from found
+    yield None

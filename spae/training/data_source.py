@@ -101,9 +101,9 @@ def open_training_data(
     if not parsed.location:
         raise InputError(f"data {spec!r} lacks a location: {SCHEMES[parsed.scheme]}")
     _fits(parsed, frames)
-    from spae.data.datasets.sources import open_rows
+    from spae.data.datasets.sources import open_samples
 
-    return open_rows(
+    return open_samples(
         parsed,
         size=size,
         frames=frames,

@@ -141,7 +141,7 @@ def _sample(
         "pictures": images,
         "answer": right,
         "index": k,
-        "kind": question.kind,
+        "kind": question.question_type,
         "support": [{"picture": one, "question": q.text, "answer": q.answers[0]} for one, q in examples],
         "query": image,
         "question": question.text,

@@ -133,7 +133,7 @@ def _sample(data: AnnotatedSet, asked: dict[str, dict[str, _Answer]], shots: int
         id=f"vqa-seed{seed}-s{shots}-{k:04d}",
         setting=f"shots={shots}",
         index=k,
-        question_type=question.kind,
+        question_type=question.question_type,
         support=support,
         query=query,
         question=text,

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.errors import UsageError
 from benchmarks.shuffled_images import shuffle_images
-from spae.data.datasets.image_folder import FolderSet
+from spae.data.opening import open_set
 from spae.data.protocol import ClassImages
 
 
@@ -48,7 +48,7 @@ def test_the_permutation_is_fixed_by_the_seed() -> None:
 
 
 def test_images_of_a_folder_are_one_pool(photos: Path) -> None:
-    data = FolderSet(photos)
+    data = open_set(str(photos))
     found = shuffle_images(data, 3)
     assert len(found) == 42 and sorted(found.values()) == sorted(found)
 
@@ -73,7 +73,7 @@ def test_a_run_asks_with_and_without(
     records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
     by = {(r.get("shuffled", False), r["sample_id"]): r for r in records}
     assert len(by) == 12 and {shuffled for shuffled, _ in by} == {False, True}
-    permutation = shuffle_images(FolderSet(photos, name=str(photos)), 0)
+    permutation = shuffle_images(open_set(str(photos)), 0)
     words = {}
     manifest = json.loads((out / "episodes-miniimagenet-2way.json").read_text())
     for episode in manifest["episodes"]:

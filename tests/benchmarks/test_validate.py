@@ -81,7 +81,7 @@ def test_every_issue_of_folders_and_csv_is_named(home: Path, photos: Path, comma
     assert code == 2
     found = json.loads(out)
     assert {issue["file"] for issue in found["issues"]} == {
-        ".", "ant/7.png", "vase/8.png", "empty", "out.png",
+        ".", "ant/7.png", "vase/8.png", "empty", "crate/out.png",
     }  # fmt: skip
     assert "two classes called 'lion'" in next(f["message"] for f in found["issues"] if f["file"] == ".")
     (home / "mini" / "images").mkdir(parents=True)

@@ -12,43 +12,45 @@ captions_train*.json beside it gives the examples that prompts show; without one
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spae.data.annotations.annotated import (
+from spae.data.annotations.annotated import Annotations, one_line
+from spae.data.annotations.annotation_files import (
     AnnotatedFiles,
-    Annotations,
-    one_line,
-    raise_first_issue,
+    AnnotationFile,
+    file_inside,
+    is_inside_name,
+    read_json,
+    usual_folders,
 )
-from spae.data.annotations.image_places import file_inside, is_inside_name, usual_folders
 from spae.data.issues import DataIssue
-from spae.data.json_file import read_json
 from spae.errors import DataError
 
 PATTERN = "captions_*.json"
 FORMAT = 'expected {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}'
 
 
-@dataclass
-class CaptionFile:
-    """One annotation file, as far as it could be read.
+class CaptionFile(AnnotationFile):
+    """One annotation file.
 
     Attributes:
-        path: of the JSON.
         folder: the folder of its images; None until `issues` has found it.
         files: image's file name, as the JSON has it -> the file.
         captions: file name -> captions, in the order of the JSON.
     """
 
-    path: Path
-    folder: Path | None = None
-    files: dict[str, Path] = field(default_factory=dict)
-    captions: dict[str, list[str]] = field(default_factory=dict)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.folder: Path | None = None
+        self.captions: dict[str, list[str]] = {}
+
+    def counts(self) -> dict[str, int]:
+        """Images and captions."""
+        return {"images": len(self.captions), "captions": sum(map(len, self.captions.values()))}
 
     def issues(self) -> Iterator[DataIssue | None]:
-        """Reads the file and looks for its images: every issue, and a None for each entry read."""
+        """See `AnnotationFile.issues`."""
         shown = self.path.name
         try:
             held = read_json(self.path)
@@ -147,7 +149,7 @@ class CocoCaptions(AnnotatedFiles):
     def _read(self, path: Path) -> tuple[str, ...]:
         """Adds one file's images; returns their ids."""
         source = CaptionFile(path)
-        raise_first_issue(source.issues())
+        source.read()
         assert source.folder is not None
         ids = []
         for name, file in source.files.items():

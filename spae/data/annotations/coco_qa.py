@@ -16,41 +16,43 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spae.data.annotations.annotated import (
+from spae.data.annotations.annotated import Annotations, Question, one_line
+from spae.data.annotations.annotation_files import (
     AnnotatedFiles,
-    Annotations,
-    Question,
-    one_line,
-    raise_first_issue,
+    AnnotationFile,
+    by_number,
+    file_inside,
+    read_json,
+    read_text,
+    usual_folders,
 )
-from spae.data.annotations.image_places import by_number, file_inside, usual_folders
 from spae.data.issues import DataIssue
-from spae.data.json_file import read_json
 from spae.errors import DataError
 
 TEXTS = ("questions.txt", "answers.txt", "img_ids.txt")
 TYPES_FILE = "types.txt"
-KINDS = ("object", "number", "color", "location")
+QUESTION_TYPES = ("object", "number", "color", "location")
 MAX_TEXT_BYTES = 200_000_000
 
 
-@dataclass
-class QuestionFile:
-    """The questions of one split, as far as they could be read.
+class QuestionFile(AnnotationFile):
+    """The questions of one split: a folder with the published text files, or a JSON file.
 
     Attributes:
-        path: a folder with the published text files, or a JSON file.
         questions: image's id -> its questions.
         files: image's id -> its file.
     """
 
-    path: Path
-    questions: dict[str, list[Question]] = field(default_factory=lambda: defaultdict(list))
-    files: dict[str, Path] = field(default_factory=dict)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.questions: dict[str, list[Question]] = defaultdict(list)
+
+    def counts(self) -> dict[str, int]:
+        """Questions and their images."""
+        return {"questions": sum(map(len, self.questions.values())), "images": len(self.files)}
 
     def issues(self) -> Iterator[DataIssue | None]:
         """Reads the questions and looks for their images: every issue, and a None for each question read."""
@@ -83,7 +85,7 @@ class QuestionFile:
         if len(set(counts)) != 1:
             named = ", ".join(f"{name} {n}" for name, n in zip((*TEXTS, TYPES_FILE), counts, strict=False))
             raise DataError(f"the files of {self.path} must have one line for each question, got {named}: restore them")
-        for number, (question, answer, image, *kind) in enumerate(zip(*columns, strict=True), start=1):
+        for number, (question, answer, image, *types) in enumerate(zip(*columns, strict=True), start=1):
             number_text = image.strip()
             yield (
                 f"line {number}",
@@ -92,7 +94,7 @@ class QuestionFile:
                     "question": question,
                     "answer": answer,
                     "image_id": int(number_text) if number_text.isascii() and number_text.isdigit() else number_text,
-                    "type": kind[0].strip() if kind else "",
+                    "type": types[0].strip() if types else "",
                 },
             )
 
@@ -134,14 +136,16 @@ class QuestionFile:
             image, file = _image(one, folders, numbered)
         except DataError as error:
             return str(error)
-        kind = str(one.get("type", ""))
+        question_type = str(one.get("type", ""))
         self.files[image] = file
         self.questions[image].append(
             Question(
                 id=str(key),
                 text=one_line(one["question"]),
                 answers=tuple(dict.fromkeys(one_line(answer) for answer in answers)),
-                kind=KINDS[int(kind)] if kind in {"0", "1", "2", "3"} else one_line(kind),
+                question_type=QUESTION_TYPES[int(question_type)]
+                if question_type in {"0", "1", "2", "3"}
+                else one_line(question_type),
             )
         )
         return ""
@@ -160,7 +164,7 @@ class CocoQaSet(AnnotatedFiles):
 
     def _read(self, path: Path) -> tuple[str, ...]:
         source = QuestionFile(path)
-        raise_first_issue(source.issues())
+        source.read()
         self._files.update(source.files)
         for image, questions in source.questions.items():
             had = self.annotations.get(image, Annotations()).questions
@@ -168,7 +172,7 @@ class CocoQaSet(AnnotatedFiles):
         return tuple(sorted(source.questions))
 
     def _hashed(self, one: Annotations) -> object:
-        return [(question.id, question.text, question.answers, question.kind) for question in one.questions]
+        return [(question.id, question.text, question.answers, question.question_type) for question in one.questions]
 
 
 def question_files(path: Path) -> list[Path]:
@@ -195,17 +199,8 @@ def question_files(path: Path) -> list[Path]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        size = path.stat().st_size
-        if size > MAX_TEXT_BYTES:
-            raise DataError(f"{path} has {size:,} bytes, at most {MAX_TEXT_BYTES:,} are read: split it")
-        # Not splitlines: a line ends at a newline and nowhere else, or the four files would run apart.
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): restore the file") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} must be UTF-8, byte {error.start} is not: save it so") from error
-    lines = text.split("\n")
+    # Not splitlines: a line ends at a newline and nowhere else, or the four files would get out of step.
+    lines = read_text(path, MAX_TEXT_BYTES).split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
 

@@ -6,21 +6,18 @@ Its episodes are not sampled: they are its questions, in their order. An image's
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive
+from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive, named_class
 from spae.data.archives.file_tree import FileTree
 from spae.data.class_names import class_words, names_beside
 from spae.data.issues import DataIssue, Report
 from spae.data.protocol import ClassImages, FixedEpisode
 from spae.errors import DataError
-
-NAMING = re.compile(r"(?:this is )?(?:(?:an?|the) )?(?P<name>.+?)\s?[.!]?", re.IGNORECASE)
 
 
 class ArchiveSet:
@@ -72,12 +69,6 @@ class ArchiveSet:
     def image(self, image_id: str) -> np.ndarray:
         """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown id."""
         return self._archive.image(image_id)
-
-
-def named_class(caption: str) -> str:
-    """The class that a caption or an answer names."""
-    found = NAMING.fullmatch(caption.strip())
-    return found["name"] if found else caption.strip()
 
 
 def labelled(

@@ -27,11 +27,13 @@ import numpy as np
 
 from spae.data.archives.file_tree import FileTree
 from spae.data.archives.folder_tree import open_tree
-from spae.data.datasets.sample_source import shown_name
+from spae.data.datasets.samples import shown_name
 from spae.data.issues import DataIssue, Report
 from spae.errors import DataError
 
 QUESTIONS_FILE = re.compile(r"(?P<task>.+)_shots_(?P<shots>[1-9]\d?)_ways_(?P<ways>[1-9]\d?)_all_questions\.json", re.A)
+ARTICLE = re.compile(r"(?:th(?:is|ese) (?:is|are) )?(?:(?:an?|the) )?(?=\S)", re.IGNORECASE | re.ASCII)
+"""What stands before the name in a caption."""
 IMAGE = re.compile(r"image_([1-9]\d{0,3})", re.ASCII)
 
 
@@ -95,9 +97,7 @@ class FewShotArchive:
             there = ", ".join(f"{s}-shot {w}-way" for s, w in self.files)
             raise DataError(f"{self.name} has no questions of {shots} shots and {ways} ways: it has {there}")
         if (shots, ways) not in self._read:
-            found = [
-                one for one in read_questions(self.tree, self.files[shots, ways], self.raise_issue) if one is not None
-            ]
+            found = list(read_questions(self.tree, self.files[shots, ways], self.raise_issue))
             if not found:
                 raise DataError(f"{self.name}: {self.files[shots, ways]} holds no question: download the archive again")
             self._read[shots, ways] = tuple(
@@ -120,11 +120,25 @@ class FewShotArchive:
 
     def image(self, image_id: str) -> np.ndarray:
         """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown id."""
+        return self.tree.image(self._name(image_id))
+
+    def image_digest(self, image_id: str) -> str:
+        """sha256 of the image's file. Raises DataError for an unknown id."""
+        return self.tree.entry(self._name(image_id)).sha256
+
+    def _name(self, image_id: str) -> str:
         inside = f"{self._home}{image_id}"
-        return self.tree.image(inside if inside in self.tree.entries else image_id)
+        return inside if inside in self.tree.entries else image_id
 
     def _inner(self, name: str) -> str:
         return name.removeprefix(self._home)
+
+
+def named_class(caption: str) -> str:
+    """The name in a caption: 'lion' of 'This is a lion.', of 'a lion' and of 'lion'."""
+    bare = caption.strip()
+    bare = bare.rstrip(".!").rstrip() or bare
+    return ARTICLE.sub("", bare, count=1)
 
 
 def is_archive(path: Path) -> bool:
@@ -162,8 +176,8 @@ def questions_files(tree: FileTree) -> tuple[str, dict[tuple[int, int], str]]:
     return tasks.pop(), dict(sorted(files.items(), key=lambda item: (item[0][1], item[0][0])))
 
 
-def read_questions(tree: FileTree, name: str, report: Report) -> Iterator[ArchiveQuestion | None]:
-    """The questions of a file, None for each that is broken.
+def read_questions(tree: FileTree, name: str, report: Report) -> Iterator[ArchiveQuestion]:
+    """The whole questions of a file.
 
     Args:
         tree: indexed.
@@ -182,8 +196,8 @@ def read_questions(tree: FileTree, name: str, report: Report) -> Iterator[Archiv
             reader.issue(
                 "question_id", f"ids must differ, {question.id!r} is [{seen[question.id]}]'s too: renumber them"
             )
-            question = None
-        yield question
+        elif question is not None:
+            yield question
 
 
 def _rows(tree: FileTree, name: str, report: Report) -> list[Any]:

@@ -23,7 +23,7 @@ import numpy as np
 
 from spae.atomic import atomic_path
 from spae.cache_folder import cache_folder
-from spae.data.datasets.sample_source import shown_name
+from spae.data.datasets.samples import shown_name
 from spae.data.image_file import SUFFIXES, check_header, read_image
 from spae.data.issues import DataIssue
 from spae.errors import CorruptImage, DataError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spae.data.archives.file_tree import FileEntry, FileTree, examined, of_interest, too_large
 from spae.data.archives.tar_tree import TarTree
-from spae.data.datasets.sample_source import shown_name
+from spae.data.datasets.samples import shown_name
 from spae.data.issues import DataIssue
 from spae.errors import DataError
 

@@ -14,7 +14,7 @@ import indexed_gzip
 
 from spae.atomic import atomic_path
 from spae.data.archives.file_tree import FileTree, examined, of_interest, too_large
-from spae.data.datasets.sample_source import shown_name
+from spae.data.datasets.samples import shown_name
 from spae.data.issues import DataIssue
 from spae.errors import DataError
 

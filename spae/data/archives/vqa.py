@@ -16,7 +16,6 @@ The reading of the archive itself, folder or .tar.gz, is `spae.data.archives.few
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from spae.data.annotations.annotated import Annotations, Question
-from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive
+from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive, FileTree, named_class
 from spae.data.issues import DataIssue, Report
 from spae.data.protocol import ClassImages
 from spae.errors import DataError
@@ -32,7 +31,6 @@ from spae.errors import DataError
 WAYS = 2
 """Classes among the examples; the published questions have two."""
 NAME_QUESTION = "What is this?"
-_SAYS = re.compile(r"(?:th(?:is|ese) (?:is|are) )?(?:(?:an?|the) )?(?=\S)", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,7 @@ class VqaArchive:
     Args:
         path: the .tar.gz, the .tar, or the folder it was unpacked to.
         name: as the user named it; None takes the path as given.
+        tree: the files at the path, if they are indexed already.
 
     Attributes:
         shots: the numbers of examples of each class for which there are questions, ascending.
@@ -80,8 +79,8 @@ class VqaArchive:
     embedded = False
     classes: tuple[ClassImages, ...] = ()
 
-    def __init__(self, path: Path, name: str | None = None) -> None:
-        self._archive = FewShotArchive(path, name)
+    def __init__(self, path: Path, name: str | None = None, tree: FileTree | None = None) -> None:
+        self._archive = FewShotArchive(path, name, tree)
         self.name = self._archive.name
         self.shots = tuple(sorted(shots for shots, ways in self._archive.files if ways == WAYS))
         if not self.shots:
@@ -127,7 +126,7 @@ class VqaArchive:
 
     def image_digest(self, image_id: str) -> str:
         """sha256 of the file. Raises DataError for an unknown id."""
-        return self._archive.tree.entry(image_id).sha256
+        return self._archive.image_digest(image_id)
 
 
 def vqa_question(one: ArchiveQuestion, file: str, report: Report) -> VqaQuestion | None:
@@ -153,17 +152,10 @@ def vqa_question(one: ArchiveQuestion, file: str, report: Report) -> VqaQuestion
         elif given:
             support.append(ShownQuestion(image, asked["question"], asked["answer"]))
         else:
-            support.append(ShownQuestion(image, NAME_QUESTION, named(one.captions[number - 1])))
+            support.append(ShownQuestion(image, NAME_QUESTION, named_class(one.captions[number - 1])))
     for issue in before:
         report(issue)
     return None if before else VqaQuestion(one.id, tuple(support), one.query, one.question, one.answer)
-
-
-def named(caption: str) -> str:
-    """The name in a caption: 'lion' of 'This is a lion.', of 'a lion' and of 'lion'."""
-    bare = caption.strip()
-    bare = bare.rstrip(".!").rstrip() or bare
-    return _SAYS.sub("", bare, count=1)
 
 
 def _issue(one: ArchiveQuestion, file: str, field: str, message: str) -> DataIssue:

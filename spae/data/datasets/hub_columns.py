@@ -5,19 +5,17 @@ The package `datasets` is needed (extra: data).
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from spae.data.spec import DataSpec
 from spae.errors import CorruptImage, DataError, InputError
 
-INSTALL = 'pip install "spae-bench[data]"'
 IMAGES = ("image", "img", "picture", "jpg", "jpeg", "png", "webp")
 LABELS = ("label", "labels", "class", "cls", "fine_label")
-NONE = "none"
 
 
 def hub_library() -> Any:
@@ -25,16 +23,28 @@ def hub_library() -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise InputError(f"data hf: needs the package datasets, which is not installed: {INSTALL}") from error
+        raise InputError(
+            'data hf: needs the package datasets, which is not installed: pip install "spae-bench[data]"'
+        ) from error
     return datasets
+
+
+def connection_errors() -> tuple[type[Exception], ...]:
+    """What asking the hub raises: errors of the system, and of the HTTP client that `huggingface_hub` is built on."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # The client differs between versions (httpx, httpx2); a refused connection is its base error, no OSError.
+    return (OSError, *(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)))
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Attributes:
-    image: column of images.
-    label: column of labels; "" where the user wants none.
-    names: of the classes, where the column says them; else empty.
+    """Columns of a table.
+
+    Attributes:
+        image: column of images.
+        label: column of labels; "" for no labels.
+        names: of the classes, if the column's type has them.
     """
 
     image: str
@@ -47,7 +57,7 @@ def find_columns(spec: DataSpec, features: Mapping[str, Any] | None) -> Columns:
 
     Args:
         spec: options `image`, `label` (`label=none`: one class).
-        features: as the data set states them; None where it does not.
+        features: types of the columns; None for unknown.
 
     Raises:
         DataError: no such column, none that fits, or several.
@@ -56,10 +66,10 @@ def find_columns(spec: DataSpec, features: Mapping[str, Any] | None) -> Columns:
     if not features:
         raise DataError(f"{spec.text} states no columns: name a set whose features are known")
     images = [name for name, kind in features.items() if isinstance(kind, library.Image)]
-    # Parquet of another hand: {"bytes": ..., "path": ...} or bytes alone, without a word that it is an image.
-    images = images or [name for name in IMAGES if name in features and _bytes_of(features[name])]
+    # Parquet files not written by `datasets`: {"bytes": ..., "path": ...} or bytes, without the type of an image.
+    images = images or [name for name in IMAGES if name in features and _holds_bytes(features[name])]
     image = _one(spec, "image", images, [name for name in IMAGES if name in images], features)
-    if spec.options.get("label") == NONE:
+    if spec.options.get("label") == "none":
         return Columns(image, "", ())
     labels = [name for name, kind in features.items() if isinstance(kind, library.ClassLabel)]
     labels = labels or [name for name in LABELS if name in features]
@@ -80,18 +90,18 @@ def _one(spec: DataSpec, option: str, fitting: list[str], usual: list[str], feat
     return found[0]
 
 
-def _bytes_of(kind: Any) -> bool:
+def _holds_bytes(kind: Any) -> bool:
     if isinstance(kind, Mapping):
         return "bytes" in kind
     return getattr(kind, "dtype", "") in ("binary", "large_binary")
 
 
-def cell_content(cell: Any, shown: str, homes: tuple[Path, ...]) -> Path | BinaryIO:
+def cell_content(cell: Any, shown: str, homes: tuple[Path, ...]) -> Path | BytesIO:
     """The image of a cell that was not decoded: bytes, or a file.
 
     Args:
         cell: {"bytes": ..., "path": ...} or bytes.
-        shown: how messages call it.
+        shown: the row's name in messages.
         homes: folders that a path in the cell may lead into; a table is data, and may name any file of this machine.
 
     Raises:
@@ -99,22 +109,22 @@ def cell_content(cell: Any, shown: str, homes: tuple[Path, ...]) -> Path | Binar
     """
     content = cell.get("bytes") if isinstance(cell, Mapping) else cell
     if isinstance(content, bytes | bytearray):
-        return io.BytesIO(content)
+        return BytesIO(content)
     path = cell.get("path") if isinstance(cell, Mapping) else None
     if not isinstance(path, str) or not path:
-        raise CorruptImage(f"{shown} is empty: take the row out")
+        raise CorruptImage(f"{shown} is empty: remove the row")
     if path.startswith("hf://"):
         from huggingface_hub import HfFileSystem
 
         try:
-            return io.BytesIO(HfFileSystem().cat_file(path))
-        except OSError as error:
+            return BytesIO(HfFileSystem().cat_file(path))
+        except connection_errors() as error:
             raise CorruptImage(f"{shown} cannot be fetched ({error}): check the connection") from error
     try:
         file = Path(path).resolve()
         inside = any(file.is_relative_to(home) for home in homes)
     except (OSError, ValueError, RuntimeError) as error:
-        raise CorruptImage(f"{shown} names a path that cannot be followed ({error}): take the row out") from error
+        raise CorruptImage(f"{shown} names a path that cannot be followed ({error}): remove the row") from error
     if not inside:
         raise CorruptImage(f"{shown} names {path[:200]!a}, which is not in the data set's folder: store its bytes")
     return file

@@ -17,26 +17,23 @@ import numpy as np
 import torch
 
 from spae.cache_folder import cache_folder
-from spae.data.class_names import ClassText
+from spae.data.class_names import ClassText, KeptClasses, keep_classes
 from spae.data.datasets.corrupt_files import CorruptFiles
-from spae.data.datasets.epoch_order import rng_of
-from spae.data.datasets.hub_columns import Columns, cell_content, find_columns
-from spae.data.datasets.hub_dataset import OPTIONS, choose_splits, class_names, homes, load_splits, undecoded
-from spae.data.datasets.hub_stream import Row, RowReader, StreamBlocks
+from spae.data.datasets.hub import TRAINING_OPTIONS, choose_splits, class_text, homes, load_splits, undecoded
+from spae.data.datasets.hub_columns import Columns, cell_content, connection_errors, find_columns
+from spae.data.datasets.hub_stream import BLOCK, Row, RowReader, StreamBlocks
+from spae.data.datasets.indexed import rng_of
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
-from spae.data.datasets.training_folder import UNLABELLED
-from spae.data.exclusion import KeptClasses, keep_classes
+from spae.data.datasets.samples import UNLABELLED
 from spae.data.spec import DataSpec
 from spae.data.transforms import ImageLoader
 from spae.errors import CorruptImage, DataError
-
-BLOCK = 2000
 
 
 class StreamData:
     """A `TrainingData` over a stream. Every process reads all rows and decodes its own.
 
-    A row that cannot be used gives its place to the next good one of its batch.
+    A corrupt row is replaced by the next good one of its batch.
 
     Args:
         blocks: the stream.
@@ -70,7 +67,7 @@ class StreamData:
         self._next: tuple[int, Future[list[Row]]] | None = None
 
     def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
-        """See `TrainingData.at`. The next batch is read, not decoded, meanwhile."""
+        """See `TrainingData.at`. Meanwhile the next batch is read, but not decoded."""
         if self._next is not None and self._next[0] == step:
             raw = self._next[1].result()
         else:
@@ -112,8 +109,8 @@ class StreamData:
                 self.corrupt_files.add(chosen.name, str(error))
         raise DataError(f"no row of step {step} of {self.name} can be used: {self.corrupt_files.summary()}")
 
-    def _load(self, row: Row, chance: np.random.Generator | None) -> np.ndarray:
-        return self._loader.load(cell_content(row.cell, row.name, self._homes), row.name, chance)
+    def _load(self, row: Row, rng: np.random.Generator | None) -> np.ndarray:
+        return self._loader.load(cell_content(row.cell, row.name, self._homes), row.name, rng)
 
     def _decoded(self, found: list[tuple[np.ndarray, Row]]) -> TrainingBatch:
         pixels = np.stack([pixels for pixels, _ in found])
@@ -132,16 +129,16 @@ def open_stream(
     workers: int | None,
     corrupt_files_list: Path | None,
 ) -> StreamData:
-    """Opens the stream; nothing is read but what the data set says of itself.
+    """Opens the stream; only the data set's description is read.
 
     Args:
         spec: options as `open_hub`, and `block`, rows shuffled together.
 
     Raises:
         InputError: `datasets` is not installed.
-        DataError: no split to hold out, or labels whose names nothing tells: a stream is not read through to find them.
+        DataError: no split to hold out, or labels without names: a stream is not read through to find them.
     """
-    spec.only(*OPTIONS)
+    spec.only(*TRAINING_OPTIONS)
     splits = load_splits(spec, streaming=True)
     train, held = choose_splits(spec, splits)
     if not held:
@@ -149,7 +146,7 @@ def open_stream(
             f"{spec.text} is streamed and has no split to hold out: name one by ?val=, of {', '.join(splits)}"
         )
     columns = find_columns(spec, splits[train].features)
-    names = class_names(spec, columns)
+    names = class_text(spec)
     labels, codes = _labels(spec, columns, names)
     kept = keep_classes(labels, names, exclude, spec.text)
     reader = RowReader(columns, {value: int(kept.place[number]) for value, number in codes.items()})
@@ -194,14 +191,14 @@ def _labels(spec: DataSpec, columns: Columns, names: ClassText) -> tuple[list[st
 
 
 def _version(spec: DataSpec) -> str:
-    """What tells one state of the data from another: files of a folder by size and time, a commit of the hub."""
+    """The state of the data: files of a folder by size and time, or a commit of the hub."""
     local = Path(spec.location)
     if local.exists():
         files = sorted(one for one in local.rglob("*") if one.is_file()) if local.is_dir() else [local]
         return repr([(str(one), one.stat().st_size, one.stat().st_mtime_ns) for one in files])
-    # Unknown when the hub does not answer; then a run resumed after a change upstream is not noticed.
-    with contextlib.suppress(Exception):
-        from huggingface_hub import HfApi
+    # Unknown when the hub does not answer: then a change upstream between a run and its resumption goes unnoticed.
+    from huggingface_hub import HfApi
 
+    with contextlib.suppress(ValueError, *connection_errors()):
         return str(HfApi().dataset_info(spec.location.partition(":")[0]).sha)
     return "unknown"

@@ -1,196 +1,208 @@
-"""A user's own images as a `ImageSet`: a folder of class folders, or the mini-ImageNet csv beside `images/`.
+"""Class folders of images: a user's own, ImageNet's layout, or ImageNet-21k's.
 
-    flowers/rose/1.jpg            miniimagenet/test.csv      (header: filename,label)
-    flowers/sea_lavender/1.jpg    miniimagenet/images/n0193011200000003.jpg
+    imagenet/train/n01440764/n01440764_10026.JPEG      PATH, or Kaggle's PATH/ILSVRC/Data/CLS-LOC
+    imagenet/val/n01440764/ILSVRC2012_val_00000293.JPEG
+    imagenet/val/ILSVRC2012_val_00000293.JPEG          flat, with LOC_val_solution.csv in PATH, val/ or above PATH
+    flowers/rose/1.jpg                                 no train/: 1% is held out from training
 
-A class is called by its folder or label, underscores read as spaces. Where all of them are WordNet ids, the names are
-those of mini-ImageNet's test classes. A file of names beside the folders or the csv (`classes.txt`: lines `id name`;
-the other kinds of `spae.data.class_names`) or one named by `?classes=FILE` names others.
+An evaluation reads the class folders of one folder (`folder_samples`) and checks every name; training takes the layouts
+above (`open_folder`) and checks a link when its file is read.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-import numpy as np
-
-from spae.data.class_names import class_words, names_beside
-from spae.data.image_file import SUFFIXES, check_header, read_image
+from spae.data.class_names import find_class_text
+from spae.data.datasets.csv_table import csv_rows, csv_samples
+from spae.data.datasets.sample_source import SampleSource, training_source
+from spae.data.datasets.samples import UNLABELLED, FileSamples, NameTable, shown_name
+from spae.data.image_file import SUFFIXES, stays_inside
 from spae.data.issues import Report, reported
-from spae.data.protocol import ClassImages
+from spae.data.spec import DataSpec
 from spae.errors import DataError
 
-LAYOUT = "expected CLASS/IMAGE.jpg in it, or the path of a csv (filename,label) beside images/"
+TRAIN = ("train", "training")
+HELD_OUT = ("val", "validation", "valid", "validate", "test")
+HOMES = (".", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")
+SOLUTION = "LOC_val_solution.csv"
 
 
-class FolderSet:
-    """Labelled images of a folder; every image may be an example and may be asked about.
-
-    Every file is read here once, for its header and for the fingerprint, so that a broken one is named before anything
-    is spent on the others; a file damaged behind its header is found when it is decoded.
-
-    Args:
-        path: the folder, or the csv.
-        name: how the user called it; None takes the path as given.
-        classes: a file of names; None takes the one beside the data, where there is one.
-
-    Raises:
-        DataError: missing path, no class, one class, a class without images, a name that leaves the folder.
-        CorruptImage: a file whose header is no image's, or claims too many pixels.
-    """
-
-    embedded = False
-
-    def __init__(self, path: Path, name: str | None = None, classes: Path | None = None) -> None:
-        self.name = name if name is not None else str(path)
-        found = labelled_files(path)
-        home = home_of(path)
-        names = class_words(found, names_beside(classes, home), home)
-        self._files = {image_id: file for files in found.values() for image_id, file in files.items()}
-        for image_id, file in self._files.items():
-            check_header(file, f"{image_id} of {path}")
-        self.classes = tuple(
-            ClassImages(names[label], tuple(found[label]), tuple(found[label]))
-            for label in sorted(found, key=lambda label: names[label])
-        )
-        self.title = f"{path.name or path}: {len(self.classes)} classes, {len(self._files)} images of the user's own"
-        self.fingerprint = self._hash()
-
-    def _hash(self) -> str:
-        """sha256 over class names, image ids and the bytes of every file."""
-        total = hashlib.sha256()
-        for one in self.classes:
-            total.update(f"{len(one.name)}:{one.name}\n".encode())
-            for image_id in one.support:
-                content = hashlib.sha256(self._files[image_id].read_bytes()).hexdigest()
-                total.update(f"{len(image_id)}:{image_id} {content}\n".encode())
-        return total.hexdigest()
-
-    def image(self, image_id: str) -> np.ndarray:
-        """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown id."""
-        if image_id not in self._files:
-            raise DataError(f"{self.name} has no image {image_id!r}: ids are paths inside it, as in its classes")
-        return read_image(self._files[image_id], f"{image_id} of {self.name}")
-
-
-def home_of(path: Path) -> Path:
-    """The folder that a set's names may not leave."""
-    return path if path.is_dir() else path.parent
-
-
-def labelled_files(path: Path, report: Report | None = None) -> dict[str, dict[str, Path]]:
-    """Label -> image id -> file, sorted, of a folder of class folders or of a csv.
+def class_folders(root: Path, suffixes: Collection[str], report: Report | None = None) -> dict[str, NameTable]:
+    """Folder name -> paths below the root, both sorted. Hidden entries and other files are ignored.
 
     Args:
-        path: the folder, or the csv.
-        report: called with everything that is wrong, which is then left out; None raises the first.
+        root: the folder of class folders.
+        suffixes: of the files that count, lower case.
+        report: called with every issue, whose folder is left out; None raises the first.
 
     Raises:
-        DataError: there is nothing at the path; without a `report`, see `FolderSet`.
+        DataError: a folder cannot be listed; without `report`, also one that is empty or a link that leads out.
     """
-    if not path.exists():
+    found = {}
+    for name in _folders(root):
+        with reported(report, shown_name(name)):
+            paths = NameTable(_files_of_class(root, name, suffixes))
+            if not len(paths):
+                listed = ", ".join(sorted(suffixes))
+                raise DataError(f"class folder {name!r} of {root} holds no file ({listed}): add some or remove it")
+            found[name] = paths
+    return found
+
+
+def every_file(root: Path, suffixes: Collection[str]) -> Iterator[str]:
+    """Paths of all files below the root and its class folders, those of the root itself first."""
+    yield from _files(root, "", suffixes)
+    for name in _folders(root):
+        yield from _files_of_class(root, name, suffixes)
+
+
+def folder_samples(path: Path, report: Report | None = None) -> FileSamples:
+    """The images of a folder of class folders, every name checked.
+
+    Args:
+        path: the folder.
+        report: called with every issue, whose file is left out; None raises the first.
+
+    Raises:
+        DataError: no such folder; without `report`, also a file or folder that cannot be used.
+    """
+    if not path.is_dir():
         raise DataError(f"no folder or csv at {path}: check the path")
-    found: dict[str, dict[str, Path]] = {}
-    with reported(report, "." if path.is_dir() else path.name):
-        found = _class_folders(path, report) if path.is_dir() else _csv_rows(path, report)
-        if not found:
-            raise DataError(f"{path} holds no class: {LAYOUT}")
-        if len(found) == 1:
-            raise DataError(f"{path} holds one class ({next(iter(found))}), few-shot needs at least two: {LAYOUT}")
-    return found
+    with _scan(path) as entries:
+        dead = [one.name for one in entries if not one.name.startswith(".") and not os.path.exists(one.path)]
+    for name in sorted(dead):
+        with reported(report, shown_name(name)):
+            raise DataError(f"{path / name} is a link to nothing: correct it or remove it")
+    found: dict[str, NameTable] = {}
+    with reported(report, "."):
+        for label, names in class_folders(path, SUFFIXES, report).items():
+            with reported(report, shown_name(label)):
+                _check_name(label, path)
+                found[label] = NameTable(name for name in names if _usable(path, name, report))
+        tables = sorted(path.glob("*.csv"))
+        if list(found) == ["images"] and tables:
+            raise DataError(f"{path} holds images/ and a csv, not class folders: give the csv itself ({tables[0]})")
+    return FileSamples.of(path, found, location=path)
 
 
-def _class_folders(root: Path, report: Report | None) -> dict[str, dict[str, Path]]:
-    """Hidden entries and files that are no images are passed over."""
-    found: dict[str, dict[str, Path]] = {}
-    for folder in _visible(root, report):
-        if not folder.is_dir():
-            continue
-        with reported(report, ascii(folder.name)[1:-1]):
-            label = _printable(folder.name, root)
-            _inside(folder, root)
-            files = [file for file in _visible(folder, report) if file.suffix.lower() in SUFFIXES]
-            if not files:
-                raise DataError(
-                    f"class folder {label!r} of {root} holds no image ({', '.join(sorted(SUFFIXES))}): "
-                    f"add some or take the folder out"
-                )
-            found[label] = {}
-            for file in files:
-                with reported(report, ascii(f"{label}/{file.name}")[1:-1]):
-                    found[label][f"{label}/{_printable(file.name, root)}"] = _inside(file, root)
-    if len(found) == 1 and "images" in found and any(root.glob("*.csv")):
-        table = sorted(root.glob("*.csv"))[0].name
-        raise DataError(f"{root} holds images/ and a csv, not class folders: give the csv itself ({root / table})")
-    return found
+def open_folder(
+    spec: DataSpec, exclude: Path | None, corrupt_files_list: Path | None, suffixes: Collection[str] = SUFFIXES
+) -> SampleSource:
+    """Lists the files to train on; none is opened.
+
+    Args:
+        spec: options `classes` (file of names), `val` (folder to hold out), `labels=none` (one class, any layout). The
+            location may also be a csv, as `csv_samples` reads it.
+        exclude: file of classes to leave out.
+        corrupt_files_list: file that corrupt files are listed in.
+        suffixes: of the files that count.
+
+    Raises:
+        DataError: no such folder, no class, a class that cannot be named or is a link that leads out.
+    """
+    spec.only("classes", "val", "labels")
+    given, held = Path(spec.location), spec.path("val")
+    if given.suffix.lower() == ".csv" and given.is_file():
+        part, aside = csv_samples(given), csv_samples(held) if held is not None else None
+        names = find_class_text(spec.path("classes"), (given.parent,))
+        return training_source(spec.text, part, aside, names, exclude, corrupt_files_list)
+    if not given.is_dir():
+        raise DataError(f"no folder at {given}: check the path")
+    home = next((given / one for one in HOMES if any((given / one / name).is_dir() for name in TRAIN)), given)
+    train = next((home / name for name in TRAIN if (home / name).is_dir()), home)
+    if held is not None and not held.is_dir():
+        raise DataError(f"val={held} is no folder: check the path")
+    if held is None and train != home:
+        held = next((home / name for name in HELD_OUT if (home / name).is_dir()), None)
+    beside = (given, home, given.parent)
+    labelled = spec.options.get("labels") != "none"
+    part = _split(train, suffixes, labelled, beside=())
+    aside = _split(held, suffixes, labelled, beside=(held, *beside)) if held is not None else None
+    names = find_class_text(spec.path("classes"), beside)
+    return training_source(spec.text, part, aside, names, exclude, corrupt_files_list)
 
 
-def _csv_rows(table: Path, report: Report | None) -> dict[str, dict[str, Path]]:
-    """The columns filename and label; others are passed over."""
-    images = table.parent / "images"
-    if not images.is_dir():
-        raise DataError(f"{table} needs the folder images/ beside it, there is none: put the images there")
-    rows: dict[str, tuple[str, Path]] = {}
+def _split(root: Path, suffixes: Collection[str], labelled: bool, beside: tuple[Path, ...]) -> FileSamples:
+    """One split: class folders; all files as one class; or a flat folder whose labels a csv in `beside` holds."""
+    if labelled:
+        found = class_folders(root, suffixes) or _flat(root, suffixes, beside)
+    else:
+        found = {UNLABELLED: NameTable(every_file(root, suffixes))}
+    return FileSamples.of(root, found, location=root)
+
+
+def _flat(root: Path, suffixes: Collection[str], beside: tuple[Path, ...]) -> dict[str, NameTable]:
+    """Label -> files of a flat validation folder, by lines `ILSVRC2012_val_00048981,n03995372 85 1 499 272`."""
+    loose = list(_files(root, "", suffixes))
+    if not loose:
+        return {}
+    table = next((folder / SOLUTION for folder in beside if (folder / SOLUTION).is_file()), None)
+    if table is None:
+        raise DataError(f"{root} holds files but no class folders: give ?labels=none, or for ImageNet {SOLUTION}")
+    label_of = {row["ImageId"]: row["PredictionString"] for _, row in csv_rows(table, ("ImageId", "PredictionString"))}
+    by_label: dict[str, list[str]] = {}
+    for path in loose:
+        label = (label_of.get(path.rpartition(".")[0]) or "").split()
+        if not label:
+            raise DataError(f"{root / path} has no line with a label in {table}: add it or remove the file")
+        by_label.setdefault(label[0], []).append(path)
+    return {label: NameTable(by_label[label]) for label in sorted(by_label)}
+
+
+def _files_of_class(root: Path, name: str, suffixes: Collection[str]) -> Iterator[str]:
+    if (root / name).is_symlink() and not stays_inside(root / name, root):
+        raise DataError(f"class folder {name!r} of {root} is a link that leads out of it: copy the images in")
+    return _files(root / name, name + "/", suffixes)
+
+
+def _files(folder: Path, before: str, suffixes: Collection[str]) -> Iterator[str]:
+    """Names of files with these suffixes, sorted, without the hidden ones that systems leave behind."""
+    with _scan(folder) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".")
+            and os.path.splitext(entry.name)[1].lower() in suffixes
+            and not _is_folder(entry)
+        ]
+    return (before + name for name in sorted(names))
+
+
+def _folders(root: Path) -> list[str]:
+    with _scan(root) as entries:
+        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            if not {"filename", "label"} <= set(reader.fieldnames or ()):
-                raise DataError(f"{table} has the columns {reader.fieldnames}, expected filename,label: name them so")
-            for row in reader:
-                with reported(report, table.name, f"line {reader.line_num}"):
-                    filename, label = row["filename"], row["label"]
-                    if not filename or not label:
-                        raise DataError(f"{table} line {reader.line_num} lacks a filename or a label: complete it")
-                    if filename in rows:
-                        raise DataError(f"{table} line {reader.line_num} lists {filename!r} again: list each file once")
-                    file = _inside(images / _printable(filename, table), table.parent)
-                    if not file.is_file():
-                        raise DataError(
-                            f"{table} lists {filename!r}, which is not in {images}: add the file or take the line out"
-                        )
-                    rows[filename] = (_printable(label, table), file)
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{table} does not read as a UTF-8 csv ({error}): save it so") from error
-    found: dict[str, dict[str, Path]] = {}
-    for filename, (label, file) in sorted(rows.items(), key=lambda item: (item[1][0], item[0])):
-        found.setdefault(label, {})[filename] = file
-    return found
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
 
 
-def _visible(folder: Path, report: Report | None) -> Iterator[Path]:
-    """Entries by name, without the hidden ones that systems leave behind."""
+def _scan(folder: Path) -> os._ScandirContextManager[os.DirEntry[str]]:  # type: ignore[name-defined]
     try:
-        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+        return os.scandir(folder)
     except OSError as error:
         raise DataError(f"{folder} cannot be listed ({error.strerror}): check its permissions") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        sound = False
-        with reported(report, ascii(entry.name)[1:-1]):
-            if entry.is_symlink() and not entry.exists():
-                raise DataError(f"{entry} is a link to nothing: mend it or take it out")
-            sound = True
-        if sound:
-            yield entry
 
 
-def _printable(name: str, where: Path) -> str:
-    """The name, if it can stand in a prompt and a record: no line breaks, control characters or broken encoding."""
+def _usable(root: Path, name: str, report: Report | None) -> bool:
+    """Whether a file may be an id of an evaluation set; an issue where it may not."""
+    with reported(report, shown_name(name)):
+        _check_name(name, root)
+        if not (root / name).exists():
+            raise DataError(f"{root / name} is a link to nothing: correct it or remove it")
+        if not stays_inside(root / name, root):
+            raise DataError(f"{root / name} leads out of {root}: copy the images in, links must stay inside")
+        return True
+    return False
+
+
+def _check_name(name: str, root: Path) -> None:
+    """Raises DataError for a name that cannot stand in a prompt: line breaks, control characters, broken encoding."""
     if not name.isprintable():
-        raise DataError(f"{where} has a name with unprintable characters ({name!a}): rename it")
-    return name
-
-
-def _inside(path: Path, root: Path) -> Path:
-    """The path, if it stays below the root after all links are followed."""
-    try:
-        inside = path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"{path} cannot be followed ({error}): mend the link or take it out") from error
-    if not inside:
-        raise DataError(f"{path} leads out of {root}: copy the images in, links and names must stay inside")
-    return path
+        raise DataError(f"{root} has a name with unprintable characters ({name!a}): rename it")

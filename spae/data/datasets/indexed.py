@@ -1,10 +1,11 @@
-"""Training batches of any source whose rows can be got at by number: shuffled, decoded by threads, prepared ahead.
+"""Training batches of numbered samples: shuffled, decoded by threads, prepared ahead.
 
 B global batch, R rows asked for, S side, T frames, M training rows.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,6 @@ from typing import BinaryIO, Protocol
 import numpy as np
 import torch
 
-from spae.data.datasets.epoch_order import EpochOrder, rng_of
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
 from spae.data.datasets.sample_source import SampleSource
 from spae.errors import CorruptImage, DataError
@@ -24,22 +24,52 @@ AHEAD = 2
 """Steps prepared while the trainer works on one: memory for so many batches, no more."""
 
 
+class EpochOrder:
+    """Which samples a step shows: each once an epoch, in a new order, as a pure function of seed and step.
+
+    Args:
+        rows: [M] numbers of the samples of an epoch.
+        seed: of the run.
+    """
+
+    def __init__(self, rows: np.ndarray, seed: int) -> None:
+        self._rows = rows.astype(np.int32 if not len(rows) or rows.max() < 2**31 else np.int64)
+        self._seed = seed
+        # A batch may reach over the end of an epoch, and steps ahead are prepared: two orders are in use at most.
+        self._order = functools.lru_cache(maxsize=2)(self._shuffled)
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        shuffled = np.random.Generator(np.random.PCG64([self._seed, epoch])).permutation(self._rows)
+        shuffled.flags.writeable = False
+        return shuffled
+
+    def place(self, index: int) -> tuple[np.ndarray, int]:
+        """The order of the epoch that the run's `index`-th row is in, and the row's place in it."""
+        epoch, place = divmod(index, len(self._rows))
+        return self._order(epoch), place
+
+
+def rng_of(seed: int, step: int, row: int) -> np.random.Generator:
+    """The random generator of one row of a step's global batch."""
+    return np.random.Generator(np.random.PCG64([seed, step, row, 0x5BAE]))
+
+
 class Loader(Protocol):
-    """Decodes one row."""
+    """Decodes one sample."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """[S, S, 3] or [T, S, S, 3]."""
         ...
 
-    def load(self, source: Path | BinaryIO, shown: str, chance: np.random.Generator | None) -> np.ndarray:
-        """uint8 of `shape`; no chance: as in evaluation. Raises CorruptImage."""
+    def load(self, source: Path | BinaryIO, shown: str, rng: np.random.Generator | None) -> np.ndarray:
+        """uint8 of `shape`; with rng None as in evaluation. Raises CorruptImage."""
         ...
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A step's rows on their way. The threads fill `images`; each future gives the row that was used."""
+    """A step in preparation. The threads fill `images`; each future gives the number of the sample that was used."""
 
     images: np.ndarray
     rows: list[Future[int]]
@@ -52,15 +82,15 @@ class _Job:
 class IndexedData:
     """A `TrainingData` over a `SampleSource`.
 
-    A row that cannot be used gives its place to the next good one in the epoch's order. That depends on the data alone,
-    so a resumed run and any number of processes replace it alike.
+    A corrupt sample is replaced by the next good one in the epoch's order. That depends on the data alone, so a resumed
+    run and any number of processes replace it alike.
 
     Args:
-        source: where the rows are.
-        loader: how one is decoded.
+        source: the samples.
+        loader: decodes one.
         batch: B.
         seed: of the run.
-        workers: threads; Pillow and PyAV let go of the interpreter while they decode.
+        workers: threads; Pillow and PyAV release the interpreter lock while they decode.
         ahead: steps prepared ahead.
     """
 
@@ -75,7 +105,7 @@ class IndexedData:
         ahead: int = AHEAD,
     ) -> None:
         if not len(source.train):
-            raise DataError(f"{source.name} has no row to train on: {source.title}")
+            raise DataError(f"{source.name} has no sample to train on: {source.title}")
         self.source, self.loader, self.batch, self.seed = source, loader, batch, seed
         self.name, self.title, self.fingerprint = source.name, source.title, source.fingerprint
         self.classes, self.unnamed, self.corrupt_files = source.classes, source.unnamed, source.corrupt_files
@@ -86,7 +116,7 @@ class IndexedData:
         self._closed = False
 
     def at(self, step: int, rows: slice | None = None) -> TrainingBatch:
-        """The rows of `step`; those of the next steps are begun. See `TrainingData.at`."""
+        """The samples of `step`; preparation of the next steps starts. See `TrainingData.at`."""
         if self._closed:
             raise DataError(f"{self.name} was closed: open it again to read on")
         wanted = range(self.batch)[rows if rows is not None else slice(None)]
@@ -99,7 +129,7 @@ class IndexedData:
         return self._finish(self._jobs.pop((step, wanted)))
 
     def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
-        """The held-out rows, in the middle of their frame. A bad one is left out and counted."""
+        """The held-out samples, cropped to the center. A corrupt one is left out and counted."""
         rows = self.source.held_out
         if not len(rows):
             raise DataError(f"{self.name} holds nothing out: give a folder or split for evaluation")
@@ -111,17 +141,17 @@ class IndexedData:
             try:
                 self._load(int(rows[place]), None, images[place])
             except CorruptImage as error:
-                self.corrupt_files.add(self.source.row_name(int(rows[place])), str(error))
+                self.corrupt_files.add(self.source.sample_name(int(rows[place])), str(error))
                 return -1
             return int(rows[place])
 
         used = np.array(list(self._pool.map(load, range(len(rows)))))
         if not (used >= 0).any():
-            raise DataError(f"no held-out row of {self.name} can be used: {self.corrupt_files.summary()}")
+            raise DataError(f"no held-out sample of {self.name} can be used: {self.corrupt_files.summary()}")
         return self._batch(images[used >= 0], used[used >= 0].tolist())
 
     def close(self) -> None:
-        """Stops the threads after the rows they are at."""
+        """Stops the threads after the samples they decode."""
         self._closed = True
         for job in self._jobs.values():
             job.cancel()
@@ -132,27 +162,27 @@ class IndexedData:
         images = self._room(len(wanted))
 
         def task(place: int, row: int) -> Callable[[], int]:
-            # Looked up here, in the caller's thread: the order of an epoch is made once.
+            # Looked up in the caller's thread, so that the order of an epoch is shuffled once.
             order, start = self._order.place(step * self.batch + row)
             return lambda: self._fill(images[place], order, start, step, row)
 
         return _Job(images, [self._pool.submit(task(place, row)) for place, row in enumerate(wanted)])
 
     def _fill(self, out: np.ndarray, order: np.ndarray, start: int, step: int, row: int) -> int:
-        """Decodes the row at `start`, or the next good one, into `out`."""
+        """Decodes the sample at `start`, or the next good one, into `out`."""
         for place in range(start, start + len(order)):
             chosen = int(order[place % len(order)])
             self.corrupt_files.used()
             try:
                 self._load(chosen, rng_of(self.seed, step, row), out)
             except CorruptImage as error:
-                self.corrupt_files.add(self.source.row_name(chosen), str(error))
+                self.corrupt_files.add(self.source.sample_name(chosen), str(error))
             else:
                 return chosen
-        raise DataError(f"no row of {self.name} can be used: {self.corrupt_files.summary()}")
+        raise DataError(f"no sample of {self.name} can be used: {self.corrupt_files.summary()}")
 
-    def _load(self, row: int, chance: np.random.Generator | None, out: np.ndarray) -> None:
-        pixels = self.loader.load(self.source.content(row), self.source.row_name(row), chance)
+    def _load(self, row: int, rng: np.random.Generator | None, out: np.ndarray) -> None:
+        pixels = self.loader.load(self.source.content(row), self.source.sample_name(row), rng)
         # Channels first; [T, S, S, 3] -> [3, T, S, S] likewise. Moved as bytes: a quarter of the memory to stride over.
         np.multiply(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)), np.float32(1 / 127.5), out=out)
         np.subtract(out, np.float32(1), out=out)
@@ -170,4 +200,4 @@ class IndexedData:
 
     def _batch(self, images: np.ndarray, rows: list[int]) -> TrainingBatch:
         labels = torch.from_numpy(self.source.labels[rows].astype(np.int64))
-        return TrainingBatch(torch.from_numpy(images), labels, tuple(self.source.row_name(row) for row in rows))
+        return TrainingBatch(torch.from_numpy(images), labels, tuple(self.source.sample_name(row) for row in rows))

@@ -1,80 +1,44 @@
-"""Where the images or clips of a training set lie: rows that can be got at by number.
+"""Labelled samples to train on: the classes that stay, and a part that training never sees.
 
-N rows, K classes.
+N samples, K classes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import zlib
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 
+from spae.data.class_names import ClassText, keep_classes
 from spae.data.datasets.corrupt_files import CorruptFiles
+from spae.data.datasets.samples import LabelledSamples
+from spae.errors import DataError
 
 HELD_SHARE = 0.01
 HELD_MOST = 5000
 
 
-@runtime_checkable
-class SampleSource(Protocol):
-    """Labelled files, in a folder, in archives or in tables; it finds them and leaves decoding to a loader.
+@dataclass(frozen=True)
+class SampleSource:
+    """The samples of one or two splits, numbered through; decoding is left to a loader.
 
     Attributes:
         name: as the user named it.
-        title: one line: what it is, how much of it.
-        fingerprint: sha256 over ids and classes.
+        title: one line: classes and samples.
+        fingerprint: sha256 over classes, names and labels.
         classes: label text of the K classes.
-        unnamed: how many of them are called by an id or a number, because no file of names was found.
-        labels: [N] int32, places in `classes`.
-        train: rows that training sees, ascending.
-        held_out: rows that it never sees, ascending.
-        corrupt_files: files found bad while they were listed; readers add to it.
+        unnamed: how many of them are called by an id or a number, because no file names them.
+        labels: [N] int32, places in `classes`; -1 for a class that is left out.
+        train: numbers of the samples that training sees, ascending.
+        held_out: numbers of those that it never sees, ascending.
+        corrupt_files: samples found bad while they were listed; readers add to it.
+        splits: the split trained on, and the one held out if the data has one.
     """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def title(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def unnamed(self) -> int: ...
-
-    @property
-    def labels(self) -> np.ndarray: ...
-
-    @property
-    def train(self) -> np.ndarray: ...
-
-    @property
-    def held_out(self) -> np.ndarray: ...
-
-    @property
-    def corrupt_files(self) -> CorruptFiles: ...
-
-    def row_name(self, row: int) -> str:
-        """How messages call the row."""
-        ...
-
-    def content(self, row: int) -> Path | BinaryIO:
-        """The row's file, or its bytes. Raises CorruptImage where they cannot be had."""
-        ...
-
-
-@dataclass(frozen=True)
-class SampleFacts:
-    """The attributes of a `SampleSource` as fields, for the kinds of it to begin with."""
 
     name: str
     title: str
@@ -85,64 +49,107 @@ class SampleFacts:
     train: np.ndarray
     held_out: np.ndarray
     corrupt_files: CorruptFiles
+    splits: tuple[LabelledSamples, ...]
+
+    def sample_name(self, number: int) -> str:
+        """The sample's name in messages."""
+        split, place = self._at(number)
+        return split.name(place)
+
+    def content(self, number: int) -> Path | BytesIO:
+        """The sample's file, or its bytes. Raises CorruptImage if they cannot be read."""
+        split, place = self._at(number)
+        return split.content(place)
+
+    def _at(self, number: int) -> tuple[LabelledSamples, int]:
+        first = len(self.splits[0])
+        return (self.splits[0], number) if number < first else (self.splits[1], number - first)
 
 
-class NameTable(Sequence[str]):
-    """Many short names in two arrays: a list of strings would take ten times the memory (13 million images)."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        blob, ends = bytearray(), array("q", [0])
-        for name in names:
-            blob += name.encode("utf-8", "surrogateescape")
-            ends.append(len(blob))
-        self.blob = bytes(blob)
-        self.ends = np.frombuffer(ends, dtype=np.int64)
-
-    @classmethod
-    def of_arrays(cls, blob: bytes, ends: np.ndarray) -> NameTable:
-        """A table from the two arrays of another."""
-        table = cls(())
-        table.blob, table.ends = blob, ends
-        return table
-
-    @classmethod
-    def joined(cls, tables: Sequence[NameTable]) -> NameTable:
-        """The names of all tables, one after another."""
-        starts = np.cumsum([0, *(len(table.blob) for table in tables)])
-        ends = [table.ends[1:] + start for table, start in zip(tables, starts[:-1], strict=True)]
-        blob = b"".join(table.blob for table in tables)
-        return cls.of_arrays(blob, np.concatenate([np.zeros(1, np.int64), *ends]))
-
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
-    def __getitem__(self, place: int) -> str:  # type: ignore[override]
-        if not 0 <= place < len(self):
-            raise IndexError(place)
-        return self.blob[self.ends[place] : self.ends[place + 1]].decode("utf-8", "surrogateescape")
-
-
-def split_off(names: Sequence[str], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Training rows and held-out rows of a set that brings no split of its own.
-
-    A hundredth is held out, at least one row and at most HELD_MOST: those whose names' CRC-32 is lowest. A checksum of
-    the name, so that the split depends neither on the run's seed nor on the order of listing.
+def training_source(
+    name: str,
+    train: LabelledSamples,
+    held: LabelledSamples | None,
+    names: ClassText,
+    exclude: Path | None,
+    corrupt_files_list: Path | None,
+    note: str = "",
+) -> SampleSource:
+    """The samples of the classes that stay.
 
     Args:
-        names: of all rows.
-        rows: those to split, ascending.
+        name: of the data, as the user typed it.
+        train: the split trained on; its labels are the classes.
+        held: the split held out, whose other labels are left out; None holds out a part of `train`.
+        names: text of the labels.
+        exclude: file of classes to leave out.
+        corrupt_files_list: file that corrupt files are listed in.
+        note: end of the title.
+
+    Raises:
+        DataError: no sample, no class or nothing held out is left, or too many samples are bad.
     """
-    if len(rows) < 2:
-        return rows, rows[:0]
-    held = min(HELD_MOST, max(1, round(HELD_SHARE * len(rows))))
-    keys = np.array(
-        [zlib.crc32(names[row].encode("utf-8", "surrogateescape")) for row in rows.tolist()], dtype=np.int64
+    splits = (train,) if held is None else (train, held)
+    corrupt_files = CorruptFiles(sum(len(split) + len(split.bad) for split in splits), file=corrupt_files_list)
+    for split in splits:
+        for sample, reason in split.bad.items():
+            corrupt_files.add(sample, reason)
+    if not len(train):
+        raise DataError(f"{train.location} holds no sample: {train.layout}")
+    kept = keep_classes(train.labels, names, exclude, train.location)
+    place = dict(zip(train.labels, kept.place.tolist(), strict=True))
+    labels = np.concatenate(
+        [np.array([place.get(label, -1) for label in split.labels], dtype=np.int32)[split.codes] for split in splits]
     )
-    chosen = np.zeros(len(rows), dtype=bool)
+    chosen = np.flatnonzero(labels >= 0)
+    shown, aside = chosen[chosen < len(train)], chosen[chosen >= len(train)]
+    if not len(shown):
+        raise DataError(f"{train.location} holds no sample of the classes that stay: leave fewer out")
+    foreign = 0
+    if held is None:
+        shown, aside = split_off([train.split_key(number) for number in shown.tolist()], shown)
+    else:
+        foreign = sum(label not in place for label in held.used_labels)
+        if not len(aside):
+            raise DataError(
+                f"{held.location} holds no sample of the classes that are trained on: name another by ?val="
+            )
+    total = hashlib.sha256(repr(kept.texts).encode("utf-8", "surrogateescape"))
+    for split in splits:
+        total.update(split.names_digest())
+    total.update(labels.tobytes())
+    without = f", {kept.unnamed} of them called by number or id" if kept.unnamed else ""
+    unknown = f"; {foreign} classes of the held-out split are not in training and left out" if foreign else ""
+    return SampleSource(
+        name=name,
+        title=f"{len(kept.texts):,} classes{without}, {len(shown):,} samples to train on, {len(aside):,} held out"
+        + unknown
+        + note,
+        fingerprint=total.hexdigest(),
+        classes=kept.texts,
+        unnamed=kept.unnamed,
+        labels=labels,
+        train=shown,
+        held_out=aside,
+        corrupt_files=corrupt_files,
+        splits=splits,
+    )
+
+
+def split_off(names: Sequence[str], numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Training and held-out samples of data without a split of its own.
+
+    1% is held out, at least one sample and at most HELD_MOST: those with the lowest CRC-32 of their names. A checksum
+    of the name, so that the split depends neither on the run's seed nor on the order of listing.
+
+    Args:
+        names: of the samples.
+        numbers: of the samples, ascending.
+    """
+    if len(numbers) < 2:
+        return numbers, numbers[:0]
+    held = min(HELD_MOST, max(1, round(HELD_SHARE * len(numbers))))
+    keys = np.array([zlib.crc32(name.encode("utf-8", "surrogateescape")) for name in names], dtype=np.int64)
+    chosen = np.zeros(len(numbers), dtype=bool)
     chosen[np.argsort(keys, kind="stable")[:held]] = True
-    return rows[~chosen], rows[chosen]
-
-
-def shown_name(name: str) -> str:
-    """The name as one printable line."""
-    return name if name.isprintable() else ascii(name)[1:-1]
+    return numbers[~chosen], numbers[chosen]

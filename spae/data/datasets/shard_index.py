@@ -26,7 +26,7 @@ import numpy as np
 
 from spae.atomic import atomic_path
 from spae.cache_folder import cache_folder
-from spae.data.datasets.sample_source import NameTable, shown_name
+from spae.data.datasets.samples import NameTable, shown_name
 from spae.data.image_file import SUFFIXES
 from spae.errors import DataError
 

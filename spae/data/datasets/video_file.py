@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from spae.data.image_file import MAX_PIXELS
-from spae.data.transforms import Framing, framed, middle, random_framing
+from spae.data.transforms import Crop, center_crop, random_crop, resized_crop
 from spae.errors import CorruptImage, InputError
 
 # A container is read as what its name says and as nothing else: left to guess, the library takes a text file called
@@ -22,12 +22,12 @@ from spae.errors import CorruptImage, InputError
 FORMATS = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mp4", ".webm": "matroska", ".mkv": "matroska", ".avi": "avi",
 }  # fmt: skip
-CLIP_SUFFIXES = frozenset(FORMATS)
+VIDEO_SUFFIXES = frozenset(FORMATS)
 MOST_FRAMES = 100_000
 """Decoded of one file at most: a video of an hour."""
 
 
-def clip_library() -> Any:
+def video_library() -> Any:
     """The package `av`. Raises InputError that names the install line."""
     try:
         import av
@@ -39,17 +39,17 @@ def clip_library() -> Any:
 
 
 class _TooShort(Exception):
-    """Fewer frames follow a start than a clip takes."""
+    """Fewer frames follow a start than the loader takes."""
 
 
 @dataclass(frozen=True)
 class VideoLoader:
-    """Decodes one clip.
+    """Decodes frames of one video.
 
     Args:
         size: S.
         frames: T.
-        stride: frames of the video from one of the clip to the next.
+        stride: frames of the video from one taken to the next.
         strength: of the random crop, the same for all frames.
     """
 
@@ -60,62 +60,62 @@ class VideoLoader:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of what `load` gives."""
+        """Of the array that `load` returns."""
         return (self.frames, self.size, self.size, 3)
 
     @property
     def span(self) -> int:
-        """Frames of the video from the clip's first to its last."""
+        """Frames of the video from the first taken to the last."""
         return (self.frames - 1) * self.stride + 1
 
-    def load(self, source: Path | BinaryIO, shown: str, chance: np.random.Generator | None) -> np.ndarray:
+    def load(self, source: Path | BinaryIO, shown: str, rng: np.random.Generator | None) -> np.ndarray:
         """[T, S, S, 3] uint8.
 
         Args:
-            chance: draws start and crop; None takes the middle of both.
+            rng: samples start and crop; None takes the center of both.
 
         Raises:
-            CorruptImage: the file does not decode, or is shorter than a clip.
+            CorruptImage: the file does not decode, or is too short.
         """
-        av = clip_library()
+        av = video_library()
         kind = FORMATS.get(Path(shown).suffix.lower())
         if kind is None:
             raise CorruptImage(f"{shown} is none of {', '.join(sorted(FORMATS))}: convert it")
-        moment = 0.5 if chance is None else float(chance.random())
+        moment = 0.5 if rng is None else float(rng.random())
         try:
             if isinstance(source, Path):
                 with source.open("rb") as stream:
-                    return self._read(av, stream, kind, shown, moment, chance)
-            return self._read(av, source, kind, shown, moment, chance)
+                    return self._read(av, stream, kind, shown, moment, rng)
+            return self._read(av, source, kind, shown, moment, rng)
         except (av.FFmpegError, OSError, ValueError, EOFError, MemoryError, OverflowError, IndexError) as error:
             reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
-            raise CorruptImage(f"{shown} does not decode ({reason}): replace it or take it out") from error
+            raise CorruptImage(f"{shown} does not decode ({reason}): replace it or remove it") from error
 
     def _read(
-        self, av: Any, stream: BinaryIO, kind: str, shown: str, moment: float, chance: np.random.Generator | None
+        self, av: Any, stream: BinaryIO, kind: str, shown: str, moment: float, rng: np.random.Generator | None
     ) -> np.ndarray:
         with av.open(stream, format=kind) as container:
             if not container.streams.video:
-                raise CorruptImage(f"{shown} holds no video: take it out")
+                raise CorruptImage(f"{shown} holds no video: remove it")
             video = container.streams.video[0]
             # One thread a file: the pool decodes several at once.
             video.thread_type = "NONE"
             width, height = video.codec_context.width, video.codec_context.height
             if not 0 < width * height <= MAX_PIXELS:
-                raise CorruptImage(f"{shown} has {width}x{height} pixels, 1 to {MAX_PIXELS:,} are read: take it out")
-            framing = middle(width, height) if chance is None else random_framing(width, height, chance, self.strength)
+                raise CorruptImage(f"{shown} has {width}x{height} pixels, 1 to {MAX_PIXELS:,} are read: remove it")
+            crop = center_crop(width, height) if rng is None else random_crop(width, height, rng, self.strength)
             start = self._start(video, moment)
             if start is not None:
                 try:
                     container.seek(int(start / video.time_base) + (video.start_time or 0), stream=video, backward=True)
-                    return self._taken(self._from(container, video, start), framing)
+                    return self._taken(self._from(container, video, start), crop)
                 except (_TooShort, av.FFmpegError):
                     # The header's length was wrong, or the file cannot be wound: all of it is decoded instead.
                     container.seek(video.start_time or 0, stream=video, backward=True)
-            return self._counted(container, video, framing, shown, moment)
+            return self._counted(container, video, crop, shown, moment)
 
     def _start(self, video: Any, moment: float) -> Fraction | None:
-        """Seconds from the video's beginning to the clip's; None where the header does not tell the length."""
+        """Seconds from the video's beginning to the first frame taken; None where the header lacks the length."""
         if not video.duration or not video.average_rate or not video.time_base:
             return None
         frame = 1 / Fraction(video.average_rate)
@@ -133,32 +133,32 @@ class VideoLoader:
             if frame.pts * video.time_base - first >= begin:
                 yield frame
 
-    def _counted(self, container: Any, video: Any, framing: Framing, shown: str, moment: float) -> np.ndarray:
-        """Without a length to go by: the frames are counted first, then decoded again up to the clip."""
+    def _counted(self, container: Any, video: Any, crop: Crop, shown: str, moment: float) -> np.ndarray:
+        """Without a length to go by: the frames are counted first, then decoded again."""
         count = 0
         for _ in container.decode(video):
             count += 1
             if count >= MOST_FRAMES:
                 break
         if count < self.span:
-            raise CorruptImage(f"{shown} has {count} frames, a clip takes {self.span}: take it out")
+            raise CorruptImage(f"{shown} has {count} frames, {self.span} are needed: remove it")
         skip = int(moment * (count - self.span + 1))
         container.seek(video.start_time or 0, stream=video, backward=True)
         frames = container.decode(video)
         for _ in range(skip):
             next(frames)
         try:
-            return self._taken(frames, framing)
+            return self._taken(frames, crop)
         except _TooShort as error:
-            raise CorruptImage(f"{shown} does not decode twice alike: replace it or take it out") from error
+            raise CorruptImage(f"{shown} does not decode twice alike: replace it or remove it") from error
 
-    def _taken(self, frames: Iterator[Any], framing: Framing) -> np.ndarray:
-        clip = np.empty(self.shape, dtype=np.uint8)
+    def _taken(self, frames: Iterator[Any], crop: Crop) -> np.ndarray:
+        taken = np.empty(self.shape, dtype=np.uint8)
         for number, frame in enumerate(frames):
             place, between = divmod(number, self.stride)
             if between:
                 continue
-            clip[place] = framed(frame.to_image(), framing, self.size)
+            taken[place] = resized_crop(frame.to_image(), crop, self.size)
             if place == self.frames - 1:
-                return clip
+                return taken
         raise _TooShort

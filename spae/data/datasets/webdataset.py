@@ -1,28 +1,27 @@
-"""WebDataset shards on a disk as rows to train on. With an index of offsets a shard is as good as a folder: rows are
-shuffled over all shards, and no unpacked copy is needed.
+"""WebDataset shards on a disk: plain tar files that are read by offset, so that samples are shuffled over all shards.
 
-N rows, K classes.
+    webdataset:/data/train-{000..146}.tar      ranges, lists ({a,b}) and * are expanded
+
+N samples.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
-import io
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from spae.data.class_names import find_class_text
-from spae.data.datasets.corrupt_files import CorruptFiles
-from spae.data.datasets.sample_source import NameTable, SampleFacts, shown_name, split_off
+from spae.data.datasets.sample_source import SampleSource, training_source
+from spae.data.datasets.samples import UNLABELLED, LabelledSamples, NameTable, shown_name
 from spae.data.datasets.shard_index import LABELS, ShardIndex, shard_index
-from spae.data.datasets.shard_pattern import expand
-from spae.data.datasets.training_folder import UNLABELLED
-from spae.data.exclusion import KeptClasses, keep_classes
 from spae.data.image_file import SUFFIXES
 from spae.data.spec import DataSpec
 from spae.errors import CorruptImage, DataError, InputError
@@ -30,19 +29,23 @@ from spae.errors import CorruptImage, DataError, InputError
 MOST_CLASSES = 100_000
 MOST_BYTES = 1 << 30
 READERS = 8
+BRACES = re.compile(r"\{([^{}]*)\}")
+RANGE = re.compile(r"(\d+)\.\.(\d+)")
+MOST_SHARDS = 100_000
 
 
-@dataclass(frozen=True)
-class ShardSamples(SampleFacts):
-    """A `SampleSource` of members of tar files.
+@dataclass(frozen=True, kw_only=True)
+class ShardSamples(LabelledSamples):
+    """Members of tar files.
 
     Attributes:
         shards: the files.
         shard: [N] int32, place in `shards`.
         offsets, sizes: [N] int64.
         members: [N] names.
-        Others as in `SampleSource`.
     """
+
+    layout = "expected members NAME.jpg and NAME.cls, .txt or .json"
 
     shards: tuple[Path, ...]
     shard: np.ndarray
@@ -50,66 +53,95 @@ class ShardSamples(SampleFacts):
     sizes: np.ndarray
     members: NameTable
 
-    def row_name(self, row: int) -> str:
+    def name(self, number: int) -> str:
         """Shard and member."""
-        return f"{self.shards[int(self.shard[row])].name}:{shown_name(self.members[row])}"
+        return f"{self.shards[int(self.shard[number])].name}:{shown_name(self.members[number])}"
 
-    def content(self, row: int) -> BinaryIO:
+    def split_key(self, number: int) -> str:
+        """The member, whatever shard holds it."""
+        return self.members[number]
+
+    def content(self, number: int) -> BytesIO:
         """The member's bytes."""
-        size = int(self.sizes[row])
+        size = int(self.sizes[number])
         if size > MOST_BYTES:
-            raise CorruptImage(f"{self.row_name(row)} has {size:,} bytes, at most {MOST_BYTES:,} are read: shrink it")
+            raise CorruptImage(f"{self.name(number)} has {size:,} bytes, at most {MOST_BYTES:,} are read: shrink it")
         try:
-            with self.shards[int(self.shard[row])].open("rb", buffering=0) as stream:
-                stream.seek(int(self.offsets[row]))
-                return io.BytesIO(stream.read(size))
+            with self.shards[int(self.shard[number])].open("rb", buffering=0) as stream:
+                stream.seek(int(self.offsets[number]))
+                return BytesIO(stream.read(size))
         except OSError as error:
-            raise CorruptImage(f"{self.row_name(row)} cannot be read ({error}): check the disk") from error
+            raise CorruptImage(f"{self.name(number)} cannot be read ({error}): check the disk") from error
+
+    def names_digest(self) -> bytes:
+        """Over the members and their shards."""
+        return hashlib.sha256(self.members.blob + self.shard.tobytes()).digest()
+
+
+def shard_samples(spec: DataSpec, pattern: str, kinds: frozenset[str] = SUFFIXES) -> ShardSamples:
+    """Indexes shards; the first time every header is read, which takes about as long as listing them with tar.
+
+    Args:
+        spec: option `labels` (cls, txt, json, or none for one class).
+        pattern: of the shards.
+        kinds: suffixes of the members that count.
+
+    Raises:
+        DataError: a shard is missing or no tar, or a sample has no label.
+    """
+    label = spec.options.get("labels", "")
+    if label not in ("", "none", *LABELS):
+        raise InputError(f"{spec.text}: labels must be one of {', '.join(LABELS)}, none; got {label!r}")
+    shards = tuple(expand(pattern))
+    with ThreadPoolExecutor(READERS) as pool:
+        indexes = list(pool.map(lambda path: shard_index(path, kinds, label), shards))
+    pairs = list(zip(shards, indexes, strict=True))
+    labels, codes = _labels(indexes, shards, unlabelled=label == "none")
+    return ShardSamples(
+        title=f"{Path(pattern).name}, {len(shards):,} shards",
+        location=pattern,
+        home=shards[0].parent,
+        labels=labels,
+        codes=codes,
+        bad={f"{path.name}:{member}": reason for path, index in pairs for member, reason in index.bad.items()},
+        shards=shards,
+        shard=np.repeat(np.arange(len(shards), dtype=np.int32), [len(index.names) for index in indexes]),
+        offsets=np.concatenate([index.offsets for index in indexes]),
+        sizes=np.concatenate([index.sizes for index in indexes]),
+        members=NameTable.joined([index.names for index in indexes]),
+    )
 
 
 def open_shards(
     spec: DataSpec, exclude: Path | None, corrupt_files_list: Path | None, kinds: frozenset[str] = SUFFIXES
-) -> ShardSamples:
-    """Indexes the shards; the first time every header is read, which takes about as long as listing them with tar.
+) -> SampleSource:
+    """Shards to train on.
 
     Args:
-        spec: options `val` (pattern of shards to hold out), `classes` (file of names), `labels` (cls, txt, json, or
-            none for one class).
+        spec: options `val` (pattern of shards to hold out), `classes` (file of names), `labels` as `shard_samples`.
         exclude: file of classes to leave out.
+        corrupt_files_list: file that corrupt members are listed in.
         kinds: suffixes of the members that count.
 
     Raises:
-        DataError: a shard is missing or no tar, a sample has no label, too many are bad.
+        DataError: as `shard_samples`; or a shard is in both splits, or too many samples are bad.
     """
-    spec.only("val", "classes", "labels")
-    label = spec.options.get("labels", "")
-    if label not in ("", "none", *LABELS):
-        raise InputError(f"{spec.text}: labels must be one of {', '.join(LABELS)}, none; got {label!r}")
-    paths = expand(spec.location)
-    held_paths = expand(spec.options["val"]) if "val" in spec.options else []
-    if set(paths) & set(held_paths):
+    spec.only("val", "classes", "labels", *(() if kinds is SUFFIXES else ("stride",)))
+    train = shard_samples(spec, spec.location, kinds)
+    held = shard_samples(spec, spec.options["val"], kinds) if "val" in spec.options else None
+    shards = (*train.shards, *(held.shards if held is not None else ()))
+    if len(set(shards)) < len(shards):
         raise DataError(f"{spec.text}: a shard is both trained on and held out: change one of the patterns")
-    shards = (*paths, *held_paths)
-    with ThreadPoolExecutor(READERS) as pool:
-        indexes = list(pool.map(lambda path: shard_index(path, kinds, label), shards))
-    total = sum(len(index.names) + len(index.bad) for index in indexes)
-    corrupt_files = CorruptFiles(total, file=corrupt_files_list)
-    for path, index in zip(shards, indexes, strict=True):
-        for member, reason in index.bad.items():
-            corrupt_files.add(f"{path.name}:{member}", reason)
-    codes, found = _codes(indexes, shards, unlabelled=label == "none")
-    if not found:
-        raise DataError(f"{spec.location} holds no sample: expected members NAME.jpg and NAME.cls, .txt or .json")
-    beside = list(dict.fromkeys(path.parent for path in shards))
-    kept = keep_classes(found, find_class_text(spec.path("classes"), beside), exclude, spec.location)
-    return _rows(spec.text, shards, len(paths), indexes, kept, codes, corrupt_files)
+    names = find_class_text(spec.path("classes"), list(dict.fromkeys(path.parent for path in shards)))
+    return training_source(spec.text, train, held, names, exclude, corrupt_files_list, f"; {len(shards):,} shards")
 
 
-def _codes(indexes: Sequence[ShardIndex], shards: Sequence[Path], unlabelled: bool) -> tuple[np.ndarray, list[str]]:
-    """[N] int32, each row's place in the sorted list of labels, and that list."""
+def _labels(
+    indexes: Sequence[ShardIndex], shards: Sequence[Path], unlabelled: bool
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Labels, sorted (numbers by value), and [N] int32 codes."""
     if unlabelled:
-        count = sum(len(index.names) for index in indexes)
-        return np.zeros(count, dtype=np.int32), [UNLABELLED] if count else []
+        return (UNLABELLED,), np.zeros(sum(len(index.names) for index in indexes), dtype=np.int32)
     place: dict[str, int] = {}
     codes = []
     for index, path in zip(indexes, shards, strict=True):
@@ -129,46 +161,59 @@ def _codes(indexes: Sequence[ShardIndex], shards: Sequence[Path], unlabelled: bo
     rank = np.empty(len(place), dtype=np.int32)
     for new, label in enumerate(ordered):
         rank[place[label]] = new
-    return rank[np.array(codes, dtype=np.int64)], ordered
+    return tuple(ordered), rank[np.array(codes, dtype=np.int64)]
 
 
-def _rows(
-    name: str,
-    shards: tuple[Path, ...],
-    trained: int,
-    indexes: Sequence[ShardIndex],
-    kept: KeptClasses,
-    codes: np.ndarray,
-    corrupt_files: CorruptFiles,
-) -> ShardSamples:
-    """The rows of the classes that stay; those of the first `trained` shards are trained on."""
-    members = NameTable.joined([index.names for index in indexes])
-    shard = np.repeat(np.arange(len(shards), dtype=np.int32), [len(index.names) for index in indexes])
-    labels = kept.place[codes]
-    rows = np.flatnonzero(labels >= 0)
-    train, held = rows[shard[rows] < trained], rows[shard[rows] >= trained]
-    if trained == len(shards):
-        train, held = split_off(members, train)
-    if not len(train):
-        raise DataError(f"{name} holds no sample of the classes that stay: leave fewer out")
-    total = hashlib.sha256(repr(kept.texts).encode())
-    for array in (members.blob, shard.tobytes(), labels.tobytes()):
-        total.update(array)
-    without = f", {kept.unnamed} of them called by number or id" if kept.unnamed else ""
-    return ShardSamples(
-        name=name,
-        title=f"{len(shards):,} shards, {len(kept.texts):,} classes{without}, {len(train):,} samples to train on, "
-        f"{len(held):,} held out",
-        fingerprint=total.hexdigest(),
-        classes=kept.texts,
-        unnamed=kept.unnamed,
-        labels=labels,
-        train=train,
-        held_out=held,
-        corrupt_files=corrupt_files,
-        shards=shards,
-        shard=shard,
-        offsets=np.concatenate([index.offsets for index in indexes]),
-        sizes=np.concatenate([index.sizes for index in indexes]),
-        members=members,
-    )
+def expand(pattern: str) -> list[Path]:
+    """The shards a pattern names, in its order; those of a `*` sorted.
+
+    Raises:
+        DataError: a remote address, a range that runs backwards or is endless, a shard that is not there.
+    """
+    if re.match(r"(?:https?|s3|gs|pipe|hdfs):", pattern):
+        raise DataError(
+            f"webdataset:{pattern} is not local: shards are read by offset, so copy them to a disk, or stream them "
+            "through hf:webdataset"
+        )
+    found: list[Path] = []
+    for name in _braces(pattern):
+        if any(mark in name for mark in "*?[") and not Path(name).exists():
+            matches = sorted(glob.glob(name))
+            if not matches:
+                raise DataError(f"no file matches {name}: check the pattern")
+            found += [Path(match) for match in matches]
+        elif Path(name).is_dir():
+            raise DataError(f"{name} is a folder, expected tar shards: write {name}/*.tar")
+        elif not Path(name).is_file():
+            raise DataError(f"no shard at {name}, which {pattern} names: check the pattern")
+        else:
+            found.append(Path(name))
+    twice = len(found) - len(set(found))
+    if twice:
+        raise DataError(f"{pattern} names {twice} shards twice: name each once")
+    return found
+
+
+def _braces(pattern: str) -> list[str]:
+    names = [pattern]
+    while any(BRACES.search(name) for name in names):
+        names = [longer for name in names for longer in _first_brace(name)]
+        if len(names) > MOST_SHARDS:
+            raise DataError(f"{pattern} names over {MOST_SHARDS:,} shards: correct the range")
+    return names
+
+
+def _first_brace(name: str) -> list[str]:
+    found = BRACES.search(name)
+    if found is None:
+        return [name]
+    body = found.group(1)
+    numbers = RANGE.fullmatch(body)
+    if numbers:
+        first, last = numbers.groups()
+        if int(last) < int(first) or int(last) - int(first) >= MOST_SHARDS:
+            raise DataError(f"{{{body}}} must count upwards and below {MOST_SHARDS:,}: correct the range")
+        parts = [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
+    else:
+        parts = body.split(",")
+    return [name[: found.start()] + part + name[found.end() :] for part in parts]

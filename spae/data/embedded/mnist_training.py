@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from spae.data.datasets.corrupt_files import CorruptFiles
-from spae.data.datasets.epoch_order import EpochOrder
 from spae.data.datasets.idx import FILES, read_idx
+from spae.data.datasets.indexed import EpochOrder
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
 from spae.data.embedded.mnist import SIDE, load_mnist_sample
 from spae.errors import DataError

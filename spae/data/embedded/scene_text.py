@@ -99,8 +99,11 @@ def _of_three(first: Thing, second: Thing, third: Thing) -> tuple[str, ...]:
 
 
 def questions(things: Sequence[Thing]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-    """(kind, question, right answers, the first as it is shown) of a scene; kinds are 'what', 'how-many', 'side' and
-    'colour', and 'what-left' and the like where two things stand beside or above each other."""
+    """(question type, question, right answers) of a scene; prompts show the first answer.
+
+    Types are 'what', 'how-many', 'side' and 'colour', and 'what-left' and the like for two things side by side or one
+    above the other.
+    """
     count = len(things)
     asked: list[tuple[str, str, tuple[str, ...]]] = [("how-many", HOW_MANY, (NUMBERS[count - 1], str(count)))]
     if count == 1:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spae.data.annotations.annotated import Annotations, Question
+from spae.data.annotations.annotated import Annotations, Question, hashed_text
 from spae.data.embedded.main_colour import main_colour
 from spae.data.embedded.pictograms import HELD_OUT_STYLE, Pictograms, load_pictograms
 from spae.data.embedded.scene_layout import Box, boxes, paint, pick
@@ -119,7 +119,7 @@ class SceneSet:
 
     def _annotate(self, image_id: str, parts: Sequence[_Part]) -> Annotations:
         things = [Thing(self._name(part), part.box, self._colour(part.row)) for part in parts]
-        asked = [Question(f"{image_id}/{kind}", text, answers, kind) for kind, text, answers in questions(things)]
+        asked = [Question(f"{image_id}/{name}", text, answers, name) for name, text, answers in questions(things)]
         return Annotations(captions(things), tuple(asked))
 
     def _name(self, part: _Part) -> str:
@@ -144,7 +144,7 @@ class SceneSet:
         total = hashlib.sha256(f"{VERSION}\n{self._pictograms.fingerprint}\n".encode())
         for image_id, parts in sorted(self._scenes.items()):
             where = [(part.row, part.box.left, part.box.top, part.box.size) for part in parts]
-            total.update(f"{image_id} {where} {self.annotations[image_id]!r}\n".encode())
+            total.update(f"{image_id} {where} {hashed_text(self.annotations[image_id])}\n".encode())
         return total.hexdigest()
 
     def image(self, image_id: str) -> np.ndarray:

@@ -67,10 +67,10 @@ def shard(path: Path, numbers: Sequence[int], classes: int = 2) -> Path:
     return path
 
 
-class Rows:
-    """A source of numbered images in memory. Numbers in `bad` give bytes that are no image."""
+class Samples:
+    """A `SampleSource` of numbered images in memory. Numbers in `bad` give bytes that are no image."""
 
-    name, title, fingerprint, unnamed = "rows", "rows", "0" * 64, 0
+    name, title, fingerprint, unnamed = "samples", "samples", "0" * 64, 0
     classes = ("even", "odd")
 
     def __init__(self, count: int, bad: Sequence[int] = (), held: int = 2, limit: int = 10) -> None:
@@ -81,11 +81,11 @@ class Rows:
         self.train, self.held_out = np.arange(count - held), np.arange(count - held, count)
         self.corrupt_files = CorruptFiles(count, least=limit)
 
-    def row_name(self, row: int) -> str:
-        return f"row {row}"
+    def sample_name(self, number: int) -> str:
+        return f"sample {number}"
 
-    def content(self, row: int) -> io.BytesIO:
-        return io.BytesIO(b"no image" if row in self.bad else image_bytes(row))
+    def content(self, number: int) -> io.BytesIO:
+        return io.BytesIO(b"no image" if number in self.bad else image_bytes(number))
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def opened() -> Iterator[list[TrainingData]]:
         one.close()
 
 
-def indexed(source: Rows, opened: list[TrainingData], batch: int = 4, seed: int = 0, **more: int) -> IndexedData:
+def indexed(source: Samples, opened: list[TrainingData], batch: int = 4, seed: int = 0, **more: int) -> IndexedData:
     from spae.data.transforms import ImageLoader
 
     data = IndexedData(source, ImageLoader(8), batch=batch, seed=seed, **{"workers": 2, **more})

@@ -1,14 +1,23 @@
-"""Files of class names in the forms they go round in."""
+"""Names of classes from files in their usual forms, and classes left out of training."""
 
 from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
-from spae.data.class_names import TEST_CLASSES, ClassText, find_class_text, read_class_text
+from spae.data.class_names import (
+    TEST_CLASSES,
+    ClassText,
+    find_class_text,
+    keep_classes,
+    read_class_text,
+    read_exclusions,
+)
 from spae.errors import DataError
+from spae.training.recipes import get_recipe
 
 TENCH, CRANE = "n01440764", "n02012849"
 
@@ -90,7 +99,7 @@ def test_found_beside_and_named(tmp_path):
         pytest.param("a.json", '{"0": ["n01440764", 3]}', id="no-text"),
     ],
 )
-def test_refused(tmp_path, name, content):
+def test_broken_files_of_names_are_refused(tmp_path, name, content):
     with pytest.raises(DataError) as caught:
         read_class_text(written(tmp_path, name, content))
     assert "\n" not in str(caught.value)
@@ -107,3 +116,81 @@ def test_twenty_wordnet_ids_with_one_name_each():
     # Three that the paper's figures show.
     assert (TEST_CLASSES["n02129165"], TEST_CLASSES["n04522168"]) == ("lion", "vase")
     assert TEST_CLASSES["n02443484"] == "black-footed ferret"
+
+
+LABELS = ["n01440764", "n02129165", "n02012849", "n03126707"]
+NAMES = ClassText(
+    {"n01440764": "tench", "n02129165": "lion", "n02012849": "crane", "n03126707": "crane", "291": "lion"},
+    {"n02129165": "291", "291": "n02129165"},
+    "names.txt",
+)
+
+
+def kept(tmp_path, text: str):
+    (tmp_path / "out.txt").write_text(text, encoding="utf-8")
+    return keep_classes(LABELS, NAMES, tmp_path / "out.txt", "the set")
+
+
+def test_all_classes_stay_without_a_list():
+    found = keep_classes(LABELS, NAMES, None, "the set")
+    assert found.texts == ("tench", "lion", "crane", "crane") and found.place.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("line", ["n02129165", "lion", "291", "# cats\n\n  lion  # the big one\r\n"])
+def test_by_label_name_or_other_id(tmp_path, line):
+    found = kept(tmp_path, line)
+    assert found.texts == ("tench", "crane", "crane") and found.place.tolist() == [0, -1, 1, 2]
+
+
+def test_a_name_of_two_classes_leaves_out_both(tmp_path):
+    assert kept(tmp_path, "crane").place.tolist() == [0, 1, -1, -1]
+
+
+def test_a_line_that_is_no_class_names_the_near_miss(tmp_path):
+    with pytest.raises(DataError, match=r"out\.txt line 2 leaves out 'n02129166', .*did you mean 'n02129165'\?"):
+        kept(tmp_path, "tench\nn02129166")
+    with pytest.raises(DataError, match=r"'zzz', which is no class of the set: correct it"):
+        kept(tmp_path, "zzz")
+
+
+def test_one_class_must_stay(tmp_path):
+    with pytest.raises(DataError, match="leaves no class to train on, of 4"):
+        kept(tmp_path, "tench\nlion\ncrane")
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n", b"caf\xe9"])
+def test_empty_exclusion_lists_are_refused(tmp_path, content):
+    (tmp_path / "out.txt").write_bytes(content)
+    with pytest.raises(DataError, match=r"out\.txt"):
+        read_exclusions(tmp_path / "out.txt")
+
+
+def test_missing_exclusion_list(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.txt"):
+        read_exclusions(tmp_path / "gone.txt")
+
+
+def test_unnamed_are_counted_among_those_that_stay(tmp_path):
+    (tmp_path / "out.txt").write_text("7")
+    assert keep_classes(["7", "8", "rose"], ClassText(), None, "x").unnamed == 2
+    assert keep_classes(["7", "8", "rose"], ClassText(), tmp_path / "out.txt", "x").unnamed == 1
+
+
+def test_the_list_of_this_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert {name for _, name in read_exclusions(Path("mini-imagenet-test"))} == set(TEST_CLASSES)
+
+
+def test_the_disjoint_recipe_leaves_out_the_twenty_test_classes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [name for _, name in read_exclusions(Path(get_recipe("disjoint").data.exclude_classes))]
+    assert len(names) == len(set(names)) == 20 and all(re.fullmatch(r"n\d{8}", name) for name in names)
+    assert {"n02129165", "n04522168", "n02110341"} <= set(names), "lion, vase, dalmatian"
+
+
+def test_a_file_of_that_name_wins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mini-imagenet-test").write_text("mine\n")
+    assert read_exclusions(Path("mini-imagenet-test")) == [(1, "mine")]
+    with pytest.raises(DataError, match="other"):
+        read_exclusions(Path("other"))

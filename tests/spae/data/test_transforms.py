@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spae.data.transforms import LEAST_AREA, ImageLoader, middle, random_framing
+from spae.data.transforms import LEAST_AREA, ImageLoader, center_crop, random_crop
 from spae.errors import CorruptImage
 
 
@@ -34,10 +34,10 @@ def test_middle_square_of_a_wide_image():
     assert pixels[0, :, 1].mean() == pytest.approx(16, abs=3) and pixels[-1, :, 1].mean() == pytest.approx(239, abs=3)
 
 
-def test_framings_stay_inside_and_in_range():
+def test_crops_stay_inside_and_in_range():
     areas, mirrored = [], 0
     for seed in range(400):
-        found = random_framing(300, 200, np.random.default_rng(seed), 1.0)
+        found = random_crop(300, 200, np.random.default_rng(seed), 1.0)
         left, top, right, bottom = found.box
         assert 0 <= left < right <= 1 + 1e-9 and 0 <= top < bottom <= 1 + 1e-9
         ratio = (right - left) * 300 / ((bottom - top) * 200)
@@ -49,8 +49,8 @@ def test_framings_stay_inside_and_in_range():
 
 
 def test_strength_nought_is_the_middle_mirrored_or_not():
-    framings = [random_framing(40, 30, np.random.default_rng(seed), 0.0) for seed in range(50)]
-    assert {one.box for one in framings} == {middle(40, 30).box} and {one.mirrored for one in framings} == {True, False}
+    crops = [random_crop(40, 30, np.random.default_rng(seed), 0.0) for seed in range(50)]
+    assert {one.box for one in crops} == {center_crop(40, 30).box} and {one.mirrored for one in crops} == {True, False}
 
 
 def test_mirror():
@@ -82,8 +82,8 @@ def test_reduced_decoding_of_jpeg_shows_the_same_crop(seed):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2)], ids=str)
 def test_odd_sizes(size):
-    for chance in (None, np.random.default_rng(0)):
-        assert ImageLoader(16).load(encoded(ramp(*size)), "a", chance).shape == (16, 16, 3)
+    for rng in (None, np.random.default_rng(0)):
+        assert ImageLoader(16).load(encoded(ramp(*size)), "a", rng).shape == (16, 16, 3)
 
 
 def test_no_image():

@@ -16,8 +16,8 @@ from PIL import Image
 
 import spae.data.archives.file_tree
 import spae.data.archives.tar_tree
-from spae.data.archives.archive_set import ArchiveSet, named_class
-from spae.data.archives.few_shot import FewShotArchive
+from spae.data.archives.archive_set import ArchiveSet
+from spae.data.archives.few_shot import FewShotArchive, named_class
 from spae.data.protocol import HoldsEpisodes, ImageSet
 from spae.errors import CorruptImage, DataError
 from tests.spae.data.published import Archive, huge_png, jpeg
@@ -97,7 +97,8 @@ def test_a_image_deep_in_a_large_archive(tmp_path: Path) -> None:
     [
         ("This is a lion.", "lion"), ("this is an ant", "ant"), ("lion", "lion"), ("A school bus", "school bus"),
         ("This is dax.", "dax"), ("This is the vase .", "vase"), ("antelope", "antelope"), ("a", "a"),
-        ("This is a theater curtain", "theater curtain"),
+        ("This is a theater curtain", "theater curtain"), ("These are lions.", "lions"), ("The vase!", "vase"),
+        ("thistle", "thistle"), ("This is a", "a"), ("...", "..."), ("anteater", "anteater"),
     ],
 )  # fmt: skip
 def test_class_of_a_caption(caption: str, name: str) -> None:

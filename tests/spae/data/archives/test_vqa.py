@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,7 @@ from typing import Any
 import pytest
 
 from spae.data.annotations.annotated import AnnotatedSet
-from spae.data.archives.vqa import ShownQuestion, VqaArchive, named
-from spae.data.issues import Survey
+from spae.data.archives.vqa import ShownQuestion, VqaArchive
 from spae.data.opening import open_vqa
 from spae.data.validation import survey_vqa
 from spae.errors import DataError, SpaeError
@@ -60,26 +60,6 @@ def test_examples_with_their_own_questions(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("caption", "expected"),
-    [
-        ("This is a lion.", "lion"),
-        ("this is an ant", "ant"),
-        ("These are lions.", "lions"),
-        ("This is dax.", "dax"),
-        ("a lion", "lion"),
-        ("The vase!", "vase"),
-        ("lion", "lion"),
-        ("thistle", "thistle"),
-        ("This is a", "a"),
-        ("...", "..."),
-        ("anteater", "anteater"),
-    ],
-)
-def test_named(caption: str, expected: str) -> None:
-    assert named(caption) == expected
-
-
 def spoil(change: Callable[[dict[str, Any]], object]) -> list[dict[str, Any]]:
     made = rows(1)
     change(made[1])
@@ -126,9 +106,10 @@ def test_a_broken_question_is_one_error_and_one_fault(
 
 def test_a_survey_of_sound_data(tmp_path: Path) -> None:
     read = survey_vqa(str(write_archive(tmp_path, {1: rows(1), 5: rows(5)})))
-    assert isinstance(read, Survey)
     assert [issue for issue in read.issues() if issue is not None] == []
-    assert read.counts == {"questions": 6, "images": 3 * (2 + 1) + 3 * (10 + 1)} and "guided_vqa" in read.title
+    images = 3 * (2 + 1) + 3 * (10 + 1)
+    assert read.counts == {"files of questions": 2, "questions": 6, "images": images} and "guided_vqa" in read.title
+    assert read.opened().fingerprint == open_vqa(str(tmp_path / "guided_vqa")).fingerprint
 
 
 def test_a_survey_names_every_fault(tmp_path: Path) -> None:
@@ -155,3 +136,13 @@ def test_other_data(tmp_path: Path) -> None:
     (root / FILE).rename(root / "guided_vqa_shots_1_ways_5_all_questions.json")
     with pytest.raises(DataError, match="has no questions of 2 ways, only"):
         VqaArchive(root)
+
+
+@pytest.mark.parametrize("pack", [pytest.param(False, id="folder"), pytest.param(True, id="tar.gz")])
+def test_image_digest_is_of_the_file(tmp_path: Path, pack: bool) -> None:
+    root = write_archive(tmp_path, {1: rows(1)})
+    data = VqaArchive(packed(root) if pack else root)
+    for name in (*data.query, *data.support):
+        assert data.image_digest(name) == hashlib.sha256((root / name).read_bytes()).hexdigest()
+    with pytest.raises(DataError, match="has no file"):
+        data.image_digest("../x.jpg")

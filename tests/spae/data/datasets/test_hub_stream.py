@@ -16,7 +16,7 @@ from spae.data.spec import parse_data_spec
 from spae.data.transforms import ImageLoader
 from spae.errors import DataError
 from tests.spae.data.conftest import number_of
-from tests.spae.data.datasets.test_hub_dataset import datasets, table
+from tests.spae.data.datasets.test_hub import datasets, table
 
 ROWS = 60
 

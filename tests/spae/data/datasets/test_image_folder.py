@@ -1,220 +1,168 @@
-"""Users' folders and the mini-ImageNet csv, as they are and as they should not be."""
+"""Class folders to train on, in ImageNet's layouts and a user's own; links and names that lead out."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from spae.data.class_names import TEST_CLASSES
-from spae.data.datasets.image_folder import FolderSet
-from spae.data.protocol import ImageSet
-from spae.errors import CorruptImage, DataError
+from spae.data.datasets.image_folder import open_folder
+from spae.data.datasets.sample_source import SampleSource
+from spae.data.spec import parse_data_spec
+from spae.errors import CorruptImage, DataError, UnknownName
+from tests.spae.data.conftest import class_folders, image_bytes
 
-
-def draw(path: Path, colour: str = "red") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (5, 4), colour).save(path)
-    return path
+LION, VASE = "n02129165", "n04522168"
 
 
-def folder(root: Path, *labels: str) -> Path:
-    for label in labels:
-        draw(root / label / "1.png")
-    return root
+def opened(path: Path, options: str = "", exclude: Path | None = None) -> SampleSource:
+    return open_folder(parse_data_spec(f"folder:{path}{options}"), exclude, None)
 
 
-def mini(root: Path, lines: list[str], header: str = "filename,label") -> Path:
-    """The csv form, with an image for each plain file name."""
-    (root / "images").mkdir(parents=True, exist_ok=True)
-    for line in lines:
-        name = line.split(",")[0]
-        if name and "/" not in name:
-            draw(root / "images" / name)
-    table = root / "test.csv"
-    table.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    return table
+def paths(source: SampleSource, rows: np.ndarray) -> list[str]:
+    return [source.sample_name(row) for row in rows.tolist()]
 
 
-def names(one: FolderSet) -> list[str]:
-    return [each.name for each in one.classes]
+def names(source: SampleSource) -> list[str]:
+    return sorted(source.sample_name(number) for number in range(len(source.labels)))
 
 
-def refuses(path: Path, message: str, kind: type[DataError] = DataError) -> None:
-    with pytest.raises(kind, match=message) as caught:
-        FolderSet(path)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("home", [".", "ILSVRC/Data/CLS-LOC"])
+def test_train_and_val(tmp_path, home):
+    class_folders(tmp_path / home / "train", {VASE: 3, LION: 2})
+    class_folders(tmp_path / home / "val", {LION: 1, VASE: 2}, first=100)
+    source = opened(tmp_path)
+    assert source.classes == ("lion", "vase") and source.unnamed == 0
+    assert paths(source, source.train) == [
+        f"{LION}/0003.png", f"{LION}/0004.png", f"{VASE}/0000.png", f"{VASE}/0001.png", f"{VASE}/0002.png"
+    ]  # fmt: skip
+    assert paths(source, source.held_out) == [f"{LION}/0100.png", f"{VASE}/0101.png", f"{VASE}/0102.png"]
+    assert source.labels.tolist() == [0, 0, 1, 1, 1, 0, 1, 1]
+    assert source.content(int(source.held_out[0])) == tmp_path / home / "val" / LION / "0100.png"
+    assert source.title.startswith("2 classes, 5 samples to train on, 3 held out")
 
 
-def test_folder_of_class_folders(tmp_path):
-    draw(tmp_path / "sea_lavender" / "b.JPG")
-    draw(tmp_path / "sea_lavender" / "a.webp", "blue")
-    draw(tmp_path / "rose" / "1.png")
-    (tmp_path / "rose" / "notes.txt").write_text("no image")
-    (tmp_path / "readme.md").write_text("no class")
-    (tmp_path / ".cache").mkdir()
-    (tmp_path / "rose" / "._1.png").write_bytes(b"left by a system")
-    one = FolderSet(tmp_path, name="flowers")
-    assert isinstance(one, ImageSet) and one.name == "flowers" and not one.embedded
-    assert names(one) == ["rose", "sea lavender"]
-    assert one.classes[1].support == one.classes[1].query == ("sea_lavender/a.webp", "sea_lavender/b.JPG")
-    assert "2 classes, 3 images" in one.title
-    image = one.image("sea_lavender/a.webp")
-    assert image.shape == (4, 5, 3) and np.abs(image.astype(int) - [0, 0, 255]).max() < 12
-    with pytest.raises(DataError, match="has no image"):
-        one.image("../rose/1.png")
+def test_flat_validation_of_imagenet(tmp_path):
+    root = tmp_path / "ILSVRC" / "Data" / "CLS-LOC"
+    class_folders(root / "train", {LION: 2, VASE: 2})
+    (root / "val").mkdir()
+    for number in (1, 2):
+        (root / "val" / f"ILSVRC2012_val_0000000{number}.JPEG").write_bytes(image_bytes(number, "jpg"))
+    with pytest.raises(DataError, match=r"no class folders: .*LOC_val_solution\.csv"):
+        opened(tmp_path)
+    table = tmp_path / "LOC_val_solution.csv"
+    table.write_text(f"ImageId,PredictionString\nILSVRC2012_val_00000002,{LION} 1 2 3 4 \n")
+    with pytest.raises(DataError, match=r"00000001\.JPEG has no line"):
+        opened(tmp_path)
+    table.write_text(table.read_text() + f"ILSVRC2012_val_00000001,{VASE} 85 1 499 272 {VASE} 1 1 2 2\n")
+    source = opened(tmp_path)
+    assert source.labels[source.held_out].tolist() == [0, 1]
+    assert paths(source, source.held_out)[1] == "ILSVRC2012_val_00000001.JPEG"
+    table.write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="ImageId,PredictionString"):
+        opened(tmp_path)
 
 
-def test_fingerprint_follows_names_ids_and_bytes(tmp_path):
-    first = FolderSet(folder(tmp_path / "a", "x", "y")).fingerprint
-    assert FolderSet(folder(tmp_path / "b", "y", "x")).fingerprint == first  # neither the place nor the order counts
-    draw(tmp_path / "b" / "x" / "1.png", "blue")
-    other_bytes = FolderSet(tmp_path / "b").fingerprint
-    (tmp_path / "a" / "x" / "1.png").rename(tmp_path / "a" / "x" / "2.png")
-    other_id = FolderSet(tmp_path / "a").fingerprint
-    (tmp_path / "a" / "classes.txt").write_text("x cross\n")
-    other_name = FolderSet(tmp_path / "a").fingerprint
-    assert len({first, other_bytes, other_id, other_name}) == 4
+def test_without_a_split_a_hundredth_is_held_out_whatever_the_order(tmp_path):
+    class_folders(tmp_path, {"sea_lavender": 150, "rose": 150})
+    source = opened(tmp_path)
+    assert source.classes == ("rose", "sea lavender") and len(source.held_out) == 3 and len(source.train) == 297
+    assert not set(source.train.tolist()) & set(source.held_out.tolist())
+    held = paths(source, source.held_out)
+    (tmp_path / "rose" / "zzz.png").write_bytes(image_bytes(7))
+    again = opened(tmp_path)
+    assert set(paths(again, again.held_out)) >= set(held) - {"rose/zzz.png"} and again.fingerprint != source.fingerprint
 
 
-def test_wordnet_ids_take_their_names(tmp_path):
-    one = FolderSet(folder(tmp_path, *TEST_CLASSES))
-    assert names(one) == sorted(TEST_CLASSES.values()) and len(names(one)) == 20
-    lion = next(each for each in one.classes if each.name == "lion")
-    assert lion.support == ("n02129165/1.png",)
+def test_names_beside_the_data(tmp_path):
+    class_folders(tmp_path / "data" / "train", {"n01440764": 2, "n01443537": 2})
+    source = opened(tmp_path / "data")
+    assert source.unnamed == 2 and "2 of them called by number or id" in source.title
+    (tmp_path / "LOC_synset_mapping.txt").write_text("n01440764 tench, Tinca tinca\nn01443537 goldfish, Carassius\n")
+    assert opened(tmp_path / "data").classes == ("tench", "goldfish")
+    (tmp_path / "other.txt").write_text("n01440764 a\nn01443537 b\n")
+    assert opened(tmp_path / "data", f"?classes={tmp_path / 'other.txt'}").classes == ("a", "b")
 
 
-def test_unknown_wordnet_id_names_the_fix(tmp_path):
-    folder(tmp_path, "n02129165", "n99999999")
-    refuses(tmp_path, r"WordNet id n99999999.*classes\.txt.*'n99999999 NAME'")
-    (tmp_path / "classes.txt").write_text("\ufeffn99999999  sea   cow\n\n", encoding="utf-8")
-    assert names(FolderSet(tmp_path)) == ["lion", "sea cow"]
+def test_left_out_classes_are_gone_from_both_parts(tmp_path):
+    class_folders(tmp_path / "train", {"cat": 2, "dog": 2, "emu": 2})
+    class_folders(tmp_path / "val", {"cat": 1, "dog": 1, "emu": 1, "fox": 1})
+    (tmp_path / "out.txt").write_text("dog")
+    source = opened(tmp_path, exclude=tmp_path / "out.txt")
+    assert (
+        source.classes == ("cat", "emu")
+        and source.labels[source.train].tolist() == [0, 0, 1, 1]
+        and source.labels[source.held_out].tolist() == [0, 1]
+    )
+    used = [*paths(source, source.train), *paths(source, source.held_out)]
+    assert len(used) == 6 and not any("dog" in path or "fox" in path for path in used)
+    assert "1 classes of the held-out split are not in training" in source.title
 
 
-def test_wordnet_ids_among_other_names_stay(tmp_path):
-    assert names(FolderSet(folder(tmp_path, "n02129165", "cat"))) == ["cat", "n02129165"]
+def test_images_without_labels(tmp_path):
+    class_folders(tmp_path, {"a": 2})
+    (tmp_path / "loose.jpg").write_bytes(image_bytes(9, "jpg"))
+    source = opened(tmp_path, "?labels=none")
+    assert source.classes == ("unlabelled",) and names(source) == ["a/0000.png", "a/0001.png", "loose.jpg"]
 
 
-@pytest.mark.parametrize("line", ["n99999999", "n99999999 a\nn99999999 b", "n99999999 a\x07b"])
-def test_bad_names_file(tmp_path, line):
-    folder(tmp_path, "n02129165", "n99999999")
-    (tmp_path / "classes.txt").write_text(line, encoding="utf-8")
-    refuses(tmp_path, "classes.txt")
+def test_what_is_no_image_is_passed_over(tmp_path):
+    class_folders(tmp_path, {"a": 2, "b": 2})
+    (tmp_path / "a" / ".DS_Store").write_text("x")
+    (tmp_path / "a" / "._0000.png").write_text("x")
+    (tmp_path / "a" / "notes.txt").write_text("x")
+    (tmp_path / "a" / "folder.png").mkdir()
+    (tmp_path / ".git").mkdir()
+    assert len(opened(tmp_path).labels) == 4
 
 
-def test_names_file_of_another_encoding(tmp_path):
-    folder(tmp_path, "a", "b")
-    (tmp_path / "classes.txt").write_bytes("a é".encode("utf-16"))
-    refuses(tmp_path, "UTF-8")
-
-
-def test_missing_empty_and_single(tmp_path):
-    refuses(tmp_path / "gone", "no folder or csv at")
-    refuses(tmp_path, "holds no class")
-    refuses(folder(tmp_path, "only"), r"one class \(only\)")
-    (tmp_path / "bare").mkdir()
-    refuses(tmp_path, "'bare' of .* holds no image")
-
-
-def test_two_folders_of_one_name(tmp_path):
-    refuses(folder(tmp_path, "polar_bear", "Polar bear"), "two classes called")
-
-
-def test_folder_without_a_name(tmp_path):
-    refuses(folder(tmp_path, "___", "b"), "without a name")
-
-
-@pytest.mark.parametrize("label", ["a\nb", "a\x1b[31m", os.fsdecode(b"caf\xe9")])
-def test_names_that_cannot_stand_in_a_prompt(tmp_path, label):
-    refuses(folder(tmp_path, label, "b"), "unprintable")
-
-
-def test_corrupt_header_is_found_at_once(tmp_path):
-    folder(tmp_path, "a", "b")
-    (tmp_path / "b" / "2.jpg").write_bytes(b"not an image")
-    refuses(tmp_path, r"image b/2\.jpg of .* does not decode", CorruptImage)
-
-
-def test_corrupt_body_is_found_when_read(tmp_path):
-    folder(tmp_path, "a", "b")
-    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "b" / "2.png")
-    content = (tmp_path / "b" / "2.png").read_bytes()
-    (tmp_path / "b" / "2.png").write_bytes(content[:5000])
-    one = FolderSet(tmp_path)
-    with pytest.raises(CorruptImage, match=r"b/2\.png"):
-        one.image("b/2.png")
-
-
-def test_links_that_leave_the_folder_are_refused(tmp_path):
-    outside = draw(tmp_path / "outside" / "secret.png")
-    root = folder(tmp_path / "root", "a", "b")
-    (root / "a" / "2.png").symlink_to(outside)
-    refuses(root, "leads out of")
-    (root / "a" / "2.png").unlink()
-    (root / "c").symlink_to(tmp_path / "outside", target_is_directory=True)
-    refuses(root, "leads out of")
-
-
-def test_links_inside_the_folder_work(tmp_path):
-    root = folder(tmp_path / "root", "a", "b")
-    (root / "a" / "2.png").symlink_to(root / "b" / "1.png")
-    (tmp_path / "link").symlink_to(root, target_is_directory=True)  # where the user's own path leads is the user's
-    assert FolderSet(tmp_path / "link").classes[0].support == ("a/1.png", "a/2.png")
-
-
-@pytest.mark.parametrize("target", ["nowhere.png", "2.png"])
-def test_dead_and_circular_links(tmp_path, target):
-    root = folder(tmp_path, "a", "b")
-    (root / "a" / "2.png").symlink_to(target)
-    refuses(root, "link")
-
-
-def test_csv_beside_images(tmp_path):
-    table = mini(tmp_path, ["n0212916500000002.jpg,n02129165", "x.jpg,n04522168", "n0212916500000001.jpg,n02129165"])
-    one = FolderSet(table, name="mini")
-    assert names(one) == ["lion", "vase"]
-    assert one.classes[0].support == ("n0212916500000001.jpg", "n0212916500000002.jpg")
-    assert one.image("x.jpg").shape == (4, 5, 3)
-
-
-def test_csv_with_a_byte_order_mark_and_more_columns(tmp_path):
-    table = mini(tmp_path, ["a.png,king_crab,1", "b.png,ant,2"], header="\ufefffilename,label,more")
-    assert names(FolderSet(table)) == ["ant", "king crab"]
-
-
-def test_folder_of_a_csv_says_to_give_the_csv(tmp_path):
-    mini(tmp_path, ["a.png,x", "b.png,y"])
-    refuses(tmp_path, r"give the csv itself \(.*test\.csv\)")
+def test_links_that_lead_out(tmp_path):
+    root = class_folders(tmp_path / "root", {"a": 2, "b": 2})
+    outside = tmp_path / "secret.png"
+    outside.write_bytes(image_bytes(1))
+    (root / "a" / "link.png").symlink_to(outside)
+    (root / "b" / "dead.png").symlink_to("nowhere.png")
+    (root / "b" / "near.png").symlink_to(root / "a" / "0000.png")
+    source = opened(root)
+    rows = {source.sample_name(row): row for row in range(len(source.labels))}
+    with pytest.raises(CorruptImage, match="leads out of"):
+        source.content(rows["a/link.png"])
+    assert source.content(rows["b/near.png"]) == root / "b" / "near.png"
+    (root / "c").symlink_to(tmp_path)
+    with pytest.raises(DataError, match=r"'c' of .* is a link that leads out"):
+        opened(root)
 
 
 @pytest.mark.parametrize(
-    ("lines", "message"),
+    ("options", "message"),
     [
-        pytest.param([], "holds no class", id="empty"),
-        pytest.param(["a.png,x", "b.png,x"], r"one class \(x\)", id="one-class"),
-        pytest.param(["a.png,x", "b.png,"], "line 3 lacks", id="no-label"),
-        pytest.param(["a.png,x", "b.png"], "line 3 lacks", id="short-line"),
-        pytest.param(["a.png,x", "a.png,y"], "lists 'a.png' again", id="twice"),
-        pytest.param(["a.png,x", "sub/gone.png,y"], r"lists 'sub/gone\.png', which is not in", id="missing"),
-        pytest.param(["a.png,x", "../../secret.png,y"], "leads out of", id="parent"),
-        pytest.param(["a.png,x", "/etc/hostname,y"], "leads out of", id="absolute"),
-        pytest.param(['a.png,x"y', 'b.png,"z'], "does not read as a UTF-8 csv", id="quote"),
-        pytest.param(["a.png,x", "b.png,y\x1b[0m"], "unprintable", id="escape"),
+        pytest.param("?val=/nowhere/at/all", "is no folder", id="val"),
+        pytest.param("?classes=/nowhere.txt", "is no file", id="classes"),
+        pytest.param("?lables=none", "did you mean 'labels'", id="option"),
     ],
 )
-def test_bad_csv(tmp_path, lines, message):
-    draw(tmp_path / "secret.png")
-    refuses(mini(tmp_path / "root" / "set", lines), message)
+def test_bad_options(tmp_path, options, message):
+    class_folders(tmp_path, {"a": 2, "b": 2})
+    with pytest.raises((DataError, UnknownName), match=message):
+        opened(tmp_path, options)
 
 
-def test_csv_of_other_columns_or_no_text(tmp_path):
-    refuses(mini(tmp_path, ["a.png,x"], header="file,class"), "expected filename,label")
-    (tmp_path / "test.csv").write_bytes(b"\xff\xfe\x00\x01")
-    refuses(tmp_path / "test.csv", "UTF-8 csv")
-    (tmp_path / "alone").mkdir()
-    (tmp_path / "alone" / "test.csv").write_text("filename,label\n")
-    refuses(tmp_path / "alone" / "test.csv", "images/ beside it")
+def test_missing_and_empty(tmp_path):
+    with pytest.raises(DataError, match="no folder at"):
+        opened(tmp_path / "gone")
+    with pytest.raises(DataError, match="holds no sample: expected CLASS/FILE"):
+        opened(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"class folder 'empty' of .* holds no"):
+        opened(tmp_path)
+
+
+def test_file_names_that_are_no_text(tmp_path):
+    root = class_folders(tmp_path, {"a": 2, "b": 2})
+    name = b"caf\xe9\n.png"
+    with open(bytes(root / "a") + b"/" + name, "wb") as stream:
+        stream.write(image_bytes(3))
+    source = opened(root)
+    row = next(row for row in range(len(source.labels)) if "caf" in source.sample_name(row))
+    assert source.sample_name(row).isprintable() and source.content(row).read_bytes() == image_bytes(3)

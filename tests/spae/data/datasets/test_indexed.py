@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from spae.data.datasets.indexed import IndexedData
+from spae.data.datasets.indexed import EpochOrder, IndexedData, rng_of
 from spae.data.datasets.protocol import TrainingData
 from spae.errors import DataError
-from tests.spae.data.conftest import Rows, indexed, number_of
+from tests.spae.data.conftest import Samples, indexed, number_of
 
 
 def same(one, other) -> bool:
@@ -19,27 +19,27 @@ def same(one, other) -> bool:
 
 
 def test_what_a_batch_is(opened):
-    data = indexed(Rows(20), opened, batch=6)
+    data = indexed(Samples(20), opened, batch=6)
     batch = data.at(0)
     assert isinstance(data, TrainingData) and len(batch) == 6
     assert batch.images.shape == (6, 3, 8, 8) and batch.images.dtype == torch.float32
     assert batch.labels.dtype == torch.int64 and batch.images.min() >= -1 and batch.images.max() <= 1
     for image, label, name in zip(batch.images, batch.labels.tolist(), batch.names, strict=True):
         number = number_of(image)
-        assert name == f"row {number}" and label == number % 2
+        assert name == f"sample {number}" and label == number % 2
 
 
 def test_every_training_row_once_an_epoch_and_no_held_out_one(opened):
-    data = indexed(Rows(14), opened, batch=5)
+    data = indexed(Samples(14), opened, batch=5)
     names = [name for step in range(12) for name in data.at(step).names]
     epochs = [names[start : start + 12] for start in range(0, 60, 12)]
-    assert all(sorted(epoch) == sorted(f"row {row}" for row in range(12)) for epoch in epochs)
+    assert all(sorted(epoch) == sorted(f"sample {row}" for row in range(12)) for epoch in epochs)
 
 
 def test_any_order_of_steps_and_any_split_of_rows_gives_the_same(opened):
-    first = indexed(Rows(30), opened)
+    first = indexed(Samples(30), opened)
     batches = [first.at(step) for step in range(9)]
-    again = indexed(Rows(30), opened, workers=1, ahead=0)
+    again = indexed(Samples(30), opened, workers=1, ahead=0)
     assert all(same(again.at(step), batches[step]) for step in (8, 2, 3, 0, 7, 7))
     for step in (4, 5):
         for part in (slice(0, 2), slice(2, 4), slice(1, 4, 2)):
@@ -48,39 +48,39 @@ def test_any_order_of_steps_and_any_split_of_rows_gives_the_same(opened):
 
 
 def test_seeds_differ(opened):
-    assert not same(indexed(Rows(30), opened).at(0), indexed(Rows(30), opened, seed=1).at(0))
+    assert not same(indexed(Samples(30), opened).at(0), indexed(Samples(30), opened, seed=1).at(0))
 
 
 def test_bad_rows_give_their_place_to_the_next_good_one(opened):
     bad = {3, 4, 11}
-    data, whole = indexed(Rows(20, bad), opened), indexed(Rows(20), opened)
+    data, whole = indexed(Samples(20, bad), opened), indexed(Samples(20), opened)
     order = [int(name.split()[1]) for step in range(9) for name in whole.at(step).names]
     epoch = order[:18]
     for place in range(18):
         step, row = divmod(place, 4)
         expected = next(number for number in epoch[place:] + epoch[:place] if number not in bad)
         found = data.at(step)
-        assert found.names[row] == f"row {expected}" and number_of(found.images[row]) == expected
-    assert data.corrupt_files.count == 3 and set(data.corrupt_files.named) == {f"row {number}" for number in bad}
+        assert found.names[row] == f"sample {expected}" and number_of(found.images[row]) == expected
+    assert data.corrupt_files.count == 3 and set(data.corrupt_files.named) == {f"sample {number}" for number in bad}
     # A process that has only ever seen this step replaces alike.
-    assert same(indexed(Rows(20, bad), opened).at(3), data.at(3))
+    assert same(indexed(Samples(20, bad), opened).at(3), data.at(3))
 
 
 def test_too_many_bad_rows_stop_the_caller(opened):
-    data = indexed(Rows(40, bad=range(10, 20), limit=4), opened)
+    data = indexed(Samples(40, bad=range(10, 20), limit=4), opened)
     with pytest.raises(DataError, match="5 files are unreadable; the limit is 4"):
         for step in range(10):
             data.at(step)
 
 
 def test_no_good_row_at_all(opened):
-    with pytest.raises(DataError, match=r"no row of rows can be used: image row \d does not decode"):
-        indexed(Rows(6, bad=range(6)), opened).at(0)
+    with pytest.raises(DataError, match=r"no sample of samples can be used: image sample \d does not decode"):
+        indexed(Samples(6, bad=range(6)), opened).at(0)
 
 
 def test_errors_of_threads_reach_the_caller(opened):
-    class Broken(Rows):
-        def content(self, row):
+    class Broken(Samples):
+        def content(self, number):
             raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
@@ -88,25 +88,25 @@ def test_errors_of_threads_reach_the_caller(opened):
 
 
 def test_held_out_is_the_same_at_every_call_and_spread_evenly(opened):
-    data = indexed(Rows(40, bad=[34], held=20), opened)
+    data = indexed(Samples(40, bad=[34], held=20), opened)
     whole = data.held_out(None)
     assert [number_of(image) for image in whole.images] == [row for row in range(20, 40) if row != 34]
     assert data.corrupt_files.count == 1 and same(whole, data.held_out(None))
-    assert data.held_out(3).names == ("row 20", "row 30", "row 39")
+    assert data.held_out(3).names == ("sample 20", "sample 30", "sample 39")
 
 
 def test_nothing_held_out_is_said(opened):
     with pytest.raises(DataError, match="holds nothing out"):
-        indexed(Rows(5, held=0), opened).held_out()
+        indexed(Samples(5, held=0), opened).held_out()
 
 
 def test_memory_ahead_is_bounded(opened):
-    class Counted(Rows):
+    class Counted(Samples):
         asked = 0
 
-        def content(self, row):
+        def content(self, number):
             Counted.asked += 1
-            return super().content(row)
+            return super().content(number)
 
     data = indexed(Counted(400), opened, batch=10, ahead=2)
     data.at(0)
@@ -115,7 +115,7 @@ def test_memory_ahead_is_bounded(opened):
 
 
 def test_close_ends_the_threads_and_may_be_called_again():
-    data = indexed(Rows(30), [])
+    data = indexed(Samples(30), [])
     data.at(0)
     data.close()
     data.close()
@@ -126,7 +126,31 @@ def test_close_ends_the_threads_and_may_be_called_again():
 
 
 def test_a_source_without_rows():
-    source = Rows(4)
+    source = Samples(4)
     source.train = np.arange(0)
-    with pytest.raises(DataError, match="no row to train on"):
+    with pytest.raises(DataError, match="no sample to train on"):
         IndexedData(source, None, batch=2, seed=0)  # type: ignore[arg-type]
+
+
+def taken(order: EpochOrder, first: int, count: int) -> list[int]:
+    return [int(rows[place]) for rows, place in (order.place(first + i) for i in range(count))]
+
+
+def test_every_row_once_an_epoch_and_epochs_differ():
+    rows = np.array([3, 5, 8, 13, 21, 34, 55])
+    order = EpochOrder(rows, seed=4)
+    epochs = [taken(order, epoch * 7, 7) for epoch in range(5)]
+    assert all(sorted(epoch) == rows.tolist() for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 5
+
+
+def test_pure_function_of_seed_and_place():
+    rows = np.arange(50)
+    assert taken(EpochOrder(rows, 1), 0, 200)[130:] == taken(EpochOrder(rows, 1), 130, 70)
+    assert taken(EpochOrder(rows, 1), 0, 50) != taken(EpochOrder(rows, 2), 0, 50)
+
+
+def test_chance_is_each_rows_own():
+    sampled = {rng_of(seed, step, row).random() for seed in range(3) for step in range(4) for row in range(5)}
+    assert len(sampled) == 60
+    assert rng_of(1, 2, 3).random() == rng_of(1, 2, 3).random()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spae.data.datasets.indexed import IndexedData
-from spae.data.datasets.training_folder import FolderSamples
+from spae.data.datasets.sample_source import SampleSource
 from spae.data.datasets.video import open_video
 from spae.data.datasets.video_file import VideoLoader
 from spae.data.spec import parse_data_spec
@@ -18,7 +18,7 @@ pytest.importorskip("av")
 HEADER = "label,youtube_id,time_start,time_end,split\n"
 
 
-def rows(path: Path, options: str = "", exclude: Path | None = None) -> FolderSamples:
+def rows(path: Path, options: str = "", exclude: Path | None = None) -> SampleSource:
     return open_video(parse_data_spec(f"video:{path}{options}"), exclude, None)
 
 
@@ -33,7 +33,7 @@ def test_class_folders(tmp_path, opened):
         video(tmp_path / name, 12 + place)
     source = rows(tmp_path, "?stride=2")
     assert source.classes == ("abseiling", "riding a bike") and source.unnamed == 0
-    assert [source.paths[row] for row in source.held_out] == ["abseiling/c.mp4"]
+    assert [source.sample_name(row) for row in source.held_out] == ["abseiling/c.mp4"]
     data = IndexedData(source, VideoLoader(16, 5, 2), batch=3, seed=0, workers=2)
     opened.append(data)
     batch = data.at(0)
@@ -54,14 +54,14 @@ def test_the_csv_of_kinetics(tmp_path):
     (tmp_path / "annotations" / "val.csv").write_text(HEADER + "abseiling,def,3,13,validate\n")
     source = rows(tmp_path)
     assert source.classes == ("abseiling", "riding a bike") and source.labels.tolist() == [0, 0, 1, 0]
-    assert [source.paths[row] for row in source.train] == [
+    assert [source.sample_name(row) for row in source.train] == [
         "-x_y_000000_000010.mp4", "only_id.mp4", "abc_000010_000020.mp4"
     ]  # fmt: skip
-    assert [source.paths[row] for row in source.held_out] == ["def_000003_000013.mp4"]
+    assert [source.sample_name(row) for row in source.held_out] == ["def_000003_000013.mp4"]
     assert source.content(3) == tmp_path / "val" / "def_000003_000013.mp4"
-    assert "1 clips that the csv lists are not there" in source.title
+    assert "1 videos that the csv lists are missing" in source.title
     (tmp_path / "out.txt").write_text("abseiling")
-    with pytest.raises(DataError, match="holds no file of the classes that are trained on"):
+    with pytest.raises(DataError, match="holds no sample of the classes that are trained on"):
         rows(tmp_path, exclude=tmp_path / "out.txt")
 
 
@@ -72,7 +72,9 @@ def test_files_are_found_by_listing_and_not_by_what_a_csv_says(tmp_path):
     table = tmp_path / "set" / "train.csv"
     table.write_text(HEADER + "a,abc,0,1,train\n" + "a,../../secret,0,1,train\n" + f"b,{tmp_path}/secret,0,1,train\n")
     source = rows(tmp_path / "set")
-    assert list(source.paths) == ["abc.mp4"] and "2 clips that the csv lists are not there" in source.title
+    assert [source.sample_name(row) for row in source.train] == [
+        "abc.mp4"
+    ] and "2 videos that the csv lists are missing" in source.title
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_files_are_found_by_listing_and_not_by_what_a_csv_says(tmp_path):
         pytest.param(b"a,b\n1,2\n", "expected label,youtube_id", id="columns"),
         pytest.param(HEADER.encode() + b",abc,0,1,train\n", "line 2 has no printable label", id="no-label"),
         pytest.param(HEADER.encode() + b"caf\xe9,abc,0,1,train\n", "UTF-8 csv", id="latin-1"),
-        pytest.param(HEADER.encode() + b"a,gone,0,1,train\n", "none of the clips", id="none-there"),
+        pytest.param(HEADER.encode() + b"a,gone,0,1,train\n", "none of the videos", id="none-there"),
         pytest.param(HEADER.encode() + b'a,"abc\n', "UTF-8 csv", id="quote"),
     ],
 )
@@ -96,7 +98,7 @@ def test_held_out_folder_without_labels(tmp_path):
     touched(tmp_path / "train", "abc.mp4")
     touched(tmp_path / "val", "def.mp4")
     (tmp_path / "train.csv").write_text(HEADER + "a,abc,0,1,train\n")
-    with pytest.raises(DataError, match=r"no csv tells its labels: name it by \?valcsv=FILE"):
+    with pytest.raises(DataError, match=r"has no csv of labels: name it by \?valcsv=FILE"):
         rows(tmp_path)
 
 

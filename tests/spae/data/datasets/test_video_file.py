@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spae.data.datasets import video_file as clip_file
+from spae.data.datasets import video_file
 from spae.data.datasets.video_file import VideoLoader
 from spae.errors import CorruptImage, InputError
 
@@ -97,9 +97,9 @@ def test_wide_video_is_cropped_in_the_middle(tmp_path):
 def test_too_short(tmp_path):
     path = video(tmp_path / "a.mp4", 9)
     assert len(VideoLoader(24, 9).load(path, "a.mp4", None)) == 9
-    with pytest.raises(CorruptImage, match="has 9 frames, a clip takes 10"):
+    with pytest.raises(CorruptImage, match="has 9 frames, 10 are needed"):
         VideoLoader(24, 10).load(path, "a.mp4", None)
-    with pytest.raises(CorruptImage, match="a clip takes 11"):
+    with pytest.raises(CorruptImage, match="11 are needed"):
         VideoLoader(24, 6, 2).load(path, "a.mp4", None)
 
 
@@ -114,7 +114,7 @@ def test_cut_file(tmp_path, short, part):
 
 def test_a_length_that_lies(tmp_path, short, monkeypatch):
     """The header tells of more frames than there are: the clip is taken from those that are there."""
-    whole = clip_file.VideoLoader._start
+    whole = video_file.VideoLoader._start
     monkeypatch.setattr(VideoLoader, "_start", lambda self, video, moment: whole(self, video, moment) + 1)
     assert numbers(VideoLoader(24, 16).load(short, "a.mp4", None)) == list(range(17, 33))
 
@@ -159,7 +159,7 @@ def test_sound_alone(tmp_path):
 
 
 def test_more_pixels_than_are_read(short, monkeypatch):
-    monkeypatch.setattr(clip_file, "MAX_PIXELS", SIDE * SIDE - 1)
+    monkeypatch.setattr(video_file, "MAX_PIXELS", SIDE * SIDE - 1)
     with pytest.raises(CorruptImage, match="66x66 pixels"):
         VideoLoader(24, 4).load(short, "a.mp4", None)
 
@@ -169,4 +169,4 @@ def test_without_the_package(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(InputError, match=r'pip install "spae-bench\[data\]"'):
-        clip_file.clip_library()
+        video_file.video_library()

@@ -9,14 +9,14 @@ import pytest
 
 from spae.data.datasets.indexed import IndexedData
 from spae.data.datasets.sample_source import SampleSource
-from spae.data.datasets.webdataset import ShardSamples, open_shards
+from spae.data.datasets.webdataset import expand, open_shards
 from spae.data.spec import parse_data_spec
 from spae.data.transforms import ImageLoader
 from spae.errors import DataError, InputError
 from tests.spae.data.conftest import add, image_bytes, number_of, shard
 
 
-def rows(spec: str, exclude=None) -> ShardSamples:
+def rows(spec: str, exclude=None) -> SampleSource:
     return open_shards(parse_data_spec(f"webdataset:{spec}"), exclude, None)
 
 
@@ -25,9 +25,9 @@ def test_rows_of_all_shards(tmp_path):
         shard(tmp_path / f"train-{part:03d}.tar", range(part * 100, part * 100 + 40), classes=12)
     shard(tmp_path / "val-000.tar", range(300, 310), classes=12)
     source = rows(f"{tmp_path}/train-{{000..002}}.tar?val={tmp_path}/val-000.tar")
-    assert isinstance(source, SampleSource) and len(source.train) == 120 and len(source.held_out) == 10
+    assert len(source.train) == 120 and len(source.held_out) == 10
     assert source.classes == tuple(str(number) for number in range(12)) and source.unnamed == 12  # 10 comes after 9
-    assert source.row_name(40) == "train-001.tar:0100.png" and source.labels[40] == 100 % 12
+    assert source.sample_name(40) == "train-001.tar:0100.png" and source.labels[40] == 100 % 12
     assert source.content(40).read() == image_bytes(100)
 
 
@@ -50,7 +50,7 @@ def test_names_of_numbers(tmp_path):
     (tmp_path / "out.txt").write_text("n01440764")
     kept = rows(str(tmp_path / "a.tar"), tmp_path / "out.txt")
     assert kept.classes == ("lion",) and len(kept.train) + len(kept.held_out) == 5
-    assert {kept.members[row] for row in kept.train} <= {f"{number:04d}.png" for number in range(1, 10, 2)}
+    assert {kept.sample_name(row) for row in kept.train} <= {f"a.tar:{number:04d}.png" for number in range(1, 10, 2)}
 
 
 def test_bad_members_are_counted(tmp_path):
@@ -104,3 +104,45 @@ def test_file_that_shrank_after_it_was_indexed(tmp_path, opened):
     with pytest.raises(DataError, match="files are unreadable"):
         for step in range(10):
             data.at(step)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        pytest.param("a-{000..002}.tar", ["a-000", "a-001", "a-002"], id="range"),
+        pytest.param("a-{9..11}.tar", ["a-9", "a-10", "a-11"], id="no-zeros"),
+        pytest.param("{b,a}-{0..1}.tar", ["b-0", "b-1", "a-0", "a-1"], id="two"),
+        pytest.param("a-*.tar", ["a-000", "a-001", "a-002", "a-0", "a-1", "a-10", "a-11", "a-9"], id="star"),
+        pytest.param("a-00?.tar", ["a-000", "a-001", "a-002"], id="question"),
+    ],
+)
+def test_shard_patterns(tmp_path, pattern, names):
+    for name in ("a-000", "a-001", "a-002", "a-9", "a-10", "a-11", "a-0", "a-1", "b-0", "b-1", "a", "b0", "b1"):
+        (tmp_path / f"{name}.tar").touch()
+    found = [path.stem for path in expand(str(tmp_path / pattern))]
+    assert sorted(found) == sorted(names) if "*" in pattern else found == names
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("gone.tar", "no shard at"),
+        ("a-{0..1}.tar", r"no shard at .*a-1\.tar"),
+        ("z*.tar", "no file matches"),
+        ("a-{3..1}.tar", "count upwards"),
+        ("a-{0..99999999999}.tar", "count upwards"),
+        ("{a,b}{0..99}{0..99}{0..99}.tar", "names over 100,000"),
+        ("a-{0,0}.tar", "twice"),
+        ("", "is a folder"),
+    ],
+)
+def test_patterns_that_name_no_shards(tmp_path, pattern, message):
+    (tmp_path / "a-0.tar").touch()
+    with pytest.raises(DataError, match=message):
+        expand(f"{tmp_path}/{pattern}")
+
+
+@pytest.mark.parametrize("pattern", ["https://host/a.tar", "pipe:cat a.tar", "s3://b/a.tar"])
+def test_remote_shards(pattern):
+    with pytest.raises(DataError, match="not local"):
+        expand(pattern)

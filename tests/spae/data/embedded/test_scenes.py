@@ -75,7 +75,7 @@ def test_answers_are_true_of_the_pixels(scenes: SceneSet) -> None:
             centre = (painted[1].min() + painted[1].max()) / 2
             assert (centre < 32) == (side == "left"), name
         for question in scenes.annotations[name].questions:
-            seen[question.kind].add(question.answers[0])
+            seen[question.question_type].add(question.answers[0])
     assert len(seen["what"]) > 50 and seen["side"] == {"left", "right"} and len(seen["colour"]) > 4
 
 

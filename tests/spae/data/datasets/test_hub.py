@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from spae.data.datasets import hub_columns
+from spae.data.datasets.hub import open_hub
 from spae.data.datasets.hub_columns import cell_content
-from spae.data.datasets.hub_dataset import HubRows, open_hub
 from spae.data.datasets.indexed import IndexedData
 from spae.data.datasets.sample_source import SampleSource
 from spae.data.spec import parse_data_spec
@@ -42,15 +42,15 @@ def table(numbers: range, label: object = None, value=lambda number: number % 3)
     return datasets.Dataset.from_dict(columns, features=features(label))
 
 
-def rows(spec: str, exclude: Path | None = None) -> HubRows:
+def rows(spec: str, exclude: Path | None = None) -> SampleSource:
     return open_hub(parse_data_spec(f"hf:{spec}"), exclude, None)
 
 
 def test_parquet_file(tmp_path, opened):
     table(range(30)).to_parquet(tmp_path / "train.parquet")
     source = rows(str(tmp_path / "train.parquet"))
-    assert isinstance(source, SampleSource) and source.classes == ("cat", "sea lavender", "dog") and source.unnamed == 0
-    assert len(source.train) == 29 and len(source.held_out) == 1 and source.row_name(7) == "train/7"
+    assert source.classes == ("cat", "sea lavender", "dog") and source.unnamed == 0
+    assert len(source.train) == 29 and len(source.held_out) == 1 and source.sample_name(7) == "train/7"
     data = IndexedData(source, ImageLoader(8), batch=6, seed=0, workers=2)
     opened.append(data)
     batch = data.at(2)
@@ -62,7 +62,7 @@ def test_saved_splits(tmp_path):
     parts = {"train": table(range(12)), "test": table(range(100, 104)), "validation": table(range(200, 206))}
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")
     source = rows(str(tmp_path / "saved"))
-    assert len(source.train) == 12 and len(source.held_out) == 6 and source.row_name(12) == "validation/0"
+    assert len(source.train) == 12 and len(source.held_out) == 6 and source.sample_name(12) == "validation/0"
     assert source.content(12).read() == image_bytes(200)
     assert len(rows(f"{tmp_path / 'saved'}?val=test&split=validation").held_out) == 4
     with pytest.raises(DataError, match="no split 'valid': name one by "):
@@ -138,7 +138,7 @@ def test_a_file_of_another_kind(tmp_path):
 
 def test_rows_without_a_label(tmp_path):
     table(range(6), value=lambda number: None if number == 3 else 0).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="label is none of its 3 classes"):
+    with pytest.raises(DataError, match="must be one of the 3 classes, got None"):
         rows(str(tmp_path / "a.parquet"))
 
 
