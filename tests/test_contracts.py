@@ -44,6 +44,7 @@ BREACHES = (
     ("llm_backends/cache/entry.py", "from llm_backends.cache import jsonl", "llm-backends-cache-layers"),
     ("spae/training/recipe.py", "from spae.training import trainer", "training-layers"),
     ("spae/data/spec.py", "from spae.data import opening", "spae-data-layers"),
+    ("spae/data/datasets/samples.py", "from spae.data.datasets import hub", "spae-data-datasets-layers"),
     ("spae/tokenizers/config.py", "from spae.tokenizers import build", "tokenizers-layers"),
     ("results/record.py", "from results import store", "results-layers"),
     ("results/analysis/statistics.py", "from results.analysis import tables", "results-analysis-layers"),

@@ -1,6 +1,6 @@
 """Names of classes: the text that an LLM is shown, for labels that are WordNet ids, numbers or folder names.
 
-Files of names that are read, told apart by their content:
+Files of names that are read, recognized by their content:
 
     LOC_synset_mapping.txt       n01440764 tench, Tinca tinca          (ImageNet's; the first synonym is the name)
     words.txt                    n01440764<TAB>tench, Tinca tinca      (WordNet's, for ImageNet-21k)
@@ -66,7 +66,7 @@ class ClassText:
     Attributes:
         names: id -> name.
         other_ids: id -> another id of the same class ("0" -> "n01440764").
-        source: the file, for messages; "" where there is none.
+        source: the file, for messages; "" for none.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class ClassText:
         return " ".join(label.replace("_", " ").split()) or None
 
     def texts(self, labels: Sequence[str]) -> tuple[tuple[str, ...], int]:
-        """The name of each class, its id where there is none, and how many are without.
+        """The name of each class, or its id if it has none, and how many have none.
 
         Raises:
             DataError: a file of names was found and lacks some of the classes; or a label that cannot be printed.
@@ -187,7 +187,7 @@ def names_beside(given: Path | None, home: Path) -> ClassText:
     try:
         return find_class_text(given, (home,))
     except DataError as error:
-        # Not all of the messages say of which file they are.
+        # Not all messages name the file.
         where = str(given or home / NAMES_FILE)
         raise error if where in str(error) else DataError(f"{where}: {error}") from error
 
@@ -286,7 +286,7 @@ def _matched(labels: Sequence[str], texts: Sequence[str], names: ClassText, excl
     for line, name in read_exclusions(exclude):
         if name not in numbers:
             near = difflib.get_close_matches(name, numbers, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]!r}?" if near else "correct it or take it out"
+            hint = f"did you mean {near[0]!r}?" if near else "correct it or remove it"
             raise DataError(f"{exclude} line {line} leaves out {name!r}, which is no class of {where}: {hint}")
         out |= numbers[name]
     return out

@@ -1,4 +1,4 @@
-"""One image file of a user's: checked by its header, then decoded to RGB.
+"""Image files of users: found by path, checked by their headers, decoded to RGB.
 
 Files are read by the five decoders named here and no other. The first frame of an animation is the image. Colour
 profiles are not applied.
@@ -20,11 +20,11 @@ from spae.errors import CorruptImage, DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-# A few kilobytes can claim any size; above this an image is refused by its header, before memory is asked for.
+# A few kilobytes can claim any size; above this an image is refused by its header, before memory is allocated.
 MAX_PIXELS = 64_000_000
 ORIENTATION, UPRIGHT = 0x0112, 1
 """The EXIF tag, and its value for an image that is stored as it is seen."""
-# What Pillow raises on damaged files, by experience of its decoders.
+# What Pillow's decoders raise on damaged files, collected from tests with such files.
 DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -42,8 +42,8 @@ def check_header(source: Path | BinaryIO, shown: str) -> None:
     """Opens the file without decoding its pixels.
 
     Args:
-        source: a path, or a stream that can be wound back.
-        shown: how messages call it.
+        source: a path, or a stream that can be rewound.
+        shown: its name in messages.
 
     Raises:
         CorruptImage: no image of the five formats, or one of more than MAX_PIXELS.
@@ -75,8 +75,8 @@ def opened_image(source: Path | BinaryIO, shown: str) -> Iterator[Image.Image]:
     """The image of a file or of bytes in memory, its header checked and its pixels not yet decoded.
 
     Args:
-        source: a path, or a stream that can be wound back.
-        shown: how messages call it.
+        source: a path, or a stream that can be rewound.
+        shown: its name in messages.
 
     Raises:
         CorruptImage: as `check_header`; and for what decoders raise inside the block.
@@ -93,7 +93,7 @@ def opened_image(source: Path | BinaryIO, shown: str) -> Iterator[Image.Image]:
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Turned as its EXIF tag says, transparency on white, 16-bit greys scaled to 8 bits, mode RGB."""
-    # Asked first, for Pillow copies an upright image, too.
+    # Pillow would copy an upright image, too.
     if image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:
         image = ImageOps.exif_transpose(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
@@ -114,14 +114,14 @@ def _check_size(image: Image.Image, shown: str) -> None:
 
 
 def _too_large(shown: str, seen: str) -> str:
-    return f"image {shown} has {seen} pixels, at most {MAX_PIXELS:,} are read: shrink it or take it out"
+    return f"image {shown} has {seen} pixels, at most {MAX_PIXELS:,} are read: shrink it or remove it"
 
 
 def _no_image(shown: str, error: BaseException) -> str:
     reason = str(error).split("\n")[0] or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         reason = f"no {', '.join(FORMATS)} data in it"
-    return f"image {shown} does not decode ({reason}): replace it or take it out of the set"
+    return f"image {shown} does not decode ({reason}): replace it or remove it from the set"
 
 
 def stays_inside(path: Path, root: Path) -> bool:
@@ -136,7 +136,7 @@ def image_paths(named: Iterable[Path]) -> tuple[list[Path], list[DataError]]:
     """Every image file that is meant, in order, and what is wrong with the rest.
 
     A file is taken as named, whatever it ends in. Of a folder, all images in it and in its folders are taken by name;
-    hidden entries and other files are passed over.
+    hidden entries and other files are ignored.
 
     Returns: paths, each once; and an error for each name that leads to no image.
     """

@@ -25,7 +25,7 @@ class DataIssue:
 
     @property
     def line(self) -> str:
-        """All of it, as an error says it."""
+        """The issue as one line of an error."""
         where = " ".join(part for part in (self.file if self.file != "." else "", self.field) if part)
         return f"{where}: {self.message}" if where else self.message
 

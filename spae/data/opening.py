@@ -2,7 +2,8 @@
 
 photos/                   class folders                    miniimagenet/test.csv   filename,label beside images/
 open_ended_mi.tar.gz      a published few-shot archive     hf:OWNER/NAME           a Hugging Face data set
-webdataset:test-*.tar     WebDataset shards                test/                   COCO-QA's text files
+webdataset:test-*.tar     WebDataset shards                mnist:FOLDER            the four IDX files of MNIST
+test/                     COCO-QA's text files
 captions_val2014.json     COCO captions                    labelled images may end in ?classes=FILE, a file of names
 
 Modules of formats are imported when one of their kind is opened.
@@ -46,6 +47,10 @@ def open_set(spec: str) -> ImageSet:
         module, _, attribute = SETS[spec].target.partition(":")
         factory = cast("Callable[[], ImageSet]", getattr(importlib.import_module(module), attribute))
         return factory()
+    if spec.startswith("mnist:"):
+        from spae.data.embedded.mnist import MnistSet
+
+        return MnistSet(Path(spec.removeprefix("mnist:")))
     path = Path(spec.partition("?")[0])
     # What can only be a path goes to the reader, whose message says which path is missing.
     is_path = os.path.exists(path) or "/" in spec or "\\" in spec or path.suffix.lower() in FILES

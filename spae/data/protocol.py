@@ -70,7 +70,7 @@ class ImageSet(Protocol):
 
     Attributes:
         name: as the user named it on the command line.
-        title: one line for reports; says what the set is and, for embedded data, what it is not.
+        title: one line for reports: what the set is and, for embedded data, which published set it does not replace.
         embedded: True where the set ships with this project and stands in for a published one.
         fingerprint: sha256 over ids, classes and image bytes.
         classes: in a fixed order (sorted by name), at least two.

@@ -26,7 +26,7 @@ class DataSpec:
     Attributes:
         text: as the user gave it.
         scheme: before the first colon.
-        location: between the colon and the options; "" where there is none.
+        location: between the colon and the options; "" for none.
         options: by name.
     """
 
@@ -36,7 +36,7 @@ class DataSpec:
     options: Mapping[str, str]
 
     def only(self, *names: str) -> None:
-        """Raises UnknownName for an option that is none of these."""
+        """Raises UnknownName for any other option."""
         for name in self.options:
             if name not in names:
                 raise UnknownName(f"option of {self.scheme}:", name, names or ("none",))
@@ -53,7 +53,7 @@ class DataSpec:
         return int(value)
 
     def switch(self, name: str) -> bool:
-        """The option as yes or no; no where it is not given. Raises InputError."""
+        """The option as yes or no; the default is no. Raises InputError."""
         value = self.options.get(name, "no")
         if value not in ("yes", "no"):
             raise InputError(f"{self.text}: {name} must be yes or no, got {value!r}")

@@ -81,7 +81,7 @@ def survey_labelled(text: str) -> Survey:
     Raises:
         DataError, InputError, UnknownName: there is nothing of that name to read.
     """
-    if text in SETS:
+    if text in SETS or text.startswith("mnist:"):
         return _survey_open(open_set(text))
     if not text.startswith(SCHEMES) and not Path(text.partition("?")[0]).exists():
         open_set(text)  # raises, and names what there is
@@ -90,7 +90,7 @@ def survey_labelled(text: str) -> Survey:
 
 
 def survey_captions(text: str) -> Survey:
-    """Images with captions. Raises DataError where there is nothing to read."""
+    """Images with captions. Raises DataError if there is nothing to read."""
     if text in SETS:
         return _survey_open(open_captions(text))
     from spae.data.annotations.coco_captions import CaptionFile, CocoCaptions, caption_files
@@ -101,7 +101,7 @@ def survey_captions(text: str) -> Survey:
 
 
 def survey_coco_qa(text: str) -> Survey:
-    """COCO-QA's questions and images. Raises DataError where there is nothing to read."""
+    """COCO-QA's questions and images. Raises DataError if there is nothing to read."""
     if text in SETS:
         return _survey_open(open_coco_qa(text))
     from spae.data.annotations.coco_qa import CocoQaSet, QuestionFile, question_files
@@ -112,7 +112,7 @@ def survey_coco_qa(text: str) -> Survey:
 
 
 def survey_vqa(text: str) -> Survey:
-    """A published archive as questions about images. Raises DataError where there is nothing to read."""
+    """A published archive as questions about images. Raises DataError if there is nothing to read."""
     if text in SETS:
         return _survey_open(open_vqa(text))
     from spae.data.archives.vqa import WAYS, VqaArchive, vqa_question

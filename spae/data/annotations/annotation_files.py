@@ -159,7 +159,7 @@ def is_inside_name(name: str) -> bool:
 
 
 def file_inside(folder: Path, name: str) -> Path | None:
-    """The file of that name below the folder; None where there is none.
+    """The file of that name below the folder; None if there is no such file.
 
     Raises:
         DataError: the name, or a link behind it, leads out of the folder.

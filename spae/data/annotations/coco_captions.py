@@ -72,7 +72,7 @@ class CaptionFile(AnnotationFile):
         for name, said in self.captions.items():
             if not said:
                 yield DataIssue(
-                    shown, "annotations", f"image {name!r} has no caption: add one or take it out of images"
+                    shown, "annotations", f"image {name!r} has no caption: add one or remove it from images"
                 )
         yield from self._images()
 
@@ -85,10 +85,10 @@ class CaptionFile(AnnotationFile):
         if not isinstance(name, str) or not is_inside_name(name):
             return f"an image's file_name must stay inside the folder of images, got {_short(name)}: correct it"
         if str(key) in names:
-            return f"image id {key} is there twice: take one out"
+            return f"image id {key} is there twice: remove one"
         names[str(key)] = name
         if name in self.captions:
-            return f"file {name!r} is there under two ids: take one out"
+            return f"file {name!r} is there under two ids: remove one"
         self.captions[name] = []
         return ""
 
@@ -97,9 +97,9 @@ class CaptionFile(AnnotationFile):
             return f"an annotation is an object, got {_short(one)}: {FORMAT}"
         key, text = one.get("image_id"), one.get("caption")
         if not _is_id(key) or str(key) not in names:
-            return f"image_id {_short(key)} is no image's id: add the image or take the caption out"
+            return f"image_id {_short(key)} is no image's id: add the image or remove the caption"
         if not isinstance(text, str) or not text.strip():
-            return f"the caption of image {key} must not be empty, got {_short(text)}: write one or take it out"
+            return f"the caption of image {key} must not be empty, got {_short(text)}: write one or remove it"
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -127,7 +127,7 @@ class CaptionFile(AnnotationFile):
                 continue
             if file is None:
                 yield DataIssue(
-                    self.path.name, "images", f"image {name!r} is not in {self.folder}: add it or take it out"
+                    self.path.name, "images", f"image {name!r} is not in {self.folder}: add it or remove it"
                 )
                 continue
             self.files[name] = file
@@ -173,7 +173,7 @@ def caption_files(path: Path) -> list[Path]:
         path: a caption file; or a folder that has one, or one and captions_train*.json, in it or in annotations/.
 
     Raises:
-        DataError: there is no such file, or nobody can tell which of several is meant.
+        DataError: there is no such file, or several.
     """
     if path.is_file():
         return [path]

@@ -120,13 +120,13 @@ class QuestionFile(AnnotationFile):
         key = one.get("id", one.get("question_id"))
         answers = one.get("answers", [one.get("answer")])
         if not isinstance(one.get("question"), str) or not one["question"].strip():
-            return f"a question must not be empty, got {ascii(one.get('question'))[:60]}: write it or take it out"
+            return f"a question must not be empty, got {ascii(one.get('question'))[:60]}: write it or remove it"
         if not isinstance(answers, list) or not answers or not all(isinstance(a, str) and a.strip() for a in answers):
-            return f"an answer must not be empty, got {ascii(answers)[:60]}: write it or take the question out"
+            return f"an answer must not be empty, got {ascii(answers)[:60]}: write it or remove the question"
         if isinstance(key, bool) or not isinstance(key, int | str):
             return f"a question's id is a number or text, got {ascii(key)[:60]}: correct it"
         if str(key) in seen:
-            return f"question id {key} is there twice: take one out"
+            return f"question id {key} is there twice: remove one"
         try:
             "".join([one["question"], *answers, str(key)]).encode()
         except UnicodeEncodeError:

@@ -80,7 +80,7 @@ def labelled(
         questions: of one file.
         file: its name, for messages.
         shots, ways: as the file's name says.
-        report: called for each question that is none of these; it is left out.
+        report: called for each question that does not fit; it is left out.
     """
     for number, one in enumerate(questions):
         shown: dict[str, list[str]] = defaultdict(list)

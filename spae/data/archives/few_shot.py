@@ -46,7 +46,7 @@ class ArchiveQuestion:
         images: ids of image_1, image_2, ..: shots * ways of them.
         captions: caption_1, caption_2, .., one an image; "" where question_1 and answer_1 stand in its place.
         query: id of `question_image`.
-        question: as it stands; "" where there is none.
+        question: as it stands; "" for none.
         answer: as it stands.
         texts: every field of text by its name but those that name images, for what a task reads beyond the above.
     """
@@ -154,7 +154,7 @@ def questions_files(tree: FileTree) -> tuple[str, dict[tuple[int, int], str]]:
     """The task of an archive, and its questions files by (shots, ways).
 
     Raises:
-        DataError: there is none, they are of several tasks, or two are of the same shots and ways.
+        DataError: it has none, they are of several tasks, or two are of the same shots and ways.
     """
     files: dict[tuple[int, int], str] = {}
     tasks: set[str] = set()
@@ -177,7 +177,7 @@ def questions_files(tree: FileTree) -> tuple[str, dict[tuple[int, int], str]]:
 
 
 def read_questions(tree: FileTree, name: str, report: Report) -> Iterator[ArchiveQuestion]:
-    """The whole questions of a file.
+    """The sound questions of a file.
 
     Args:
         tree: indexed.
@@ -248,7 +248,7 @@ class _Reader:
         named = [image for image in (*images, query) if image]
         if len(set(named)) != len(named):
             twice = next(image for image in named if named.count(image) > 1)
-            self.issue("", f"no image may stand in a question twice, {shown_name(twice)} does: take the question out")
+            self.issue("", f"no image may stand in a question twice, {shown_name(twice)} does: remove the question")
         texts = {key: value for key, value in row.items() if isinstance(value, str) and "image" not in key}
         identity = self._identity(row)
         if self._broken:
@@ -275,7 +275,7 @@ class _Reader:
         return text
 
     def _image(self, row: Mapping[str, Any], key: str) -> str:
-        """The name in the tree; "" where there is none."""
+        """The name in the tree; "" if it is not there."""
         value = row.get(key)
         if not isinstance(value, str) or not value:
             self.issue(key, f"must name an image, got {_shown(value)}: complete it")

@@ -52,11 +52,11 @@ class FileEntry:
 
 
 class FileTree(ABC):
-    """Images and texts (.json, .txt, .csv) by their paths; hidden files and other kinds are passed over.
+    """Images and texts (.json, .txt, .csv) by their paths; hidden files and other kinds are ignored.
 
     Attributes:
         path: the folder or the archive.
-        entries: by path inside the tree, "/" between parts; whole once `index` has ended.
+        entries: by path inside the tree, "/" between parts; complete once `index` has ended.
         issues: names that may not be read: links that lead out, `../`, no ordinary files. The same.
     """
 
@@ -73,12 +73,12 @@ class FileTree(ABC):
             keep: whether the index may be kept in the cache folder, and one kept there be used.
 
         Raises:
-            DataError: the archive is none, is cut short, or unpacks to far more than it is.
+            DataError: it is no archive, is cut short, or unpacks to far more than its size.
         """
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """The bytes of a file of `entries`. Raises DataError where it is none, or changed since."""
+        """The bytes of a file of `entries`. Raises DataError if it is not there, or changed since."""
 
     def image(self, name: str) -> np.ndarray:
         """[H, W, 3] uint8 RGB. Raises CorruptImage where it does not decode, DataError for an unknown name."""
@@ -114,7 +114,7 @@ def of_interest(name: str) -> bool:
 def too_large(name: str, size: int) -> str:
     """The issue of a file with more bytes than any image or list has; "" for others."""
     most = MOST_TEXT if PurePosixPath(name).suffix.lower() in TEXTS else MOST_IMAGE
-    return f"has {size:,} bytes, at most {most:,} are read: shrink it or take it out" if size > most else ""
+    return f"has {size:,} bytes, at most {most:,} are read: shrink it or remove it" if size > most else ""
 
 
 def examined(name: str, content: bytes, place: int) -> FileEntry:

@@ -73,12 +73,12 @@ class FolderTree(FileTree):
             target = file.resolve(strict=True)
             mode = target.stat().st_mode
         except (OSError, RuntimeError):
-            return "is a link that cannot be followed: mend it or take it out"
+            return "is a link that cannot be followed: correct it or remove it"
         if not target.is_relative_to(root):
             return f"is a link that leads out of {self.path}: copy the file in, links must stay inside"
         if stat.S_ISDIR(mode):
             return "is a link to a folder, which is not followed: put the folder itself there"
-        return "" if stat.S_ISREG(mode) else "is no ordinary file: take it out"
+        return "" if stat.S_ISREG(mode) else "is no ordinary file: remove it"
 
     def _unlisted(self, error: OSError) -> None:
         raise DataError(f"{error.filename} cannot be listed ({error.strerror}): check its permissions") from error

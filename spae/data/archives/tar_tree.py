@@ -105,12 +105,12 @@ class TarTree(FileTree):
         bounded = _Bounded(self._stream, room, self.path)
         with tarfile.open(fileobj=bounded, mode="r:", errors="surrogateescape") as archive:  # type: ignore[call-overload]
             while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # else it grows for ever
+                archive.members = []  # type: ignore[attr-defined]  # otherwise it grows without bound
                 yield from self._take(member, bounded)
             # tarfile takes a block that is no header for the end; a whole archive ends with zeros.
             bounded.seek(archive.offset)
             if bounded.read(512) != bytes(512):
-                raise tarfile.ReadError("it has no end")
+                raise tarfile.ReadError("no block of zeros at its end")
             # To the very end, where the checksum of the whole stream is.
             while bounded.read(MOST_HEADER):
                 bounded.seek(bounded.tell())
@@ -120,18 +120,18 @@ class TarTree(FileTree):
         shown = shown_name(name)
         pure = PurePosixPath(name)
         if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
-            self.issues.append(DataIssue(shown, "", "a name in an archive must not lead out of it: take the file out"))
+            self.issues.append(DataIssue(shown, "", "a name in an archive must not lead out of it: remove the file"))
         elif member.islnk() or member.issym():
             what = f"is a link to {shown_name(member.linkname)!r}"
             self.issues.append(DataIssue(shown, "", f"{what}, links in an archive are not read: pack the file itself"))
         elif member.isdir() or not of_interest(name):
             return
         elif not member.isreg() or member.issparse():
-            self.issues.append(DataIssue(shown, "", "is no ordinary file: take it out"))
+            self.issues.append(DataIssue(shown, "", "is no ordinary file: remove it"))
         elif not name.isprintable():
             self.issues.append(DataIssue(shown, "", "a name must be printable UTF-8: rename the file"))
         elif name in self.entries:
-            self.issues.append(DataIssue(shown, "", "is in the archive twice: take one out"))
+            self.issues.append(DataIssue(shown, "", "is in the archive twice: remove one"))
         elif reason := too_large(name, member.size):
             self.issues.append(DataIssue(shown, "", reason))
         else:
@@ -141,7 +141,7 @@ class TarTree(FileTree):
 
 
 class _Bounded:
-    """What tarfile reads through: headers of a sane size, and no further than an honest archive reaches."""
+    """The stream that tarfile reads: it bounds the size of a header, and how far an archive may unpack."""
 
     def __init__(self, stream: Any, room: int, path: Path) -> None:
         self._stream, self._room, self._path = stream, room, path

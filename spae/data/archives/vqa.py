@@ -7,7 +7,7 @@ has made-up names in both. One object of `guided_vqa_shots_1_ways_2_all_question
      "This is a lion.", "question_image": "..._id_7_question.jpg", "question": "Where is the fork?", "answer": "table"}
 
 An example of these archives has a caption and no question, while the prompt of arXiv 2306.17842 has a question and an
-answer for each. The paper does not say how it went from the one to the other. Here, and this is our reading, such an
+answer for each. The paper does not specify the conversion. Our reading: such an
 example is asked "What is this?" and answered by the name in its caption: without "This is a" and the full stop, since
 answers are to be one word. Where a file has `question_1` and `answer_1`, these stand as they are.
 
@@ -140,7 +140,7 @@ def vqa_question(one: ArchiveQuestion, file: str, report: Report) -> VqaQuestion
     """
     before: list[DataIssue] = []
     if not one.question:
-        before.append(_issue(one, file, "question", "must be text, got nothing: complete it or take the question out"))
+        before.append(_issue(one, file, "question", "must be text, got nothing: complete it or remove the question"))
     support = []
     for number, image in enumerate(one.images, start=1):
         asked = {key: " ".join(one.texts.get(f"{key}_{number}", "").split()) for key in ("question", "answer")}

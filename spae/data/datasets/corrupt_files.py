@@ -19,7 +19,7 @@ class CorruptFiles:
     """The corrupt files met so far, each counted once however often it is met.
 
     Args:
-        total: how many files there are; 0 where nobody knows before the end (a stream).
+        total: how many files there are; 0 for unknown (a stream).
         share: of the total that may be bad.
         least: so many may be bad however small the total.
         file: all names and reasons are appended to it, a line each; None keeps the first NAMED only.
@@ -73,7 +73,7 @@ class CorruptFiles:
             raise DataError(
                 f"{self.count} files are unreadable; the limit is {self.limit} "
                 f"({self.share:.0%}, at least {self.least}): "
-                f"{self.summary()}: replace them or take them out"
+                f"{self.summary()}: replace them or remove them"
             )
 
     def summary(self) -> str:

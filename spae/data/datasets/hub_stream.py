@@ -1,10 +1,10 @@
-"""The rows of a streamed Hugging Face data set, in an order that a seed decides and that can be entered anywhere.
+"""The rows of a streamed Hugging Face data set, shuffled by a seed, readable from any place.
 
-Shards go in a new random order each epoch. Their rows are taken in blocks of some thousand, each shuffled by itself,
-so that the place of a run is the beginning of a block and a number (a shuffling buffer that is never empty would have
-to be kept whole). The beginnings of blocks (shard, and the library's own state within it) are written to a small file
-in the cache folder, and a resumed run goes straight to its block. Without that file rows are read again from the run's
-beginning, which costs what reading them the first time did. A block may reach from one epoch into the next.
+Each epoch takes the shards in a new random order, and their rows in blocks of a few thousand that are shuffled one by
+one. So the state of a run is the start of a block and a number; a shuffling buffer would have to be stored whole.
+Starts of blocks (the shard, and the library's own state within it) are written to a small journal in the cache folder,
+and a resumed run seeks to its block. Without the journal it reads all rows again from its first step. A block may span
+two epochs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from spae.atomic import append_lines, read_lines
 from spae.data.datasets.hub_columns import Columns
 from spae.errors import DataError
 
@@ -35,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a block begins: all that is needed to read on from there.
+    """The start of a block: the state to resume reading from.
 
     Attributes:
         epoch: from 0.
@@ -69,7 +70,7 @@ class RowReader:
         value = example[self.columns.label]
         if not isinstance(value, str | int) or value not in self.codes:
             raise DataError(
-                f"{name} has the label {str(value)[:80]!r}, which is none of the classes: name it in ?classes="
+                f"{name} has the label {str(value)[:80]!r}, which is not one of the classes: name it in ?classes="
             )
         label = self.codes[value]
         return Row(name, example[self.columns.image], label) if label >= 0 else None
@@ -83,7 +84,7 @@ class StreamBlocks:
         reader: makes its rows.
         seed: of the run.
         block: rows of a block.
-        journal: where beginnings of blocks are written; lines {"block": n, ...}.
+        journal: where starts of blocks are written; lines {"block": n, ...}.
     """
 
     def __init__(self, dataset: Any, reader: RowReader, *, seed: int, block: int, journal: Path) -> None:
@@ -151,10 +152,10 @@ class StreamBlocks:
         return Place(place.epoch + 1, 0) if last else Place(place.epoch, place.shard + 1)
 
     def _written(self) -> dict[int, Place]:
-        """Beginnings that an earlier run wrote down; a line cut by a kill is passed over."""
+        """Starts that an earlier run recorded; a torn line is skipped."""
         found: dict[int, Place] = {}
         with contextlib.suppress(OSError):
-            for line in self._journal.read_text("utf-8").splitlines():
+            for line in read_lines(self._journal)[0]:
                 with contextlib.suppress(ValueError, TypeError, KeyError):
                     record = json.loads(line)
                     place = Place(record["epoch"], record["shard"], record["row"], record["state"])
@@ -166,8 +167,7 @@ class StreamBlocks:
         line = json.dumps(
             {"block": number, "epoch": place.epoch, "shard": place.shard, "row": place.row, "state": place.state}
         )
-        # One write of one line: processes that share the file write the same ones.
+        # Processes that share the journal write the same lines.
         with contextlib.suppress(OSError):
             self._journal.parent.mkdir(parents=True, exist_ok=True)
-            with self._journal.open("a", encoding="utf-8") as stream:
-                stream.write(line + "\n")
+            append_lines(self._journal, [line], sync=False)

@@ -1,6 +1,6 @@
 """Batches of a streamed Hugging Face data set.
 
-B global batch, R rows asked for, S side.
+B global batch, R rows of it asked for, S side.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class StreamData:
                 self.corrupt_files.add(row.name, str(error))
         if not found:
             raise DataError(
-                f"no held-out row of {self.name} can be used: {self.corrupt_files.summary() or 'there is none'}"
+                f"no held-out row of {self.name} can be used: {self.corrupt_files.summary() or 'it is empty'}"
             )
         return self._decoded(found)
 

@@ -13,7 +13,7 @@ from spae.errors import DataError
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 UINT8 = 0x08
 MOST_BYTES = 256 * 1024 * 1024
-"""The greatest file of MNIST has 47 MB; a gzip of more than this is none of it."""
+"""The largest file of MNIST has 47 MB; a gzip that unpacks to more than this is refused."""
 
 
 def read_idx(folder: Path, name: str) -> np.ndarray:
@@ -26,7 +26,7 @@ def read_idx(folder: Path, name: str) -> np.ndarray:
     Raises:
         DataError: it is missing, cannot be read, or is no IDX file of bytes.
     """
-    # Both spellings go round: train-images-idx3-ubyte and train-images.idx3-ubyte.
+    # Both spellings are in use: train-images-idx3-ubyte and train-images.idx3-ubyte.
     spellings = [folder / (one + end) for one in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
     path = next((one for one in spellings if one.is_file()), None)
     if path is None:

@@ -1,6 +1,6 @@
-"""What labelled images or clips are to a trainer.
+"""Training data: batches of labelled images or videos.
 
-B global batch, R its rows asked for, H W side in pixels, T frames, K classes.
+B global batch, R rows of it asked for, H W side in pixels, T frames, K classes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from spae.data.datasets.corrupt_files import CorruptFiles
 
 EVALUATED = 1000
-"""Held-out images that an evaluation takes, where it does not say otherwise."""
+"""Held-out images that an evaluation takes by default."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class TrainingBatch:
     """Rows of one step.
 
     Attributes:
-        images: [R, 3, H, W], or [R, 3, T, H, W] for clips, float32 in [-1, 1].
+        images: [R, 3, H, W], or [R, 3, T, H, W] for videos, float32 in [-1, 1].
         labels: [R] int64, places in `TrainingData.classes`.
-        names: R names, as messages call the images ("n02129165/1.jpg").
+        names: R names, of the samples in messages ("n02129165/1.jpg").
     """
 
     images: Tensor
@@ -43,7 +43,7 @@ class TrainingData(Protocol):
 
     Attributes:
         name: as the user named it.
-        title: one line: what it is, how much of it.
+        title: one line with the kind and the number of samples.
         fingerprint: sha256 over what decides the batches of a seed, as far as it is known without reading
             every image (ids, classes, sizes of files).
         batch: B.
@@ -74,7 +74,7 @@ class TrainingData(Protocol):
         ...
 
     def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
-        """Images that no step shows, for evaluation: not changed by chance, the same at every call.
+        """Images that no step shows, for evaluation: not augmented, the same at every call.
 
         Args:
             limit: at most so many, spread evenly over the part that is held out; None takes all of it.
@@ -85,5 +85,5 @@ class TrainingData(Protocol):
         ...
 
     def close(self) -> None:
-        """Stops what prepares batches. Harmless when called again."""
+        """Stops the preparation of batches. May be called again."""
         ...

@@ -74,7 +74,7 @@ class LabelledSamples(ABC):
         title: what they are, for titles of sets ("flowers"; "ylecun/mnist, split test").
         location: path or name, for messages.
         home: the folder of the data; files of class names are looked for there.
-        file: what an issue of the split as a whole names as its file: "." or the name of a csv or a split.
+        file: the file that issues of the whole split name: ".", or the name of a csv or a split.
         labels: [L] as the data spell them, each once, in the data's order; some may have no sample.
         codes: [N] int32, place of each sample's label in `labels`; -1 for a label that cannot be used.
         bad: name -> reason of samples that the listing shows to be unusable; they are not among the N.

@@ -1,6 +1,6 @@
 """Where each sample of a tar shard lies: read once, kept in the cache folder, so that any row can be read by offset.
 
-A sample is the members of one key (the name up to its first dot, folders counting): an image or a clip, and a label:
+A sample is the members of one key (the name up to its first dot, folders counting): an image or a video, and a label:
 
     000017.jpg  000017.cls      cls: a whole number;  txt: the label's text;  json: {"label": ...}
 
@@ -43,7 +43,7 @@ class ShardIndex:
     """One shard.
 
     Attributes:
-        offsets, sizes: [n] int64, where the bytes of the image or clip lie.
+        offsets, sizes: [n] int64, where the bytes of the image or video lie.
         names: [n] member names.
         labels: [n] text of the label; "" where the sample has none.
         bad: member -> why it cannot be used.
@@ -71,7 +71,7 @@ def shard_index(path: Path, kinds: frozenset[str] = SUFFIXES, label: str = "") -
 
     Args:
         path: the shard.
-        kinds: suffixes of the members that are images, or clips.
+        kinds: suffixes of the members that are images or videos.
         label: cls, txt or json to take that one alone, none to take no label; "" takes the first there is.
 
     Raises:
@@ -145,7 +145,7 @@ def _read(path: Path, kinds: frozenset[str], label: str) -> ShardIndex:
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members in turn; the archive's own list of them, which grows for ever, is emptied as it goes."""
+    """The members in turn. The archive's own list of them is emptied, for it would grow without bound."""
     while (member := archive.next()) is not None:
         yield member
         archive.members = []  # type: ignore[attr-defined]
@@ -176,7 +176,7 @@ def _take(
         found.bad[shown] = f"{shown} is {reason}"
         return
     if not stem:
-        return  # Hidden: what systems leave behind.
+        return  # hidden: left behind by operating systems
     key = str(pure.parent / stem)
     if kind in kinds:
         if key in found.media:
@@ -199,7 +199,7 @@ def _take(
 
 
 def _label(suffix: str, content: bytes) -> str | None:
-    """The label's text; None where there is none to be read."""
+    """The label's text; None if it cannot be read."""
     try:
         text = content.decode("utf-8").strip()
         if suffix == "json":

@@ -17,8 +17,8 @@ from spae.data.image_file import MAX_PIXELS
 from spae.data.transforms import Crop, center_crop, random_crop, resized_crop
 from spae.errors import CorruptImage, InputError
 
-# A container is read as what its name says and as nothing else: left to guess, the library takes a text file called
-# .mp4 for a playlist and fetches what it names.
+# A container is read as its suffix says: left to guess, the library would take a text file called .mp4 for a playlist
+# and fetch the addresses in it.
 FORMATS = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mp4", ".webm": "matroska", ".mkv": "matroska", ".avi": "avi",
 }  # fmt: skip
@@ -110,7 +110,7 @@ class VideoLoader:
                     container.seek(int(start / video.time_base) + (video.start_time or 0), stream=video, backward=True)
                     return self._taken(self._from(container, video, start), crop)
                 except (_TooShort, av.FFmpegError):
-                    # The header's length was wrong, or the file cannot be wound: all of it is decoded instead.
+                    # The header's length was wrong, or the file cannot be rewound: all of it is decoded instead.
                     container.seek(video.start_time or 0, stream=video, backward=True)
             return self._counted(container, video, crop, shown, moment)
 

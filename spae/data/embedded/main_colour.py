@@ -1,4 +1,4 @@
-"""The colour a pictogram is mostly painted in, by name, where there is one beyond doubt.
+"""The name of the colour that most of a pictogram is painted in, if one clearly dominates.
 
 Integer arithmetic throughout, so that every machine sees the same colours. What lies between two names (a hue at 70
 degrees is neither yellow nor green) counts against all of them: an image of such hues has no main colour.

@@ -1,6 +1,8 @@
-"""A committed sample of the real MNIST: 2,000 training and 1,000 test digits, as many of each label.
+"""MNIST: a committed sample of 2,000 training and 1,000 test digits, or the four IDX files of all of it.
 
-`scripts/build_mnist_sample.py` makes the file; `mnist_sample.LICENSE.md` says whose it is.
+`scripts/build_mnist_sample.py` makes the sample; `mnist_sample.LICENSE.md` names its authors.
+
+N digits.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spae.data.datasets.idx import FILES, read_idx
 from spae.data.protocol import ClassImages, hashed_text
 from spae.errors import DataError
 
@@ -23,15 +26,15 @@ SIDE = 28
 
 
 @dataclass(frozen=True, eq=False)
-class MnistSample:
-    """The sample's arrays, read-only.
+class Digits:
+    """Training and test digits.
 
     Attributes:
-        train_images: [2000, 28, 28] uint8, white strokes on black.
-        train_labels: [2000] uint8, 0 to 9.
-        train_rows: [2000] int32, row numbers in the full training file.
-        test_images, test_labels, test_rows: the same of the test file, 1,000 each.
-        fingerprint: sha256 of the file.
+        train_images: [N, 28, 28] uint8, white strokes on black.
+        train_labels: [N] uint8, 0 to 9.
+        train_rows: [N] int32, row numbers in the full training file.
+        test_images, test_labels, test_rows: the same of the test file.
+        fingerprint: sha256 of the file, or of the arrays of the IDX files.
     """
 
     train_images: np.ndarray
@@ -44,7 +47,7 @@ class MnistSample:
 
 
 @functools.lru_cache(maxsize=2)
-def load_mnist_sample(path: Path = MNIST_SAMPLE) -> MnistSample:
+def load_mnist_sample(path: Path = MNIST_SAMPLE) -> Digits:
     """Reads and checks the sample once per process.
 
     Raises:
@@ -70,21 +73,51 @@ def load_mnist_sample(path: Path = MNIST_SAMPLE) -> MnistSample:
             )
     for array in arrays.values():
         array.flags.writeable = False
-    return MnistSample(**arrays, fingerprint=hashlib.sha256(raw).hexdigest())
+    return Digits(**arrays, fingerprint=hashlib.sha256(raw).hexdigest())
+
+
+def read_mnist(folder: Path) -> Digits:
+    """The four IDX files of MNIST, gzipped or not.
+
+    Raises:
+        DataError: a file is missing or is not what its name says.
+    """
+    images, labels, test_images, test_labels = (read_idx(folder, name) for name in FILES)
+    for one, other in ((images, labels), (test_images, test_labels)):
+        if one.shape[1:] != (SIDE, SIDE) or other.shape != one.shape[:1] or not len(one) or other.max() > 9:
+            raise DataError(
+                f"{folder} has images {list(one.shape)} for labels {list(other.shape)}, expected [N, 28, 28] and [N] "
+                "of 0 to 9: download the four files of MNIST again"
+            )
+    rows, test_rows = (np.arange(len(one), dtype=np.int32) for one in (labels, test_labels))
+    fingerprint = arrays_digest(images, labels, test_images, test_labels)
+    return Digits(images, labels, rows, test_images, test_labels, test_rows, fingerprint)
+
+
+def arrays_digest(*arrays: np.ndarray) -> str:
+    """sha256 of the arrays' bytes."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(array.tobytes())
+    return total.hexdigest()
 
 
 class MnistSet:
-    """The sample as a `ImageSet`: classes "0" to "9"; examples from the training file, queries from the test file.
+    """Digits as an `ImageSet`: classes "0" to "9"; examples from the training file, queries from the test file.
+
+    Args:
+        folder: of the four IDX files; None takes the committed sample.
 
     Image ids are `train/<row>` and `test/<row>`, rows of the full MNIST files.
     """
 
-    name = "mnist"
-    title = "MNIST, an embedded sample of real digits (2,000 train as examples, 1,000 test as queries)"
-    embedded = True
-
-    def __init__(self, sample: MnistSample | None = None) -> None:
-        sample = sample or load_mnist_sample()
+    def __init__(self, folder: Path | None = None) -> None:
+        sample = load_mnist_sample() if folder is None else read_mnist(folder)
+        self.embedded = folder is None
+        self.name = "mnist" if folder is None else f"mnist:{folder}"
+        what = "an embedded sample of real digits" if folder is None else "all digits"
+        counts = f"{len(sample.train_labels):,} train as examples, {len(sample.test_labels):,} test as queries"
+        self.title = f"MNIST, {what} ({counts})"
         self._images: dict[str, np.ndarray] = {}
         ids: dict[str, list[list[str]]] = {"train": [[] for _ in range(10)], "test": [[] for _ in range(10)]}
         for split, images, labels, rows in (

@@ -40,7 +40,7 @@ def read_columns(path: Path, rebuild: str) -> tuple[Mapping[str, list[Any]], str
 
     Args:
         path: the file.
-        rebuild: what to do about a file that cannot be used, said at the end of every error.
+        rebuild: the fix for a file that cannot be used, at the end of every error.
 
     Raises:
         DataError: the file is missing, damaged, of another format, or has cells that are empty or of other types.
@@ -61,7 +61,7 @@ def read_columns(path: Path, rebuild: str) -> tuple[Mapping[str, list[Any]], str
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing or table.num_rows == 0:
         raise DataError(f"the pictogram file {path} has {table.num_rows} rows and lacks columns {missing}: {rebuild}")
-    # How a list's element is named is up to the writer, and says nothing.
+    # The name of a list's element is up to the writer and carries no meaning.
     wrong = [name for name, kind in TYPES.items() if not table.schema.field(name).type.equals(kind)]
     if wrong:
         raise DataError(f"the pictogram file {path} holds other types than it should in {', '.join(wrong)}: {rebuild}")

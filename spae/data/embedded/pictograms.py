@@ -36,7 +36,7 @@ REBUILD = "restore the file from the repository or run scripts/build_pictograms.
 
 @dataclass(frozen=True)
 class Concept:
-    """One thing that the styles draw.
+    """One thing, shown in several styles.
 
     Attributes:
         id: its Unicode code points in hexadecimal ("1F981").

@@ -49,7 +49,7 @@ def boxes(key: str, count: int) -> tuple[Box, ...]:
     in three of the four quarters.
 
     Args:
-        key: fixes the draw.
+        key: fixes the sample.
         count: 1, 2 or 3.
     """
     if count == 1:

@@ -1,4 +1,4 @@
-"""What is said and asked about a scene: five captions, and questions whose answers are known.
+"""Captions and questions of a scene: five captions, and questions whose answers are known.
 
 Captions are sentences from templates: what there is, how many, where, and in which colour. All questions are asked in
 the same words of every scene, so that examples with other answers can stand beside each other.
@@ -33,9 +33,9 @@ class Thing:
     """One image of a scene.
 
     Attributes:
-        name: what it is, one lower-case word.
+        name: one lower-case word.
         box: where it stands.
-        colour: its main colour, None where there is none beyond doubt.
+        colour: its main colour; None if it has none.
     """
 
     name: str

@@ -28,7 +28,7 @@ from spae.data.protocol import ClassImages
 from spae.errors import DataError
 
 VERSION = "spae-scenes-1"
-"""Part of every draw and of the fingerprint: a change of layout, texts or counts needs another."""
+"""Part of every sampled choice and of the fingerprint: a change of layout, texts or counts needs another."""
 
 EXAMPLES, QUERIES = 6, 2
 """Scenes of one thing alone, for each thing: a prompt of five shots, and one to spare."""
@@ -140,7 +140,7 @@ class SceneSet:
         return tuple(ClassImages(name, tuple(ids["support"]), tuple(ids["query"])) for name, ids in pools.items())
 
     def _hash(self) -> str:
-        """sha256 over the pictograms' file and all that is shown and said; the pixels follow from these."""
+        """sha256 over the pictograms' file and all boxes and annotations; the pixels follow from these."""
         total = hashlib.sha256(f"{VERSION}\n{self._pictograms.fingerprint}\n".encode())
         for image_id, parts in sorted(self._scenes.items()):
             where = [(part.row, part.box.left, part.box.top, part.box.size) for part in parts]

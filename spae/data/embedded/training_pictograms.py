@@ -1,7 +1,7 @@
 """The embedded pictograms and, beside them, drawings of the same concepts in further styles, to train on alone.
 
 They are a second file, so that the first stays as committed runs and results know it. Everything that is asked about is
-asked of the first: the further styles add to no test, and none of them draws a concept that training never sees.
+asked of the first: the further styles add to no test, and none of them shows a concept that training never sees.
 
 `scripts/build_training_pictograms.py` makes the file; `pictograms.LICENSES.md` names the authors of each style.
 
@@ -37,7 +37,7 @@ def with_training_styles(pictograms: Pictograms, path: Path = TRAINING_PICTOGRAM
     """The same concepts; the rows and styles of the file come after those that are there.
 
     Args:
-        pictograms: the set whose concepts the file draws.
+        pictograms: the set whose concepts the file shows.
         path: a file of further styles.
 
     Returns: a set that differs in `train_rows` and in nothing that is held out.
@@ -65,7 +65,7 @@ def with_training_styles(pictograms: Pictograms, path: Path = TRAINING_PICTOGRAM
 def without_colour(pictograms: Pictograms) -> np.ndarray:
     """[N] bool: which images have no colour: no pixel's channels differ by more than 8 of 255."""
     pixels = pictograms.pixels
-    # Row by row: the channels of all images at once, as whole numbers, would take a gigabyte.
+    # Row by row: the channels of all images at once, as int16, would take a gigabyte.
     return np.array([int(np.ptp(image.astype(np.int16), axis=-1).max()) <= COLOURLESS for image in pixels])
 
 

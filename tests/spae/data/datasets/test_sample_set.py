@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,17 @@ import pytest
 from PIL import Image
 
 from spae.data.class_names import TEST_CLASSES
+from spae.data.datasets.image_folder import open_folder
 from spae.data.opening import open_set
 from spae.data.protocol import ImageSet
+from spae.data.spec import parse_data_spec
 from spae.errors import CorruptImage, DataError
+from tests.spae.data.conftest import add, class_folders, colour, image_bytes, shard
 
 
-def draw(path: Path, colour: str = "red") -> Path:
+def draw(path: Path, paint: str = "red") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (5, 4), colour).save(path)
+    Image.new("RGB", (5, 4), paint).save(path)
     return path
 
 
@@ -218,3 +222,51 @@ def test_csv_of_other_columns_or_no_text(tmp_path):
     (tmp_path / "alone").mkdir()
     (tmp_path / "alone" / "test.csv").write_text("filename,label\n")
     refuses(tmp_path / "alone" / "test.csv", "images/ beside it")
+
+
+def test_one_set_in_four_formats(tmp_path):
+    """The same images in folders, beside a csv, in tar shards and in a Parquet file: the same classes and pixels."""
+    datasets = pytest.importorskip("datasets")
+    labels = ["ant", "king crab"]
+    class_folders(tmp_path / "folders", dict.fromkeys(labels, 3))
+    (tmp_path / "mini" / "images").mkdir(parents=True)
+    rows = [(f"{number:04d}.png", image_bytes(number), labels[number // 3]) for number in range(6)]
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, content, label in rows:
+            (tmp_path / "mini" / "images" / name).write_bytes(content)
+            add(archive, name, content)
+            add(archive, name.replace("png", "txt"), label.encode())
+    lines = ["filename,label", *(f"{name},{label}" for name, _, label in reversed(rows))]
+    (tmp_path / "mini" / "test.csv").write_text("\n".join(lines))
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=labels)})
+    cells = [{"bytes": content, "path": None} for _, content, _ in rows]
+    columns = {"image": cells, "label": [number // 3 for number in range(6)]}
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict(columns, features=features).to_parquet(tmp_path / "a.parquet")
+    for spec in ("folders", "mini/test.csv", "a.parquet"):
+        assert_same(open_set(f"{tmp_path}/{spec}"), labels)
+    assert_same(open_set(f"webdataset:{tmp_path}/*.tar"), labels)
+    assert_same(open_set(f"hf:{tmp_path}/a.parquet?split=train"), labels)
+
+
+def assert_same(one: ImageSet, labels: list[str]) -> None:
+    assert [each.name for each in one.classes] == labels and not one.embedded
+    for number, image_id in enumerate(image_id for each in one.classes for image_id in each.query):
+        assert (one.image(image_id) == colour(number)).all()
+
+
+def test_shards_with_a_bad_member_are_refused(tmp_path):
+    shard(tmp_path / "a.tar", range(6))
+    with tarfile.open(tmp_path / "a.tar", "a") as archive:
+        add(archive, "../up.png", b"x")
+    with pytest.raises(DataError, match="leads out of the archive"):
+        open_set(f"webdataset:{tmp_path}/a.tar")
+
+
+def test_a_csv_to_train_on(tmp_path):
+    table = mini(tmp_path, ["b.png,rose", "a.png,rose", "c.png,lily", *(f"{number}.png,lily" for number in range(9))])
+    source = open_folder(parse_data_spec(f"folder:{table}"), None, None)
+    assert source.classes == ("lily", "rose") and len(source.train) == 11 and len(source.held_out) == 1
+    names = [source.sample_name(number) for number in range(12)]
+    assert names[-2:] == ["a.png", "b.png"] and source.labels.tolist() == [0] * 10 + [1] * 2
+    assert source.content(11) == tmp_path / "images" / "b.png"

@@ -13,6 +13,8 @@ from spae.data.datasets.idx import FILES
 from spae.data.datasets.protocol import TrainingData
 from spae.data.embedded.mnist import load_mnist_sample
 from spae.data.embedded.mnist_training import open_mnist
+from spae.data.opening import open_set
+from spae.data.protocol import ImageSet
 from spae.errors import DataError
 
 
@@ -97,3 +99,19 @@ def test_refused(tmp_path, name, content):
 def test_missing(tmp_path):
     with pytest.raises(DataError, match="has no train-images-idx3-ubyte"):
         open_mnist(str(tmp_path), size=32, batch=4, seed=0)
+
+
+def test_evaluation_reads_the_same_files(tmp_path):
+    four_files(tmp_path)
+    one, trained = open_set(f"mnist:{tmp_path}"), open_mnist(str(tmp_path), size=28, batch=30, seed=0)
+    assert isinstance(one, ImageSet) and one.name == f"mnist:{tmp_path}" and not one.embedded
+    assert [len(each.support) for each in one.classes] == [3] * 10 and sum(
+        len(each.query) for each in one.classes
+    ) == 10
+    batch = trained.at(0)
+    for image, label, name in zip(batch.images, batch.labels.tolist(), batch.names, strict=True):
+        assert name in one.classes[label].support
+        assert np.array_equal(one.image(name), ((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
+    (tmp_path / FILES[0]).unlink()
+    with pytest.raises(DataError, match="has no train-images-idx3-ubyte"):
+        open_set(f"mnist:{tmp_path}")
