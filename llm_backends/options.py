@@ -73,7 +73,7 @@ def list_options(entry: Configurable) -> list[OptionFact]:
     facts = []
     for name, field in options_model(entry).model_fields.items():
         default = field.get_default(call_default_factory=False)
-        shown = "" if field.is_required() or default is None else str(default)
+        shown = "" if field.is_required() or field.default_factory or default is None else str(default)
         facts.append(OptionFact(name, field.description or "", shown))
     return facts
 

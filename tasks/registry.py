@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import TaskInputError
-from tasks.fewshot.settings import SETTING_IDS
+from tasks.settings import SETTING_IDS
 
 if TYPE_CHECKING:
     from spae.data.protocol import ImageSet

@@ -35,6 +35,7 @@ BREACHES = (
     ("results/errors.py", "def late():\n    import spae.errors", "results-alone"),
     ("tasks/errors.py", "from spae.tokenizers import registry", "tasks-protocols"),
     ("benchmarks/errors.py", "import tests.conftest", "no-tests"),
+    ("tasks/protocol.py", "from tasks import scoring", "tasks-layers"),
     ("benchmarks/plan.py", "from benchmarks import session", "benchmarks-layers"),
     ("benchmarks/commands/ls.py", "from benchmarks.commands import run", "benchmarks-commands-apart"),
     ("results/regression/baseline.py", "from results.regression import drift", "results-regression-layers"),

@@ -19,8 +19,8 @@ import spae.tokenizers.registry
 import spae.training.data_source
 import spae.training.recipes
 import spae.vocabulary
-import tasks.fewshot.settings
 import tasks.registry
+import tasks.settings
 from benchmarks.cli import app
 from benchmarks.commands.cache import cache
 from results.record import CellKey, Record
@@ -66,7 +66,7 @@ def test_names_on_the_command_line() -> None:
 
 def test_setting_ids_are_the_papers() -> None:
     paper = [(0, 1, 0), (1, 1, 0), (1, 3, 0), (1, 5, 0), (1, 1, 1), (1, 1, 3), (1, 1, 5)]
-    assert list(tasks.fewshot.settings.SETTING_IDS) == [f"i{i}-s{s}-r{r}" for i, s, r in paper]
+    assert list(tasks.settings.SETTING_IDS) == [f"i{i}-s{s}-r{r}" for i, s, r in paper]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ H W pixels, D layers.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,12 @@ from spae.tokenizers.shown_words import layer_rows
 from spae.tokens import ImageTokens
 
 DPI = 100
-THUMBNAIL = 1.3  # side of the images in the first row, in inches
+WIDTH = 11.0  # of a row of panels, in inches, unless one is wider by itself
+THUMBNAIL = 1.3  # least side of the images in the first row, in inches
 CELL = 0.62  # side of a cell with a word, in inches
 LEAST_PANEL = 2.6  # side of the words of a coarse layer, in inches
+TITLE = 0.3  # height of a panel's title, in inches
+FILLED = 0.9  # of a panel, by its words: margins take the rest
 FADE = 0.28  # opacity of the image behind words
 LETTER = 0.62  # width of a letter over the size of its font
 FONT_SIZES = (5.0, 11.0)  # in points: words are scaled to their cell within these, and cut below
@@ -45,15 +48,35 @@ def pyramid_figure(
     if not layers or any(not 1 <= layer <= len(tokens.words) for layer in layers):
         raise InputError(f"layers run from 1 to {len(tokens.words)}, got {list(layers)}")
     images = [("image", image), *reconstructions]
-    sides = [max(LEAST_PANEL, CELL * max(tokens.grids[layer - 1])) for layer in layers]
-    width = max(THUMBNAIL * len(images), *sides)
-    figure = Figure(figsize=(width + 0.4, THUMBNAIL + 0.5 + sum(side + 0.4 for side in sides)), layout="constrained")
-    first, *panels = figure.subfigures(1 + len(layers), 1, squeeze=False, height_ratios=[THUMBNAIL + 0.3, *sides]).flat
+    sides = {layer: max(LEAST_PANEL, CELL * max(tokens.grids[layer - 1])) for layer in layers}
+    rows = _rows(sides)
+    width = max(len(images) * THUMBNAIL, *(sum(sides[layer] for layer in row) for row in rows))
+    heights = [min(LEAST_PANEL, width / len(images)), *(max(sides[layer] for layer in row) for row in rows)]
+    figure = Figure(figsize=(width, sum(height + TITLE for height in heights)), layout="constrained")
+    ratios = [height + TITLE for height in heights]
+    first, *panels = figure.subfigures(1 + len(rows), 1, squeeze=False, height_ratios=ratios).flat
     for axes, (title, pixels) in zip(first.subplots(1, len(images), squeeze=False).flat, images, strict=True):
         _show(axes, title, pixels)
-    for panel, layer in zip(panels, layers, strict=True):
-        _show_words(panel.subplots(), image, tokens, layer)
+    for panel, row in zip(panels, rows, strict=True):
+        places = panel.subplots(1, len(row), squeeze=False, width_ratios=[sides[layer] for layer in row])
+        for axes, layer in zip(places.flat, row, strict=True):
+            _show_words(axes, image, tokens, layer)
     return figure
+
+
+def _rows(sides: Mapping[int, float]) -> list[list[int]]:
+    """Layers in rows, as many in each as fit into WIDTH.
+
+    Args:
+        sides: of the layers' panels, in inches.
+    """
+    rows: list[list[int]] = []
+    for layer, side in sides.items():
+        if rows and sum(sides[one] for one in rows[-1]) + side <= WIDTH:
+            rows[-1].append(layer)
+        else:
+            rows.append([layer])
+    return rows
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -94,7 +117,7 @@ def _show_words(axes: Axes, image: np.ndarray, tokens: ImageTokens, layer: int) 
     axes.set_yticks(range(rows + 1), labels=[])
     axes.grid(color="0.5", linewidth=0.5)
     axes.tick_params(length=0)
-    cell = max(CELL, LEAST_PANEL / max(rows, columns)) * 72  # points
+    cell = FILLED * max(CELL, LEAST_PANEL / max(rows, columns)) * 72  # points
     for y, words in enumerate(layer_rows(tokens, layer)):
         for x, word in enumerate(words):
             shown, size = _fitted(word, cell)

@@ -13,7 +13,7 @@ from typing import Any
 from spae.data.protocol import FixedEpisode, HoldsEpisodes, ImageSet
 from tasks.errors import EpisodeError, TaskInputError
 from tasks.fewshot.episodes import Episode, Manifest, build_episode, build_manifest
-from tasks.fewshot.settings import SETTING_IDS, Setting, parse_settings
+from tasks.settings import SETTING_IDS, Setting, parse_settings
 
 
 def published_episodes(

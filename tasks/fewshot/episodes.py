@@ -21,10 +21,10 @@ from pydantic import Field, model_validator
 from spae.canonical import sha256_json
 from spae.data.protocol import ClassImages, ImageSet
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
-from tasks.fewshot.settings import SETTING_IDS, Setting, parse_settings
 from tasks.manifest import ManifestFile, check_fingerprints, narrowing, of_setting, sample_digest
 from tasks.protocol import Sample
 from tasks.rng import Stream
+from tasks.settings import SETTING_IDS, Setting, parse_settings
 
 SHOTS = (5, 3, 1)
 """The numbers of shots that the protocol's settings ask for, largest first."""

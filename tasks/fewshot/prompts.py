@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from tasks.errors import TaskInputError
 from tasks.fewshot.episodes import Episode
-from tasks.fewshot.settings import Setting
 from tasks.protocol import Style
+from tasks.settings import Setting
 
 MAX_NEW_TOKENS: dict[Style, int] = {"gpt": 7, "palm": 4}
 """The paper's bounds on a class name's reply."""

@@ -14,7 +14,7 @@ from benchmarks.session import RunOptions, run_benchmark
 def options(out: Path, limit: int, task: str = "miniimagenet-5way") -> RunOptions:
     return RunOptions(
         tasks=(task,), tokenizers=("spae", "vqgan"), llm="smollm2", data=None, settings=None, layers=("1-2",),
-        scorings=("ranked",), style="gpt", limit=limit, seed=0, dtype="float32", out=out, mode="cache-only",
+        scorings=("ranked",), prompt_style="gpt", limit=limit, seed=0, dtype="float32", out=out, mode="cache-only",
         resume=False,
     )  # fmt: skip
 

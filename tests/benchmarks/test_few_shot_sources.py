@@ -122,7 +122,7 @@ def test_saved_episodes(
     done = command(*common, "--llm", script(), "--tokenizer", "colours", "--limit", 6, "--seed", 5, "--out", "first")
     assert done[0] == 0
     file = home / "first" / "episodes-miniimagenet-2way.json"
-    again = (*common, "--llm", script("other", default=" vase\n"), "--tokenizer", "flat", "--episodes", file)
+    again = (*common, "--llm", script("other", default=" vase\n"), "--tokenizer", "flat", "--manifest", file)
     assert command(*again, "--out", "second")[0] == 0
     assert (home / "second" / file.name).read_bytes() == file.read_bytes()
     first, second = records(home / "first"), records(home / "second")
@@ -139,7 +139,7 @@ def test_saved_episodes(
         (("--limit", 7), "has 6 samples of each setting, got --limit 7"),
         (("--data", "pictograms"), "every image of a manifest must be in the data"),
         (("--task", "miniimagenet-5way"), "is of 'miniimagenet-2way', the run is of miniimagenet-5way"),
-        (("--episodes", file), "takes one file a task"),
+        (("--manifest", file), "takes one file a task"),
         (
             ("--task", "miniimagenet-2way,miniimagenet-5way"),
             "needs a file for each task, got none for miniimagenet-5way",

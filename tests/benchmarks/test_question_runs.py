@@ -64,7 +64,7 @@ def test_scenes_end_to_end(
     again = home / "again"
     code, said, errors = command(
         "run", "--task", "real-fast-vqa", "--tokenizer", "flat", "--llm", script(), "--scoring", "ranked",
-        "--episodes", out / "episodes-real-fast-vqa.json", "--out", again,
+        "--manifest", out / "episodes-real-fast-vqa.json", "--out", again,
     )  # fmt: skip
     assert code == 0, said + errors
     assert (again / "episodes-real-fast-vqa.json").read_text() == (out / "episodes-real-fast-vqa.json").read_text()

@@ -99,7 +99,7 @@ def test_a_second_run_asks_nothing(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_failed_request_fails_its_sample_only(photos: Path) -> None:
-    model = Counting(faults={3: CallFailed("the line was cut")})  # the first part of the second sample
+    model = Counting(failures={3: CallFailed("the line was cut")})  # the first part of the second sample
     solved = solve(ten_steps(photos), CachedBackend(lambda: model, model.identity, chunk=1))
     by_id = {one.sample.id: one.outcome for one in solved}
     assert by_id.pop("ten-steps-1").explanation == "step 0"

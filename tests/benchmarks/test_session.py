@@ -31,7 +31,7 @@ def test_an_error_of_the_report_does_not_hide_the_error_of_the_run(
 
     monkeypatch.setattr(benchmarks.session, "make_examples", fail)
     with caplog.at_level(logging.WARNING):
-        code, _, err = command(*ARGUMENTS, "--llm", script(faults={"10": "unavailable"}))
+        code, _, err = command(*ARGUMENTS, "--llm", script(failures={"10": "unavailable"}))
     assert code == 2 and "the server refuses the key" in err and "disk full" not in err and err.count("\n") == 1
     assert ("disk full" in caplog.text) == isinstance(error, OSError)
 

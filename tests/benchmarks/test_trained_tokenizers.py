@@ -73,4 +73,4 @@ def test_a_name_that_is_not_there_is_one_line(home, photos, script, command, mon
     )
     server.shutdown()
     server.server_close()
-    assert code == 2 and "no model on the hub" in errors and errors.count("\n") == 1
+    assert code == 2 and "nor a public model on the hub" in errors and errors.count("\n") == 1

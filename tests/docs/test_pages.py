@@ -55,6 +55,22 @@ def reported(report: str, tokenizer: str, ways: str, setting: int) -> str:
     return row[0].replace("*", "").split("|")[5 + setting].strip()
 
 
+def test_the_demo_table_of_the_readme_is_that_of_the_report() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    report = (ROOT / "results" / "reports" / "miniimagenet-5way.md").read_text(encoding="utf-8")
+    for tokenizer in ("vqgan 1 : 16", "spae 1-2 : 5"):
+        name, _, layers = tokenizer.partition(" ")
+        row = re.search(rf"^\| {name} \| {layers} \| .*$", report, re.M)
+        shown = re.search(rf"^ {tokenizer} (.*)\n SmolLM2-135M-Instruct; ranked, gpt (.*)$", text, re.M)
+        assert row and shown
+        cells = re.findall(r"(\d+\.\d) \((\d+\.\d)–(\d+\.\d)\)", row[0].replace("*", ""))
+        assert shown[1].split() == [value for value, _, _ in cells]
+        ends = [float(end) for interval in shown[2].split() for end in interval.split("–")]
+        # The report's ends are rounded already, to one decimal.
+        assert ends == pytest.approx([float(end) for _, *both in cells for end in both], abs=0.551)
+        assert len(cells) == 8
+
+
 def results_table() -> list[list[str]]:
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     start = next(i for i, line in enumerate(lines) if "2-way, 1 shot" in line)

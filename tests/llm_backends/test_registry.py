@@ -132,7 +132,7 @@ def test_every_option_is_described() -> None:
         "base_url", "api", "key_env", "key_file", "concurrency", "timeout", "max_attempts", "budget", "price",
         "tokenizer", "echo_logprobs",
     ]  # fmt: skip
-    assert (named["api"], named["max_attempts"], named["key_env"]) == ("auto", "6", "")
+    assert (named["api"], named["max_attempts"], named["key_env"], named["base_url"]) == ("auto", "6", "", "")
 
 
 def test_a_plug_in_brings_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from spae.data.annotations.annotated import Annotations, Question
-from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive, FileTree, named_class
+from spae.data.archives.few_shot import ArchiveQuestion, FewShotArchive, named_class
+from spae.data.archives.file_tree import FileTree
 from spae.data.issues import DataIssue, Report
 from spae.data.protocol import ClassImages
 from spae.errors import DataError

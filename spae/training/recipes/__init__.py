@@ -6,9 +6,10 @@ Imports nothing heavy: a recipe's module is loaded on use.
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from spae.errors import UnknownName
+from spae.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
     from spae.training.recipe import Recipe
@@ -36,11 +37,33 @@ RECIPES: dict[str, str] = {name: module for module, names in MODULES.items() for
 """Every recipe and the module that has it as a function of that name."""
 
 
+GROUP = "spae.recipes"
+"""Entry point group of other packages' recipes: functions, as here, whose name is that of the entry point."""
+
+
+def targets() -> dict[str, str]:
+    """Every recipe as name -> "module:function", plug-ins after the built-in ones. Imports none of them."""
+    found = {name: f"{__name__}.{module}:{name}" for name, module in RECIPES.items()}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        owner = point.dist.name if point.dist is not None else point.value
+        found[f"{point.name}@{owner}" if point.name in found else point.name] = point.value
+    return found
+
+
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name; a dash stands for an underscore. Raises UnknownName."""
-    known = name.replace("-", "_")
-    if known not in RECIPES:
-        raise UnknownName("recipe", name, RECIPES)
-    module = importlib.import_module(f"{__name__}.{RECIPES[known]}")
-    recipe: Recipe = getattr(module, known)()
+    """The recipe of that name; a dash stands for an underscore.
+
+    Raises:
+        UnknownName: there is none of that name.
+        InputError: the package that adds it does not load.
+    """
+    found, known = targets(), name.replace("-", "_")
+    if known not in found:
+        raise UnknownName("recipe", name, found)
+    module, _, attribute = found[known].partition(":")
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"recipe {known!r} does not load ({error}): reinstall the package that adds it") from error
+    recipe: Recipe = function()
     return recipe

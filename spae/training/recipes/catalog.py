@@ -6,11 +6,13 @@ A recipe's docstring is a first line, then paragraphs or lines that begin with S
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from spae.training.recipes import MODULES, RECIPES
+from spae.training.recipes import targets
 
 FACTS = ("Source", "Data", "Cost", "Expected", "Command")
 
@@ -39,16 +41,28 @@ class RecipeFacts:
 
 
 def catalog() -> dict[str, RecipeFacts]:
-    """The facts of every recipe, in listing order."""
-    found: dict[str, str] = {}
-    for module in MODULES:
-        tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text("utf-8"))
-        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in RECIPES]
-        found |= {node.name: ast.get_docstring(node) or "" for node in functions}
-    return {name: _facts(name, found[name]) for name in RECIPES}
+    """The facts of every recipe, in listing order; those that the recipe of another package leaves out are ""."""
+    found = {}
+    for name, target in targets().items():
+        module, _, attribute = target.partition(":")
+        found[name] = _facts(name, _docstrings(module).get(attribute, ""))
+    return found
+
+
+@cache
+def _docstrings(module: str) -> dict[str, str]:
+    """The docstrings of a module's functions, by name; the module itself is not imported, only the package it is in."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ImportError:
+        spec = None
+    if spec is None or spec.origin is None:
+        return {}
+    tree = ast.parse(Path(spec.origin).read_text("utf-8"))
+    return {node.name: ast.get_docstring(node) or "" for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def _facts(name: str, text: str) -> RecipeFacts:
     parts = re.split(rf"^({'|'.join(FACTS)}): ", text, flags=re.MULTILINE)
     facts = {key: " ".join(value.split()) for key, value in zip(parts[1::2], parts[2::2], strict=True)}
-    return RecipeFacts(name, " ".join(parts[0].split()), *(facts[key] for key in FACTS))
+    return RecipeFacts(name, " ".join(parts[0].split()), *(facts.get(key, "") for key in FACTS))

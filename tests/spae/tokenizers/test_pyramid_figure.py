@@ -67,6 +67,12 @@ def test_only_the_layers_asked_for_are_shown():
             pyramid_figure(solid(9), [], tokens_of(1, 2, 16), layers)
 
 
+def test_coarse_layers_share_a_row_and_large_ones_have_their_own():
+    figure = pyramid_figure(solid(9), [], tokens_of(1, 2, 4, 16, 16), (1, 2, 3, 4, 5))
+    rows = [[axes.get_title(loc="left").split(",")[0] for axes in panel.axes] for panel in figure.subfigs]
+    assert rows == [["image"], ["layer 1", "layer 2", "layer 3"], ["layer 4"], ["layer 5"]]
+
+
 @pytest.mark.parametrize(("count", "shape"), [(1, (8, 8)), (2, (8, 18)), (5, (18, 28)), (9, (28, 28))])
 def test_a_grid_keeps_every_pixel(count, shape, tmp_path):
     random = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from spae.data.protocol import ClassImages
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
 from tasks.fewshot.episodes import Episode, Manifest, sample_episodes
-from tasks.fewshot.settings import SETTING_IDS, Setting
+from tasks.settings import SETTING_IDS, Setting
 
 TASK = "miniimagenet-5way"
 

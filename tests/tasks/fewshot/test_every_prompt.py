@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.fewshot.prompts import classification
-from tasks.fewshot.settings import SETTING_IDS
+from tasks.settings import SETTING_IDS
 
 GPT = """For each of the following input output pairs, output is one of ['lion', 'vase']
 ###

@@ -5,9 +5,9 @@ import pytest
 from llm_backends.protocol import CompletionRequest, Failure, LikelihoodRequest, Likelihoods
 from tasks.errors import TaskInputError
 from tasks.fewshot.prompts import classification
-from tasks.fewshot.settings import SETTING_IDS
 from tasks.fewshot.task import FewShotTask, five_way, two_way
 from tasks.protocol import Outcome, Sample, Task
+from tasks.settings import SETTING_IDS
 from tests.tasks.conftest import solved, text_reply
 
 TEXTS = {"l1": "mane", "v1": "clay", "q": "paw"}

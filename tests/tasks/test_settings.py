@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.errors import TaskInputError
-from tasks.fewshot.settings import SETTING_IDS, Setting, parse_settings
+from tasks.settings import SETTING_IDS, Setting, parse_settings
 
 
 @pytest.mark.parametrize(
