@@ -28,6 +28,7 @@ from results.report.example import (
 )
 from spae.data.annotations.annotated import query_images
 from spae.data.protocol import ImageSet
+from spae.data.registry import SETS
 from spae.tokenizers.codec import Codec
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokenizers.store import image_sha256
@@ -71,7 +72,7 @@ def make_examples(plan: Plan, records: Sequence[Record]) -> Examples:
 
 
 def _note(data: ImageSet) -> DataNote:
-    stands_for = getattr(data, "stands_for", "mini-ImageNet")
+    stands_for = SETS[data.name].stands_for if data.name in SETS else ""
     return DataNote(name=data.name, title=data.title, embedded=data.embedded, stands_for=stands_for)
 
 

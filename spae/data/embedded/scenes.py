@@ -63,7 +63,6 @@ class SceneSet:
     """
 
     embedded = True
-    stands_for = "COCO, not VQA"
 
     def __init__(self, new_concepts: bool = False, pictograms: Pictograms | None = None) -> None:
         self._pictograms = pictograms or load_pictograms()
