@@ -10,7 +10,7 @@ import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import numpy as np
@@ -122,6 +122,13 @@ def _no_image(shown: str, error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         reason = f"no {', '.join(FORMATS)} data in it"
     return f"image {shown} does not decode ({reason}): replace it or remove it from the set"
+
+
+def is_inside_name(name: str) -> bool:
+    """Whether a file name from data stays below the folder or archive that it is looked up in."""
+    pure = PurePosixPath(name)
+    plain = bool(name.strip()) and "\\" not in name and "\0" not in name
+    return plain and not pure.is_absolute() and ".." not in pure.parts
 
 
 def stays_inside(path: Path, root: Path) -> bool:

@@ -11,14 +11,14 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spae.canonical import sha256_file
 from spae.data.annotations.annotated import Annotations
-from spae.data.image_file import SUFFIXES, read_image, stays_inside
+from spae.data.image_file import SUFFIXES, is_inside_name, read_image, stays_inside
 from spae.data.issues import DataIssue
 from spae.data.protocol import ClassImages
 from spae.errors import DataError
@@ -151,11 +151,9 @@ def usual_folders(home: Path, split: str = "") -> list[Path]:
     return found
 
 
-def is_inside_name(name: str) -> bool:
-    """Whether a file name stays below the folder it is looked up in, on any system."""
-    parts = PurePosixPath(name.replace("\\", "/"))
-    plain = bool(name.strip()) and name.isprintable() and ":" not in parts.parts[0]
-    return plain and not parts.is_absolute() and ".." not in parts.parts
+def is_image_name(name: str) -> bool:
+    """Whether a name in an annotation file is printable and stays below the folder of images, on any system."""
+    return name.isprintable() and ":" not in name.partition("/")[0] and is_inside_name(name)
 
 
 def file_inside(folder: Path, name: str) -> Path | None:
@@ -164,7 +162,7 @@ def file_inside(folder: Path, name: str) -> Path | None:
     Raises:
         DataError: the name, or a link behind it, leads out of the folder.
     """
-    if not is_inside_name(name):
+    if not is_image_name(name):
         raise DataError(f"an image's name must stay inside {folder}, got {name!a}: correct it")
     path = folder / name
     try:

@@ -20,7 +20,7 @@ from spae.data.annotations.annotation_files import (
     AnnotatedFiles,
     AnnotationFile,
     file_inside,
-    is_inside_name,
+    is_image_name,
     read_json,
     usual_folders,
 )
@@ -82,7 +82,7 @@ class CaptionFile(AnnotationFile):
         key, name = image.get("id"), image.get("file_name")
         if not _is_id(key):
             return f"an image's id is a number or text, got {_short(key)}: correct it"
-        if not isinstance(name, str) or not is_inside_name(name):
+        if not isinstance(name, str) or not is_image_name(name):
             return f"an image's file_name must stay inside the folder of images, got {_short(name)}: correct it"
         if str(key) in names:
             return f"image id {key} is there twice: remove one"

@@ -28,6 +28,7 @@ import numpy as np
 from spae.data.archives.file_tree import FileTree
 from spae.data.archives.folder_tree import open_tree
 from spae.data.datasets.samples import shown_name
+from spae.data.image_file import is_inside_name
 from spae.data.issues import DataIssue, Report
 from spae.errors import DataError
 
@@ -280,12 +281,11 @@ class _Reader:
         if not isinstance(value, str) or not value:
             self.issue(key, f"must name an image, got {_shown(value)}: complete it")
             return ""
-        pure = PurePosixPath(value)
-        if pure.is_absolute() or ".." in pure.parts or "\\" in value:
+        if not is_inside_name(value):
             self.issue(key, f"an image's name must not lead out of the archive, got {_shown(value)}: correct it")
             return ""
         home = PurePosixPath(self._file).parent
-        for place in (home / pure, home / "images" / pure, pure):
+        for place in (home / value, home / "images" / value, PurePosixPath(value)):
             entry = self._tree.entries.get(str(place))
             if entry is not None:
                 if entry.problem:

@@ -7,7 +7,7 @@ import tarfile
 import threading
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import indexed_gzip
@@ -15,6 +15,7 @@ import indexed_gzip
 from spae.atomic import atomic_path
 from spae.data.archives.file_tree import FileTree, examined, of_interest, too_large
 from spae.data.datasets.samples import shown_name
+from spae.data.image_file import is_inside_name
 from spae.data.issues import DataIssue
 from spae.errors import DataError
 
@@ -118,8 +119,7 @@ class TarTree(FileTree):
     def _take(self, member: tarfile.TarInfo, stream: _Bounded) -> Iterator[str]:
         name = member.name.removeprefix("./")
         shown = shown_name(name)
-        pure = PurePosixPath(name)
-        if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
+        if not is_inside_name(name):
             self.issues.append(DataIssue(shown, "", "a name in an archive must not lead out of it: remove the file"))
         elif member.islnk() or member.issym():
             what = f"is a link to {shown_name(member.linkname)!r}"

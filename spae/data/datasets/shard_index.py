@@ -27,7 +27,7 @@ import numpy as np
 from spae.atomic import atomic_path
 from spae.cache_folder import cache_folder
 from spae.data.datasets.samples import NameTable, shown_name
-from spae.data.image_file import SUFFIXES
+from spae.data.image_file import SUFFIXES, is_inside_name
 from spae.errors import DataError
 
 LABELS = ("cls", "txt", "json")
@@ -158,7 +158,7 @@ def _take(
     if member.isdir():
         return
     pure, shown = PurePosixPath(name), shown_name(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name:
+    if not is_inside_name(name):
         found.bad[shown] = f"{shown} is a name that leads out of the archive"
         return
     stem, _, suffix = pure.name.partition(".")
