@@ -171,6 +171,10 @@ class FileSamples(LabelledSamples):
             raise CorruptImage(f"{self.name(number)} is a link that leads out of {self.bounds}: copy the file in")
         return path
 
+    def split_key(self, number: int) -> str:
+        """The path as it is, printable or not."""
+        return self.paths[number]
+
     def names_digest(self) -> bytes:
         """Over all paths."""
         return hashlib.sha256(self.paths.blob).digest()
