@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import resource
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,16 @@ BREACHES = (
     ("results/analysis/statistics.py", "from results.analysis import tables", "results-analysis-layers"),
     ("results/report/example.py", "from results.report import write", "results-report-layers"),
 )
+
+
+@pytest.fixture(autouse=True)
+def _loggers_stay_enabled() -> Iterator[None]:
+    """import-linter configures logging anew, which disables every logger there is, also for the tests that follow."""
+    known = logging.root.manager.loggerDict
+    before = {name: one.disabled for name, one in known.items() if isinstance(one, logging.Logger)}
+    yield
+    for name, disabled in before.items():
+        logging.getLogger(name).disabled = disabled
 
 
 def contracts() -> dict[str, str]:
