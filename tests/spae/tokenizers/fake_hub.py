@@ -53,6 +53,9 @@ class FakeHub:
         """Sends huggingface_hub here, with an empty cache and no token."""
         import huggingface_hub.constants as constants
 
+        # A --cache-only run of an earlier test in this process may have taken the client offline before its import.
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", self.url)
         monkeypatch.setattr(
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", self.url + "/{repo_id}/resolve/{revision}/{filename}"
