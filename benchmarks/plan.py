@@ -16,6 +16,7 @@ from llm_backends.protocol import Identity
 from results.analysis.settings import layer_numbers
 from results.record import CellKey
 from spae.data.protocol import ImageSet
+from spae.layers import format_layers
 from spae.tokenizers.codec import Codec
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokenizers.registry import open_tokenizer
@@ -243,8 +244,10 @@ def _views(config: RunConfig) -> Iterator[TokenizerView]:
             if tokenizer.depth == 1:
                 layers = (1,)  # a flat tokenizer has only this, whatever part of a pyramid is compared with it
             elif layers[-1] > tokenizer.depth:
-                raise UsageError(f"{tokenizer.name} has layers 1 to {tokenizer.depth}, got --layers {_label(layers)}")
-            label = _label(layers)
+                raise UsageError(
+                    f"{tokenizer.name} has layers 1 to {tokenizer.depth}, got --layers {format_layers(layers)}"
+                )
+            label = format_layers(layers)
             if (tokenizer.name, label) not in seen:
                 seen.add((tokenizer.name, label))
                 yield TokenizerView(tokenizer, layers, label)
@@ -271,14 +274,3 @@ def layer_subsets(text: str, depth: int = 1) -> list[tuple[int, ...]]:
     if len(set(together)) == len(together):
         return [tuple(together)]
     return list(dict.fromkeys(parts))
-
-
-def _label(layers: tuple[int, ...]) -> str:
-    """(1, 2, 4) as '1-2,4': one spelling for each subset."""
-    runs: list[list[int]] = []
-    for layer in layers:
-        if runs and runs[-1][-1] == layer - 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
