@@ -22,6 +22,7 @@ from benchmarks.manifests import SavedSamples
 from benchmarks.plan import Plan, default_scorings, make_plan
 from benchmarks.reply_sources import read_only_sources, reply_store
 from benchmarks.runner import run_plan
+from benchmarks.token_files import committed_tokens
 from benchmarks.usage import UsageFile
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
 from llm_backends.context import ContextLimit
@@ -152,8 +153,8 @@ def run_benchmark(options: RunOptions) -> Path:
 
 
 def token_store() -> TokenStore:
-    """Tokens of images, kept between runs in the cache folder."""
-    return TokenStore(cache_folder())
+    """Tokens of images: kept between runs in the cache folder, and the project's committed files of tokens."""
+    return TokenStore(cache_folder(), files=committed_tokens())
 
 
 def _run(
