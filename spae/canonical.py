@@ -1,4 +1,4 @@
-"""Values that hash: canonical JSON, SHA-256 and the frozen pydantic model. One of two modules all rooms import."""
+"""Values that hash: canonical JSON, SHA-256 and the frozen pydantic model. Every room may import it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+
+from spae.regular_file import open_regular
 
 # Made once: `json.dumps` would make an encoder for every call.
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
@@ -37,5 +39,5 @@ def sha256_json(value: Any) -> str:
 
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes. Raises OSError where it cannot be read."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

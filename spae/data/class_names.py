@@ -15,17 +15,16 @@ test classes of mini-ImageNet, so that few-shot tasks ask about classes never tr
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from spae.data.issues import Report, reported
 from spae.errors import DataError
+from spae.regular_file import parse_json, read_bytes, read_text
 
 WNID = re.compile(r"n\d{8}")
 FOUND_BESIDE = ("classes.txt", "LOC_synset_mapping.txt", "imagenet_class_index.json", "synset_words.txt", "words.txt")
@@ -123,12 +122,11 @@ def find_class_text(given: Path | None, beside: Iterable[Path]) -> ClassText:
 def read_class_text(path: Path) -> ClassText:
     """A file of names. Raises DataError."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{path} has over {MOST_BYTES // 2**20} MB, which no list of names has: name another file")
-        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".json":
+            return _from_json(path, read_bytes(path, MOST_BYTES))
+        return _from_lines(path, read_text(path, MOST_BYTES))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} does not read as UTF-8 text ({error}): save it so") from error
-    return _from_json(path, text) if path.suffix.lower() == ".json" else _from_lines(path, text)
 
 
 def _from_lines(path: Path, text: str) -> ClassText:
@@ -147,11 +145,11 @@ def _from_lines(path: Path, text: str) -> ClassText:
     return ClassText(names, {}, str(path))
 
 
-def _from_json(path: Path, text: str) -> ClassText:
+def _from_json(path: Path, text: bytes) -> ClassText:
     wanted = f'{path} must hold {{"0": ["n01440764", "tench"], ...}}, {{"id": "name", ...}} or ["name", ...]'
     try:
-        content: Any = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise DataError(f"{wanted}, it is no JSON ({error}): correct it") from error
     if isinstance(content, list):
         content = {str(number): name for number, name in enumerate(content)}
@@ -297,7 +295,7 @@ def read_exclusions(path: Path) -> list[tuple[int, str]]:
     # A file of that name, in the folder where the program runs, wins over a list of this package.
     shipped = {file.stem: file for file in EXCLUSION_LISTS.glob("*.txt")}
     try:
-        lines = (path if path.exists() else shipped.get(str(path), path)).read_text(encoding="utf-8-sig").split("\n")
+        lines = read_text(path if path.exists() else shipped.get(str(path), path), MOST_BYTES).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"exclude={path} does not read as UTF-8 text ({error}): give a file of class names") from error
     found = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, start=1)]
