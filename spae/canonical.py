@@ -1,9 +1,13 @@
-"""Values that hash: canonical JSON, SHA-256 and the frozen pydantic model. Every room may import it."""
+"""Values that hash or are compared: canonical JSON, SHA-256, the frozen pydantic model, and text in one Unicode form.
+
+Every room may import it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,16 @@ def canonical_json(value: Any) -> str:
         ValueError: a NaN or an infinity, which JSON cannot write.
     """
     return _encode(value)
+
+
+def composed(text: str) -> str:
+    """`text` in NFC: macOS writes é in a folder's name as e and an accent, a model replies with the one letter."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def folded(text: str) -> str:
+    """`text` as it is compared where case does not count: folded, in NFC."""
+    return composed(composed(text).casefold())
 
 
 def sha256_json(value: Any) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spae.canonical import composed, folded
 from spae.data.issues import Report, reported
 from spae.errors import DataError
 from spae.regular_file import parse_json, read_bytes, read_text
@@ -77,6 +78,7 @@ class ClassText:
 
         A label that is neither a WordNet id nor a number is a name itself, underscores read as spaces.
         """
+        label = composed(label)
         if label in self.names:
             return self.names[label]
         if WNID.fullmatch(label):
@@ -132,7 +134,7 @@ def read_class_text(path: Path) -> ClassText:
 def _from_lines(path: Path, text: str) -> ClassText:
     names: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), start=1):
-        label, *rest = line.strip().split(None, 1)[:2] or ("",)
+        label, *rest = composed(line).strip().split(None, 1)[:2] or ("",)
         if not label:
             continue
         # Of synonyms the first; a user's own name may hold a comma.
@@ -161,7 +163,7 @@ def _from_json(path: Path, text: bytes) -> ClassText:
         pair = [label, value] if isinstance(value, str) else value
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) and part for part in pair):
             raise DataError(f"{wanted}, got {str(value)[:80]!r} for {label!r}: correct it")
-        other_id, name = pair
+        label, other_id, name = map(composed, (label, *pair))
         name = _printable(" ".join(name.replace("_", " ").split()))
         names[label] = name
         if other_id != label:
@@ -212,14 +214,25 @@ def class_words(labels: Iterable[str], names: ClassText, home: Path, report: Rep
     for label in labels:
         with reported(report, ".", f"class {label}"):
             text = _text(label, names, home, all_wnids)
-            other = owner.setdefault(text.casefold(), label)
+            other = owner.setdefault(folded(text), label)
             if other != label:
+                _check_form(label, other, str(home))
                 raise DataError(f"{home} has two classes called {text!r} ({other!r}, {label!r}): rename one")
             words[label] = text
     return words
 
 
+def _check_form(label: str, other: str, where: str) -> None:
+    """Raises DataError for two labels that a reader cannot tell apart."""
+    if composed(label) == composed(other):
+        raise DataError(
+            f"{where} has the class {composed(label)!r} twice, spelt by other Unicode characters ({other!a}, "
+            f"{label!a}): rename one, or put their images together"
+        )
+
+
 def _text(label: str, names: ClassText, home: Path, all_wnids: bool) -> str:
+    label = composed(label)
     if label in names.names:
         return names.names[label]
     if not all_wnids:
@@ -250,20 +263,30 @@ class KeptClasses:
     place: np.ndarray
 
 
-def keep_classes(labels: Sequence[str], names: ClassText, exclude: Path | None, where: str) -> KeptClasses:
-    """Names all classes and leaves out those that the file lists, by label, other id or name.
+def keep_classes(
+    labels: Sequence[str], names: ClassText, exclude: Path | None, where: str, *, numbered: bool = False
+) -> KeptClasses:
+    """Names all classes and leaves out those that the file lists: by label, other id or name; see also `numbered`.
 
     Args:
         labels: folder names, WordNet ids or numbers, each once.
         names: their text.
         exclude: the file; None keeps all.
         where: the data, for messages.
+        numbered: the data number their classes and may name each by its synonyms ("ant, emmet, pismire"), as a Hugging
+            Face ImageNet does: the file may then list a number (what `names` says of it counts, too), any synonym, or
+            the WordNet id of a class whose name is known.
 
     Raises:
-        DataError: the file cannot be read, a line of it is no class of the data, or no class stays.
+        DataError: the file cannot be read, a line of it is no class of the data, two labels differ by Unicode form
+            only, or no class stays.
     """
+    by_form: dict[str, str] = {}
+    for label in labels:
+        if by_form.setdefault(composed(label), label) != label:
+            _check_form(label, by_form[composed(label)], where)
     texts, unnamed = names.texts(labels)
-    out = _matched(labels, texts, names, exclude, where) if exclude is not None else set()
+    out = _matched(labels, texts, names, exclude, where, numbered) if exclude is not None else set()
     kept = [number for number in range(len(labels)) if number not in out]
     if not kept:
         raise DataError(f"{exclude or where} leaves no class to train on, of {len(labels)}: leave fewer out")
@@ -274,20 +297,35 @@ def keep_classes(labels: Sequence[str], names: ClassText, exclude: Path | None, 
     return KeptClasses(tuple(texts[number] for number in kept), unnamed, place)
 
 
-def _matched(labels: Sequence[str], texts: Sequence[str], names: ClassText, exclude: Path, where: str) -> set[int]:
+def _matched(
+    labels: Sequence[str], texts: Sequence[str], names: ClassText, exclude: Path, where: str, numbered: bool
+) -> set[int]:
     numbers: dict[str, set[int]] = {}
-    for number, (label, text) in enumerate(zip(labels, texts, strict=True)):
+    for number, (label, text) in enumerate(zip(map(composed, labels), texts, strict=True)):
+        keys = {label, names.other_ids.get(label, label), text}
+        if numbered:
+            keys |= _other_names(label, number, names)
         # One name may be two classes (ImageNet has two cranes): leaving it out leaves out both.
-        for key in {label, names.other_ids.get(label, label), text}:
+        for key in keys:
             numbers.setdefault(key, set()).add(number)
     out: set[int] = set()
     for line, name in read_exclusions(exclude):
+        if numbered and name not in numbers:
+            name = names.names.get(name, TEST_CLASSES.get(name, name))
         if name not in numbers:
             near = difflib.get_close_matches(name, numbers, n=1, cutoff=0.6)
             hint = f"did you mean {near[0]!r}?" if near else "correct it or remove it"
             raise DataError(f"{exclude} line {line} leaves out {name!r}, which is no class of {where}: {hint}")
         out |= numbers[name]
     return out
+
+
+def _other_names(label: str, number: int, names: ClassText) -> set[str]:
+    """What a class of a numbered list may be called besides its label: its number, its synonyms, its WordNet id."""
+    synonyms = {one.strip() for one in label.split(",")} - {""}
+    spelt = {one.replace("_", " ") for one in synonyms}
+    known = {names.other_ids[str(number)], names.names[str(number)]} if str(number) in names.other_ids else set()
+    return {str(number)} | synonyms | spelt | known
 
 
 def read_exclusions(path: Path) -> list[tuple[int, str]]:
@@ -298,7 +336,7 @@ def read_exclusions(path: Path) -> list[tuple[int, str]]:
         lines = read_text(path if path.exists() else shipped.get(str(path), path), MOST_BYTES).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"exclude={path} does not read as UTF-8 text ({error}): give a file of class names") from error
-    found = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, start=1)]
+    found = [(number, composed(line.partition("#")[0].strip())) for number, line in enumerate(lines, start=1)]
     found = [(number, name) for number, name in found if name]
     if not found:
         raise DataError(f"{path} names no class to leave out: write one a line, or leave exclude empty")

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from spae.canonical import composed
 from spae.data.archives.file_tree import FileTree
 from spae.data.archives.folder_tree import open_tree
 from spae.data.datasets.samples import shown_name
@@ -250,7 +251,7 @@ class _Reader:
         if len(set(named)) != len(named):
             twice = next(image for image in named if named.count(image) > 1)
             self.issue("", f"no image may stand in a question twice, {shown_name(twice)} does: remove the question")
-        texts = {key: value for key, value in row.items() if isinstance(value, str) and "image" not in key}
+        texts = {key: composed(value) for key, value in row.items() if isinstance(value, str) and "image" not in key}
         identity = self._identity(row)
         if self._broken:
             return None
@@ -270,7 +271,7 @@ class _Reader:
 
     def _text(self, row: Mapping[str, Any], key: str) -> str:
         value = row.get(key)
-        text = " ".join(value.split()) if isinstance(value, str) else ""
+        text = " ".join(composed(value).split()) if isinstance(value, str) else ""
         if not text or not text.isprintable():
             self.issue(key, f"must be printable text, got {_shown(value)}: complete it")
         return text

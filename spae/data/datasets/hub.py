@@ -120,6 +120,7 @@ def _samples(spec: DataSpec, split: str, rows: Any, columns: Columns, report: Re
         file=split,
         labels=labels,
         codes=codes,
+        numbered=bool(columns.names),
         split=split,
         rows=rows,
         columns=columns,
