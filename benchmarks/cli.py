@@ -15,7 +15,7 @@ from benchmarks.commands.regression import baseline, check
 from benchmarks.commands.round_trip import round_trip
 from benchmarks.commands.run import report, run
 from benchmarks.commands.validate import validate
-from spae.terminal import SafeGroup, protect_streams
+from spae.terminal import SafeGroup, safe_streams
 
 app = typer.Typer(
     cls=SafeGroup, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -50,18 +50,18 @@ def run_command_line() -> None:
     """Entry point: a deliberate error becomes one line and exit code 2; anything else is a bug and keeps its trace."""
     from benchmarks.errors import BenchmarkError
 
-    protect_streams()
-    try:
-        app(prog_name="python -m benchmarks")
-    except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            typer.echo("stopped: answered requests are stored; give the same command again to resume", err=True)
-        raise
-    except Exception as error:
-        # The other rooms' errors are imported only now: `ls` has no time for it.
-        from benchmarks.errors import deliberate_errors
-
-        if not isinstance(error, (BenchmarkError, *deliberate_errors())):
+    with safe_streams():
+        try:
+            app(prog_name="python -m benchmarks")
+        except SystemExit as stop:
+            if stop.code == INTERRUPTED:
+                typer.echo("stopped: answered requests are stored; give the same command again to resume", err=True)
             raise
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        sys.exit(2)
+        except Exception as error:
+            # The other rooms' errors are imported only now: `ls` has no time for it.
+            from benchmarks.errors import deliberate_errors
+
+            if not isinstance(error, (BenchmarkError, *deliberate_errors())):
+                raise
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            sys.exit(2)
