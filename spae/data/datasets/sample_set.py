@@ -10,7 +10,7 @@ import numpy as np
 
 from spae.data.class_names import class_words, names_beside
 from spae.data.datasets.samples import LabelledSamples
-from spae.data.image_file import check_header, read_image
+from spae.data.image_file import check_header, image_bytes, read_image
 from spae.data.issues import Report, reported
 from spae.data.protocol import ClassImages
 from spae.errors import DataError
@@ -48,7 +48,7 @@ class SampleSet:
         self.classes = tuple(
             ClassImages(words[label], *[tuple(ids[label])] * 2) for label in sorted(ids, key=lambda label: words[label])
         )
-        self.title = f"{samples.title}: {len(self.classes)} classes, {len(samples):,} images"
+        self.title = f"{samples.title}: {len(self.classes)} classes, {len(samples):,} images{samples.passed_note}"
         self.fingerprint = self._hash()
 
     def _hash(self) -> str:
@@ -59,7 +59,7 @@ class SampleSet:
             for image_id in one.support:
                 content = self._samples.content(self._numbers[image_id])
                 check_header(content, f"{image_id} of {self.name}")
-                raw = content.read_bytes() if isinstance(content, Path) else content.getvalue()
+                raw = image_bytes(content) if isinstance(content, Path) else content.getvalue()
                 total.update(f"{len(image_id)}:{image_id} {hashlib.sha256(raw).hexdigest()}\n".encode())
         return total.hexdigest()
 
@@ -84,7 +84,7 @@ def set_words(samples: LabelledSamples, classes: Path | None, report: Report | N
     labels = samples.used_labels
     with reported(report, samples.file):
         if len(labels) < 2:
-            held = f"one class ({labels[0]})" if labels else f"no class: {samples.layout}"
+            held = f"one class ({labels[0]})" if labels else f"no class: {samples.layout}{samples.passed_note}"
             raise DataError(f"few-shot needs at least two classes, {samples.location} holds {held}")
     words: dict[str, str] = {}
     with reported(report, str(classes) if classes else "."):
