@@ -47,21 +47,29 @@ def main() -> None:
 
 
 def run_command_line() -> None:
-    """Entry point: a deliberate error becomes one line and exit code 2; anything else is a bug and keeps its trace."""
+    """Entry point: deliberate errors and a plug-in's are one line and exit code 2; bugs keep their traces."""
     from benchmarks.errors import BenchmarkError
 
     with safe_streams():
         try:
             app(prog_name="python -m benchmarks")
         except SystemExit as stop:
+            from spae.plugins import failed_in
+
+            if (failure := failed_in(stop)) is not None:
+                typer.echo(f"error: {failure}", err=True)
+                sys.exit(2)
             if stop.code == INTERRUPTED:
                 typer.echo("stopped: answered requests are stored; give the same command again to resume", err=True)
             raise
         except Exception as error:
             # The other rooms' errors are imported only now: `ls` has no time for it.
             from benchmarks.errors import deliberate_errors
+            from spae.plugins import failed_in
 
-            if not isinstance(error, (BenchmarkError, *deliberate_errors())):
+            deliberate = isinstance(error, (BenchmarkError, *deliberate_errors()))
+            said = str(error) if deliberate else failed_in(error)
+            if said is None:
                 raise
-            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            typer.echo(f"error: {' '.join(said.split())}", err=True)
             sys.exit(2)

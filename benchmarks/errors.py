@@ -18,10 +18,11 @@ class UsageError(BenchmarkError):
 
 
 def deliberate_errors() -> tuple[type[Exception], ...]:
-    """Every room's base error: mistakes that a user can correct."""
+    """Every room's base error, and a plug-in's: mistakes that a user can correct."""
     from llm_backends.errors import BackendError
     from results.errors import ResultsError
     from spae.errors import SpaeError
+    from spae.plugins import PluginError
     from tasks.errors import TaskError
 
-    return (BenchmarkError, SpaeError, TaskError, BackendError, ResultsError)
+    return (BenchmarkError, SpaeError, TaskError, BackendError, ResultsError, PluginError)

@@ -9,13 +9,12 @@ names with an entry point of the group `spae.llm_backends` whose value is a fact
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from llm_backends.errors import BackendInputError, BackendUnavailable
+from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable
+from spae.plugins import open_part, plugins
 
 if TYPE_CHECKING:
     from llm_backends.protocol import Backend
@@ -125,26 +124,21 @@ def list_backends() -> dict[str, BackendEntry]:
         BackendInputError: two packages claim one name.
     """
     found = {entry.name: entry for entry in BUILT_IN}
-    options = {point.name: point.value for point in entry_points(group=OPTIONS_GROUP)}
-    for point in sorted(entry_points(group=GROUP), key=_by_name):
-        origin = point.dist.name if point.dist is not None else "an installed package"
-        if point.name in found:
+    options = {one.name: one.target for one in plugins(OPTIONS_GROUP)}
+    for one in plugins(GROUP):
+        if one.name in found:
             raise BackendInputError(
-                f"a backend name belongs to one package: {origin} adds {point.name!r}, which is already "
-                f"{found[point.name].target}; uninstall {origin} or rename its entry point"
+                f"a backend name belongs to one package: {one.owner} adds {one.name!r}, which is already "
+                f"{found[one.name].target}; uninstall {one.owner} or rename its entry point"
             )
-        found[point.name] = BackendEntry(
-            name=point.name,
-            target=point.value,
-            title=f"added by {origin}",
+        found[one.name] = BackendEntry(
+            name=one.name,
+            target=one.target,
+            title=f"added by {one.owner}",
             argument="ARGUMENT",
-            options=options.get(point.name, ""),
+            options=options.get(one.name, ""),
         )
     return found
-
-
-def _by_name(point: EntryPoint) -> tuple[str, str]:
-    return point.name, point.value
 
 
 def find_backend(spec: str) -> tuple[BackendEntry, str]:
@@ -186,17 +180,21 @@ def open_backend(
         BackendInputError: the name, argument, dtype, device or an option is wrong, or a device is named for a backend
             that is not local.
         BackendUnavailable: the backend's own package is not installed.
+        PluginError: another package adds it, and it does not load or is no backend.
     """
     entry, argument = find_backend(spec)
     if device != "auto" and not entry.local:
         raise BackendInputError(f"--device is for local models, got --device {device} with --llm {spec}: drop it")
-    module, _, attribute = entry.target.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        fix = entry.needs or "reinstall the package that adds it"
-        raise BackendUnavailable(f"backend {entry.name!r} does not load ({error}): {fix}") from error
     from llm_backends.options import parse_options  # pydantic, which a listing does not need
+    from llm_backends.protocol import Backend
 
-    backend: Backend = factory(argument, dtype=dtype, device=device, options=parse_options(entry, options or {}))
+    try:
+        backend: Backend = open_part(
+            entry.target,
+            lambda make: make(argument, dtype=dtype, device=device, options=parse_options(entry, options or {})),
+            (BackendError,),
+            Backend,
+        )
+    except ImportError as error:
+        raise BackendUnavailable(f"backend {entry.name!r} does not load ({error}): {entry.needs}") from error
     return backend

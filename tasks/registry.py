@@ -8,12 +8,12 @@ and name the task itself in `target`, which is imported only when the task is op
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import TaskInputError
+from spae.plugins import LIST_SECONDS, PluginError, check_kind, load_part, open_part, plugins
+from tasks.errors import TaskError, TaskInputError
 from tasks.settings import SETTING_IDS
 
 if TYPE_CHECKING:
@@ -124,28 +124,18 @@ def entries() -> dict[str, TaskEntry]:
     A plug-in that cannot be imported, or that takes a name already taken, is listed under
     `name@distribution` with its `problem`: it is never dropped unseen, nor does it stop the other tasks.
     """
-    from importlib.metadata import entry_points  # 20 ms, and opening a built-in task needs none of it
-
     found = dict(BUILT_IN)
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        owner = point.dist.name if point.dist is not None else point.value
+    for one in plugins(GROUP):
         try:
-            entry = point.load()
-        except Exception as error:  # whatever a stranger's module raises at import
-            entry, problem = None, f"plug-in {point.value!r} does not import: {type(error).__name__}: {error}"
-        else:
-            problem = ""
-            if not isinstance(entry, TaskEntry):
-                problem = f"plug-in {point.value!r} must be a tasks.registry.TaskEntry, got {type(entry).__name__}"
-            elif entry.name != point.name:
-                problem = f"plug-in {point.value!r} must have the name of its entry point, got {entry.name!r}"
-            elif entry.name in found:
-                problem = (
-                    f"plug-in {point.value!r} takes the name {entry.name!r}, which is taken: rename its entry point"
-                )
-        if problem:
-            label = f"{point.name}@{owner}"
-            entry = TaskEntry(label, point.value, problem, "", (), "", "", (), (), problem=problem)
+            entry = load_part(one.target, LIST_SECONDS)
+            check_kind(one, entry, TaskEntry)
+            if entry.name != one.name:
+                raise PluginError(f"{one} must have the name of its entry point, got {entry.name!r}")
+            if entry.name in found:
+                raise PluginError(f"{one} takes the name {entry.name!r}, which is taken: rename its entry point")
+        except PluginError as error:
+            label, said = f"{one.name}@{one.owner}", str(error)
+            entry = TaskEntry(label, one.target, said, "", (), "", "", (), (), problem=said)
         found[entry.name] = entry
     return found
 
@@ -171,11 +161,17 @@ def open_task(name: str) -> Task:
 
     Raises:
         TaskInputError: there is none of that name, or it cannot be loaded.
+        PluginError: another package adds it, and it does not load or is no task.
     """
     facts = entry(name)
     if facts.problem is not None:
         raise TaskInputError(facts.problem)
-    task: Task = _load(name, facts.target)()
+    from tasks.protocol import Task  # pydantic, which a listing does not need
+
+    try:
+        task: Task = open_part(facts.target, lambda make: make(), (TaskError,), Task)
+    except (ImportError, AttributeError) as error:
+        raise TaskInputError(f"task {name!r} cannot be loaded from {facts.target!r}: {error}") from error
     return task
 
 
@@ -197,9 +193,8 @@ def open_survey(facts: TaskEntry, text: str) -> Survey:
 
 
 def _load(name: str, target: str) -> Callable[..., Any]:
-    module_name, _, attribute = target.partition(":")
     try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module_name), attribute)
+        found: Callable[..., Any] = load_part(target)
     except (ImportError, AttributeError) as error:
         raise TaskInputError(f"task {name!r} cannot be loaded from {target!r}: {error}") from error
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -9,13 +10,16 @@ from results.analysis.aggregate import summary_json
 from results.analysis.comparisons import comparisons_json
 from results.analysis.tables import ResultTable
 from results.errors import ReportError
-from results.report.figures.figure import svg_and_png
+from results.report.figures.figure import Figure, svg_and_png
 from results.report.figures.registry import run_figures
 from results.report.html import html_report
 from results.report.markdown import markdown_report
 from results.report.report_data import ReportData
 from results.report.table_formats import to_csv
 from results.store import COMPARISONS, REPORT_HTML, REPORT_MARKDOWN, SUMMARY
+from spae.plugins import failed_in
+
+log = logging.getLogger(__name__)
 
 Format = Literal["html", "md", "csv"]
 
@@ -46,7 +50,21 @@ def render(folder: Path, format: Format) -> str:
         return markdown_report(run)
     if format == "csv":
         return to_csv(run.tables)
-    return html_report(run, [(figure, svg_and_png(figure)[0]) for figure in run_figures(run)])
+    return html_report(run, [(figure, svg) for figure, svg, _ in _plotted(run)])
+
+
+def _plotted(run: ReportData) -> list[tuple[Figure, str, bytes]]:
+    """Each figure with its SVG and its PNG. A plug-in's that cannot be drawn is left out, which is logged."""
+    found = []
+    for figure in run_figures(run):
+        try:
+            found.append((figure, *svg_and_png(figure)))
+        except (Exception, SystemExit) as error:  # a stranger's code may raise anything
+            failure = failed_in(error)
+            if failure is None:
+                raise
+            log.warning("a figure is left out of the report: %s", failure)
+    return found
 
 
 def write_reports(folder: Path) -> Reports:
@@ -56,7 +74,7 @@ def write_reports(folder: Path) -> Reports:
         RecordError, ReportError: as `render`.
     """
     run = ReportData(folder)
-    rendered = [(figure, *svg_and_png(figure)) for figure in run_figures(run)]
+    rendered = _plotted(run)
     paths = [
         run.store.write_text(SUMMARY, summary_json(run.all_cells)),
         run.store.write_text(COMPARISONS, comparisons_json(run.comparisons)),

@@ -6,11 +6,11 @@ the numbers and returns them in an outcome's `scores` under that name.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spae.errors import UnknownName
+from spae.plugins import load_value, plugins
 
 if TYPE_CHECKING:
     from spae.metrics.protocol import MetricFacts
@@ -53,21 +53,24 @@ BUILT_IN: dict[str, MetricEntry] = {
 
 def entries() -> dict[str, MetricEntry]:
     """Every metric by name, plug-ins after the built-in ones. Imports none of them."""
-    from importlib.metadata import entry_points
-
     found = dict(BUILT_IN)
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        owner = point.dist.name if point.dist is not None else point.value
-        name = f"{point.name}@{owner}" if point.name in found else point.name
-        found[name] = MetricEntry(name, point.value, f"added by {owner}")
+    for one in plugins(GROUP):
+        name = f"{one.name}@{one.owner}" if one.name in found else one.name
+        found[name] = MetricEntry(name, one.target, f"added by {one.owner}")
     return found
 
 
 def metric_facts(name: str) -> MetricFacts:
-    """The facts of the metric of that name. Raises UnknownName."""
+    """The facts of the metric of that name.
+
+    Raises:
+        UnknownName: there is none of that name.
+        PluginError: another package adds it, and it does not load or is no facts.
+    """
     known = entries()
     if name not in known:
         raise UnknownName("metric", name, known)
-    module, _, attribute = known[name].target.partition(":")
-    facts: MetricFacts = getattr(importlib.import_module(module), attribute)
+    from spae.metrics.protocol import MetricFacts  # pydantic, which a listing does not need
+
+    facts: MetricFacts = load_value(known[name].target, MetricFacts)
     return facts

@@ -125,14 +125,36 @@ class Codec:
     def _encode(self, pixels: Sequence[np.ndarray]) -> list[ImageTokens]:
         """Tokens of images, in order: from the store, and what it lacks from the tokenizer."""
         if self._store is None:
-            return self.tokenizer.encode(pixels, self._depth)
+            return self._encoded(pixels)
         keys = [image_sha256(one) for one in pixels]
         by_key = dict(zip(keys, pixels, strict=True))
         found = self._store.get_many(self.tokenizer.fingerprint, keys, self._depth)
         missing = [key for key in by_key if key not in found]
         if missing:
-            encoded = self.tokenizer.encode([by_key[key] for key in missing], self._depth)
+            encoded = self._encoded([by_key[key] for key in missing])
             made = dict(zip(missing, encoded, strict=True))
             self._store.put_many(self.tokenizer.fingerprint, made)
             found |= made
         return [found[key] for key in keys]
+
+    def _encoded(self, pixels: Sequence[np.ndarray]) -> list[ImageTokens]:
+        """Raises InputError: the tokenizer (a plug-in's) gives something other than the tokens of each image."""
+        found = self.tokenizer.encode(pixels, self._depth)
+        if (
+            not isinstance(found, list)
+            or len(found) != len(pixels)
+            or not all(isinstance(one, ImageTokens) and len(one.ids) >= self._depth for one in found)
+        ):
+            raise InputError(
+                f"tokenizer {self.tokenizer.name!r} must encode {len(pixels)} images into a list of as many "
+                f"ImageTokens of {self._depth} layers or more, got {_shown(found)}: repair it"
+            )
+        return found
+
+
+def _shown(found: object) -> str:
+    if not isinstance(found, list):
+        return type(found).__name__
+    kinds = sorted({type(one).__name__ for one in found})
+    layers = sorted({len(one.ids) for one in found if isinstance(one, ImageTokens)})
+    return f"a list of {len(found)} ({', '.join(kinds) or 'nothing'}; layers {layers})"

@@ -6,13 +6,13 @@ callable that takes nothing and returns a `spae.tokenizers.protocol.Tokenizer`.
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spae.errors import InputError, UnknownName
+from spae.errors import InputError, SpaeError, UnknownName
+from spae.plugins import open_part, plugins
 
 if TYPE_CHECKING:
     from spae.tokenizers.protocol import Tokenizer
@@ -86,13 +86,10 @@ BUILT_IN: dict[str, TokenizerEntry] = {
 
 def entries() -> dict[str, TokenizerEntry]:
     """Every tokenizer by name, plug-ins after the built-in ones. Imports none of them."""
-    from importlib.metadata import entry_points
-
     found = dict(BUILT_IN)
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        owner = point.dist.name if point.dist is not None else point.value
-        name = f"{point.name}@{owner}" if point.name in found else point.name
-        found[name] = TokenizerEntry(name, point.value, f"added by {owner}")
+    for one in plugins(GROUP):
+        name = f"{one.name}@{one.owner}" if one.name in found else one.name
+        found[name] = TokenizerEntry(name, one.target, f"added by {one.owner}")
     return found
 
 
@@ -103,6 +100,7 @@ def open_tokenizer(spec: str) -> Tokenizer:
         UnknownName: none of these.
         WeightsError: its files are missing or config.json is not a model's; weights are loaded, and checked, at first
             use.
+        PluginError: another package adds it, and it does not load or is no tokenizer.
     """
     known = entries()
     if spec.startswith(HUB):
@@ -114,8 +112,9 @@ def open_tokenizer(spec: str) -> Tokenizer:
         return PretrainedTokenizer(Path(spec))
     if spec not in known:
         raise UnknownName("tokenizer", spec, [*known, PATH_HELP, HUB_HELP])
-    module, _, attribute = known[spec].target.partition(":")
-    tokenizer: Tokenizer = getattr(importlib.import_module(module), attribute)()
+    from spae.tokenizers.protocol import Tokenizer  # numpy, which a listing does not need
+
+    tokenizer: Tokenizer = open_part(known[spec].target, lambda make: make(), (SpaeError,), Tokenizer)
     return tokenizer
 
 

@@ -52,7 +52,7 @@ def plug_ins(monkeypatch: pytest.MonkeyPatch, tokenizers: dict[str, ColourTokeni
         EntryPoint(name, f"tests.benchmarks.ten_steps:{attribute}", "spae.tasks")
         for name, attribute in (("ten-steps", "ENTRY"), ("nothing-asked", "NOTHING"))
     ]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: points if group == "spae.tasks" else [])
+    monkeypatch.setattr("spae.plugins._scan", lambda: tuple(points))
 
 
 def ten_steps(photos: Path, limit: int = SAMPLES) -> Plan:
@@ -128,13 +128,13 @@ def test_records_of_steps(photos: Path) -> None:
 # The command line with the colour tokenizer and a model that notes every request, and dies before one of them.
 PROGRAM = """
 import importlib.metadata, os, signal, sys
-import benchmarks.plan, llm_backends.scripted.backend
+import benchmarks.plan, llm_backends.scripted.backend, spae.plugins
 from benchmarks.cli import run_command_line
 from llm_backends.protocol import Choice, Completion
 from tests.benchmarks import conftest, ten_steps
 benchmarks.plan.open_tokenizer = lambda name: conftest.ColourTokenizer(name)
 point = importlib.metadata.EntryPoint("ten-steps", "tests.benchmarks.ten_steps:ENTRY", "spae.tasks")
-importlib.metadata.entry_points = lambda *, group: [point] if group == "spae.tasks" else []
+spae.plugins._scan = lambda: (point,)
 asked = 0
 def complete_one(self, request):
     global asked

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from spae.plugins import PluginError
 from tasks import registry
 from tasks.errors import TaskInputError
 from tasks.protocol import Task
@@ -70,7 +71,7 @@ def test_listing_imports_nothing_heavy():
 def plug_in(monkeypatch):
     """plug_in(name, **attributes of a module) installs an entry point `name` -> "third_party:ENTRY"."""
     points = []
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: points if group == "spae.tasks" else [])
+    monkeypatch.setattr("spae.plugins._scan", lambda: tuple(points))
 
     def install(name, **attributes):
         module = types.ModuleType("third_party")
@@ -86,7 +87,7 @@ def _facts(name, target="third_party:make"):
 
 
 def test_plug_in_is_listed_last_and_opens(plug_in):
-    task = object()
+    task = open_task("miniimagenet-2way")
     plug_in("theirs", ENTRY=_facts("theirs"), make=lambda: task)
     assert list(entries()) == [*BUILT_IN, "theirs"]
     assert open_task("theirs") is task
@@ -95,8 +96,8 @@ def test_plug_in_is_listed_last_and_opens(plug_in):
 @pytest.mark.parametrize(
     ("point", "attributes", "problem"),
     [
-        ("broken", {}, "does not import: AttributeError"),
-        ("broken", {"ENTRY": "no entry"}, "must be a tasks.registry.TaskEntry, got str"),
+        ("broken", {}, "does not load: AttributeError"),
+        ("broken", {"ENTRY": "no entry"}, "must give a TaskEntry, got str"),
         ("broken", {"ENTRY": _facts("other")}, "must have the name of its entry point, got 'other'"),
         ("miniimagenet-5way", {"ENTRY": _facts("miniimagenet-5way")}, "is taken: rename"),
     ],
@@ -106,12 +107,28 @@ def test_broken_plug_ins_are_listed_with_their_problem(plug_in, point, attribute
     label = f"{point}@third_party:ENTRY"
     assert problem in entries()[label].problem
     assert entries()["miniimagenet-5way"] is registry.BUILT_IN["miniimagenet-5way"]
-    with pytest.raises(TaskInputError, match="plug-in 'third_party:ENTRY'"):
+    with pytest.raises(TaskInputError, match=r"plug-in '.*' of third_party:ENTRY"):
         open_task(label)
 
 
-@pytest.mark.parametrize("target", ["third_party:absent", "no_such_module_at_all:make"])
-def test_target_that_does_not_load(plug_in, target):
-    plug_in("theirs", ENTRY=_facts("theirs", target))
-    with pytest.raises(TaskInputError, match=f"task 'theirs' cannot be loaded from '{target}'"):
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("third_party:absent", "does not load: AttributeError"),
+        ("third_party:text", "fails: TypeError"),
+        ("third_party:nothing", "must give a Task, got NoneType without configured"),
+        ("third_party:leaves", r"fails: it exits \(3\)"),
+    ],
+)
+def test_target_that_does_not_load(plug_in, target, said):
+    plug_in(
+        "theirs", ENTRY=_facts("theirs", target), text="no function", nothing=lambda: None, leaves=lambda: sys.exit(3)
+    )
+    with pytest.raises(PluginError, match=f"plug-in 'theirs' of third_party:ENTRY .*{said}"):
+        open_task("theirs")
+
+
+def test_target_of_no_package(plug_in):
+    plug_in("theirs", ENTRY=_facts("theirs", "no_such_module_at_all:make"))
+    with pytest.raises(TaskInputError, match="task 'theirs' cannot be loaded from 'no_such_module_at_all:make'"):
         open_task("theirs")

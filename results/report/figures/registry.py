@@ -5,13 +5,14 @@ Other packages add figures by entry points of the group `spae.figures`.
 
 from __future__ import annotations
 
-import importlib
+import logging
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 
-from results.errors import ReportError
 from results.report.figures.figure import Figure
 from results.report.report_data import ReportData
+from spae.plugins import PluginError, check_kind, guarded, load_part, plugins
+
+log = logging.getLogger(__name__)
 
 FIGURES = {
     "settings": "results.report.figures.settings:setting_figures",
@@ -22,25 +23,20 @@ GROUP = "spae.figures"
 """Entry point group of other packages' figures."""
 
 
-def targets() -> dict[str, str]:
-    """Every entry as name -> "module:attribute", plug-ins after the built-in ones."""
-    found = dict(FIGURES)
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        owner = point.dist.name if point.dist is not None else point.value
-        found[f"{point.name}@{owner}" if point.name in found else point.name] = point.value
-    return found
-
-
 def run_figures(run: ReportData) -> Iterator[Figure]:
     """Every figure that a run has data for; `Figure.draw` is not called yet.
 
-    Raises:
-        ReportError: the package that adds a figure does not load.
+    One of another package that does not load, or gives something else, is left out, which is logged.
     """
-    for name, target in targets().items():
-        module, _, attribute = target.partition(":")
+    for target in FIGURES.values():
+        yield from load_part(target)(run)
+    for plugin in plugins(GROUP):
         try:
-            figures = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ReportError(f"figure {name!r} does not load ({error}): reinstall the package that adds it") from error
-        yield from figures(run)
+            with guarded(plugin, "fails"):
+                figures = list(load_part(plugin.target)(run))
+            for figure in figures:
+                check_kind(plugin, figure, Figure)
+        except PluginError as error:
+            log.warning("a figure is left out of the report: %s", error)
+            continue
+        yield from figures

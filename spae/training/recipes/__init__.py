@@ -5,11 +5,10 @@ Imports nothing heavy: a recipe's module is loaded on use.
 
 from __future__ import annotations
 
-import importlib
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from spae.errors import InputError, UnknownName
+from spae.plugins import open_part, plugins
 
 if TYPE_CHECKING:
     from spae.training.recipe import Recipe
@@ -44,9 +43,8 @@ GROUP = "spae.recipes"
 def targets() -> dict[str, str]:
     """Every recipe as name -> "module:function", plug-ins after the built-in ones. Imports none of them."""
     found = {name: f"{__name__}.{module}:{name}" for name, module in RECIPES.items()}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        owner = point.dist.name if point.dist is not None else point.value
-        found[f"{point.name}@{owner}" if point.name in found else point.name] = point.value
+    for one in plugins(GROUP):
+        found[f"{one.name}@{one.owner}" if one.name in found else one.name] = one.target
     return found
 
 
@@ -55,15 +53,12 @@ def get_recipe(name: str) -> Recipe:
 
     Raises:
         UnknownName: there is none of that name.
-        InputError: the package that adds it does not load.
+        PluginError: another package adds it, and it does not load or is no recipe.
     """
     found, known = targets(), name.replace("-", "_")
     if known not in found:
         raise UnknownName("recipe", name, found)
-    module, _, attribute = found[known].partition(":")
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"recipe {known!r} does not load ({error}): reinstall the package that adds it") from error
-    recipe: Recipe = function()
+    from spae.training.recipe import Recipe
+
+    recipe: Recipe = open_part(found[known], lambda make: make(), (InputError,), Recipe)
     return recipe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
@@ -44,12 +43,11 @@ def test_plug_ins_are_listed_after_the_built_in(monkeypatch):
     monkeypatch.setitem(sys.modules, "module_of_a_test", module)
     target = "module_of_a_test:WORDS"
     points = [
-        SimpleNamespace(name="accuracy", value=target, dist=SimpleNamespace(name="other")),
-        SimpleNamespace(name="words", value=target, dist=None),
+        SimpleNamespace(name="accuracy", value=target, dist=SimpleNamespace(name="other"), group=GROUP),
+        SimpleNamespace(name="words", value=target, dist=None, group=GROUP),
     ]
-    asked = []
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: asked.append(group) or points)
-    assert list(entries())[-2:] == ["accuracy@other", "words"] and asked == [GROUP]
+    monkeypatch.setattr("spae.plugins._scan", lambda: tuple(points))
+    assert list(entries())[-2:] == ["accuracy@other", "words"]
     assert metric_facts("words") is module.WORDS and metric_facts("accuracy") is not module.WORDS
 
 
