@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from llm_backends.errors import CallFailed
 from llm_backends.protocol import Completion, CompletionRequest
 from llm_backends.scripted.backend import Script, ScriptedBackend
 from results.store import RunStore
+from spae.plugins import Plugin
 
 from .conftest import ColourTokenizer, Command
 from .ten_steps import PARTS, STEPS, answer
@@ -49,7 +49,7 @@ class Counting(ScriptedBackend):
 def plug_ins(monkeypatch: pytest.MonkeyPatch, tokenizers: dict[str, ColourTokenizer]) -> None:
     """Both tasks, installed as another package installs them."""
     points = [
-        EntryPoint(name, f"tests.benchmarks.ten_steps:{attribute}", "spae.tasks")
+        Plugin("spae.tasks", name, f"tests.benchmarks.ten_steps:{attribute}", "tests")
         for name, attribute in (("ten-steps", "ENTRY"), ("nothing-asked", "NOTHING"))
     ]
     monkeypatch.setattr("spae.plugins._scan", lambda: tuple(points))
@@ -127,13 +127,13 @@ def test_records_of_steps(photos: Path) -> None:
 
 # The command line with the colour tokenizer and a model that notes every request, and dies before one of them.
 PROGRAM = """
-import importlib.metadata, os, signal, sys
+import os, signal, sys
 import benchmarks.plan, llm_backends.scripted.backend, spae.plugins
 from benchmarks.cli import run_command_line
 from llm_backends.protocol import Choice, Completion
 from tests.benchmarks import conftest, ten_steps
 benchmarks.plan.open_tokenizer = lambda name: conftest.ColourTokenizer(name)
-point = importlib.metadata.EntryPoint("ten-steps", "tests.benchmarks.ten_steps:ENTRY", "spae.tasks")
+point = spae.plugins.Plugin("spae.tasks", "ten-steps", "tests.benchmarks.ten_steps:ENTRY", "tests")
 spae.plugins._scan = lambda: (point,)
 asked = 0
 def complete_one(self, request):

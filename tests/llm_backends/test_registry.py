@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import subprocess
 import sys
@@ -16,13 +15,13 @@ from llm_backends.options import list_options, options_model, parse_options
 from llm_backends.registry import BUILT_IN, find_backend, list_backends, open_backend
 from llm_backends.scripted.backend import ScriptedBackend
 from spae.canonical import Frozen
-from spae.plugins import PluginError
+from spae.plugins import Plugin, PluginError
 
 
 def plug_in(monkeypatch: pytest.MonkeyPatch, name: str, value: str, options: str = "") -> None:
-    points = [importlib.metadata.EntryPoint(name=name, value=value, group=registry.GROUP)]
+    points = [Plugin(registry.GROUP, name, value, "other")]
     if options:
-        points.append(importlib.metadata.EntryPoint(name=name, value=options, group=registry.OPTIONS_GROUP))
+        points.append(Plugin(registry.OPTIONS_GROUP, name, options, "other"))
     monkeypatch.setattr("spae.plugins._scan", lambda: tuple(points))
 
 

@@ -3,12 +3,11 @@
 import subprocess
 import sys
 import types
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
-from spae.plugins import PluginError
+from spae.plugins import Plugin, PluginError
 from tasks import registry
 from tasks.errors import TaskInputError
 from tasks.protocol import Task
@@ -77,7 +76,7 @@ def plug_in(monkeypatch):
         module = types.ModuleType("third_party")
         vars(module).update(attributes)
         monkeypatch.setitem(sys.modules, "third_party", module)
-        points.append(EntryPoint(name, "third_party:ENTRY", "spae.tasks"))
+        points.append(Plugin("spae.tasks", name, "third_party:ENTRY", "third-party"))
 
     return install
 
@@ -104,10 +103,10 @@ def test_plug_in_is_listed_last_and_opens(plug_in):
 )
 def test_broken_plug_ins_are_listed_with_their_problem(plug_in, point, attributes, problem):
     plug_in(point, **attributes)
-    label = f"{point}@third_party:ENTRY"
+    label = f"{point}@third-party"
     assert problem in entries()[label].problem
     assert entries()["miniimagenet-5way"] is registry.BUILT_IN["miniimagenet-5way"]
-    with pytest.raises(TaskInputError, match=r"plug-in '.*' of third_party:ENTRY"):
+    with pytest.raises(TaskInputError, match=r"plug-in '.*' of third-party"):
         open_task(label)
 
 
@@ -124,7 +123,7 @@ def test_target_that_does_not_load(plug_in, target, said):
     plug_in(
         "theirs", ENTRY=_facts("theirs", target), text="no function", nothing=lambda: None, leaves=lambda: sys.exit(3)
     )
-    with pytest.raises(PluginError, match=f"plug-in 'theirs' of third_party:ENTRY .*{said}"):
+    with pytest.raises(PluginError, match=f"plug-in 'theirs' of third-party .*{said}"):
         open_task("theirs")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from spae.errors import UnknownName
 from spae.metrics.protocol import MetricFacts
 from spae.metrics.registry import BUILT_IN, GROUP, entries, metric_facts
+from spae.plugins import Plugin
 
 
 def test_listing_imports_nothing_heavy():
@@ -43,8 +44,8 @@ def test_plug_ins_are_listed_after_the_built_in(monkeypatch):
     monkeypatch.setitem(sys.modules, "module_of_a_test", module)
     target = "module_of_a_test:WORDS"
     points = [
-        SimpleNamespace(name="accuracy", value=target, dist=SimpleNamespace(name="other"), group=GROUP),
-        SimpleNamespace(name="words", value=target, dist=None, group=GROUP),
+        Plugin(GROUP, "accuracy", target, "other"),
+        Plugin(GROUP, "words", target, "other"),
     ]
     monkeypatch.setattr("spae.plugins._scan", lambda: tuple(points))
     assert list(entries())[-2:] == ["accuracy@other", "words"]

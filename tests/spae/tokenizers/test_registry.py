@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from spae.errors import UnknownName, WeightsError
+from spae.plugins import Plugin
 from spae.tokenizers import registry
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokenizers.registry import BUILT_IN, GROUP, TokenizerEntry, entries, open_tokenizer
@@ -68,8 +69,8 @@ def test_a_missing_folder_is_a_missing_model(tmp_path):
 
 def test_plug_ins_are_listed_after_the_built_in(stand_in, monkeypatch, tmp_path):
     points = [
-        SimpleNamespace(name="spae", value=stand_in, dist=SimpleNamespace(name="other-spae"), group=GROUP),
-        SimpleNamespace(name="mine", value=stand_in, dist=None, group=GROUP),
+        Plugin(GROUP, "spae", stand_in, "other-spae"),
+        Plugin(GROUP, "mine", stand_in, "other-spae"),
     ]
     monkeypatch.setattr("spae.plugins._scan", lambda: tuple(points))
     monkeypatch.chdir(tmp_path)
