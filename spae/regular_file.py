@@ -11,8 +11,9 @@ import errno
 import json
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 MOST_CONFIG = 16 * 2**20
 """Bytes of a configuration or a list of settings. The largest known model configurations have some 100 kB."""
@@ -57,7 +58,7 @@ def check_regular(path: Path, most: int | None = None) -> None:
         raise UnfitFile(path, "no file can have such a name") from error
 
 
-def open_regular(path: Path, most: int | None = None, buffering: int = -1) -> BinaryIO:
+def open_regular(path: Path, most: int | None = None) -> BufferedReader:
     """Opens an ordinary file for reading, without waiting for a writer. Arguments and errors as `check_regular`."""
 
     def opener(name: str, flags: int) -> int:
@@ -70,7 +71,7 @@ def open_regular(path: Path, most: int | None = None, buffering: int = -1) -> Bi
             raise
         return handle
 
-    return open(path, "rb", buffering=buffering, opener=opener)  # type: ignore[return-value]
+    return open(path, "rb", opener=opener)
 
 
 def check_folder(folder: Path) -> None:
