@@ -68,7 +68,7 @@ class ShardSamples(LabelledSamples):
         if size > MOST_BYTES:
             raise CorruptImage(f"{self.name(number)} has {size:,} bytes, at most {MOST_BYTES:,} are read: shrink it")
         try:
-            with open_regular(self.shards[int(self.shard[number])], buffering=0) as stream:
+            with open_regular(self.shards[int(self.shard[number])]) as stream:
                 stream.seek(int(self.offsets[number]))
                 return BytesIO(stream.read(size))
         except OSError as error:
