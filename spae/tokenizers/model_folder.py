@@ -20,6 +20,13 @@ def committed_folder(name: str) -> Path | None:
     return folder if Path(name).name == name and folder.is_dir() else None
 
 
+def init_weights_file(source: str) -> Path | None:
+    """The file whose weights a run may start from, or None."""
+    path = committed_folder(source) or Path(source)
+    file = path / "model.safetensors" if path.is_dir() else path
+    return file if file.is_file() else None
+
+
 def folder_fingerprint(folder: Path) -> str:
     """sha256 over configuration, weights and, by its hash in the configuration, the vocabulary.
 

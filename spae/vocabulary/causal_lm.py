@@ -18,6 +18,7 @@ from torch import Tensor
 
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
+from spae.network_environment import check_environment
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.gguf_file import read_gguf
 from spae.vocabulary.lexical import LexicalVocabulary
@@ -199,9 +200,10 @@ def _last_parts_shared(first: str, second: str) -> int:
 
 def _fetch(model: str, revision: str | None) -> Path:
     """The small files of a model on the hub, and its weights if they are one file."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
     def download() -> Path:
+        check_environment(constants.ENDPOINT)
         folder = Path(snapshot_download(model, revision=revision, allow_patterns=SMALL_FILES))
         if not (folder / "model.safetensors.index.json").exists():
             snapshot_download(model, revision=revision, allow_patterns=["model.safetensors"])

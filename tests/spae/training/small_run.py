@@ -16,7 +16,7 @@ import torch
 import spae.training.trainer
 import spae.training.word_scores
 from spae.cli import app
-from spae.networks.autoencoder import NETWORKS
+from spae.network_presets import NETWORKS
 from spae.training import recipes
 from spae.training.recipes import ready
 from spae.vocabulary import VOCABULARIES, LexicalVocabulary

@@ -12,7 +12,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from spae.errors import InputError, TrainingError
-from spae.networks.autoencoder import NETWORKS
+from spae.network_presets import NETWORKS
 from spae.tokenizers.build import load_model
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.model_folder import load_config

@@ -12,8 +12,7 @@ from rich.console import Console
 from torch import nn
 
 from spae.losses.perceptual import LITE, PerceptualLoss
-from spae.networks.autoencoder import NETWORKS
-from spae.networks.vit import VITS, VitPlan
+from spae.network_presets import NETWORKS, VITS, VitPlan
 from spae.pyramid import Pyramid
 from spae.tokenizers.build import load_model
 from spae.training import data_source, pictogram_data, trainer, word_scores
