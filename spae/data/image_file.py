@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from spae.errors import CorruptImage, DataError
+from spae.near_paths import no_path
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
@@ -151,7 +152,7 @@ def image_paths(named: Iterable[Path]) -> tuple[list[Path], list[DataError]]:
     wrong: list[DataError] = []
     for path in named:
         if not path.exists():
-            wrong.append(DataError(f"there is no image or folder {path}: check the path"))
+            wrong.append(DataError(f"{no_path(path, 'image or folder')}: check the path"))
             continue
         if not path.is_dir():
             found[path] = None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
+from spae.near_paths import no_path
 from spae.tokenizers.config import SavedConfig, parse_config
 
 MAX_CONFIG_BYTES = 1_000_000
@@ -48,6 +49,8 @@ def load_config(folder: Path) -> SavedConfig:
         with path.open("rb") as stream:
             text = stream.read(MAX_CONFIG_BYTES + 1)
     except FileNotFoundError:
+        if not folder.exists():
+            raise WeightsError(f"{no_path(folder, 'folder')}: name one that `python -m spae train` wrote") from None
         raise WeightsError(f"{folder} holds no config.json: name a folder that `python -m spae train` wrote") from None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error})") from error

@@ -17,7 +17,7 @@ from spae.data.spec import DataSpec
 from spae.errors import InputError
 from spae.training.data_schemes import EMBEDDED, check_source
 from spae.training.data_schemes import SCHEMES as SCHEMES  # a public name
-from spae.training.evaluate import held_out_pictograms
+from spae.training.evaluate import held_out_pictograms, spread
 from spae.training.pictogram_data import PictogramData
 from spae.training.recipe import Recipe
 from spae.training.step_random import step_seed
@@ -138,10 +138,3 @@ def held_out_parts(data: TrainingData, limit: int) -> Parts:
         return {name: (spread(images, limit), spread(labels, limit)) for name, (images, labels) in parts.items()}
     batch = data.held_out(limit)
     return {"held_out": (batch.images, batch.labels)}
-
-
-def spread(rows: Tensor, limit: int) -> Tensor:
-    """At most `limit` rows, spread evenly over all."""
-    if len(rows) <= limit:
-        return rows
-    return rows[torch.linspace(0, len(rows) - 1, limit).round().long()]

@@ -6,8 +6,6 @@ hub, which is asked once and not retried. Whatever is missing is named in one me
 
 from __future__ import annotations
 
-import difflib
-import glob
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from spae.errors import DataError, InputError, WeightsError, did_you_mean
 from spae.hub_access import cached_on_hub, hub_problem
+from spae.near_paths import no_path
 from spae.tokenizers.model_folder import init_weights_file
 from spae.training.recipe import Recipe
 
@@ -28,6 +27,7 @@ DATA_SETTING = "--set data.source=SCHEME:PATH"
 CLIP_SETTING = "--set semantics.clip_pretrained=FILE, or semantics.clip_model=local-dir:FOLDER"
 CLIP_CONFIG = "open_clip_config.json"
 CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+WEIGHT_ENDINGS = (".safetensors", ".bin", ".pt", ".pth")
 LANGUAGE_MODEL_FILE = "model.safetensors"
 
 
@@ -39,7 +39,9 @@ def check_ready(recipe: Recipe) -> None:
     Raises:
         InputError: names everything that is missing, each with its setting.
     """
-    missing = list(_missing(recipe)) or list(_download_clip(recipe))
+    missing = list(_missing(recipe))
+    # The download itself decides; where something else stops the run, whether it would fail is told all the same.
+    missing += _clip_out_of_reach(recipe) if missing else _download_clip(recipe)
     if missing:
         raise InputError(f"recipe {recipe.name} lacks {'; '.join(missing)}")
 
@@ -68,7 +70,7 @@ def _data(recipe: Recipe) -> Iterator[str]:
     path = Path(where)
     if spec.scheme in ("folder", "video") or (spec.scheme == "mnist" and where):
         if not path.exists():
-            yield f"its data, {_no_path(path)}: {setting}"
+            yield f"its data, {no_path(path)}: {setting}"
         elif not path.is_dir():
             yield f"its data, {path} is no folder: {setting}"
     elif spec.scheme == "webdataset":
@@ -82,12 +84,12 @@ def _data(recipe: Recipe) -> Iterator[str]:
         if find_spec("datasets") is None:
             yield "the package datasets, which hf: data need: pip install 'spae-bench[data]'"
         elif not path.exists() and (path.is_absolute() or where.startswith((".", "~"))):
-            yield f"its data, {_no_path(path)}: --set data.source=hf:PATH or hf:OWNER/NAME"
+            yield f"its data, {no_path(path)}: --set data.source=hf:PATH or hf:OWNER/NAME"
     if spec.scheme == "video" and find_spec("av") is None:
         yield "the package av, which videos need: pip install 'spae-bench[data]'"
     names = spec.path("classes")
     if names is not None and not names.is_file():
-        yield f"the names of its classes, {_no_path(names)}: --set data.source='{spec.scheme}:PATH?classes=FILE'"
+        yield f"the names of its classes, {no_path(names)}: --set data.source='{spec.scheme}:PATH?classes=FILE'"
 
 
 def _excluded_classes(recipe: Recipe) -> Iterator[str]:
@@ -120,7 +122,7 @@ def _perceptual(recipe: Recipe) -> Iterator[str]:
     from spae.losses.perceptual import open_perceptual
 
     if file and not Path(file).is_file():
-        yield f"weights of {name}, {_no_path(Path(file))}: --set appearance.perceptual_file=FILE"
+        yield f"weights of {name}, {no_path(Path(file))}: --set appearance.perceptual_file=FILE"
         return
     try:
         # Seconds at most, for some hundred megabytes; it is the only way to know whose weights a file holds.
@@ -160,9 +162,9 @@ def _masked_lm(recipe: Recipe) -> Iterator[str]:
         if not (path / LANGUAGE_MODEL_FILE).is_file():
             yield f"its masked language model, {path} holds no {LANGUAGE_MODEL_FILE}: {setting}"
     elif path.is_absolute() or source.startswith((".", "~")) or path.exists():
-        yield f"its masked language model, {_no_path(path, 'folder')}: {setting}"
+        yield f"its masked language model, {no_path(path, 'folder')}: {setting}"
     elif not cached_on_hub(source, LANGUAGE_MODEL_FILE) and (problem := hub_problem()):
-        yield f"its masked language model, {source} is neither a folder nor in the hub's cache, and {problem}: {setting}"
+        yield f"its masked language model, {source} is no folder and not in the hub's cache, and {problem}: {setting}"
 
 
 def _start(recipe: Recipe) -> Iterator[str]:
@@ -189,8 +191,6 @@ def _clip(recipe: Recipe) -> Iterator[str]:
         yield from _clip_folder(Path(place))
         return
     if kind == "hf-hub":
-        if not cached_on_hub(place.partition("@")[0], *CLIP_WEIGHTS) and (problem := hub_problem()):
-            yield f"CLIP's weights, {place} is not in the hub's cache, and {problem}: {CLIP_SETTING}"
         return
     import open_clip
 
@@ -207,21 +207,39 @@ def _clip(recipe: Recipe) -> Iterator[str]:
             f"CLIP's weights, {weights} is neither a file nor a tag of {model} ({', '.join(known) or 'none'}): "
             f"{did_you_mean(weights, known)}--set semantics.clip_pretrained=FILE"
         )
-    else:
-        repository, _, file = str(open_clip.get_pretrained_cfg(model, weights).get("hf_hub", "")).rpartition("/")
-        files = (file,) if file else CLIP_WEIGHTS
-        if repository and not cached_on_hub(repository, *files) and (problem := hub_problem()):
-            yield f"CLIP's weights, {model}/{weights} is not in the hub's cache, and {problem}: {CLIP_SETTING}"
+
+
+def _clip_out_of_reach(recipe: Recipe) -> Iterator[str]:
+    """CLIP's weights, if they are neither in the hub's cache nor to be had."""
+    place = _clip_on_hub(recipe)
+    if place is not None and not cached_on_hub(*place) and (problem := hub_problem()):
+        yield f"CLIP's weights, {place[0]} is not in the hub's cache, and {problem}: {CLIP_SETTING}"
+
+
+def _clip_on_hub(recipe: Recipe) -> tuple[str, ...] | None:
+    """The repository and file names of CLIP's weights; None if they come from elsewhere or are wrong."""
+    model, weights = recipe.semantics.clip_model, recipe.semantics.clip_pretrained
+    kind, _, place = model.rpartition(":")
+    if recipe.semantics.scorer != "open_clip" or kind == "local-dir":
+        return None
+    if kind == "hf-hub":
+        return place.partition("@")[0], *CLIP_WEIGHTS
+    if _clip_file(weights):
+        return None
+    import open_clip
+
+    repository, _, file = str(open_clip.get_pretrained_cfg(model, weights).get("hf_hub", "")).rpartition("/")
+    return (repository, *((file,) if file else CLIP_WEIGHTS)) if repository else None
 
 
 def _clip_file(weights: str) -> bool:
     """Whether the weights are meant as a file, there or not: tags have neither folders nor endings."""
-    return Path(weights).is_file() or "/" in weights or Path(weights).suffix in (".safetensors", ".pt", ".pth", ".bin")
+    return Path(weights).is_file() or "/" in weights or Path(weights).suffix in WEIGHT_ENDINGS
 
 
 def _clip_file_problem(file: Path) -> Iterator[str]:
     if not file.is_file():
-        yield f"CLIP's weights, {_no_path(file)}: --set semantics.clip_pretrained=FILE"
+        yield f"CLIP's weights, {no_path(file)}: --set semantics.clip_pretrained=FILE"
     elif file.suffix == ".safetensors":
         from safetensors import SafetensorError, safe_open
 
@@ -236,7 +254,7 @@ def _clip_file_problem(file: Path) -> Iterator[str]:
 def _clip_folder(folder: Path) -> Iterator[str]:
     setting = "--set semantics.clip_model=local-dir:FOLDER"
     if not folder.is_dir():
-        yield f"CLIP, {_no_path(folder, 'folder')}: {setting}"
+        yield f"CLIP, {no_path(folder, 'folder')}: {setting}"
         return
     try:
         json.loads((folder / CLIP_CONFIG).read_bytes())
@@ -244,22 +262,27 @@ def _clip_folder(folder: Path) -> Iterator[str]:
         yield f"CLIP, {folder} holds no {CLIP_CONFIG}: {setting}"
     except ValueError:
         yield f"CLIP, {folder / CLIP_CONFIG} is not JSON: {setting}"
-    if not any(
-        glob.glob(f"{glob.escape(str(folder))}/*{ending}") for ending in (".safetensors", ".bin", ".pt", ".pth")
-    ):
+    if not any(file.suffix in WEIGHT_ENDINGS for file in folder.iterdir()):
         yield f"CLIP's weights, {folder} holds none ({', '.join(CLIP_WEIGHTS)}): {setting}"
 
 
 def _download_clip(recipe: Recipe) -> Iterator[str]:
+    """Fetch CLIP's weights, named by a tag; what failed if they cannot be had."""
     model, weights = recipe.semantics.clip_model, recipe.semantics.clip_pretrained
-    if recipe.semantics.scorer != "open_clip" or model.startswith(("hf-hub:", "local-dir:")) or Path(weights).is_file():
+    place = _clip_on_hub(recipe)
+    if place is None:
+        return
+    problem = "" if cached_on_hub(*place) else hub_problem()  # offline, the hub's client fails at once
+    if model.startswith("hf-hub:"):
+        if problem:
+            yield f"CLIP's weights, {model} cannot be fetched ({problem}): {CLIP_SETTING}"
         return
     import open_clip
 
     try:
         open_clip.download_pretrained(open_clip.get_pretrained_cfg(model, weights))
     except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = problem or " ".join(str(error).split())[:160]
         yield f"CLIP's weights, {model}/{weights} cannot be fetched ({reason}): --set semantics.clip_pretrained=FILE"
 
 
@@ -269,14 +292,3 @@ def _packaged(what: str, find: Callable[[], object]) -> Iterator[str]:
         find()
     except WeightsError as error:
         yield f"{what} ({error})"
-
-
-def _no_path(path: Path, kind: str = "") -> str:
-    """ "there is no /data/imagnet, did you mean /data/imagenet", by the names beside it."""
-    said = f"there is no {f'{kind} ' if kind else ''}{path}"
-    try:
-        beside = [one.name for one in path.parent.iterdir()]
-    except OSError:
-        return said
-    near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
-    return f"{said}, did you mean {path.parent / near[0]}?" if near else said
