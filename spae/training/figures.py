@@ -28,6 +28,7 @@ LOG_FLOOR = 1e-4  # of the greatest loss: smaller ones are cut off by a logarith
 PANEL = (5.6, 3.0)  # width and height in inches
 COLOURS = 10  # of matplotlib's cycle; after them lines are told apart by their dashes
 DASHES = ("-", "--", ":", "-.")
+LEGEND_LINES = 12  # as many stand beside a panel
 TRAINING = "train/loss"
 
 Curve = list[tuple[int, float]]
@@ -82,7 +83,8 @@ def _plot(axes: Axes, title: str, lines: Mapping[str, Curve]) -> None:
     axes.set_xlabel("steps")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small", frameon=False)
+    columns = -(-len(lines) // LEGEND_LINES)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small", frameon=False, ncols=columns)
 
 
 @torch.no_grad()

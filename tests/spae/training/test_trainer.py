@@ -212,7 +212,7 @@ def test_word_features_come_after_all_that_can_fail(train, tmp_path, monkeypatch
     with pytest.raises(TrainingError, match="holds no checkpoint"):
         train(tmp_path / "c", resume=True)
     (tmp_path / "d").write_text("a file")
-    with pytest.raises(TrainingError, match="training cannot go on, .*File exists"):
+    with pytest.raises(TrainingError, match=r"training cannot go on, .*File exists"):
         train(tmp_path / "d")
 
 
