@@ -149,6 +149,6 @@ def check_host(url: str) -> None:
         idna.encode(host.rstrip("."))
     except idna.IDNAError as error:
         raise ValueError(
-            f"must have a host that can be written as an internationalised name ({str(error)[:80]}), got "
+            f"must have a host that can be written as an internationalised name ({ascii(str(error))[1:-1][:80]}), got "
             f"{ascii(host)[:80]}"
         ) from None

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
-from spae.network_environment import check_environment
+from spae.network_environment import EnvironmentProblem, check_environment
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.gguf_file import read_gguf
 from spae.vocabulary.lexical import LexicalVocabulary
@@ -202,8 +202,12 @@ def _fetch(model: str, revision: str | None) -> Path:
     """The small files of a model on the hub, and its weights if they are one file."""
     from huggingface_hub import constants, snapshot_download
 
-    def download() -> Path:
+    try:
         check_environment(constants.ENDPOINT)
+    except EnvironmentProblem as error:
+        raise WeightsError(f"{model} cannot be fetched from the hub: {error}") from None
+
+    def download() -> Path:
         folder = Path(snapshot_download(model, revision=revision, allow_patterns=SMALL_FILES))
         if not (folder / "model.safetensors.index.json").exists():
             snapshot_download(model, revision=revision, allow_patterns=["model.safetensors"])

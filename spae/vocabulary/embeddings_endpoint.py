@@ -18,7 +18,7 @@ from torch import Tensor
 
 from spae.cache_folder import cache_folder
 from spae.errors import InputError, WeightsError
-from spae.network_environment import EnvironmentProblem, check_host, client_settings
+from spae.network_environment import EnvironmentProblem, check_environment, check_host, client_settings
 from spae.row_file import rows_on_disk
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.lexical import LexicalVocabulary
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 OPENAI_URL = "https://api.openai.com/v1"
+ENCODINGS_URL = "https://openaipublic.blob.core.windows.net"
+"""Where tiktoken fetches its encodings."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,10 @@ def _named(name: str) -> Encoding:
             f"tiktoken has no encoding {name!r}: known: {', '.join(sorted(tiktoken.list_encoding_names()))}"
         )
     try:
+        check_environment(ENCODINGS_URL)
         return tiktoken.get_encoding(name)
+    except EnvironmentProblem as error:
+        raise InputError(f"tiktoken cannot fetch {name}: {error}") from None
     except Exception as error:  # whatever its client raises without a network
         raise WeightsError(
             f"tiktoken cannot fetch {name} ({type(error).__name__}): connect, or set TIKTOKEN_CACHE_DIR to a folder "
