@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PICTOGRAMS = "pictograms"
 FAMILIES: dict[str, tuple[str, str]] = {
-    "mse": ("squared error of the pixels, on [-1, 1]", "of reconstructions from the first layers; lower is better"),
+    "mse": ("squared error", "mean over pixels on [-1, 1], reconstructed from the first layers; lower is better"),
     "perceptual": ("perceptual distance", "of reconstructions from all layers; lower is better"),
     "word_similarity": ("similarity of the words", "mean of s (Eq. 6, 0 to 1) to the image's label; higher is better"),
     "similar_word_rate": ("similar words", "part of the words with s of at least 0.9; higher is better"),
@@ -39,8 +39,8 @@ def evaluate(
 ) -> None:
     """Print the reconstruction error by layers, and how well the words fit what the images show.
 
-    By default on pictograms that no tokenizer has seen: all of the held-out style, and all held-out concepts. A folder
-    of images without class folders has no labels for the words: only the error is measured.
+    By default on pictograms that no tokenizer has seen: all of the held-out style, and all held-out concepts. Images
+    right in a folder, without class folders, have no labels for the words: only the error is measured.
 
     Examples:
 

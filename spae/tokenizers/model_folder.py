@@ -49,9 +49,10 @@ def load_config(folder: Path) -> SavedConfig:
         with path.open("rb") as stream:
             text = stream.read(MAX_CONFIG_BYTES + 1)
     except FileNotFoundError:
-        if not folder.exists():
-            raise WeightsError(f"{no_path(folder, 'folder')}: name one that `python -m spae train` wrote") from None
-        raise WeightsError(f"{folder} holds no config.json: name a folder that `python -m spae train` wrote") from None
+        why = "" if folder.exists() else f", {no_path(folder, 'folder')}"
+        raise WeightsError(
+            f"{folder} holds no config.json{why}: name a folder that `python -m spae train` wrote"
+        ) from None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error})") from error
     if len(text) > MAX_CONFIG_BYTES:

@@ -210,15 +210,13 @@ def user_images(
 
 
 def plain_images(path: Path) -> list[Path]:
-    """The images right in a folder without class folders, or the one image of that name; [] for anything else."""
+    """The images right in a folder, or the one image of that name; [] for anything else, such as class folders."""
     if path.is_file():
         return [path] if path.suffix.lower() in SUFFIXES else []
     if not path.is_dir():
         return []
     entries = sorted(one for one in path.iterdir() if not one.name.startswith("."))
-    if any(one.is_dir() for one in entries):
-        return []
-    return [one for one in entries if one.suffix.lower() in SUFFIXES]
+    return [one for one in entries if one.suffix.lower() in SUFFIXES and not one.is_dir()]
 
 
 def spread(rows: Tensor, limit: int) -> Tensor:
