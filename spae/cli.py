@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click import Context
 from typer.core import TyperGroup
 
 from spae import __version__
@@ -23,7 +22,7 @@ from spae.word_commands import decode, tokenize
 class OneLineErrors(TyperGroup):
     """A deliberate error or one of the disk is one line and exit code 2; anything else is a bug and keeps its trace."""
 
-    def invoke(self, ctx: Context) -> Any:
+    def invoke(self, ctx: typer.Context) -> Any:
         try:
             return super().invoke(ctx)
         except SpaeError as error:

@@ -79,7 +79,8 @@ def evaluate(
 def _evaluated(opened: PretrainedTokenizer, data: str, limit: int) -> tuple[dict[str, int], dict[str, float]]:
     """Images by part, and "PART/METRIC": value."""
     from spae.tokenizers.build import load_model
-    from spae.training.evaluate import Evaluator, LabelScores, held_out_pictograms, label_scores, user_images
+    from spae.training.evaluate import Evaluator, held_out_pictograms, label_scores, user_images
+    from spae.training.word_scores import LabelScores
     from spae.vocabulary import LexicalVocabulary
 
     vocabulary: LexicalVocabulary = opened.lexical_vocabulary

@@ -27,7 +27,7 @@ def hub_problem() -> str:
 
 @functools.cache
 def _problem(endpoint: str) -> str:
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import get_session
 
     try:
         check_environment(endpoint)

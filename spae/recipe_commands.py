@@ -47,13 +47,13 @@ def recipes(
         _table([asdict(one) for one in facts.values()])
 
 
-def _print_recipe(facts: dict[str, str], settings: list[str], smoke: bool, json: bool) -> None:
+def _print_recipe(facts: dict[str, str], changes: list[str], smoke: bool, json: bool) -> None:
     """Print the facts of one recipe, then every field with its value and description."""
     from spae.training.recipes import get_recipe
     from spae.training.recipes.smoke import smoke as shrink
 
     base = get_recipe(facts["name"])
-    fields = list((shrink(base) if smoke else base).with_settings(settings).fields())
+    fields = list((shrink(base) if smoke else base).with_settings(changes).fields())
     if json:
         described = [{"field": name, "value": value, "description": text} for name, value, text in fields]
         typer.echo(json_format.dumps(facts | {"fields": described}, indent=2))

@@ -65,7 +65,7 @@ def reconstruction_error(
 def layer_words(model: TokenizerModel, images: Tensor, batch: int = BATCH) -> list[Tensor]:
     """The ids of each layer, D tensors [P, N_l] on the CPU. Images as for `reconstruction_error`."""
     device = model.quantizer.codebook.device
-    parts = []
+    parts: list[tuple[Tensor, ...]] = []
     for part in images.split(batch):
         report_progress("words of images", len(parts) * batch, len(images))
         parts.append(model.encode(part.to(device)).ids)
