@@ -6,6 +6,7 @@ Everything heavy is imported inside the commands, so that `--help` and `ls` answ
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -34,8 +35,20 @@ INTERRUPTED = 130
 """Exit code of typer on Ctrl-C."""
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from spae import __version__
+
+        typer.echo(f"spae-bench {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
     """Measure how well a frozen language model reads images that a visual tokenizer turned into words.
 
     Examples:

@@ -35,6 +35,14 @@ def check_launcher(environment: Mapping[str, str]) -> None:
         )
 
 
+def on_cpus(environment: Mapping[str, str]) -> bool:
+    """Whether a launcher started several processes on a machine without an accelerator, as plain torchrun may.
+
+    accelerate takes each for a run of its own unless it is told.
+    """
+    return int(environment.get("WORLD_SIZE") or 1) > 1 and not torch.accelerator.is_available()
+
+
 def all_gather(rows: Tensor) -> Tensor:
     """[R, ...] -> [W R, ...]: the rows of all processes, in the order of their ranks; every process must call it.
 

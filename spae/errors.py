@@ -30,6 +30,12 @@ class ShapeError(InputError):
     """A tensor's shape breaks a stated rule."""
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ "did you mean 'spae'? " for the nearest of the known names; "" if none is near."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
 class UnknownName(InputError):
     """A registry has no entry of that name.
 
@@ -37,12 +43,12 @@ class UnknownName(InputError):
         kind: what was looked up ("tokenizer").
         name: as given.
         known: all valid names.
+        near: the part of `name` that is compared with them; None compares all of it.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], near: str | None = None) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(name if near is None else near, names)
         super().__init__(f"unknown {kind} {name!r}: {hint}known: {', '.join(names)}")
 
 

@@ -178,9 +178,9 @@ def guarded(
     try:
         with _limited(seconds):
             yield
-    except (PluginError, *deliberate):
-        raise
     except (Exception, SystemExit) as error:  # a stranger's code may raise anything
+        if isinstance(error, (PluginError, *deliberate)):
+            raise
         raise PluginError(f"{plugin} {what}: {_said(error)}; repair or uninstall {plugin.owner}") from error
 
 

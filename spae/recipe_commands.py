@@ -10,16 +10,26 @@ from typing import Annotated
 
 import typer
 
-from spae.errors import InputError, SpaeError
+from spae.errors import InputError
 
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe in full; a table of all by default.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="With NAME: as `train` would change it; repeatable.")
+    ] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="With NAME: as `train --smoke` would run it.")] = False,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List the recipes; NAME prints one with its source, data, cost, expected figures and every field.
 
-    Example: python -m spae recipes image
+    With the --set and --smoke of a training, it prints the whole configuration that it would train.
+
+    Examples:
+
+      python -m spae recipes image
+
+      python -m spae recipes image --smoke --set optimizer.steps=50
     """
     from spae.errors import UnknownName
     from spae.training.recipes.catalog import catalog
@@ -27,20 +37,23 @@ def recipes(
     facts = catalog()
     if name is not None:
         if name.replace("-", "_") not in facts:
-            typer.echo(f"error: {UnknownName('recipe', name, facts)}", err=True)
-            raise typer.Exit(2)
-        _print_recipe(asdict(facts[name.replace("-", "_")]), json)
+            raise UnknownName("recipe", name, facts)
+        _print_recipe(asdict(facts[name.replace("-", "_")]), set_ or [], smoke, json)
+    elif set_ or smoke:
+        raise InputError("--set and --smoke change one recipe: give its NAME")
     elif json:
         typer.echo(json_format.dumps([asdict(one) for one in facts.values()], indent=2))
     else:
         _table([asdict(one) for one in facts.values()])
 
 
-def _print_recipe(facts: dict[str, str], json: bool) -> None:
+def _print_recipe(facts: dict[str, str], changes: list[str], smoke: bool, json: bool) -> None:
     """Print the facts of one recipe, then every field with its value and description."""
     from spae.training.recipes import get_recipe
+    from spae.training.recipes.smoke import smoke as shrink
 
-    fields = list(get_recipe(facts["name"]).fields())
+    base = get_recipe(facts["name"])
+    fields = list((shrink(base) if smoke else base).with_settings(changes).fields())
     if json:
         described = [{"field": name, "value": value, "description": text} for name, value, text in fields]
         typer.echo(json_format.dumps(facts | {"fields": described}, indent=2))
@@ -95,11 +108,7 @@ def vocabulary(
       python -m spae vocabulary roberta-base --masked-lm FacebookAI/roberta-base
       python -m spae vocabulary ada-002 --encoding cl100k_base --embeddings text-embedding-ada-002
     """
-    try:
-        path, words = _make(name, causal_lm, masked_lm, encoding, embeddings, base_url, most_frequent)
-    except SpaeError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+    path, words = _make(name, causal_lm, masked_lm, encoding, embeddings, base_url, most_frequent)
     typer.echo(f"{words} words, written: {path}")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spae.errors import InputError, SpaeError
+from spae.errors import InputError
 from spae.regular_file import read_bytes
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ TOKENIZER_HELP = "A name (spae, vqgan), a folder that train wrote, or hf:OWNER/N
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
+def _writing(path: Path) -> Iterator[None]:
+    """A failure of the disk while a file is written becomes one line that names the file."""
     try:
         yield
-    except SpaeError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(2) from error
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}): name another place, or free or mend the disk"
+        ) from error
 
 
 def tokenize(
@@ -63,21 +65,26 @@ def tokenize(
       python -m spae tokenize lion.png --tokenizer runs/train/picto_spae --json
     """
     from spae.data.image_file import image_paths
-    from spae.layers import select_layers
+    from spae.layers import parse_layers, select_layers
+
+    # All that is typed is checked before torch is loaded.
+    if layers is not None:
+        parse_layers(layers)
+    paths, wrong = image_paths(images)
+    for error in wrong:
+        typer.echo(f"error: {error}", err=True)
+    if not paths:
+        raise typer.Exit(2)
     from spae.tokenizers.registry import open_tokenizer
 
-    with _one_line_errors():
-        opened = open_tokenizer(tokenizer)
-        chosen = select_layers(layers, range(1, opened.depth + 1))
-        paths, wrong = image_paths(images)
-        for error in wrong:
-            typer.echo(f"error: {error}", err=True)
-        folder = PYRAMIDS if out is None else out.with_name(f"{out.stem}-pyramids")
-        done = list(_encoded(opened, paths, chosen, folder if show else None))
-        tokens = {str(path): one for path, one in done if one is not None}
-        if tokens:
-            as_json = json or (out is not None and out.suffix.lower() == ".json")
-            _print(opened, tokens, chosen, out, as_json)
+    opened = open_tokenizer(tokenizer)
+    chosen = select_layers(layers, range(1, opened.depth + 1))
+    folder = PYRAMIDS if out is None else out.with_name(f"{out.stem}-pyramids")
+    done = list(_encoded(opened, paths, chosen, folder if show else None))
+    tokens = {str(path): one for path, one in done if one is not None}
+    if tokens:
+        as_json = json or (out is not None and out.suffix.lower() == ".json")
+        _print(opened, tokens, chosen, out, as_json)
     if wrong or len(tokens) < len(paths):
         failed = len(paths) - len(tokens) + len(wrong)
         typer.echo(f"error: {failed} could not be read, {len(tokens)} tokenized", err=True)
@@ -137,7 +144,8 @@ def _write_figures(
             copy += 1
             name = f"{path.stem}-{copy}"
         taken.add(name.lower())
-        save_figure(pyramid_figure(images[path], titled, one, layers), folder / f"{name}.png")
+        with _writing(folder / f"{name}.png"):
+            save_figure(pyramid_figure(images[path], titled, one, layers), folder / f"{name}.png")
         typer.echo(f"written: {folder / name}.png", err=True)
 
 
@@ -157,7 +165,7 @@ def _print(
     else:
         text = "\n".join(plain_words(name, one, layers) for name, one in tokens.items())
     if out is not None:
-        with atomic_path(out) as draft:
+        with _writing(out), atomic_path(out) as draft:
             draft.write_text(text + "\n", encoding="utf-8", errors="replace")
         typer.echo(f"written: {out}", err=True)
     elif as_json or not sys.stdout.isatty():
@@ -194,17 +202,17 @@ def decode(
     from spae.tokenizers.registry import open_tokenizer
     from spae.tokenizers.words_file import read_words
 
-    with _one_line_errors():
-        if out.suffix.lower() != ".png":
-            raise InputError(f"--out must end in .png, got {out}: images are written as PNG")
-        text = _read(tokens)
-        opened = open_tokenizer(tokenizer)
-        found = read_words(text, opened, layers)
-        if len(found.tokens) > MAX_GRID_IMAGES:
-            raise InputError(f"one PNG holds {MAX_GRID_IMAGES} images, got {len(found.tokens)}: split the file")
-        if found.note:
-            typer.echo(f"note: {found.note}", err=True)
-        decoded = opened.decode(found.tokens, found.layers)
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out must end in .png, got {out}: images are written as PNG")
+    text = _read(tokens)
+    opened = open_tokenizer(tokenizer)
+    found = read_words(text, opened, layers)
+    if len(found.tokens) > MAX_GRID_IMAGES:
+        raise InputError(f"one PNG holds {MAX_GRID_IMAGES} images, got {len(found.tokens)}: split the file")
+    if found.note:
+        typer.echo(f"note: {found.note}", err=True)
+    decoded = opened.decode(found.tokens, found.layers)
+    with _writing(out):
         save_image_grid(decoded, out)
     side = opened.image_size
     typer.echo(f"written: {out} ({len(decoded)} of {side}x{side}, layers {format_layers(found.layers)})")

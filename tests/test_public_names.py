@@ -110,7 +110,8 @@ def test_options(command: str, expected: set[str]) -> None:
         pytest.param("tokenize", {"images", "tokenizer", "layers", "show", "out", "json"}, id="tokenize"),
         pytest.param("decode", {"tokens", "out", "tokenizer", "layers"}, id="decode"),
         pytest.param("train", {"recipe", "out", "set_", "smoke", "resume", "wandb"}, id="train"),
-        pytest.param("recipes", {"name", "json"}, id="recipes"),
+        pytest.param("evaluate", {"tokenizer", "data", "limit", "json"}, id="evaluate"),
+        pytest.param("recipes", {"name", "set_", "smoke", "json"}, id="recipes"),
         pytest.param(
             "vocabulary",
             {"name", "causal_lm", "masked_lm", "encoding", "embeddings", "base_url", "most_frequent"},

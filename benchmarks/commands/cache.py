@@ -95,14 +95,13 @@ def cache_export_tokens(
     Example:
       python -m benchmarks cache export-tokens spae results/tokens/spae.safetensors
     """
-    from rich.progress import Progress
-
     from benchmarks.token_files import export_tokens
+    from spae.console import SafeConsole, SafeProgress
     from spae.data.opening import open_set
     from spae.tokenizers.registry import open_tokenizer
 
     opened, images = open_tokenizer(tokenizer), open_set(data)
-    with Progress() as progress:
+    with SafeProgress(console=SafeConsole()) as progress:
         bar = progress.add_task(
             "encoding", total=len({name for one in images.classes for name in one.support + one.query})
         )

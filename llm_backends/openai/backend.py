@@ -118,6 +118,8 @@ class OpenAIBackend(StreamingBackend):
     """
 
     def __init__(self, model: str, options: ServerOptions) -> None:
+        if not model.isprintable():
+            raise BackendInputError(f"a model's name is printable text, got {ascii(model)[:80]}: check --llm")
         self._model = model
         self._options = options
         self._api: Api = options.api_of(model)

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ from llm_backends.openai.errors import Refusal, read_refusal
 from llm_backends.openai.options import Api, ServerOptions, place_of
 from llm_backends.openai.rate_limit import RateLimit, backoff, retry_after
 from llm_backends.openai.schema import ErrorInside, Unusable, WireReply, read_reply
+from spae.network_environment import EnvironmentProblem, Proxy, client_settings
 
 FIRST_CONTACT_ATTEMPTS = 3
 """Attempts before a server that never answered and cannot be reached counts as missing."""
@@ -127,7 +129,8 @@ class Caller:
             secrets += [value, value.rpartition(" ")[2]]
         self.redactor = Redactor(secrets)
         self._without_authorization = key is None or options.on_azure_deployment
-        self._client = _client(options, key)
+        self._proxy, verify = _network(options)
+        self._client = _client(options, key, self._proxy, verify)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -254,10 +257,12 @@ class Caller:
 
     def _cut(self, error: BaseException) -> Retryable:
         words = self.redactor.clean(str(error))
-        unreachable = type(error).__name__ == "ConnectError"  # of the client's own HTTP library
+        # Of the client's own HTTP library. A proxy that refuses has not let the call through.
+        unreachable = type(error).__name__ in ("ConnectError", "ProxyError")
         what = "no connection" if unreachable else "the connection was cut"
         kind = "unreachable" if unreachable else "connection"
-        reason = f"{what} ({type(error).__name__}{': ' if words else ''}{words})"
+        way = f" through the proxy {self._proxy.shown}" if self._proxy is not None else ""
+        reason = f"{what}{way} ({type(error).__name__}{': ' if words else ''}{words})"
         return Retryable(kind, reason, charged=not unreachable, unreachable=unreachable)
 
     def _refused(self, refusal: Refusal) -> BackendError | Retryable:
@@ -287,7 +292,17 @@ class Caller:
         return CallFailed(said)
 
 
-def _client(options: ServerOptions, key: SecretStr | None) -> openai.AsyncOpenAI:
+def _network(options: ServerOptions) -> tuple[Proxy | None, ssl.SSLContext | bool]:
+    """The proxy to the server, and the certificates. Raises BackendInputError: a variable that cannot be followed."""
+    try:
+        return client_settings(options.plain_url)
+    except EnvironmentProblem as error:
+        raise BackendInputError(str(error)) from None
+
+
+def _client(
+    options: ServerOptions, key: SecretStr | None, proxy: Proxy | None, verify: ssl.SSLContext | bool
+) -> openai.AsyncOpenAI:
     """The client, without retries, redirects or logs of its own."""
     # At lower levels they log URLs, headers and a server's own words, which may hold a key.
     for name in ("httpx2", "httpcore2"):
@@ -302,5 +317,12 @@ def _client(options: ServerOptions, key: SecretStr | None) -> openai.AsyncOpenAI
         default_headers=headers,
         max_retries=0,
         timeout=timeout,
-        http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
+        http_client=openai.DefaultAsyncHttpxClient(
+            timeout=timeout,
+            follow_redirects=False,
+            # The variables of the environment have been read: `spae.network_environment`.
+            proxy=proxy.url if proxy is not None else None,
+            verify=verify,
+            trust_env=False,
+        ),
     )

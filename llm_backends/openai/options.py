@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from llm_backends.errors import BackendInputError
 from spae.canonical import Frozen
+from spae.network_environment import check_host
 
 Api = Literal["completions", "chat"]
 
@@ -199,6 +200,10 @@ def place_of(base_url: str) -> str:
         raise BackendInputError(f"{rule}, got one with a space, backslash or '#' in it")
     if parts.scheme not in ("http", "https") or not host:
         raise BackendInputError(f"{rule}, got {base_url!r}")
+    try:
+        check_host(base_url)
+    except ValueError as error:
+        raise BackendInputError(f"{rule}: it {error}") from None
     path = re.sub(r"/+", "/", parts.path).rstrip("/")
     if end := _ENDPOINT.search(path):
         raise BackendInputError(f"{rule}, got one that ends in {end[0]}: leave that out, it is added")

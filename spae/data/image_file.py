@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from spae.errors import CorruptImage, DataError
+from spae.near_paths import no_path
 from spae.regular_file import UnfitFile, open_regular, read_bytes
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
@@ -215,7 +216,7 @@ def image_paths(named: Iterable[Path]) -> tuple[list[Path], list[DataError]]:
     wrong: list[DataError] = []
     for path in named:
         if not path.exists():
-            wrong.append(DataError(f"there is no image or folder {path}: check the path"))
+            wrong.append(DataError(f"{no_path(path, 'image or folder')}: check the path"))
             continue
         if not path.is_dir():
             found[path] = None

@@ -24,6 +24,7 @@ from spae.data.protocol import ImageSet
 from spae.data.registry import SETS
 from spae.data.spec import DataSpec, parse_data_spec
 from spae.errors import DataError, UnknownName
+from spae.near_paths import no_path
 
 if TYPE_CHECKING:
     from spae.data.datasets.samples import LabelledSamples
@@ -60,6 +61,21 @@ def open_set(spec: str) -> ImageSet:
         "data set (a name, the path of a folder of class folders, of a csv or of an archive, hf:NAME, "
         "webdataset:PATTERN or mnist:FOLDER)", spec, SETS,
     )  # fmt: skip
+
+
+def check_data_path(spec: str) -> None:
+    """Refuse a name or path that `open_set` could not open, before anything costly is imported.
+
+    Raises:
+        UnknownName: neither a name nor a path.
+        DataError: there is nothing at the path.
+    """
+    where = spec.removeprefix("mnist:").partition("?")[0]
+    if spec in SETS or spec.startswith(SCHEMES) or os.path.exists(where):
+        return
+    if "/" in spec or "\\" in spec or Path(where).suffix.lower() in FILES:
+        raise DataError(f"{no_path(Path(where))}: check --data")
+    raise UnknownName("data set (a name or a path)", spec, SETS)
 
 
 def open_captions(text: str) -> AnnotatedSet:

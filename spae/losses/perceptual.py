@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spae.errors import InputError, ShapeError, UnknownName
+from spae.errors import ShapeError
+from spae.losses.perceptual_names import PERCEPTUAL_SIDES, check_perceptual
 from spae.losses.perceptual_weights import (
     efficientnet_lite0_network,
     efficientnet_lite0_weights,
@@ -108,14 +109,12 @@ class PerceptualEntry:
 
     Attributes:
         title: for reports.
-        side: default S; None for any size.
         scale: as PerceptualLoss takes it.
         network: builds it from a state dict.
         weights: finds the state dict and its file's sha256, given a local file or None.
     """
 
     title: str
-    side: int | None
     scale: tuple[tuple[float, float, float], tuple[float, float, float]] | None
     network: Callable[[dict[str, Tensor]], nn.Module]
     weights: Callable[[Path | None], tuple[dict[str, Tensor], str]]
@@ -124,16 +123,15 @@ class PerceptualEntry:
 PERCEPTUAL: dict[str, PerceptualEntry] = {
     "resnet50": PerceptualEntry(
         "ResNet-50 logits (MAGVIT)",
-        224,
         ((2 * 0.485 - 1, 2 * 0.456 - 1, 2 * 0.406 - 1), (2 * 0.229, 2 * 0.224, 2 * 0.225)),
         resnet50_network,
         weights_from("torchvision's resnet50 (IMAGENET1K_V1)"),
     ),
     "lpips-vgg": PerceptualEntry(
-        "LPIPS-VGG 0.1 (VQGAN)", None, None, lpips_vgg_network, weights_from("torchvision's vgg16 (IMAGENET1K_V1)")
+        "LPIPS-VGG 0.1 (VQGAN)", None, lpips_vgg_network, weights_from("torchvision's vgg16 (IMAGENET1K_V1)")
     ),
     "efficientnet-lite0": PerceptualEntry(
-        "EfficientNet-Lite0 logits", 224, LITE, efficientnet_lite0_network, efficientnet_lite0_weights
+        "EfficientNet-Lite0 logits", LITE, efficientnet_lite0_network, efficientnet_lite0_weights
     ),
 }
 
@@ -150,11 +148,7 @@ def open_perceptual(name: str, weights: Path | None = None, side: int | None = N
         InputError: a side below 32, or any for "lpips-vgg", which takes images of any size.
         WeightsError: weights are missing or do not fit.
     """
-    if name not in PERCEPTUAL:
-        raise UnknownName("perceptual loss", name, PERCEPTUAL)
+    check_perceptual(name, side)
     entry = PERCEPTUAL[name]
-    if side is not None and (entry.side is None or side < 32):
-        raise InputError(f"{name} takes images at {entry.side or 'their own size'}, got side {side}: leave it out "
-                         "or, for the other networks, use 32 or more")  # fmt: skip
     state, sha256 = entry.weights(weights)
-    return PerceptualLoss(name, sha256, entry.network(state), side or entry.side, entry.scale)
+    return PerceptualLoss(name, sha256, entry.network(state), side or PERCEPTUAL_SIDES[name], entry.scale)

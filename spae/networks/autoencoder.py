@@ -8,7 +8,6 @@ Images are [B, 3, H, W] and videos [B, 3, T, H, W]: the layers are the same, the
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spae.errors import ShapeError
+from spae.network_presets import TIME_STRIDES, Plan, convolutional_plan
 
 # 32 groups as in the published code; a layer narrower than 32 takes one group a channel.
 GROUPS = 32
@@ -62,30 +61,6 @@ class Ops:
 
 IMAGES = Ops(("H", "W"), nn.Conv2d, nn.AvgPool2d)
 VIDEOS = Ops(("T", "H", "W"), VideoConv, nn.AvgPool3d)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The shape of a network.
-
-    Attributes:
-        filters: base filters.
-        multipliers: filters of each scale over the base, from pixels to latents.
-        strides: how far each scale but the last pools each axis; (2, 2) pools an image to half its sides.
-        blocks: ResBlocks a scale.
-    """
-
-    filters: int
-    multipliers: tuple[int, ...]
-    strides: tuple[tuple[int, ...], ...]
-    blocks: int = 2
-
-    def __post_init__(self) -> None:
-        if len(self.strides) != len(self.multipliers) - 1:
-            raise ShapeError(
-                f"every scale but the last pools: {len(self.multipliers)} multipliers need "
-                f"{len(self.multipliers) - 1} strides, got {len(self.strides)}"
-            )
 
 
 def norm(channels: int) -> nn.GroupNorm:
@@ -142,8 +117,7 @@ class Encoder(Layered, PixelEncoder):
 
     def __init__(self, width: int, plan: Plan, ops: Ops = IMAGES) -> None:
         super().__init__()
-        self.axes = ops.axes
-        self.factors = tuple(math.prod(stride[axis] for stride in plan.strides) for axis in range(len(ops.axes)))
+        self.plan = plan
         layers: list[nn.Module] = [ops.conv(3, plan.filters, 3, padding=1, bias=False)]
         channels = plan.filters
         for scale, multiplier in enumerate(plan.multipliers):
@@ -162,13 +136,8 @@ class Encoder(Layered, PixelEncoder):
         return self.layers(pixels)
 
     def grid(self, pixels: tuple[int, ...]) -> tuple[int, ...]:
-        """As for every encoder. Raises ShapeError: an axis is missing, or not a multiple of what it is pooled by."""
-        sides = pixels[2:]
-        fits = len(sides) == len(self.axes) and pixels[1] == 3
-        if not fits or any(side < 1 or side % factor for side, factor in zip(sides, self.factors, strict=True)):
-            rules = ", ".join(f"{axis} divisible by {by}" for axis, by in zip(self.axes, self.factors, strict=True))
-            raise ShapeError(f"pixels must be [B, 3, {', '.join(self.axes)}] with {rules}, got {tuple(pixels)}")
-        return tuple(side // factor for side, factor in zip(sides, self.factors, strict=True))
+        """As for every encoder. Raises ShapeError as `Plan.grid`."""
+        return self.plan.grid(tuple(pixels))
 
 
 class Upsample(nn.Module):
@@ -235,27 +204,6 @@ class Autoencoder(nn.Module):
         return self.decoder(latents.transpose(1, 2).reshape(batch, width, *grid).contiguous())
 
 
-# Base filters and multipliers: appendix B.1; the `picto` ones are the same networks at a quarter of the width.
-NETWORKS: dict[str, tuple[int, tuple[int, ...]]] = {
-    "image": (128, (1, 2, 2, 4)),
-    "image-256": (128, (1, 1, 2, 2, 4)),
-    "mnist": (128, (1, 2, 2, 4)),
-    "picto": (32, (1, 2, 2, 4)),
-    "picto-256": (32, (1, 1, 2, 2, 4)),
-    "video": (128, (1, 2, 2, 4)),
-    "picto-video": (32, (1, 2, 2, 4)),
-}
-
-# Networks of videos, and how far each of their scales pools time: 16 frames become 4.
-TIME_STRIDES: dict[str, tuple[int, ...]] = {"video": (2, 2, 1), "picto-video": (2, 2, 1)}
-
-
 def planned(preset: str) -> tuple[Plan, Ops]:
     """Plan and operations of the networks of a preset of NETWORKS."""
-    filters, multipliers = NETWORKS[preset]
-    ops = VIDEOS if preset in TIME_STRIDES else IMAGES
-    if preset in TIME_STRIDES:
-        plan = Plan(filters, multipliers, tuple((time, 2, 2) for time in TIME_STRIDES[preset]))
-    else:
-        plan = Plan(filters, multipliers, ((2, 2),) * (len(multipliers) - 1))
-    return plan, ops
+    return convolutional_plan(preset), VIDEOS if preset in TIME_STRIDES else IMAGES

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from spae.errors import InputError, UnknownName
-from spae.networks.autoencoder import NETWORKS, Autoencoder, Decoder, Encoder, planned
+from spae.errors import InputError
+from spae.network_presets import NETWORKS, network_plan
+from spae.networks.autoencoder import Autoencoder, Decoder, Encoder, planned
 from spae.networks.dual_encoder import DualEncoder
-from spae.networks.vit import VITS, transformer
+from spae.networks.vit import transformer
 
 
 def build_autoencoder(preset: str, width: int, projected_dim: int = 0) -> Autoencoder:
@@ -26,16 +27,15 @@ def build_autoencoder(preset: str, width: int, projected_dim: int = 0) -> Autoen
         UnknownName: there is no such preset.
         InputError: a transformer with a reconstruction branch, which does not exist.
     """
+    network_plan(preset)
     if preset in NETWORKS:
         plan, ops = planned(preset)
         if projected_dim:
             return Autoencoder(DualEncoder(width, projected_dim, plan, ops), Decoder(projected_dim, plan, ops))
         return Autoencoder(Encoder(width, plan, ops), Decoder(width, plan, ops))
-    if preset in VITS:
-        if projected_dim:
-            raise InputError(f"network {preset} has no reconstruction branch: leave projected_layers at 0")
-        return transformer(preset, width)
-    raise UnknownName("network preset", preset, [*NETWORKS, *VITS])
+    if projected_dim:
+        raise InputError(f"network {preset} has no reconstruction branch: leave projected_layers at 0")
+    return transformer(preset, width)
 
 
 def count_parameters(module: nn.Module) -> int:

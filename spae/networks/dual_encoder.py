@@ -10,7 +10,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from spae.networks.autoencoder import Encoder, Ops, PixelEncoder, Plan
+from spae.network_presets import Plan
+from spae.networks.autoencoder import Encoder, Ops, PixelEncoder
 
 MAX_MULTIPLIER = 2
 """Of the reconstruction branch: with the semantic branch's multipliers it would be as large as the decoder."""

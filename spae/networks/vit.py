@@ -7,53 +7,13 @@ widens the MLPs with a gate and a depthwise convolution, which their paper does 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spae.errors import ShapeError
+from spae.network_presets import VITS, VitPlan
 from spae.networks.autoencoder import Autoencoder, Layered, PixelEncoder
-
-
-@dataclass(frozen=True)
-class VitPlan:
-    """The shape of both transformers.
-
-    Attributes:
-        size: side of its images in pixels, a multiple of `patch`.
-        patch: side of a patch in pixels.
-        features: F, a multiple of `heads`.
-        layers: transformer layers on each side.
-        hidden: width of the MLPs.
-    """
-
-    size: int = 256
-    patch: int = 16
-    features: int = 768
-    layers: int = 12
-    heads: int = 12
-    hidden: int = 3072
-
-    def __post_init__(self) -> None:
-        if self.size % self.patch or self.features % self.heads:
-            raise ShapeError(
-                f"patches must fill the image and heads the features, got patch {self.patch} in {self.size} pixels "
-                f"and {self.heads} heads in {self.features} features"
-            )
-
-    @property
-    def side(self) -> int:
-        """Patches on a side."""
-        return self.size // self.patch
-
-
-# `lqae` is the paper's; `picto-lqae` a small one for CPUs, with the 16 positions of the `picto` pyramid's grid.
-VITS: dict[str, VitPlan] = {
-    "lqae": VitPlan(),
-    "picto-lqae": VitPlan(size=32, patch=8, features=192, layers=3, heads=3, hidden=768),
-}
 
 
 def _initialize(module: nn.Module) -> None:
@@ -117,11 +77,8 @@ class VitEncoder(Layered, PixelEncoder):
         return self.layers(images).transpose(1, 2).unflatten(2, grid)
 
     def grid(self, pixels: tuple[int, ...]) -> tuple[int, ...]:
-        """As for every encoder. Raises ShapeError: images of another size than the learned positions."""
-        size = self.plan.size
-        if tuple(pixels[1:]) != (3, size, size):
-            raise ShapeError(f"images must be [B, 3, {size}, {size}], got {tuple(pixels)}: resize them")
-        return self.plan.side, self.plan.side
+        """As for every encoder. Raises ShapeError as `VitPlan.grid`."""
+        return self.plan.grid(tuple(pixels))
 
 
 class VitDecoder(Layered):

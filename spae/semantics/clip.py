@@ -24,6 +24,7 @@ from spae.cache_folder import cache_folder
 from spae.errors import ShapeError, UnknownName, WeightsError
 from spae.regular_file import check_folder, check_regular
 from spae.row_file import rows_on_disk
+from spae.work_progress import report_progress
 
 DEFAULT_CLIP = ("ViT-L-14", "openai")
 """Section 4.1: CLIP with a ViT-L/14 vision backbone."""
@@ -73,6 +74,7 @@ class Clip:
         key = _key(self.weights_sha256, spelled, list(words))
 
         def make(start: int, stop: int) -> np.ndarray:
+            report_progress("CLIP's features of the words", start, len(words))
             texts = [template(word) for word in words[start:stop] for template in templates]
             with torch.no_grad():
                 features = self._texts(texts).unflatten(0, (stop - start, len(templates))).mean(1)

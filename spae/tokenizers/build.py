@@ -16,7 +16,7 @@ from torch import Tensor
 
 from spae.atomic import atomic_path, write_text
 from spae.errors import InputError, WeightsError
-from spae.networks import Autoencoder, build_autoencoder
+from spae.networks import build_autoencoder
 from spae.networks.latent_norm import LatentNorm
 from spae.networks.projected_norm import ProjectedNorm
 from spae.pyramid import Pyramid
@@ -30,7 +30,7 @@ from spae.quantizers import (
     random_codebook,
 )
 from spae.regular_file import check_regular
-from spae.tokenizers.config import ModelConfig, SavedConfig
+from spae.tokenizers.config import ModelConfig, SavedConfig, check_grid
 from spae.tokenizers.dual_encoder_model import DualEncoderModel
 from spae.tokenizers.lqae import LqaeModel
 from spae.tokenizers.masked_lm import open_masked_lm
@@ -87,6 +87,7 @@ def build_model(
         InputError: parts that do not fit together, such as networks and the pyramid's grid.
         WeightsError: the masked language model of an LQAE is missing, or is not the vocabulary's.
     """
+    check_grid(config)
     pyramid = config.layers
     quantizer = _quantizer(config, vocabulary, pyramid, search)
     width, scale = quantizer.codebook.shape[1], config.latent_scale
@@ -98,7 +99,6 @@ def build_model(
     elif scale:
         latent_norm = LatentNorm(vocabulary.embeddings, scale)
     autoencoder = build_autoencoder(config.network, width - projected, projected)
-    check_grid(config, pyramid, autoencoder)
     if config.masked_lm == "none":
         kind = DualEncoderModel if isinstance(quantizer, ProjectedSAQ) else TokenizerModel
         return kind(autoencoder, quantizer, latent_norm)
@@ -130,22 +130,6 @@ def _quantizer(config: ModelConfig, vocabulary: LexicalVocabulary, pyramid: Pyra
         l2_normalize=config.l2_normalize,
         search=torch.float32 if learned else search,
     )
-
-
-def check_grid(config: ModelConfig, pyramid: Pyramid, autoencoder: Autoencoder) -> None:
-    """The networks must make the pyramid's grid of these images or videos. Raises InputError."""
-    size, frames, network = config.image_size, config.num_frames, config.network
-    try:
-        grid = autoencoder.encoder.grid((1, 3, frames, size, size) if frames else (1, 3, size, size))
-    except InputError as error:
-        raise InputError(
-            f"network {network} does not take image_size {size} with num_frames {frames}: {error}"
-        ) from error
-    if grid != pyramid.grid:
-        raise InputError(
-            f"network {network} makes a grid of {grid} at image_size {size} and num_frames {frames}, the pyramid's "
-            f"last layer is {pyramid.grid}: change one of them"
-        )
 
 
 def load_model(folder: Path, vocabulary: LexicalVocabulary | None = None) -> TokenizerModel:

@@ -14,7 +14,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from spae.errors import SpaeError, WeightsError
+from spae.errors import InputError, ShapeError, SpaeError, WeightsError
+from spae.network_presets import network_plan
 from spae.pyramid import Pyramid
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
@@ -137,6 +138,22 @@ class SavedConfig(ModelConfig):
     name: PlainName = Field(description="the recipe's name")
     vocabulary_sha256: PlainName = Field(description="hash of the vocabulary's words and embeddings")
     masked_lm_sha256: PlainName = Field(default="", description="hash of the masked language model's weights")
+
+
+def check_grid(config: ModelConfig) -> None:
+    """The network must exist, and make the pyramid's grid of these images or videos. Raises InputError."""
+    size, frames, network, wanted = config.image_size, config.num_frames, config.network, config.layers.grid
+    try:
+        grid = network_plan(network).grid((1, 3, frames, size, size) if frames else (1, 3, size, size))
+    except ShapeError as error:
+        raise InputError(
+            f"network {network} does not take image_size {size} with num_frames {frames}: {error}"
+        ) from error
+    if grid != wanted:
+        raise InputError(
+            f"network {network} makes a grid of {grid} at image_size {size} and num_frames {frames}, the pyramid's "
+            f"last layer is {wanted}: change one of them"
+        )
 
 
 def parse_config(text: bytes, where: str) -> SavedConfig:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spae.errors import WeightsError
+from spae.network_environment import EnvironmentProblem, check_environment
 
 RECIPE_FILE = "recipe.json"
 # Limit of each file's bytes: ten times the largest of the paper's models, and the longest known vocabulary.
@@ -43,10 +44,16 @@ def fetch(
     Raises:
         WeightsError: no such model, a missing or too large file, or neither cached nor reachable.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-    api, asked = HfApi(), not local_files_only
+    asked = not local_files_only
+    if asked:
+        try:
+            check_environment(constants.ENDPOINT)
+        except EnvironmentProblem as error:
+            raise WeightsError(f"{name} cannot be downloaded from the hub: {error}") from None
+    api = HfApi()
     reason = ""
     try:
         # Without a network, this is the commit of the last download; the hub's client warns.

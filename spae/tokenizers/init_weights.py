@@ -14,7 +14,7 @@ from spae.errors import ShapeError, WeightsError
 from spae.networks.inflate import Inflation, inflate
 from spae.regular_file import check_regular
 from spae.tokenizers.model import TokenizerModel
-from spae.tokenizers.model_folder import committed_folder, load_config
+from spae.tokenizers.model_folder import init_weights_file, load_config
 from spae.vocabulary import LexicalVocabulary
 
 
@@ -62,13 +62,6 @@ def load_init_weights(
             "network, quantizer and latent_scale, and optimizer.inflation=central for videos from images"
         )
     model.load_state_dict(state, strict=False)
-
-
-def init_weights_file(source: str) -> Path | None:
-    """The file that `load_init_weights` would read, or None."""
-    path = committed_folder(source) or Path(source)
-    file = path / "model.safetensors" if path.is_dir() else path
-    return file if file.is_file() else None
 
 
 def _weights(file: Path) -> dict[str, Tensor]:

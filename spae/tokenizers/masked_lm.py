@@ -5,7 +5,6 @@ B batch, N positions, C width of its embeddings, M masked positions, V0 pieces o
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from spae.canonical import sha256_file
 from spae.errors import InputError, WeightsError
+from spae.quiet_transformers import quiet_transformers
 from spae.vocabulary.causal_lm import model_folder
 
 
@@ -112,7 +112,7 @@ def open_masked_lm(source: str, sha256: str) -> FrozenMaskedLm:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        with _silent():
+        with quiet_transformers():
             model = AutoModelForMaskedLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     except Exception as error:  # whatever transformers raises becomes one line
         reason = " ".join(str(error).split())[:160]
@@ -121,19 +121,3 @@ def open_masked_lm(source: str, sha256: str) -> FrozenMaskedLm:
     if None in ids:
         raise WeightsError(f"{name}: its tokenizer needs tokens for begin, end and mask, got {ids}: use RoBERTa")
     return FrozenMaskedLm(name, model, *ids)
-
-
-@contextlib.contextmanager
-def _silent() -> Any:
-    """Without transformers' progress bar and its warnings on unused weights."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
+from spae.near_paths import no_path
 from spae.regular_file import UnfitFile, read_bytes
 from spae.tokenizers.config import SavedConfig, parse_config
 
@@ -19,6 +20,13 @@ def committed_folder(name: str) -> Path | None:
     """The folder of the committed weights of that name, such as "picto_spae"; None if there are none."""
     folder = EMBEDDED / name
     return folder if Path(name).name == name and folder.is_dir() else None
+
+
+def init_weights_file(source: str) -> Path | None:
+    """The file whose weights a run may start from, or None."""
+    path = committed_folder(source) or Path(source)
+    file = path / "model.safetensors" if path.is_dir() else path
+    return file if file.is_file() else None
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -43,7 +51,10 @@ def load_config(folder: Path) -> SavedConfig:
     try:
         text = read_bytes(path, MAX_CONFIG_BYTES)
     except FileNotFoundError:
-        raise WeightsError(f"{folder} holds no config.json: name a folder that `python -m spae train` wrote") from None
+        why = "" if folder.exists() else f", {no_path(folder, 'folder')}"
+        raise WeightsError(
+            f"{folder} holds no config.json{why}: name a folder that `python -m spae train` wrote"
+        ) from None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error}): name another folder") from error
     return parse_config(text, str(path))

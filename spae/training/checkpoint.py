@@ -28,8 +28,14 @@ KEEP = 2
 LATEST = "latest"
 PATTERN = "step-*.safetensors"
 NO_CHECKPOINT = "none: the run has written none yet"
+FIXED = ("name", "appearance.gan")
+"""Fields outside the group `model` that decide the shape of a run's state."""
+CHANGEABLE = ("model.masked_lm_source", "model.mask_ratio")
+"""Fields of the group `model` that do not."""
 
 Groups = dict[str, dict[str, Tensor]]
+Changes = dict[str, tuple[object, object]]
+"""Fields that a resumed run changes, as GROUP.FIELD: before, and from then on."""
 
 
 @contextmanager
@@ -71,6 +77,9 @@ def save_checkpoint(
         recipe: its groups in JSON's types.
         groups: tensors by group ("model", "ema", "optimizer", ...) and name.
         keep: number of checkpoints to keep.
+
+    Raises:
+        OSError, SafetensorError: it cannot be written, such as on a full disk; those before it are kept.
     """
     tensors = {
         f"{group}/{name}": value.detach().to("cpu", copy=True).contiguous()
@@ -78,7 +87,7 @@ def save_checkpoint(
         for name, value in part.items()
     }
     header = {"step": str(step), "recipe": json.dumps(recipe, sort_keys=True), "crc32": _checksum(tensors)}
-    path = folder / f"step-{step:06d}.safetensors"
+    path = folder / checkpoint_name(step)
     with atomic_path(path, durable=True) as draft:
         save_file(tensors, draft, header)
     write_text(folder / LATEST, path.name + "\n")
@@ -97,7 +106,7 @@ def load_checkpoint(
         warn: called with one line for each damaged checkpoint.
 
     Raises:
-        TrainingError: no checkpoint, only damaged ones, or one of another recipe.
+        TrainingError: no checkpoint, only damaged ones, or one that the recipe cannot continue.
     """
     damaged = []
     for path in reversed(checkpoints(folder)):
@@ -108,13 +117,18 @@ def load_checkpoint(
             warn(f"{path} is damaged ({reason}): resuming from the previous checkpoint")
             damaged.append(path)
             continue
-        check_same_recipe(path, made_by, recipe)
+        check_continues(path, made_by, recipe)
         return step, groups
     if damaged:
         raise TrainingError(
             f"{folder} holds damaged checkpoints only, {damaged[0].name} the newest: train into another folder"
         )
     raise TrainingError(f"{folder} holds no checkpoint to resume from: run without --resume")
+
+
+def checkpoint_name(step: int) -> str:
+    """The file of the state after `step` steps."""
+    return f"step-{step:06d}.safetensors"
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -147,10 +161,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, object], int, Groups]:
     for key, value in tensors.items():
         group, _, name = key.partition("/")
         groups.setdefault(group, {})[name] = value
-    recipe = json.loads(header["recipe"])
-    if not isinstance(recipe, dict):
-        raise ValueError("its recipe is no JSON object")
-    return recipe, int(header["step"]), groups
+    return *_recipe_and_step(header), groups
 
 
 def set_aside(folder: Path, step: int) -> list[Path]:
@@ -165,20 +176,76 @@ def set_aside(folder: Path, step: int) -> list[Path]:
     return renamed
 
 
-def check_same_recipe(path: Path, made_by: Mapping[str, object], recipe: Mapping[str, object]) -> None:
-    """Raises TrainingError that names the first field in which the two differ, as GROUP.FIELD."""
+def check_resumable(folder: Path, recipe: Mapping[str, object]) -> None:
+    """Fail early on what `load_checkpoint` would refuse, by the header of the newest checkpoint alone.
+
+    Raises:
+        TrainingError: no checkpoint, one that the recipe cannot continue, or one of more steps than it asks for.
+    """
+    found = checkpoints(folder)
+    if not found:
+        raise TrainingError(f"{folder} holds no checkpoint to resume from: run without --resume")
+    for path in reversed(found):
+        try:
+            made_by, step = read_header(path)
+        except (SafetensorError, ValueError, KeyError, OSError):
+            continue  # damaged: `load_checkpoint` says so
+        check_continues(path, made_by, recipe)
+        steps = _flat(recipe)["optimizer.steps"]
+        if isinstance(steps, int) and steps < step:
+            raise TrainingError(
+                f"{path} is of step {step}, optimizer.steps is {steps}: ask for more, or train into another folder"
+            )
+        return
+
+
+def changes(folder: Path, step: int, recipe: Mapping[str, object]) -> Changes:
+    """The fields that `recipe` changes of the run whose checkpoint of `step` it resumes."""
+    path = folder / checkpoint_name(step)
+    made_by, _ = read_header(path)
+    return check_continues(path, made_by, recipe)
+
+
+def read_header(path: Path) -> tuple[dict[str, object], int]:
+    """A checkpoint's recipe and step. Raises as `read_checkpoint`."""
+    with safe_open(path, framework="pt") as file:
+        return _recipe_and_step(file.metadata() or {})
+
+
+def _recipe_and_step(header: Mapping[str, str]) -> tuple[dict[str, object], int]:
+    recipe = json.loads(header["recipe"])
+    if not isinstance(recipe, dict):
+        raise ValueError("its recipe is no JSON object")
+    return recipe, int(header["step"])
+
+
+def check_continues(path: Path, made_by: Mapping[str, object], recipe: Mapping[str, object]) -> Changes:
+    """The fields in which a recipe differs from the one that made a checkpoint, as GROUP.FIELD: (before, now).
+
+    A run may change how it goes on: steps, rates, data, weights of losses. It cannot change the shape of what has been
+    trained.
+
+    Raises:
+        TrainingError: names a field that cannot change.
+    """
     theirs, ours = _flat(made_by), _flat(recipe)
+    changed: Changes = {}
     for field in [*ours, *theirs]:
         if field not in theirs or field not in ours:
             raise TrainingError(
                 f"{path} was made by another version of this package, whose recipes differ in {field}: resume with "
                 "that version, or train into another folder"
             )
-        if theirs[field] != ours[field]:
+        if theirs[field] == ours[field]:
+            continue
+        changed[field] = (theirs[field], ours[field])
+        if field not in CHANGEABLE and (field in FIXED or field.startswith("model.")):
             raise TrainingError(
                 f"{path} was made by another recipe: {field} was {json.dumps(theirs[field])}, now it is "
-                f"{json.dumps(ours[field])}: resume with the same settings, or train into another folder"
+                f"{json.dumps(ours[field])}, which a run cannot change: resume with the same value, or train into "
+                "another folder"
             )
+    return changed
 
 
 def _flat(recipe: Mapping[str, object]) -> dict[str, object]:

@@ -13,24 +13,15 @@ from torch import Tensor
 from spae.data.datasets.protocol import TrainingBatch, TrainingData
 from spae.data.embedded.pictograms import load_pictograms
 from spae.data.embedded.training_pictograms import load_training_pictograms
-from spae.data.spec import DataSpec, parse_data_spec
-from spae.errors import InputError, UnknownName
-from spae.training.evaluate import held_out_pictograms
+from spae.data.spec import DataSpec
+from spae.errors import InputError
+from spae.training.data_schemes import EMBEDDED, check_source
+from spae.training.data_schemes import SCHEMES as SCHEMES  # a public name
+from spae.training.evaluate import held_out_pictograms, spread
 from spae.training.pictogram_data import PictogramData
 from spae.training.recipe import Recipe
 from spae.training.step_random import step_seed
 
-SCHEMES: dict[str, str] = {
-    "pictograms": "the embedded pictograms; with num_frames, videos of them moving",
-    "pictograms-more": "the same with 15 further styles to train on; the held-out images stay the same",
-    "mnist": "the embedded sample of MNIST; mnist:FOLDER, the four IDX files of all of it",
-    "folder": "folder:PATH, class folders of images, or train/ and val/ of them (ImageNet, ImageNet-21k)",
-    "webdataset": "webdataset:PATTERN, local tar shards ({000..146} and * are expanded)",
-    "hf": "hf:NAME[:CONFIG] or hf:PATH, a Hugging Face data set, a saved one, or parquet files (extra: data)",
-    "video": "video:PATH, class folders of videos, or a Kinetics csv beside them (extra: data)",
-}
-EMBEDDED = ("pictograms", "pictograms-more", "mnist")
-FOR_IMAGES = ("mnist", "folder", "hf")
 CORRUPT_FILES = "corrupt_files.txt"
 
 Parts = dict[str, tuple[Tensor, Tensor]]
@@ -78,7 +69,7 @@ def open_training_data(
     """The batches of a recipe.
 
     Args:
-        spec: a name or `SCHEME:LOCATION?option=value` (see SCHEMES and `spae.data.spec`).
+        spec: a name or `SCHEME:LOCATION?option=value` (see `data_schemes` and `spae.data.spec`).
         size: side of the model's images in pixels.
         frames: frames of a video; 0 for images.
         batch: global batch.
@@ -93,14 +84,9 @@ def open_training_data(
         InputError: the spec does not fit `frames` or `exclude`, or a package is missing.
         DataError: the data cannot be used.
     """
-    parsed = parse_data_spec(spec)
-    if parsed.scheme not in SCHEMES:
-        raise UnknownName("data (a name or SCHEME:LOCATION)", spec, SCHEMES)
+    parsed = check_source(spec, frames, exclude)
     if parsed.scheme in EMBEDDED:
-        return _embedded(parsed, size=size, frames=frames, batch=batch, seed=seed, exclude=exclude, strength=strength)
-    if not parsed.location:
-        raise InputError(f"data {spec!r} lacks a location: {SCHEMES[parsed.scheme]}")
-    _fits(parsed, frames)
+        return _embedded(parsed, size=size, frames=frames, batch=batch, seed=seed, strength=strength)
     from spae.data.datasets.sources import open_samples
 
     return open_samples(
@@ -116,21 +102,11 @@ def open_training_data(
     )
 
 
-def _embedded(
-    spec: DataSpec, *, size: int, frames: int, batch: int, seed: int, exclude: str, strength: float
-) -> TrainingData:
-    spec.only()
-    if exclude:
-        raise InputError(
-            f"data {spec.text} takes no list of classes to leave out, got {exclude}: leave data.exclude_classes empty"
-        )
+def _embedded(spec: DataSpec, *, size: int, frames: int, batch: int, seed: int, strength: float) -> TrainingData:
     if spec.scheme == "mnist":
-        _fits(spec, frames)
         from spae.data.embedded.mnist_training import open_mnist
 
         return open_mnist(spec.location, size=size, batch=batch, seed=seed)
-    if spec.location:
-        raise InputError(f"data {spec.text!r}: pictograms are embedded and have no location, write {spec.scheme!r}")
     pictograms = load_training_pictograms() if spec.scheme == "pictograms-more" else load_pictograms()
     return PictogramData(
         batch=batch,
@@ -141,15 +117,6 @@ def _embedded(
         pictograms=pictograms,
         name=spec.scheme,
     )
-
-
-def _fits(spec: DataSpec, frames: int) -> None:
-    if frames and spec.scheme in FOR_IMAGES:
-        raise InputError(
-            f"data {spec.scheme} holds images, the recipe trains on videos of {frames} frames: set model.num_frames=0"
-        )
-    if not frames and spec.scheme == "video":
-        raise InputError("data video holds videos, the recipe trains on images: set model.num_frames, 16 in the paper")
 
 
 def sample_step(data: TrainingData, seed: int, step: int, rows: slice | None) -> tuple[TrainingBatch, torch.Generator]:
@@ -171,10 +138,3 @@ def held_out_parts(data: TrainingData, limit: int) -> Parts:
         return {name: (spread(images, limit), spread(labels, limit)) for name, (images, labels) in parts.items()}
     batch = data.held_out(limit)
     return {"held_out": (batch.images, batch.labels)}
-
-
-def spread(rows: Tensor, limit: int) -> Tensor:
-    """At most `limit` rows, spread evenly over all."""
-    if len(rows) <= limit:
-        return rows
-    return rows[torch.linspace(0, len(rows) - 1, limit).round().long()]

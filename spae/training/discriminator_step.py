@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from spae.errors import InputError
 from spae.losses.adversarial import GanLoss, discriminator_terms
 from spae.losses.lecam import LeCam
-from spae.networks.autoencoder import NETWORKS
+from spae.network_presets import NETWORKS
 from spae.networks.discriminators import PatchDiscriminator, StyleGanDiscriminator
 from spae.training.objective import LossTerms, as_images
 from spae.training.recipe import Recipe

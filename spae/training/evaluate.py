@@ -7,15 +7,21 @@ evaluated as images are.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from spae.data.embedded.pictograms import Pictograms, load_pictograms
-from spae.tokenizers.model import TokenizerModel
+from spae.data.embedded.pictograms import Pictograms
+from spae.data.image_file import SUFFIXES, read_image
+from spae.data.opening import open_set
+from spae.errors import CorruptImage, DataError
+from spae.tokenizers.model import TokenizerModel, to_tensor
 from spae.training.objective import as_images
 from spae.training.pictogram_data import held_out_images
 from spae.training.word_scores import LabelScores, WordScores, label_table
+from spae.work_progress import report_progress
 
 BATCH = 64
 SIMILAR = 0.9  # of s of Eq. 6
@@ -38,7 +44,8 @@ def reconstruction_error(
     """
     depth = model.quantizer.pyramid.depth
     sums, distance = torch.zeros(depth), 0.0
-    for part in images.split(batch):
+    for number, part in enumerate(images.split(batch)):
+        report_progress("reconstructions", number * batch, len(images))
         part = part.to(model.quantizer.codebook.device)
         decoded = part
         for layer, value in enumerate(model.encode(part).embeddings):
@@ -46,6 +53,7 @@ def reconstruction_error(
             sums[layer] += (decoded - part).square().flatten(1).mean(1).sum().cpu()
         if perceptual is not None:
             distance += perceptual(as_images(part), as_images(decoded)).item() * len(part)
+    report_progress("reconstructions", len(images), len(images))
     scores = {f"mse/layers_1-{layer + 1}": (sums[layer] / len(images)).item() for layer in range(depth)}
     scores["mse/mean_image"] = (images - images.mean(0)).square().mean().item()
     if perceptual is not None:
@@ -57,7 +65,11 @@ def reconstruction_error(
 def layer_words(model: TokenizerModel, images: Tensor, batch: int = BATCH) -> list[Tensor]:
     """The ids of each layer, D tensors [P, N_l] on the CPU. Images as for `reconstruction_error`."""
     device = model.quantizer.codebook.device
-    parts = [model.encode(part.to(device)).ids for part in images.split(batch)]
+    parts: list[tuple[Tensor, ...]] = []
+    for part in images.split(batch):
+        report_progress("words of images", len(parts) * batch, len(images))
+        parts.append(model.encode(part.to(device)).ids)
+    report_progress("words of images", len(images), len(images))
     return [torch.cat(layer).cpu() for layer in zip(*parts, strict=True)]
 
 
@@ -148,15 +160,67 @@ def held_out_pictograms(pictograms: Pictograms, size: int) -> dict[str, tuple[Te
     }
 
 
-def evaluate_pictograms(model: TokenizerModel, size: int, words: Sequence[str]) -> dict[str, float]:
-    """The metrics of a model on both kinds of pictograms that training never sees.
+def user_images(
+    data: str,
+    prepare: Callable[[np.ndarray], np.ndarray],
+    words: Sequence[str],
+    limit: int,
+    warn: Callable[[str], object],
+) -> tuple[tuple[Tensor, Tensor], LabelScores | None]:
+    """Images of a user with their labels, and the scores of words against them.
 
     Args:
-        size: side of the model's images.
-        words: the vocabulary's; unused for a learned codebook.
+        data: what `--data` takes; or a folder of images without class folders, or one image.
+        prepare: an image of any size to the model's.
+        words: the vocabulary's.
+        limit: at most so many images, spread evenly.
+        warn: called with one line where images cannot be used.
 
-    Returns: "held_out_style/..." for the trained concepts in another style, "held_out_concept/..." for the others.
+    Returns: images [P, 3, H, W] in [-1, 1] and labels [P]; scores by the names of classes, None without any.
+
+    Raises:
+        UnknownName, DataError: no such data, or none of the images can be used.
     """
-    pictograms = load_pictograms()
-    scores = LabelScores(label_scores(pictograms, words), ())
-    return Evaluator(held_out_pictograms(pictograms, size), scores)(model)
+    files = plain_images(Path(data))
+    if files:
+        names: list[str] = []
+        wanted = [(lambda path=path: read_image(path, str(path)), 0) for path in files]
+    else:
+        found = open_set(data)
+        names = [one.name for one in found.classes]
+        ids = {image: number for number, one in enumerate(found.classes) for image in one.query}
+        wanted = [(lambda image=image: found.image(image), number) for image, number in ids.items()]
+    chosen = spread(torch.arange(len(wanted)), limit).tolist()
+    pixels, labels, wrong = [], [], []
+    for number, place in enumerate(chosen):
+        read, label = wanted[place]
+        try:
+            pixels.append(prepare(read()))
+            labels.append(label)
+        except CorruptImage as error:
+            wrong.append(str(error))
+        if number % BATCH == 0 or number + 1 == len(chosen):
+            report_progress("images read", number + 1, len(chosen))
+    if wrong:
+        warn(f"{len(wrong)} of {len(chosen)} images cannot be used and are left out: {wrong[0]}")
+    if not pixels:
+        raise DataError(f"{data}: none of {len(chosen)} images can be used ({wrong[0]})")
+    scores = LabelScores(label_table(names, words), ()) if names else None
+    return (to_tensor(np.stack(pixels)), torch.tensor(labels)), scores
+
+
+def plain_images(path: Path) -> list[Path]:
+    """The images right in a folder, or the one image of that name; [] for anything else, such as class folders."""
+    if path.is_file():
+        return [path] if path.suffix.lower() in SUFFIXES else []
+    if not path.is_dir():
+        return []
+    entries = sorted(one for one in path.iterdir() if not one.name.startswith("."))
+    return [one for one in entries if one.suffix.lower() in SUFFIXES and not one.is_dir()]
+
+
+def spread(rows: Tensor, limit: int) -> Tensor:
+    """At most `limit` rows, spread evenly over all."""
+    if len(rows) <= limit:
+        return rows
+    return rows[torch.linspace(0, len(rows) - 1, limit).round().long()]

@@ -26,6 +26,9 @@ MIN_SIDE = 64  # smaller images are shown with larger pixels
 LOG_RATIO = 30.0  # losses are on a logarithmic axis from this ratio of greatest to least
 LOG_FLOOR = 1e-4  # of the greatest loss: smaller ones are cut off by a logarithmic axis
 PANEL = (5.6, 3.0)  # width and height in inches
+COLOURS = 10  # of matplotlib's cycle; after them lines are told apart by their dashes
+DASHES = ("-", "--", ":", "-.")
+LEGEND_LINES = 12  # as many stand beside a panel
 TRAINING = "train/loss"
 
 Curve = list[tuple[int, float]]
@@ -48,7 +51,7 @@ def curves(log: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Curve]]:
 
 
 def write_curves(log: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Write a PNG with a panel a family of metrics, two to a row; nothing for an empty log."""
+    """Write a PNG with a panel a family of metrics, two to a row; no panel without a curve, no file without a panel."""
     panels = curves(log)
     if not panels:
         return
@@ -59,15 +62,19 @@ def write_curves(log: Sequence[Mapping[str, float]], path: Path) -> None:
     for place, (title, lines) in zip(axes, panels.items(), strict=False):
         _plot(place, title, lines)
     for unused in axes[len(panels) :]:
-        unused.set_axis_off()
+        unused.remove()
     with atomic_path(path) as draft:
         figure.savefig(draft, format="png", dpi=100)
 
 
 def _plot(axes: Axes, title: str, lines: Mapping[str, Curve]) -> None:
-    for name, curve in lines.items():
+    for number, (name, curve) in enumerate(lines.items()):
         steps, values = zip(*curve, strict=True)
-        axes.plot(steps, values, label=name, marker="." if len(curve) == 1 else None)
+        dash, colour = divmod(number, COLOURS)
+        axes.plot(
+            steps, values, label=name, marker="." if len(curve) == 1 else None, color=f"C{colour}",
+            linestyle=DASHES[dash % len(DASHES)],
+        )  # fmt: skip
     low, high = (pick(value for curve in lines.values() for _, value in curve) for pick in (min, max))
     if title == TRAINING and low >= 0 and high > LOG_RATIO * low:
         axes.set_yscale("log")
@@ -76,7 +83,8 @@ def _plot(axes: Axes, title: str, lines: Mapping[str, Curve]) -> None:
     axes.set_xlabel("steps")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small", frameon=False)
+    columns = -(-len(lines) // LEGEND_LINES)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small", frameon=False, ncols=columns)
 
 
 @torch.no_grad()

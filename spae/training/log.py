@@ -43,7 +43,7 @@ class RunLog(AbstractContextManager["RunLog"]):
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Write values by name after `step` steps. A non-finite number becomes null: JSON has no NaN."""
-        rounded = {name: round(value, 6) if math.isfinite(value) else None for name, value in values.items()}
+        rounded = {name: rounded_value(value) for name, value in values.items()}
         self._file.write(json.dumps({"step": step} | rounded) + "\n")
         self._file.flush()
         for name, value in values.items():
@@ -54,21 +54,40 @@ class RunLog(AbstractContextManager["RunLog"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._board.close()
+        try:
+            self._file.close()
+            self._board.close()
+        except OSError:
+            # A disk that is full fails here again: the first error is the one to report.
+            if kind is None:
+                raise
         if self._wandb is not None:
             self._wandb.finish(exit_code=0 if kind is None else 1)
 
 
+def rounded_value(value: float) -> float | None:
+    """Six decimals, and as many more as a small number needs for six digits; None for a non-finite one."""
+    if not math.isfinite(value):
+        return None
+    return round(value, max(6, 5 - math.floor(math.log10(abs(value))))) if value else 0.0
+
+
 def _open_wandb(folder: Path, name: str, settings: Mapping[str, Any]) -> Any:
-    try:
-        import wandb
-    except ImportError as error:
-        raise InputError(f"--wandb needs the package wandb: {INSTALL_WANDB}, or leave --wandb out") from error
+    check_wandb()
+    import wandb
+
     # The folder's name is the run's id, so that a resumed run extends the same curves.
     return wandb.init(
         project="spae", name=name, id=folder.resolve().name, dir=str(folder), config=dict(settings), resume="allow"
     )
+
+
+def check_wandb() -> None:
+    """Raises InputError without the package wandb."""
+    try:
+        import wandb  # noqa: F401 (only whether it is there)
+    except ImportError as error:
+        raise InputError(f"--wandb needs the package wandb: {INSTALL_WANDB}, or leave --wandb out") from error
 
 
 def trim_log(folder: Path, start: int) -> None:

@@ -13,8 +13,20 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from spae.errors import InputError
-from spae.tokenizers.config import ModelConfig, PlainName, StrictGroup, first_problem
+from spae.errors import InputError, did_you_mean
+from spae.losses.perceptual_names import check_perceptual
+from spae.tokenizers.config import ModelConfig, PlainName, StrictGroup, check_grid, first_problem
+from spae.training.data_schemes import check_source
+
+ABBREVIATIONS = {
+    "lr": "learning_rate", "learning": "learning_rate", "rate": "learning_rate", "batch": "batch_size",
+    "bs": "batch_size", "wd": "weight_decay", "ema": "ema_decay", "epochs": "steps", "iterations": "steps",
+    "max_steps": "steps", "warmup": "warmup_steps", "data": "source", "dataset": "source", "size": "image_size",
+    "resolution": "image_size", "frames": "num_frames", "init": "init_from", "vocab": "vocabulary",
+    "clip": "max_grad_norm", "accumulation": "gradient_accumulation_steps", "amp": "precision", "dtype": "precision",
+    "lpips": "perceptual", "augmentation": "augment", "exclude": "exclude_classes", "keep": "keep_checkpoints",
+}  # fmt: skip
+"""What people call a field, and the field's name: spelling alone would not find it."""
 
 
 class SemanticsConfig(StrictGroup):
@@ -172,6 +184,14 @@ class Recipe(StrictGroup):
     @model_validator(mode="after")
     def _check(self) -> Self:
         model, semantics, data, optimizer = self.model, self.semantics, self.data, self.optimizer
+        try:
+            check_grid(model)
+            if self.appearance.perceptual != "none":
+                check_perceptual(self.appearance.perceptual, self.appearance.perceptual_side or None)
+            if data.source:
+                check_source(data.source, model.num_frames, data.exclude_classes)
+        except InputError as error:
+            raise ValueError(str(error)) from error
         thresholds, depth = len(semantics.thresholds), model.layers.depth
         if model.codebook == "learned" and thresholds:
             raise ValueError("a learned codebook has no words for a semantic loss: leave semantics.thresholds empty")
@@ -235,11 +255,9 @@ class Recipe(StrictGroup):
         return self.replace(changes, "--set")
 
     def _unknown_field(self, key: str, where: str) -> InputError:
-        known = [name for name, _, _ in self.fields()]
-        near = [name for name in known if name.endswith(f".{key}")] or difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         return InputError(
-            f"{where}: a recipe has no field {key!r}: {hint}`python -m spae recipes {self.name}` lists them all"
+            f"{where}: a recipe has no field {key!r}: {_near_fields(key, [name for name, _, _ in self.fields()])}"
+            f"`python -m spae recipes {self.name}` lists them all"
         )
 
     def fields(self) -> Iterator[tuple[str, object, str]]:
@@ -251,6 +269,18 @@ class Recipe(StrictGroup):
                 continue
             for field, inner in type(value).model_fields.items():
                 yield f"{name}.{field}", getattr(value, field), inner.description or ""
+
+
+def _near_fields(key: str, known: Sequence[str]) -> str:
+    """The fields that a user may have meant: of that name in any group, of an abbreviation, or spelled alike."""
+    short = key.rpartition(".")[2]
+    wanted = ABBREVIATIONS.get(short, short)
+    near = [name for name in known if name.rpartition(".")[2] == wanted]
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}? "
+    last = {name.rpartition(".")[2]: name for name in known}
+    found = difflib.get_close_matches(short, last, n=1)
+    return f"did you mean {last[found[0]]!r}? " if found else did_you_mean(key, known)
 
 
 def parse_recipe(values: Mapping[str, object], where: str) -> Recipe:

@@ -116,7 +116,7 @@ class TrainingState:
                 restore_optimizer(self.discriminator.optimizer, names, groups["discriminator_optimizer"])
                 self.discriminator.lecam.load_state_dict(groups["lecam"])
                 self.health.stalled.copy_(groups["health"]["stalled"])
-            if self.scaler is not None:
+            if self.scaler is not None and "scaler" in groups:
                 known = self.scaler.state_dict()
                 saved = {name: value.item() for name, value in groups["scaler"].items()}
                 # Every number was saved as a float, also whole ones such as the steps since the scale last grew.

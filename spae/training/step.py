@@ -57,13 +57,9 @@ class Stepper:
         self._precision = precision
         self._processes, self._rank = accelerator.num_processes, accelerator.process_index
         self._microbatches = recipe.optimizer.gradient_accumulation_steps
+        check_shards(recipe, self._processes)
         shards = self._processes * self._microbatches
         decoded, size = recipe.data.images_decoded, recipe.data.batch_size
-        if size % shards or decoded % shards:
-            raise InputError(
-                f"batch_size {size} and decode_batch_size {decoded} must be divisible by processes times "
-                f"gradient_accumulation_steps, {self._processes} x {self._microbatches}: change one of them"
-            )
         first = self._rank * self._microbatches
         self._shards = [BatchShard.of(first + i, shards, decoded, size) for i in range(self._microbatches)]
         if self._processes > 1 and state.model.latent_norm is not None:
@@ -191,6 +187,18 @@ class Stepper:
     def _no_sync(self, module: nn.Module, last: bool) -> AbstractContextManager[object]:
         """Gradients are reduced once a step, with its last microbatch."""
         return nullcontext() if last or not isinstance(module, DistributedDataParallel) else module.no_sync()
+
+
+def check_shards(recipe: Recipe, processes: int) -> None:
+    """Raises InputError if the batch is not divisible by processes times microbatches."""
+    microbatches, decoded, size = (
+        recipe.optimizer.gradient_accumulation_steps, recipe.data.images_decoded, recipe.data.batch_size,
+    )  # fmt: skip
+    if size % (processes * microbatches) or decoded % (processes * microbatches):
+        raise InputError(
+            f"batch_size {size} and decode_batch_size {decoded} must be divisible by processes times "
+            f"gradient_accumulation_steps, {processes} x {microbatches}: change one of them"
+        )
 
 
 def reduce_statistics(norm: nn.Module) -> None:

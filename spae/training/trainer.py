@@ -21,33 +21,49 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from rich.console import Console
+from safetensors import SafetensorError
 
-from spae.atomic import write_text
+from spae.atomic import append_lines, write_text
 from spae.data.datasets.protocol import TrainingData
-from spae.distributed import check_launcher
+from spae.distributed import check_launcher, on_cpus
+from spae.errors import TrainingError
 from spae.losses.lecam import LeCam
 from spae.losses.perceptual import PerceptualLoss, open_perceptual
 from spae.tokenizers.build import build_model, save_model, saved_config
 from spae.tokenizers.config import SavedConfig
 from spae.tokenizers.init_weights import load_init_weights
 from spae.tokenizers.model import TokenizerModel
-from spae.training.checkpoint import check_unused, last_good, load_checkpoint, locked, save_checkpoint, set_aside
+from spae.training.checkpoint import (
+    NO_CHECKPOINT,
+    Changes,
+    changes,
+    check_resumable,
+    check_unused,
+    last_good,
+    load_checkpoint,
+    locked,
+    save_checkpoint,
+    set_aside,
+)
 from spae.training.data_source import held_out_parts, open_data
 from spae.training.discriminator_step import GAN_LOSSES, build_discriminator
 from spae.training.evaluate import Evaluator
 from spae.training.figures import GRID_IMAGES, sample_rows, write_curves, write_grid
 from spae.training.health_monitor import HealthMonitor
-from spae.training.log import LOG, RunLog, read_log
+from spae.training.interruption import Interrupted, StopSignals
+from spae.training.log import LOG, RunLog, check_wandb, read_log
 from spae.training.objective import Objective
 from spae.training.precision import Precision
-from spae.training.progress import StepBar
+from spae.training.progress import StepBar, showing_work
 from spae.training.recipe import OptimizerConfig, Recipe
 from spae.training.state import AveragedWeights, DiscriminatorState, TrainingState
-from spae.training.step import Stepper
+from spae.training.step import Stepper, check_shards
 from spae.training.word_scores import open_scores
 from spae.vocabulary import LexicalVocabulary, open_vocabulary
 
 LOG_EVERY = 10
+CHANGES = "changes.jsonl"
+"""Settings that a resumed run changed: the step, the field, and its values before and from then on."""
 
 
 @dataclass(frozen=True)
@@ -72,22 +88,41 @@ class Trainer:
         """Train to the end and write the model; returns the metrics of the averaged weights on held-out images.
 
         Raises:
-            TrainingError: the folder is in use, holds a run and `resume` is False, or holds none to resume or one of
-                another recipe; the loss is not finite; the discriminator has stalled.
+            TrainingError: the folder is in use, holds a run and `resume` is False, or holds none to resume or one that
+                this recipe cannot continue; the loss is not finite; the discriminator has stalled; a file cannot be
+                written.
             InputError: a recipe that this machine or these processes cannot train; a launcher that starts one process.
+            Interrupted: SIGINT or SIGTERM; the state after the last step is saved.
         """
         check_launcher(os.environ)
-        # Half precision is spae.training.precision's.
-        accelerator = Accelerator(mixed_precision="no", step_scheduler_with_optimizer=False)
-        with ExitStack() as stack:
-            if accelerator.is_main_process:
-                stack.enter_context(locked(self.folder))
-            if not resume:
-                check_unused(self.folder)
-            accelerator.wait_for_everyone()
-            if accelerator.num_processes > 1 and accelerator.is_main_process:
-                self.console.print(f"training in {accelerator.num_processes} processes", highlight=False)
-            return _Run(self, accelerator, stack).train(resume)
+        if self.wandb:
+            check_wandb()
+        # Half precision is spae.training.precision's. Several processes without a GPU are processes on the CPU.
+        accelerator = Accelerator(
+            mixed_precision="no", step_scheduler_with_optimizer=False, cpu=on_cpus(os.environ)
+        )  # fmt: skip
+        check_shards(self.recipe, accelerator.num_processes)
+        try:
+            with ExitStack() as stack:
+                if accelerator.is_main_process:
+                    stack.enter_context(locked(self.folder))
+                if resume:
+                    check_resumable(self.folder, self.recipe.model_dump(mode="json"))
+                else:
+                    check_unused(self.folder)
+                accelerator.wait_for_everyone()
+                if accelerator.num_processes > 1 and accelerator.is_main_process:
+                    self.console.print(f"training in {accelerator.num_processes} processes", highlight=False)
+                return _Run(self, accelerator, stack).train(resume)
+        except (OSError, SafetensorError) as error:
+            reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
+            where = getattr(error, "filename", None) or self.folder
+            raise TrainingError(f"training cannot go on, {where}: {reason}; {self._kept()}") from error
+
+    def _kept(self) -> str:
+        found = last_good(self.folder)
+        more = "" if found == NO_CHECKPOINT else ", --resume continues from it"
+        return f"the last good checkpoint is {found}{more}"
 
 
 class _Run:
@@ -97,24 +132,30 @@ class _Run:
         recipe, device = trainer.recipe, accelerator.device
         self.recipe, self.folder, self.console = recipe, trainer.folder, trainer.console
         self.accelerator, self.main = accelerator, accelerator.is_main_process
-        self.vocabulary = open_vocabulary(recipe.model.vocabulary)
-        self.config = saved_config(recipe.name, recipe.model, self.vocabulary)
-        self.data: TrainingData = open_data(recipe, self.folder)
-        stack.callback(self.data.close)
-        if self.main:
-            self._print(f"data: {self.data.title}")
-        words = open_scores(recipe, self.data.classes, self.vocabulary.words, device)
-        perceptual = _perceptual(recipe, device)
-        precision = Precision(recipe.optimizer.precision, device)
-        self.state = _initial_state(recipe, self.config, self.vocabulary, device, precision.scaler)
-        discriminator = None if self.state.discriminator is None else self.state.discriminator.network
+        self.signals = StopSignals(
+            self._print if self.main else lambda line: None, trainer._kept, accelerator.num_processes > 1
+        )
+        stack.enter_context(self.signals)
+        self._stack, self._wandb = stack, trainer.wandb
+        with showing_work(self.console, self.main):
+            self.vocabulary = open_vocabulary(recipe.model.vocabulary)
+            self.config = saved_config(recipe.name, recipe.model, self.vocabulary)
+            self.data: TrainingData = open_data(recipe, self.folder)
+            stack.callback(self.data.close)
+            if self.main:
+                self._print(f"data: {self.data.title}")
+            perceptual = _perceptual(recipe, device)
+            precision = Precision(recipe.optimizer.precision, device)
+            self.state = _initial_state(recipe, self.config, self.vocabulary, device, precision.scaler)
+            discriminator = None if self.state.discriminator is None else self.state.discriminator.network
+            # Last, because it may take minutes: whatever is wrong with the rest is found before.
+            words = open_scores(recipe, self.data.classes, self.vocabulary.words, device)
         gan = GAN_LOSSES.get(recipe.appearance.gan, "logistic")
         objective = Objective(recipe, words, perceptual, discriminator, gan)
         self.take_step = Stepper(recipe, accelerator, precision, self.state, objective, self.data)
         self._words, self._perceptual = words, perceptual
         self._evaluator: Evaluator | None = None
         self._averaged_model: TokenizerModel | None = None
-        self._stack, self._wandb = stack, trainer.wandb
 
     def train(self, resume: bool) -> dict[str, float]:
         """The loop; see `Trainer.run`."""
@@ -124,6 +165,7 @@ class _Run:
         log = self._open_log()
         bar = StepBar(recipe.name, steps, state.step, recipe.data.batch_size, self.console, self.main)
         self._stack.enter_context(bar)
+        self.signals.defer()
         metrics: dict[str, float] | None = None
         always = self.accelerator.device.type == "cpu"
         while state.step < steps:
@@ -132,7 +174,8 @@ class _Run:
             terms = self.take_step(logged)
             done = state.step
             evaluated, saved = done % logging.evaluate_every == 0 or last, done % logging.checkpoint_every == 0 or last
-            if always or logged or evaluated or saved:
+            read = always or logged or evaluated or saved
+            if read:
                 # On an accelerator, reading a tensor waits for all the work before it.
                 scale = None if state.scaler is None else state.scaler.get_scale()
                 state.health.check(lambda: last_good(self.folder), scale)
@@ -145,15 +188,22 @@ class _Run:
                 metrics = self._evaluate(log)
             if done % logging.samples_every == 0 or last:
                 self._write_figures()
-            if saved and self.main:
-                save_checkpoint(
-                    self.folder, done, recipe.model_dump(mode="json"), state.groups(), logging.keep_checkpoints
-                )
+            stopped = self.signals.agreed(self.accelerator.device) if read and not last else 0
+            if saved or stopped:
+                self._save()
+            if stopped:
+                raise Interrupted(stopped, f"the state after {done} of {steps} steps is saved")
         if self.main:
             save_model(self.folder, state.average.state, self.config)
             self._report_corrupt_files()
         self.accelerator.wait_for_everyone()
         return self._evaluate(None) if metrics is None else metrics
+
+    def _save(self) -> None:
+        """Write a checkpoint, on the first process."""
+        if self.main:
+            recipe, state = self.recipe.model_dump(mode="json"), self.state
+            save_checkpoint(self.folder, state.step, recipe, state.groups(), self.recipe.logging.keep_checkpoints)
 
     def _restore(self, resume: bool) -> None:
         """Load the newest undamaged checkpoint to resume; write recipe.json."""
@@ -165,8 +215,17 @@ class _Run:
             self.accelerator.wait_for_everyone()
             if self.main:
                 set_aside(self.folder, step)
+                self._note_changes(step, changes(self.folder, step, recipe))
         if self.main:
             write_text(self.folder / "recipe.json", json.dumps(recipe, indent=2, sort_keys=True) + "\n")
+
+    def _note_changes(self, step: int, changed: Changes) -> None:
+        """Say which settings a resumed run changes, and keep it: the weights are then of no single recipe."""
+        lines = []
+        for field, (before, now) in changed.items():
+            self._print(f"from step {step} on {field} is {json.dumps(now)}, before it was {json.dumps(before)}")
+            lines.append(json.dumps({"step": step, "field": field, "before": before, "now": now}))
+        append_lines(self.folder / CHANGES, lines)
 
     def _open_log(self) -> RunLog | None:
         if not self.main:

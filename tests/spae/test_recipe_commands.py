@@ -43,6 +43,14 @@ def test_one_recipe_and_json():
     assert wrong.exit_code == 2 and wrong.stderr.startswith("error: unknown recipe 'imag': did you mean 'image'")
 
 
+def test_the_configuration_of_a_training_is_printed_before_it():
+    described = json.loads(run("recipes", "image", "--smoke", "--set", "optimizer.steps=50", "--json").output)
+    fields = {one["field"]: one["value"] for one in described["fields"]}
+    assert (fields["name"], fields["optimizer.steps"], fields["data.source"]) == ("image_smoke", 50, "pictograms")
+    wrong = run("recipes", "--smoke")
+    assert wrong.exit_code == 2 and "give its NAME" in wrong.stderr
+
+
 def test_recipe_without_its_data_fails_before_any_work(tmp_path):
     done = run("train", "--recipe", "ablation_vq", "--out", str(tmp_path / "run"))
     assert done.exit_code == 2 and done.stderr.startswith("error: recipe ablation_vq lacks its data")

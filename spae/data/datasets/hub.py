@@ -27,6 +27,7 @@ from spae.data.datasets.samples import UNLABELLED, LabelledSamples
 from spae.data.issues import Report, reported
 from spae.data.spec import DataSpec
 from spae.errors import DataError
+from spae.network_environment import check_environment
 from spae.regular_file import check_folder, check_regular
 
 TRAINING_OPTIONS = ("split", "val", "image", "label", "classes", "streaming", "block")
@@ -181,6 +182,9 @@ def load_splits(spec: DataSpec, streaming: bool) -> Mapping[str, Any]:
         elif local.exists():
             found = library.load_dataset(str(local), streaming=streaming)
         else:
+            from huggingface_hub import constants
+
+            check_environment(constants.ENDPOINT)
             found = library.load_dataset(path, config or None, streaming=streaming)
     except (
         *connection_errors(), library.exceptions.DatasetsError, pyarrow.ArrowException, EOFError, ValueError, TypeError,

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from spae.errors import ShapeError
+from spae.network_presets import Plan
 from spae.networks import build_autoencoder
-from spae.networks.autoencoder import Encoder, Plan, ResBlock, Upsample
+from spae.networks.autoencoder import Encoder, ResBlock, Upsample
 
 
 def without_norms(network: nn.Module) -> nn.Module:
@@ -99,7 +100,7 @@ def test_latents_of_a_video_go_frame_by_frame():
     torch.manual_seed(0)
     networks = build_autoencoder("picto-video", 16)
     encoder = networks.encoder
-    assert isinstance(encoder, Encoder) and encoder.factors == (4, 8, 8)
+    assert isinstance(encoder, Encoder) and encoder.plan.factors == (4, 8, 8)
     video = torch.randn(1, 3, 8, 8, 16)
     latents, grid = networks.encode(video), encoder(video)
     assert grid.shape == (1, 16, 2, 1, 2)

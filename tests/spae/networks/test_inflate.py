@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from spae.errors import ShapeError, UnknownName
+from spae.network_presets import Plan
 from spae.networks import build_autoencoder, inflate
-from spae.networks.autoencoder import IMAGES, VIDEOS, Autoencoder, Decoder, Encoder, Ops, Plan, ResBlock
+from spae.networks.autoencoder import IMAGES, VIDEOS, Autoencoder, Decoder, Encoder, Ops, ResBlock
 from spae.networks.inflate import inflate_kernel
 
 FLAT = Plan(8, (1, 2, 2), ((2, 2), (2, 2)))

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from spae.errors import ShapeError
+from spae.network_presets import VITS, VitPlan
 from spae.networks import build_autoencoder, count_parameters
-from spae.networks.vit import VITS, VitDecoder, VitEncoder, VitPlan
+from spae.networks.vit import VitDecoder, VitEncoder
 
 SMALL = VitPlan(size=12, patch=4, features=8, layers=1, heads=2, hidden=16)
 # Without layers every patch is on its own.

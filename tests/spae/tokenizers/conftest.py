@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from spae.cache_folder import cache_folder
-from spae.networks.vit import VITS, VitPlan
+from spae.network_presets import VITS, VitPlan
 from spae.tokenizers.build import build_model, saved_config
 from spae.tokenizers.config import SavedConfig
 from spae.tokenizers.lqae import LqaeModel

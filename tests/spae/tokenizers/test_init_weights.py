@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spae.errors import WeightsError
-from spae.networks.autoencoder import NETWORKS
+from spae.network_presets import NETWORKS
 from spae.tokenizers.build import build_model, load_model
 from spae.tokenizers.init_weights import load_init_weights
 from spae.tokenizers.model_folder import EMBEDDED

@@ -11,6 +11,8 @@ from spae.errors import TrainingError
 from spae.training import checkpoint
 from spae.training.checkpoint import (
     NO_CHECKPOINT,
+    changes,
+    check_resumable,
     check_unused,
     checkpoints,
     last_good,
@@ -90,18 +92,44 @@ def test_the_newest_few_are_kept_and_the_newest_is_read(tmp_path, keep):
     assert step == 1_000_100 and groups["model"]["w"][0] == 1_000_100
 
 
-def test_missing_checkpoint_and_another_recipe_are_refused(tmp_path):
+def test_missing_checkpoint_and_a_recipe_that_cannot_continue_are_refused(tmp_path):
     assert last_good(tmp_path) == NO_CHECKPOINT
-    with pytest.raises(TrainingError, match="holds no checkpoint to resume from: run without --resume"):
-        load_checkpoint(tmp_path, RECIPE)
+    for read in (load_checkpoint, check_resumable):
+        with pytest.raises(TrainingError, match="holds no checkpoint to resume from: run without --resume"):
+            read(tmp_path, RECIPE)
     save(tmp_path, 5)
-    with pytest.raises(
-        TrainingError, match=r"another recipe: optimizer.steps was 9, now it is 12: resume with the same"
-    ):
-        load_checkpoint(tmp_path, RECIPE | {"optimizer": {"steps": 12, "betas": [0.9, 0.99]}})
-    for other in (RECIPE | {"more": 1}, {"name": "a", "optimizer": {"steps": 9}}):
-        with pytest.raises(TrainingError, match=r"another version .* differ in (more|optimizer.betas)"):
-            load_checkpoint(tmp_path, other)
+    longer = RECIPE | {"optimizer": {"steps": 12, "betas": [0.9, 0.99]}}
+    for read in (load_checkpoint, check_resumable):
+        read(tmp_path, longer)
+        with pytest.raises(TrainingError, match=r'name was "a", now it is "b", which a run cannot change'):
+            read(tmp_path, RECIPE | {"name": "b"})
+        for other in (RECIPE | {"more": 1}, {"name": "a", "optimizer": {"steps": 9}}):
+            with pytest.raises(TrainingError, match=r"another version .* differ in (more|optimizer.betas)"):
+                read(tmp_path, other)
+    with pytest.raises(TrainingError, match=r"is of step 5, optimizer.steps is 4: ask for more"):
+        check_resumable(tmp_path, RECIPE | {"optimizer": {"steps": 4, "betas": [0.9, 0.99]}})
+    assert changes(tmp_path, 5, longer) == {"optimizer.steps": (9, 12)}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "continues"),
+    [
+        ("optimizer.learning_rate", 0.5, True), ("optimizer.precision", "bf16", True), ("data.batch_size", 8, True),
+        ("data.source", "mnist", True), ("semantics.semantic_weight", 2.0, True), ("logging.checkpoint_every", 7, True),
+        ("optimizer.seed", 4, True), ("model.latent_scale", 2.0, False), ("model.pyramid", "mnist", False),
+        ("appearance.gan", "stylegan", False), ("name", "other", False),
+    ],
+)  # fmt: skip
+def test_what_a_resumed_run_may_change(tmp_path, recipe_of, field, value, continues):
+    recipe = recipe_of(latent_scale=1.0)
+    save(tmp_path, 5, recipe.model_dump(mode="json"))
+    other = recipe.replace({field: value}).model_dump(mode="json")
+    if continues:
+        check_resumable(tmp_path, other)
+        assert list(changes(tmp_path, 5, other)) == [field]
+    else:
+        with pytest.raises(TrainingError, match=rf"another recipe: {field} was .* which a run cannot change"):
+            check_resumable(tmp_path, other)
 
 
 def torn(path):

@@ -44,13 +44,20 @@ def axes_of(monkeypatch, tmp_path):
 
 
 def test_each_family_has_a_panel_with_its_curves(axes_of, tmp_path):
-    shown = [axes for axes in axes_of(LOG) if axes.axison]
+    shown = axes_of(LOG)
     assert [axes.get_title() for axes in shown] == ["held_out/mse", "held_out/word_similarity", "train/loss"]
     lines = {line.get_label(): line.get_xydata().tolist() for line in shown[2].get_lines()}
     assert lines == {"mse": [[1, 0.5], [2, 0.25]], "gan": [[1, 0.7]]}
     assert all(text.get_text() in lines for text in shown[2].get_legend().get_texts())
     with Image.open(tmp_path / "curves.png") as image:
         assert image.format == "PNG" and image.size == (1120, 600)
+
+
+def test_every_line_of_a_panel_looks_different_and_no_panel_is_empty(axes_of):
+    (axes,) = axes_of([{"step": step, **{f"a/layer_{n}": n for n in range(25)}, "b/x": None} for step in (1, 2)])
+    looks = {(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert len(looks) == len(set(labels)) == 25
 
 
 def test_one_point_is_visible_and_an_empty_log_writes_nothing(axes_of, tmp_path):

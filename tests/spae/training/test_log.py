@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import types
 
@@ -12,8 +13,9 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from spae.errors import InputError
-from spae.training.log import RunLog, read_log, trim_log
-from spae.training.progress import StepBar
+from spae.training.log import RunLog, read_log, rounded_value, trim_log
+from spae.training.progress import StepBar, showing_work
+from spae.work_progress import report_progress
 
 
 def test_lines_and_events(tmp_path):
@@ -30,6 +32,27 @@ def test_lines_and_events(tmp_path):
     ]
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("train/loss/mse")
     assert [event.step for event in events] == [1, 2] and events[1].value == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(1e-7, 1e-7), (1.23456789e-7, 1.23457e-7), (-3e-12, -3e-12), (0.0, 0.0), (29.547712345, 29.547712), (1e9, 1e9)],
+)
+def test_small_numbers_keep_their_digits(value, written):
+    assert rounded_value(value) == written
+
+
+def test_full_disk_at_the_end_does_not_hide_the_first_error(tmp_path, monkeypatch):
+    log = RunLog(tmp_path, 0, "a", {})
+
+    def full():
+        raise OSError("full")
+
+    monkeypatch.setattr(log, "_board", types.SimpleNamespace(close=full))
+    with pytest.raises(ValueError, match="first"), log:
+        raise ValueError("first")
+    with pytest.raises(OSError, match="full"):
+        log.__exit__(None, None, None)
 
 
 def test_wandb_is_used_only_on_request(tmp_path, monkeypatch):
@@ -55,6 +78,29 @@ def test_progress_bar_shows_steps_speed_and_terms():
         bar.update(10, {"loss/mse": 0.5, "loss/total": 1.25, "z_norm": 9.0})
     text = shown.getvalue()
     assert "10/10 steps" in text and "images/s" in text and "mse 0.500 total 1.250" in text and "9.0" not in text
+
+
+@pytest.mark.parametrize("name", ["a", "ablation_constant_weight_smoke"])
+def test_progress_fits_80_columns_with_the_time_left(name):
+    shown = io.StringIO()
+    terms = {f"loss/{term}": 123.456 for term in ("mse", "semantic", "gan", "total")}
+    with StepBar(name, 450_000, 0, 256, Console(file=shown, width=80, force_terminal=True)) as bar:
+        bar.update(100_000, terms)
+        bar._progress.refresh()
+    lines = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in re.split(r"[\r\n]", shown.getvalue())]
+    drawn = next(line for line in lines if "100000/450000 steps" in line)
+    assert " left" in drawn and "images/s" in drawn and max(map(len, lines)) <= 80
+    assert any(line.startswith("mse 123.456 semantic 123.456 gan 123.456 total 123.456") for line in lines)
+
+
+def test_work_before_the_first_step_is_shown():
+    said = io.StringIO()
+    with showing_work(Console(file=said)):
+        report_progress("text features", 0, 1000)
+        report_progress("text features", 512, 1000)
+        report_progress("text features", 1000, 1000)
+    report_progress("text features", 0, 5)
+    assert said.getvalue() == "text features: 0 of 1,000\ntext features: 1,000 of 1,000\n"
 
 
 def test_log_is_trimmed_to_the_step_it_resumes_at(tmp_path):

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import csv
-import functools
 import re
 from pathlib import Path
 
 import pytest
-import torch
 
 import results
 from spae.errors import UnknownName
-from spae.networks import Autoencoder, build_autoencoder
 from spae.pyramid import Pyramid
-from spae.tokenizers.build import check_grid
+from spae.tokenizers.config import check_grid
 from spae.training.recipe import Recipe, parse_recipe
 from spae.training.recipes import MODULES, RECIPES, get_recipe
 from spae.training.recipes.catalog import FACTS, catalog
@@ -22,18 +19,12 @@ from spae.training.recipes.catalog import FACTS, catalog
 FULL = [name for module in ("image", "video", "baselines", "ablations") for name in MODULES[module]]
 
 
-@functools.cache
-def networks(preset: str) -> Autoencoder:
-    with torch.device("meta"):
-        return build_autoencoder(preset, 1)
-
-
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_is_valid_and_has_its_name(name):
     recipe = get_recipe(name)
     assert isinstance(recipe, Recipe) and recipe.name == name
     assert parse_recipe(recipe.model_dump(mode="json"), name) == recipe
-    check_grid(recipe.model, recipe.model.layers, networks(recipe.model.network))
+    check_grid(recipe.model)
 
 
 @pytest.mark.parametrize("name", RECIPES)
