@@ -58,6 +58,8 @@ BYTES_PER_TOKEN = 4
 OPEN_PER_SLOT = 4
 """Requests begun per concurrent call, so that one that waits for a retry holds up no other."""
 
+FIRST_OPEN = 4
+"""Requests begun before a server has answered one: if it answers none, few are paid for."""
 VARIANTS = 4
 """Forms of one request: servers differ in the name of the limit, and in what they refuse."""
 LEFT_OUT = {
@@ -231,13 +233,17 @@ class OpenAIBackend(StreamingBackend):
         from llm_backends.openai.calls import Cancelled
 
         cancelled = Cancelled()
-        probing = asyncio.Lock()
+        probing, going = asyncio.Lock(), asyncio.Event()
+        if caller.contact.is_set():
+            going.set()
         waiting = iter(enumerate(requests))
 
-        async def work() -> None:
+        async def work(place: int) -> None:
+            if place >= FIRST_OPEN:
+                await going.wait()
             for index, request in waiting:
                 if cancelled.error is not None:
-                    return
+                    break
                 try:
                     self._check_length(request)
                     if isinstance(request, LikelihoodRequest):
@@ -251,12 +257,15 @@ class OpenAIBackend(StreamingBackend):
                 except asyncio.CancelledError:
                     if cancelled.error is None:
                         raise
+                if caller.contact.is_set():
+                    going.set()
+            going.set()  # nothing is left to begin
 
         count = min(len(requests), OPEN_PER_SLOT * self._options.concurrency)
         workers: list[asyncio.Task[None]] = []
         try:
             await self._look_up(caller)
-            workers += [asyncio.create_task(work()) for _ in range(count)]
+            workers += [asyncio.create_task(work(place)) for place in range(count)]
             await asyncio.gather(*workers)
         except BaseException as error:
             for worker in workers:
@@ -335,11 +344,17 @@ class OpenAIBackend(StreamingBackend):
         """The answer to a request in a form that the server takes, which is learnt from what it refuses."""
         from llm_backends.openai.calls import FieldRefused, OtherLimit
 
-        for _ in range(VARIANTS):
+        dropped: set[str] = set()
+
+        def accepted() -> dict[str, Any]:
             whole = body()
-            sent = {name: value for name, value in whole.items() if not self._leaves_out(name, value)}
+            dropped.clear()
+            dropped.update(name for name, value in whole.items() if self._leaves_out(name, value))
+            return {name: value for name, value in whole.items() if name not in dropped}
+
+        for _ in range(VARIANTS):
             try:
-                answer = await caller.call(api, sent, reservation, read, cancelled)
+                answer = await caller.call(api, accepted, reservation, read, cancelled)
             except OtherLimit as other:
                 self._limit_field = str(other)
             except FieldRefused as refused:
@@ -347,7 +362,7 @@ class OpenAIBackend(StreamingBackend):
                     log.warning("%s: %s", caller.place, LEFT_OUT[str(refused)])
                 self._left_out.add(str(refused))
             else:
-                for name in whole.keys() - sent.keys():
+                for name in dropped:
                     self._tracker.note(LEFT_OUT[name])
                 if self._unlisted:
                     self._tracker.note(UNLISTED)

@@ -136,7 +136,8 @@ class Caller:
         self._options = options
         self._tracker = tracker
         self._rate_limit = RateLimit(options.concurrency)
-        self._answered = False
+        self.contact = asyncio.Event()
+        """Set at the first usable answer."""
         self._unreachable = 0
         self._fruitless_calls = self._fruitless_requests = 0
         self.hint = ""
@@ -158,14 +159,15 @@ class Caller:
     async def call(
         self,
         endpoint: Api,
-        body: Mapping[str, Any],
+        body: Callable[[], Mapping[str, Any]],
         reservation: Reservation,
         read: Callable[[WireReply], T],
         cancelled: Cancelled,
     ) -> T:
-        """The answer to one request body, as `read` parses it.
+        """The answer to one request, as `read` parses it.
 
         Args:
+            body: makes the request's body just before it is sent, by what is known of the server then.
             reservation: the most that one such call can use.
             read: parses an answer; may raise `Unusable` or a BackendError.
             cancelled: once set, no call begins any more.
@@ -177,7 +179,7 @@ class Caller:
             FieldRefused: the server refuses a field that may be left out.
             BackendUnavailable, BackendInputError, BudgetSpent: nothing more can be asked.
         """
-        seed = str(sorted(body.items()))
+        seed = str(sorted(body().items()))
         for attempt in range(1, self._options.max_attempts + 1):
             try:
                 return await self._attempt(endpoint, body, reservation, read, cancelled)
@@ -200,6 +202,10 @@ class Caller:
         if not self._answered or self._unreachable >= UNREACHABLE_IN_A_ROW:
             raise BackendUnavailable(f"{reason}; is the server running, and is base_url right?")
         raise CallFailed(reason)
+
+    @property
+    def _answered(self) -> bool:
+        return self.contact.is_set()
 
     def _unusable(self, count: str, last: Retryable) -> str:
         return (
@@ -224,7 +230,7 @@ class Caller:
     async def _attempt(
         self,
         endpoint: Api,
-        body: Mapping[str, Any],
+        body: Callable[[], Mapping[str, Any]],
         reservation: Reservation,
         read: Callable[[WireReply], T],
         cancelled: Cancelled,
@@ -238,7 +244,7 @@ class Caller:
                 self._rate_limit.release()
                 raise
         try:
-            return await self._counted(endpoint, body, reservation, read)
+            return await self._counted(endpoint, body(), reservation, read)
         finally:
             self._rate_limit.release()
 
@@ -279,7 +285,8 @@ class Caller:
         else:
             self._tracker.settle(reservation, used)
             self._rate_limit.answered()
-            self._answered, self._unreachable = True, 0
+            self._unreachable = 0
+            self.contact.set()
             return result
         raise failure
 
