@@ -21,6 +21,7 @@ from benchmarks.examples import make_examples
 from benchmarks.manifests import SavedSamples
 from benchmarks.plan import Plan, default_scorings, make_plan
 from benchmarks.reply_sources import read_only_sources, reply_store
+from benchmarks.rescoring import MANIFEST, rescore
 from benchmarks.runner import run_plan
 from benchmarks.usage import UsageFile
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
@@ -121,8 +122,12 @@ def run_benchmark(options: RunOptions) -> Path:
     backend = CachedBackend(lambda: inner, inner.identity, replies, sources, options.mode)
     context = ContextLimit(inner, config.context_length)
     store = _open_store(options, plan, plan.run_config(inner.identity, context.limit), console)
+    found = rescore(store, {run.task.name: run.samples for run in plan.task_runs})
+    if found.changed:
+        store.correct(found.records, found.note, write=True)
+        console.print(found.note, highlight=False, markup=False, soft_wrap=True)
     for run in plan.task_runs:
-        run.samples.save(store.folder / f"episodes-{run.task.name}.json")
+        run.samples.save(store.folder / MANIFEST.format(task=run.task.name))
         console.print(f"{run.task.name} on {run.data.title}", highlight=False, markup=False)
     usage = UsageFile(store, inner)
     try:

@@ -134,19 +134,48 @@ def run(
 def report(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="The --out of a run, or a baseline.")],
     format: Annotated[str, typer.Option(help="html, md or csv.")] = "md",
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Score the stored replies again; exit code 1 if a record or metric differs."),
+    ] = False,
+    cache_file: Annotated[
+        list[Path] | None, typer.Option(help="With --verify: more stored replies, as of the run's own; repeatable.")
+    ] = None,
 ) -> None:
     """Print the report of a run.
 
-    Example:
+    A record whose score does not follow from its reply is scored again first; the folder is not changed.
 
+    \b
+    Examples:
       python -m benchmarks report runs/demo --format html > report.html
+      python -m benchmarks report runs/demo --verify
     """
+    from contextlib import closing
+
     from benchmarks.errors import UsageError
+    from benchmarks.reply_sources import read_only_sources, reply_store
+    from benchmarks.rescoring import load_manifests, rescore, verify_scores
     from results.report.write import render
+    from results.store import RunStore
 
     if format not in ("html", "md", "csv"):
         raise UsageError(f"--format is html, md or csv, got {format!r}")
-    typer.echo(render(folder, cast("Literal['html', 'md', 'csv']", format)), nl=False)
+    if cache_file and not verify:
+        raise UsageError("--cache-file belongs to --verify: add it, or drop --cache-file")
+    store = RunStore.open(folder)
+    if verify:
+        with closing(reply_store()) as replies:
+            found = verify_scores(store, [replies, *read_only_sources(cache_file or ())])
+    else:
+        found = rescore(store, load_manifests(store))
+    if found.changed:
+        store.correct(found.records, found.note, write=False)
+    typer.echo(render(store, cast("Literal['html', 'md', 'csv']", format)), nl=False)
+    for line in found.lines if verify else ():
+        typer.echo(line, err=True)
+    if verify and found.differs:
+        raise typer.Exit(1)
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

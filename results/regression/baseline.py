@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from results.analysis.aggregate import Cell, aggregate
+from results.analysis.aggregate import Cell, aggregate, check_cell
 from results.errors import BaselineError, RecordError, first_fault
 from results.record import Record
 from results.run_facts import RunFacts
@@ -112,6 +112,8 @@ def read_baseline(folder: Path) -> Baseline:
         facts = BaselineFacts.model_validate_json(path_inside(folder, FACTS).read_bytes())
         cells = [Cell.model_validate({**cell, "cached": 0}) for cell in json.loads((folder / SUMMARY).read_bytes())]
         store = RunStore.open(folder)
+        for cell in cells:
+            check_cell(cell, RunFacts.of(store.config), str(folder / SUMMARY))
     except ValidationError as error:
         raise BaselineError(f"{folder} must be a whole baseline ({first_fault(error)}): restore it") from error
     except (OSError, ValueError, TypeError, RecordError) as error:

@@ -15,7 +15,7 @@ from results.report.html import html_report
 from results.report.markdown import markdown_report
 from results.report.report_data import ReportData
 from results.report.table_formats import to_csv
-from results.store import COMPARISONS, REPORT_HTML, REPORT_MARKDOWN, SUMMARY
+from results.store import COMPARISONS, REPORT_HTML, REPORT_MARKDOWN, SUMMARY, RunStore
 
 Format = Literal["html", "md", "csv"]
 
@@ -32,8 +32,8 @@ class Reports(NamedTuple):
     tables: list[ResultTable]
 
 
-def render(folder: Path, format: Format) -> str:
-    """The report of the run in `folder` as text; nothing is written.
+def render(run: Path | RunStore, format: Format) -> str:
+    """The report of a run, or of the run in a folder, as text; nothing is written.
 
     Raises:
         RecordError: the folder is not a run's, or is broken.
@@ -41,12 +41,12 @@ def render(folder: Path, format: Format) -> str:
     """
     if format not in ("html", "md", "csv"):
         raise ReportError(f"a report is html, md or csv, got {format!r}: pass --format html")
-    run = ReportData(folder)
+    read = ReportData(run)
     if format == "md":
-        return markdown_report(run)
+        return markdown_report(read)
     if format == "csv":
-        return to_csv(run.tables)
-    return html_report(run, [(figure, svg_and_png(figure)[0]) for figure in run_figures(run)])
+        return to_csv(read.tables)
+    return html_report(read, [(figure, svg_and_png(figure)[0]) for figure in run_figures(read)])
 
 
 def write_reports(folder: Path) -> Reports:
