@@ -15,9 +15,10 @@ from benchmarks.commands.regression import baseline, check
 from benchmarks.commands.round_trip import round_trip
 from benchmarks.commands.run import report, run
 from benchmarks.commands.validate import validate
+from spae.terminal import SafeGroup, protect_streams
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    cls=SafeGroup, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )  # fmt: skip
 app.command()(ls)
@@ -49,6 +50,7 @@ def run_command_line() -> None:
     """Entry point: a deliberate error becomes one line and exit code 2; anything else is a bug and keeps its trace."""
     from benchmarks.errors import BenchmarkError
 
+    protect_streams()
     try:
         app(prog_name="python -m benchmarks")
     except SystemExit as stop:

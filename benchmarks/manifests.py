@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from benchmarks.errors import UsageError
 from spae.data.protocol import ImageSet
+from spae.regular_file import MOST_INDEX, read_json
 from tasks.protocol import ReadsSamples, Samples, Task
 
 
@@ -67,10 +67,10 @@ class SavedSamples:
 
 def _task_of(file: Path) -> str:
     try:
-        content: Any = json.loads(file.read_bytes())
+        content: Any = read_json(file, MOST_INDEX)
     except OSError as error:
         raise UsageError(f"--manifest {file} cannot be read ({error.strerror}): check the path") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"--manifest {file} is no manifest ({str(error)[:80]}): name an episodes-TASK.json") from error
     task = content.get("task") if isinstance(content, dict) else None
     if not isinstance(task, str):

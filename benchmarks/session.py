@@ -39,6 +39,7 @@ from results.report.write import write_reports
 from results.store import RunStore
 from spae.cache_folder import cache_folder
 from spae.canonical import sha256_json
+from spae.console import SafeConsole, SafeProgress
 from spae.tokenizers.store import TokenStore
 from tasks.scoring import RULES
 
@@ -108,7 +109,7 @@ def run_benchmark(options: RunOptions) -> Path:
     Raises:
         BenchmarkError, SpaeError, TaskError, BackendError, ResultsError: see each room.
     """
-    console = Console()
+    console = SafeConsole()
     config = options.config()
     find_backend(config.llm)  # fail on an unknown model before reading any image
     tokens = token_store()
@@ -228,7 +229,7 @@ def _open_store(options: RunOptions, plan: Plan, run: dict[str, Any], console: C
     try:
         store = RunStore.create(folder, run)
     except RunDiffers as error:
-        Console(stderr=True).print(_difference_table(error.differences))
+        SafeConsole(stderr=True).print(_difference_table(error.differences))
         raise
     if options.out is None and options.mode == "refresh" and not options.resume and not _missing(store, plan):
         return RunStore.restart(folder, run)
@@ -252,7 +253,7 @@ def _difference_table(found: Sequence[Difference]) -> Table:
 
 
 def _progress(console: Console) -> Progress:
-    return Progress(
+    return SafeProgress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),

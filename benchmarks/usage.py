@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from benchmarks.errors import UsageError
 from llm_backends.protocol import Backend
 from llm_backends.usage import Metered, Usage
+from results.jsonl import read_file
 from results.store import RunStore
 from spae.canonical import Frozen
 
@@ -50,7 +51,7 @@ class UsageFile:
         path = store.folder / USAGE
         if self._backend is not None and path.exists():
             try:
-                self._before = UsageTotals.model_validate_json(path.read_bytes()).total
+                self._before = UsageTotals.model_validate_json(read_file(store.folder, USAGE)).total
             except ValidationError as error:
                 raise UsageError(f"{path} must hold what a run writes, it does not: move it away") from error
 

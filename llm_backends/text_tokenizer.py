@@ -14,6 +14,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
+from spae.regular_file import MOST_INDEX, read_bytes
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class PlainTokenizer:
                 "(AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER))"
             )
         try:
-            return cls(Tokenizer.from_buffer(path.read_bytes()))  # unlike from_file, raises a named exception
+            # Unlike from_file, this raises a named exception.
+            return cls(Tokenizer.from_buffer(read_bytes(path, MOST_INDEX)))
         except (OSError, ValueError) as error:
             raise BackendUnavailable(f"{path} is not a tokenizer this program can read: {error}") from error
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 import spae.atomic
 from results.errors import RecordError, first_fault
+from spae.regular_file import MOST_INDEX, read_json_text
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -22,13 +23,25 @@ def path_inside(folder: Path, name: str) -> Path:
         raise RecordError(f"a run's file must lie in its folder: {error}") from error
 
 
+def read_file(folder: Path, name: str, most: int = MOST_INDEX) -> bytes:
+    """A JSON file of a run. Raises RecordError: as `path_inside`, or it cannot be read or is too large to be one."""
+    path = path_inside(folder, name)
+    try:
+        return read_json_text(path, most)
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror or error}): move it away") from error
+
+
 def load_lines(path: Path, model: type[Line]) -> tuple[list[Line], bool]:
     """Every whole line of a file as a `model`, and whether a last line cut short was left out.
 
     Raises:
         RecordError: a whole line is not a `model` (named by its number), or the path is a link.
     """
-    lines, torn = spae.atomic.read_lines(path_inside(path.parent, path.name))
+    try:
+        lines, torn = spae.atomic.read_lines(path_inside(path.parent, path.name))
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror or error}): pass another --out") from error
     loaded = []
     for number, line in enumerate(lines, start=1):
         try:

@@ -23,11 +23,12 @@ from filelock import FileLock, Timeout
 
 from results.differences import differences, in_words
 from results.errors import RecordError, RunDiffers, RunExists
-from results.jsonl import append_lines, load_lines, path_inside, write_bytes, write_text
+from results.jsonl import append_lines, load_lines, path_inside, read_file, write_bytes, write_text
 from results.record import Call, Record
 from results.run_facts import RunFacts
 from spae.atomic import cut_torn_line, sync_file, sync_folder
 from spae.canonical import sha256_json
+from spae.regular_file import parse_json
 
 RUN = "run.json"
 RECORDS = "records.jsonl"
@@ -149,7 +150,7 @@ class RunStore:
         if not path.is_file():
             raise RecordError(f"a run's folder has a {RUN}, {folder} has none: pass the --out of a run")
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
+            held = parse_json(read_file(folder, RUN))
             config, digest = held["config"], held["sha256"]
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{path} is not a run's configuration ({error!r}): pass another --out") from error

@@ -11,6 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from spae.regular_file import check_regular, read_bytes
+
+MOST_LINES = 8 * 2**30
+"""Bytes of a file of lines, which is read into memory as a whole."""
+
 
 def path_inside(folder: Path, name: str) -> Path:
     """The path of the file `name` directly in `folder`.
@@ -67,6 +72,8 @@ def append_lines(path: Path, lines: Sequence[str], *, sync: bool = True) -> None
     if not lines:
         return
     new = not path.exists()
+    if not new:
+        check_regular(path)  # a named pipe would wait for its reader
     with path.open("ab", buffering=0) as file:
         before = file.tell()
         try:
@@ -90,14 +97,14 @@ def read_lines(path: Path) -> tuple[list[bytes], bool]:
     """
     if not path.exists():
         return [], False
-    *lines, rest = path.read_bytes().split(b"\n")
+    *lines, rest = read_bytes(path, MOST_LINES).split(b"\n")
     return lines, bool(rest)
 
 
 def cut_torn_line(path: Path) -> None:
     """Shortens a file to its last whole line, so that the next append starts on a line of its own."""
     if path.exists():
-        whole = path.read_bytes().rfind(b"\n") + 1
+        whole = read_bytes(path, MOST_LINES).rfind(b"\n") + 1
         if whole != path.stat().st_size:
             with path.open("r+b") as file:
                 file.truncate(whole)

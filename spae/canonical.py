@@ -1,13 +1,19 @@
-"""Values that hash: canonical JSON, SHA-256 and the frozen pydantic model. One of two modules all rooms import."""
+"""Values that hash or are compared: canonical JSON, SHA-256, the frozen pydantic model, and text in one Unicode form.
+
+Every room may import it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+
+from spae.regular_file import open_regular
 
 # Made once: `json.dumps` would make an encoder for every call.
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
@@ -30,6 +36,16 @@ def canonical_json(value: Any) -> str:
     return _encode(value)
 
 
+def composed(text: str) -> str:
+    """`text` in NFC: macOS writes é in a folder's name as e and an accent, a model replies with the one letter."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def folded(text: str) -> str:
+    """`text` as it is compared where case does not count: folded, in NFC."""
+    return composed(composed(text).casefold())
+
+
 def sha256_json(value: Any) -> str:
     """Hex SHA-256 of the canonical JSON of `value`."""
     return hashlib.sha256(_encode(value).encode("ascii")).hexdigest()
@@ -37,5 +53,5 @@ def sha256_json(value: Any) -> str:
 
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes. Raises OSError where it cannot be read."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -9,10 +9,11 @@ import typer
 
 from spae.errors import SpaeError
 from spae.recipe_commands import recipes, vocabulary
+from spae.terminal import SafeGroup
 from spae.word_commands import decode, tokenize
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    cls=SafeGroup, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
 app.command()(tokenize)
 app.command()(decode)
@@ -50,8 +51,7 @@ def train(
 
     torchrun --nproc_per_node 8 -m spae train --recipe image --set data.source=folder:/data/imagenet
     """
-    from rich.console import Console
-
+    from spae.console import SafeConsole
     from spae.training.recipes import get_recipe
     from spae.training.recipes.ready import check_ready
     from spae.training.recipes.smoke import smoke as shrink
@@ -62,7 +62,7 @@ def train(
         chosen = (shrink(base) if smoke else base).with_settings(set_ or [])
         folder = out or Path("runs/train") / chosen.name
         check_ready(chosen)
-        scores = Trainer(chosen, folder, Console(), wandb).run(resume)
+        scores = Trainer(chosen, folder, SafeConsole(), wandb).run(resume)
     except SpaeError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

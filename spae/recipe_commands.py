@@ -56,8 +56,9 @@ def _print_recipe(facts: dict[str, str], json: bool) -> None:
 
 def _table(rows: list[dict[str, str]]) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
+
+    from spae.console import SafeConsole
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("name", no_wrap=True)
@@ -65,7 +66,7 @@ def _table(rows: list[dict[str, str]]) -> None:
     table.add_column("cost", ratio=2)
     for row in rows:
         table.add_row(row["name"], row["title"], re.split(r"[.;](?: |$)", row["cost"])[0])
-    console = Console()
+    console = SafeConsole()
     console.print(table)
     console.print(
         "python -m spae recipes NAME: its source, data, expected figures, command and every field", markup=False

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from spae.atomic import atomic_path
 from spae.errors import ShapeError, WeightsError
+from spae.regular_file import MOST_CONFIG, check_regular, read_text
 
 MakeRows = Callable[[int, int], np.ndarray]
 """Gives rows start..stop-1 as [stop - start, E]."""
@@ -51,6 +52,7 @@ def rows_on_disk(path: Path, rows: int, make: MakeRows, batch: int) -> Tensor:
 
 def _open(path: Path, rows: int, mode: Literal["c", "r+"]) -> np.memmap:
     try:
+        check_regular(path)
         found = np.load(path, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} is not a matrix ({error}): delete it and run again") from error
@@ -88,7 +90,7 @@ def _fill(path: Path, rows: int, make: MakeRows, batch: int) -> None:
 def _resumed(part: Path, done: Path, rows: int) -> tuple[np.memmap | None, int]:
     """The matrix and the number of rows that a killed process left, or none."""
     with contextlib.suppress(OSError, ValueError, WeightsError):
-        finished = int(done.read_text("utf-8"))
+        finished = int(read_text(done, MOST_CONFIG))
         if 0 < finished <= rows:
             return _open(part, rows, "r+"), finished
     return None, 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spae.errors import InputError, SpaeError
+from spae.regular_file import read_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,15 +92,14 @@ def _encoded(
     Args:
         folder: for figures of the pyramids; None writes none.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from spae.console import SafeConsole, SafeProgress
     from spae.data.image_file import check_header, read_image
     from spae.errors import CorruptImage
 
     taken: set[str] = set()
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=len(paths) <= BATCH or not console.is_terminal) as progress:
+    console = SafeConsole(stderr=True)
+    hidden = len(paths) <= BATCH or not console.is_terminal
+    with SafeProgress(console=console, transient=True, disable=hidden) as progress:
         bar = progress.add_task("images", total=len(paths))
         for start in range(0, len(paths), BATCH):
             batch, small = paths[start : start + BATCH], {}
@@ -145,9 +145,8 @@ def _print(
     tokenizer: Tokenizer, tokens: dict[str, ImageTokens], layers: Sequence[int], out: Path | None, as_json: bool
 ) -> None:
     """Print the words, or write them to `out`."""
-    from rich.console import Console
-
     from spae.atomic import atomic_path
+    from spae.console import SafeConsole
     from spae.tokenizers.shown_words import plain_words, rich_words
     from spae.tokenizers.words_file import words_json
 
@@ -164,7 +163,7 @@ def _print(
     elif as_json or not sys.stdout.isatty():
         typer.echo(text)
     else:
-        console = Console()
+        console = SafeConsole()
         for name, one in tokens.items():
             console.print(*rich_words(name, one, layers), sep="\n")
 
@@ -217,7 +216,6 @@ def _read(where: str) -> bytes:
     try:
         if where == "-":
             return sys.stdin.buffer.read(MAX_BYTES + 1)
-        with Path(where).open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
+        return read_bytes(Path(where), MAX_BYTES)
     except OSError as error:
         raise InputError(f"{where} cannot be read ({error.strerror}): name what tokenize --json wrote") from error

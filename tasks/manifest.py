@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from spae.atomic import atomic_path
 from spae.canonical import Frozen, sha256_json
 from spae.data.protocol import ImageSet
+from spae.regular_file import MOST_INDEX, read_json_text
 from tasks.errors import ManifestError, TaskInputError
 from tasks.protocol import Sample
 
@@ -45,7 +46,7 @@ class ManifestFile(Frozen):
             ManifestError: the file is missing, not JSON, or not a whole and unaltered manifest.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(read_json_text(path, MOST_INDEX))
         except OSError as error:
             raise ManifestError(f"manifest {path} cannot be read ({error.strerror}): check the path") from error
         except ValidationError as error:

@@ -2,8 +2,9 @@
 
 Published code differs in this, so the rule is an option, and every record and table names it. All but `ranked` read
 the reply's line: white space and line breaks are stripped from both ends, then the text is cut at its first line
-break. (So no stop string may be sent: a reply that opens with a line break would be cut to nothing.) Case is ignored;
-articles and punctuation are part of the text, except under `normalised`.
+break. (So no stop string may be sent: a reply that opens with a line break would be cut to nothing.) Case and Unicode
+form (é in one character or in two) are ignored; articles and punctuation are part of the text, except under
+`normalised`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm_backends.protocol import Completion, LikelihoodRequest, Likelihoods, Reply
+from spae.canonical import folded
 from spae.metrics.accuracy import ACCURACY
 from tasks.errors import TaskInputError
 from tasks.protocol import Outcome
@@ -50,17 +52,17 @@ def line_of(reply: str) -> str:
 
 def is_exact(line: str, target: str) -> bool:
     """The line equals the answer, ignoring case."""
-    return line.casefold() == target.strip().casefold()
+    return folded(line) == folded(target.strip())
 
 
 def is_prefix(line: str, target: str) -> bool:
     """The line starts with the answer, character by character: "antelope" passes for "ant", as in V2L-Tokenizer."""
-    return line.casefold().startswith(target.strip().casefold())
+    return folded(line).startswith(folded(target.strip()))
 
 
 def is_contained(line: str, target: str) -> bool:
     """The line contains the answer as whole words: "an ant" passes for "ant", "antelope" does not."""
-    return re.search(rf"(?<!\w){re.escape(target.strip().casefold())}(?!\w)", line.casefold()) is not None
+    return re.search(rf"(?<!\w){re.escape(folded(target.strip()))}(?!\w)", folded(line)) is not None
 
 
 def is_normalised(line: str, target: str) -> bool:
@@ -87,7 +89,7 @@ def normalise(text: str) -> str:
     al., arXiv 1505.00468, section 4), without its list that mends contractions ("dont"). A text of articles alone keeps
     them: "a" is then the answer.
     """
-    bare = _POINTS.sub(" ", _PUNCTUATION.sub(" ", _THOUSANDS.sub("", text.casefold())))
+    bare = _POINTS.sub(" ", _PUNCTUATION.sub(" ", _THOUSANDS.sub("", folded(text))))
     words = [NUMBERS.get(word, word) for word in bare.replace("’", "'").split()]
     return " ".join([word for word in words if word not in ARTICLES] or words)
 

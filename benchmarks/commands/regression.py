@@ -51,13 +51,12 @@ def check(
     Example:
       python -m benchmarks check results/baselines/embedded --junit check.xml
     """
-    from rich.console import Console
-
     from benchmarks.regression import check_baseline, print_check, write_junit
+    from spae.console import SafeConsole
 
     checked = check_baseline(folder)
-    console = Console()
-    print_check(checked, console if console.is_terminal else Console(width=max(console.width, LOG_WIDTH)))
+    console = SafeConsole()
+    print_check(checked, console if console.is_terminal else SafeConsole(width=max(console.width, LOG_WIDTH)))
     if junit is not None:
         write_junit(checked, junit)
     if checked.drifts:

@@ -27,13 +27,13 @@ def validate(
       python -m benchmarks validate --task miniimagenet-5way --data miniimagenet/test.csv
       python -m benchmarks validate --task miniimagenet-2way --data open_ended_mi.tar.gz --json
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     from benchmarks.validate import survey_data
+    from spae.console import SafeConsole, SafeProgress
 
-    console = Console(stderr=True)
-    with Progress(
+    console = SafeConsole(stderr=True)
+    with SafeProgress(
         TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("{task.fields[issues]} issues"), console=console, transient=True,
         disable=not console.is_terminal,

@@ -32,8 +32,9 @@ from llm_backends.cache.request_key import KEY_VERSION, key_of, key_texts, promp
 from llm_backends.cache.response_cache import ReplyCache
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt, CacheMiss
 from llm_backends.protocol import Identity, Reply, Request
-from spae.atomic import write_text
+from spae.atomic import MOST_LINES, write_text
 from spae.canonical import canonical_json
+from spae.regular_file import open_regular, read_bytes
 
 KEY_FIRST = re.compile(rb'\s*\{\s*"key"\s*:\s*"([0-9a-f]{64})"')
 
@@ -206,7 +207,7 @@ class ReadOnlySource:
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines of a file that are not blank, numbered from 1. Raises BackendInputError if it cannot be read."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MOST_LINES)
     except OSError as error:
         raise _unreadable(path, error) from error
     return ((number, line) for number, line in enumerate(content.split(b"\n"), start=1) if line.strip())
@@ -219,7 +220,7 @@ def holds_lines(path: Path) -> bool:
         BackendInputError: there is no such file, or it cannot be read.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             begin = stream.read(64)
     except OSError as error:
         raise _unreadable(path, error) from error

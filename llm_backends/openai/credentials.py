@@ -13,10 +13,13 @@ from pydantic import SecretStr
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
 from llm_backends.openai.options import KEY_VARIABLE, OPENAI_URL, ServerOptions, place_of
+from spae.regular_file import read_text
 
 HIDDEN = "[key]"
 MAX_SHOWN = 300
 """Characters of a server's words that go into a message."""
+MOST_KEY = 65_536
+"""Bytes of a file with a key."""
 MIN_SECRET = 4
 """Shorter values are not redacted: no key is that short, and every text would be full of holes."""
 MIN_KEY = 8
@@ -33,7 +36,7 @@ def read_key(options: ServerOptions) -> SecretStr | None:
     if options.key_file is not None:
         where = f"key_file={options.key_file}"
         try:
-            text = options.key_file.expanduser().read_text(encoding="utf-8")
+            text = read_text(options.key_file.expanduser(), MOST_KEY)
         except OSError as error:
             raise BackendUnavailable(f"{where} cannot be read: {error.strerror or error}") from None
         except UnicodeDecodeError:

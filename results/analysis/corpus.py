@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from results.analysis.aggregate import NO_FACTS, Cell, Row, by_row, check_cell
 from results.analysis.statistics import bootstrap_mean_of_rows
 from results.errors import RecordError, first_fault
-from results.jsonl import path_inside, write_text
+from results.jsonl import path_inside, read_file, write_text
 from results.record import Record
 from results.run_facts import RunFacts
 from results.store import METRICS
@@ -131,7 +131,7 @@ def load_corpus(folder: Path, records: Iterable[Record], facts: RunFacts = NO_FA
     if not path.exists():
         return None
     try:
-        metrics = CorpusMetrics.model_validate_json(path.read_bytes())
+        metrics = CorpusMetrics.model_validate_json(read_file(folder, METRICS))
     except ValidationError as error:
         raise RecordError(f"{path} holds no metrics ({first_fault(error)}): give the run command again") from error
     for cell in metrics.cells:

@@ -21,11 +21,13 @@ from pydantic import Field, ValidationError
 
 from results.analysis.aggregate import Cell, aggregate, check_cell
 from results.errors import BaselineError, RecordError, first_fault
+from results.jsonl import read_file
 from results.record import Record
 from results.run_facts import RunFacts
 from results.store import RECORDS, RUN, SUMMARY, RunStore
-from spae.atomic import path_inside, write_text
+from spae.atomic import MOST_LINES, write_text
 from spae.canonical import Frozen, sha256_file
+from spae.regular_file import parse_json
 
 FACTS = "baseline.json"
 REPLIES = "replies.jsonl"
@@ -90,7 +92,7 @@ def write_baseline(run: Path, folder: Path, scorers: Sequence[ScorerOutcomes]) -
     """
     baseline = of_run(run, folder / REPLIES, scorers)
     for name in (RUN, RECORDS):
-        write_text(folder / name, path_inside(run, name).read_text(encoding="utf-8"))
+        write_text(folder / name, read_file(run, name, MOST_LINES).decode())
     cells = [json.dumps(cell.model_dump(mode="json", exclude={"cached"}), allow_nan=False) for cell in baseline.cells]
     write_text(folder / SUMMARY, "[\n" + ",\n".join(cells) + "\n]\n")
     facts = json.dumps(baseline.facts.model_dump(mode="json"), indent=2, sort_keys=True)
@@ -109,8 +111,8 @@ def read_baseline(folder: Path) -> Baseline:
     if missing:
         raise BaselineError(f"a baseline has {', '.join(FILES)}, {folder} lacks {', '.join(missing)}: restore it")
     try:
-        facts = BaselineFacts.model_validate_json(path_inside(folder, FACTS).read_bytes())
-        cells = [Cell.model_validate({**cell, "cached": 0}) for cell in json.loads((folder / SUMMARY).read_bytes())]
+        facts = BaselineFacts.model_validate_json(read_file(folder, FACTS))
+        cells = [Cell.model_validate({**cell, "cached": 0}) for cell in parse_json(read_file(folder, SUMMARY))]
         store = RunStore.open(folder)
         for cell in cells:
             check_cell(cell, RunFacts.of(store.config), str(folder / SUMMARY))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from pathlib import Path
 from results.analysis.aggregate import Cell, Row
 from results.analysis.settings import AVERAGE
 from results.errors import RecordError
-from results.jsonl import path_inside
+from results.jsonl import path_inside, read_file
 from results.record import Call, Record
 from results.store import USAGE
 from spae.canonical import canonical_json
+from spae.regular_file import parse_json
 
 REASONS_SHOWN = 12
 COUNTS = ("n", "scored", "infeasible", "refused", "empty", "failed", "cached")
@@ -96,7 +96,7 @@ def slow_paths(folder: Path) -> dict[str, int]:
     if not path.exists():
         return {}
     try:
-        counts = json.loads(path.read_bytes())["total"].get("slow_paths", {})
+        counts = parse_json(read_file(folder, USAGE))["total"].get("slow_paths", {})
         return {str(reason): int(count) for reason, count in sorted(counts.items()) if count}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{path} must hold a run's usage ({error!r}): move it away") from error

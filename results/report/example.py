@@ -18,10 +18,11 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from results.analysis.question_groups import QuestionGroup
 from results.analysis.settings import layer_numbers
 from results.errors import RecordError, first_fault
-from results.jsonl import path_inside, write_text
+from results.jsonl import path_inside, read_file, write_text
 from results.record import Status
 from results.store import EXAMPLES
 from spae.canonical import Frozen
+from spae.regular_file import MOST_INDEX, read_bytes
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PNG_BYTES = 2_000_000
@@ -171,7 +172,7 @@ def load_png(folder: Path, name: str) -> Png:
         RecordError: there is none of that name, or it is not a PNG.
     """
     try:
-        return _png(png_text(path_inside(folder, name).read_bytes()))
+        return _png(png_text(read_bytes(path_inside(folder, name), MOST_INDEX)))
     except (OSError, ValueError) as error:
         raise RecordError(f"{folder / name} must be an image of the run ({error}): run again to write it") from error
 
@@ -191,6 +192,6 @@ def load_examples(folder: Path) -> Examples:
     if not path.exists():
         return Examples()
     try:
-        return Examples.model_validate_json(path.read_bytes())
+        return Examples.model_validate_json(read_file(folder, EXAMPLES))
     except ValidationError as error:
         raise RecordError(f"{path} does not hold examples ({first_fault(error)}): run again to write it") from error

@@ -15,17 +15,17 @@ test classes of mini-ImageNet, so that few-shot tasks ask about classes never tr
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from spae.canonical import composed, folded
 from spae.data.issues import Report, reported
 from spae.errors import DataError
+from spae.regular_file import parse_json, read_bytes, read_text
 
 WNID = re.compile(r"n\d{8}")
 FOUND_BESIDE = ("classes.txt", "LOC_synset_mapping.txt", "imagenet_class_index.json", "synset_words.txt", "words.txt")
@@ -78,6 +78,7 @@ class ClassText:
 
         A label that is neither a WordNet id nor a number is a name itself, underscores read as spaces.
         """
+        label = composed(label)
         if label in self.names:
             return self.names[label]
         if WNID.fullmatch(label):
@@ -123,18 +124,17 @@ def find_class_text(given: Path | None, beside: Iterable[Path]) -> ClassText:
 def read_class_text(path: Path) -> ClassText:
     """A file of names. Raises DataError."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{path} has over {MOST_BYTES // 2**20} MB, which no list of names has: name another file")
-        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".json":
+            return _from_json(path, read_bytes(path, MOST_BYTES))
+        return _from_lines(path, read_text(path, MOST_BYTES))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} does not read as UTF-8 text ({error}): save it so") from error
-    return _from_json(path, text) if path.suffix.lower() == ".json" else _from_lines(path, text)
 
 
 def _from_lines(path: Path, text: str) -> ClassText:
     names: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), start=1):
-        label, *rest = line.strip().split(None, 1)[:2] or ("",)
+        label, *rest = composed(line).strip().split(None, 1)[:2] or ("",)
         if not label:
             continue
         # Of synonyms the first; a user's own name may hold a comma.
@@ -147,11 +147,11 @@ def _from_lines(path: Path, text: str) -> ClassText:
     return ClassText(names, {}, str(path))
 
 
-def _from_json(path: Path, text: str) -> ClassText:
+def _from_json(path: Path, text: bytes) -> ClassText:
     wanted = f'{path} must hold {{"0": ["n01440764", "tench"], ...}}, {{"id": "name", ...}} or ["name", ...]'
     try:
-        content: Any = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise DataError(f"{wanted}, it is no JSON ({error}): correct it") from error
     if isinstance(content, list):
         content = {str(number): name for number, name in enumerate(content)}
@@ -163,7 +163,7 @@ def _from_json(path: Path, text: str) -> ClassText:
         pair = [label, value] if isinstance(value, str) else value
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) and part for part in pair):
             raise DataError(f"{wanted}, got {str(value)[:80]!r} for {label!r}: correct it")
-        other_id, name = pair
+        label, other_id, name = map(composed, (label, *pair))
         name = _printable(" ".join(name.replace("_", " ").split()))
         names[label] = name
         if other_id != label:
@@ -214,14 +214,25 @@ def class_words(labels: Iterable[str], names: ClassText, home: Path, report: Rep
     for label in labels:
         with reported(report, ".", f"class {label}"):
             text = _text(label, names, home, all_wnids)
-            other = owner.setdefault(text.casefold(), label)
+            other = owner.setdefault(folded(text), label)
             if other != label:
+                _check_form(label, other, str(home))
                 raise DataError(f"{home} has two classes called {text!r} ({other!r}, {label!r}): rename one")
             words[label] = text
     return words
 
 
+def _check_form(label: str, other: str, where: str) -> None:
+    """Raises DataError for two labels that a reader cannot tell apart."""
+    if composed(label) == composed(other):
+        raise DataError(
+            f"{where} has the class {composed(label)!r} twice, spelt by other Unicode characters ({other!a}, "
+            f"{label!a}): rename one, or put their images together"
+        )
+
+
 def _text(label: str, names: ClassText, home: Path, all_wnids: bool) -> str:
+    label = composed(label)
     if label in names.names:
         return names.names[label]
     if not all_wnids:
@@ -252,20 +263,30 @@ class KeptClasses:
     place: np.ndarray
 
 
-def keep_classes(labels: Sequence[str], names: ClassText, exclude: Path | None, where: str) -> KeptClasses:
-    """Names all classes and leaves out those that the file lists, by label, other id or name.
+def keep_classes(
+    labels: Sequence[str], names: ClassText, exclude: Path | None, where: str, *, numbered: bool = False
+) -> KeptClasses:
+    """Names all classes and leaves out those that the file lists: by label, other id or name; see also `numbered`.
 
     Args:
         labels: folder names, WordNet ids or numbers, each once.
         names: their text.
         exclude: the file; None keeps all.
         where: the data, for messages.
+        numbered: the data number their classes and may name each by its synonyms ("ant, emmet, pismire"), as a Hugging
+            Face ImageNet does: the file may then list a number (what `names` says of it counts, too), any synonym, or
+            the WordNet id of a class whose name is known.
 
     Raises:
-        DataError: the file cannot be read, a line of it is no class of the data, or no class stays.
+        DataError: the file cannot be read, a line of it is no class of the data, two labels differ by Unicode form
+            only, or no class stays.
     """
+    by_form: dict[str, str] = {}
+    for label in labels:
+        if by_form.setdefault(composed(label), label) != label:
+            _check_form(label, by_form[composed(label)], where)
     texts, unnamed = names.texts(labels)
-    out = _matched(labels, texts, names, exclude, where) if exclude is not None else set()
+    out = _matched(labels, texts, names, exclude, where, numbered) if exclude is not None else set()
     kept = [number for number in range(len(labels)) if number not in out]
     if not kept:
         raise DataError(f"{exclude or where} leaves no class to train on, of {len(labels)}: leave fewer out")
@@ -276,14 +297,21 @@ def keep_classes(labels: Sequence[str], names: ClassText, exclude: Path | None, 
     return KeptClasses(tuple(texts[number] for number in kept), unnamed, place)
 
 
-def _matched(labels: Sequence[str], texts: Sequence[str], names: ClassText, exclude: Path, where: str) -> set[int]:
+def _matched(
+    labels: Sequence[str], texts: Sequence[str], names: ClassText, exclude: Path, where: str, numbered: bool
+) -> set[int]:
     numbers: dict[str, set[int]] = {}
-    for number, (label, text) in enumerate(zip(labels, texts, strict=True)):
+    for number, (label, text) in enumerate(zip(map(composed, labels), texts, strict=True)):
+        keys = {label, names.other_ids.get(label, label), text}
+        if numbered:
+            keys |= _other_names(label, number, names)
         # One name may be two classes (ImageNet has two cranes): leaving it out leaves out both.
-        for key in {label, names.other_ids.get(label, label), text}:
+        for key in keys:
             numbers.setdefault(key, set()).add(number)
     out: set[int] = set()
     for line, name in read_exclusions(exclude):
+        if numbered and name not in numbers:
+            name = names.names.get(name, TEST_CLASSES.get(name, name))
         if name not in numbers:
             near = difflib.get_close_matches(name, numbers, n=1, cutoff=0.6)
             hint = f"did you mean {near[0]!r}?" if near else "correct it or remove it"
@@ -292,15 +320,23 @@ def _matched(labels: Sequence[str], texts: Sequence[str], names: ClassText, excl
     return out
 
 
+def _other_names(label: str, number: int, names: ClassText) -> set[str]:
+    """What a class of a numbered list may be called besides its label: its number, its synonyms, its WordNet id."""
+    synonyms = {one.strip() for one in label.split(",")} - {""}
+    spelt = {one.replace("_", " ") for one in synonyms}
+    known = {names.other_ids[str(number)], names.names[str(number)]} if str(number) in names.other_ids else set()
+    return {str(number)} | synonyms | spelt | known
+
+
 def read_exclusions(path: Path) -> list[tuple[int, str]]:
     """Line numbers and names of an exclusion list. Raises DataError where it is missing, empty or no UTF-8 text."""
     # A file of that name, in the folder where the program runs, wins over a list of this package.
     shipped = {file.stem: file for file in EXCLUSION_LISTS.glob("*.txt")}
     try:
-        lines = (path if path.exists() else shipped.get(str(path), path)).read_text(encoding="utf-8-sig").split("\n")
+        lines = read_text(path if path.exists() else shipped.get(str(path), path), MOST_BYTES).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"exclude={path} does not read as UTF-8 text ({error}): give a file of class names") from error
-    found = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, start=1)]
+    found = [(number, composed(line.partition("#")[0].strip())) for number, line in enumerate(lines, start=1)]
     found = [(number, name) for number, name in found if name]
     if not found:
         raise DataError(f"{path} names no class to leave out: write one a line, or leave exclude empty")

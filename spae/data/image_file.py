@@ -7,23 +7,38 @@ profiles are not applied.
 from __future__ import annotations
 
 import struct
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
+from types import TracebackType
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from spae.errors import CorruptImage, DataError
+from spae.regular_file import UnfitFile, open_regular, read_bytes
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 # A few kilobytes can claim any size; above this an image is refused by its header, before memory is allocated.
 MAX_PIXELS = 64_000_000
+MOST_BYTES = 2**29
+"""Of a file: a bitmap of so many pixels has half of that."""
 ORIENTATION, UPRIGHT = 0x0112, 1
 """The EXIF tag, and its value for an image that is stored as it is seen."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by the tag's value."""
 # What Pillow's decoders raise on damaged files, collected from tests with such files.
 DECODE_ERRORS = (
     OSError,
@@ -48,15 +63,8 @@ def check_header(source: Path | BinaryIO, shown: str) -> None:
     Raises:
         CorruptImage: no image of the five formats, or one of more than MAX_PIXELS.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(source, formats=FORMATS) as image:
-                _check_size(image, shown)
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise CorruptImage(_too_large(shown, "more")) from error
-        except DECODE_ERRORS as error:
-            raise CorruptImage(_no_image(shown, error)) from error
+    with opened_image(source, shown):
+        pass
 
 
 def read_image(source: Path | BinaryIO, shown: str) -> np.ndarray:
@@ -82,20 +90,26 @@ def opened_image(source: Path | BinaryIO, shown: str) -> Iterator[Image.Image]:
         CorruptImage: as `check_header`; and for what decoders raise inside the block.
     """
     try:
-        with Image.open(source, formats=FORMATS) as image:
+        with (
+            _PILLOW_QUIET,
+            open_regular(source, MOST_BYTES) if isinstance(source, Path) else nullcontext(source) as stream,
+            Image.open(stream, formats=FORMATS) as image,
+        ):
             _check_size(image, shown)
             yield image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise CorruptImage(_too_large(shown, "more")) from error
+    except UnfitFile as error:
+        raise CorruptImage(f"image {shown} cannot be read ({error}): remove it from the set") from error
     except DECODE_ERRORS as error:
         raise CorruptImage(_no_image(shown, error)) from error
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Turned as its EXIF tag says, transparency on white, 16-bit greys scaled to 8 bits, mode RGB."""
-    # Pillow would copy an upright image, too.
-    if image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:
-        image = ImageOps.exif_transpose(image)
+    turn = TURNS.get(orientation(image))
+    if turn is not None:
+        image = image.transpose(turn)
     if image.mode == "I" or image.mode.startswith("I;16"):
         # Pillow's own conversion clips such greys at 255, which turns most of them white.
         grey = np.clip(np.asarray(image).astype(np.float64), 0, 65535) * (255 / 65535)
@@ -105,6 +119,56 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         image = Image.new("RGBA", pixels.size, "white")
         image.alpha_composite(pixels)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF tag's value; UPRIGHT where there is none, or EXIF is damaged, which says nothing about the pixels."""
+    if image.format != "JPEG":  # which may still be drafted; a PNG may have its EXIF behind the pixels
+        image.load()
+    try:
+        value = image.getexif().get(ORIENTATION)
+    except Exception:  # Pillow does not check types and bounds here: struct.error, TypeError, SyntaxError and others
+        return UPRIGHT
+    return value if isinstance(value, int) else UPRIGHT
+
+
+class _PillowQuiet(AbstractContextManager[None]):
+    """Ignores Pillow's warnings while any thread is in a block: they would cross a progress bar, and change nothing.
+
+    `warnings.catch_warnings` alone would leave the filters of one thread to another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\b")
+            self._inside += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(kind, error, trace)
+
+
+_PILLOW_QUIET = _PillowQuiet()
+
+
+def image_bytes(path: Path) -> bytes:
+    """All bytes of an image's file. Raises CorruptImage where they cannot be read."""
+    try:
+        return read_bytes(path, MOST_BYTES)
+    except OSError as error:
+        raise CorruptImage(f"image {path} cannot be read ({error.strerror}): check the file") from error
 
 
 def _check_size(image: Image.Image, shown: str) -> None:

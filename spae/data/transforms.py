@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from spae.data.image_file import ORIENTATION, opened_image, upright_rgb
+from spae.data.image_file import opened_image, orientation, upright_rgb
 
 LEAST_AREA = 0.35
 """Share of the image's area in the smallest crop. The paper prints none; this keeps most of an object in view."""
@@ -94,7 +94,7 @@ class ImageLoader:
         """
         with opened_image(source, shown) as image:
             width, height = image.size
-            if image.getexif().get(ORIENTATION) in SIDEWAYS:
+            if orientation(image) in SIDEWAYS:
                 width, height = height, width
             if rng is None:
                 crop = center_crop(width, height)

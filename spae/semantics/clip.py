@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 
 from spae.cache_folder import cache_folder
 from spae.errors import ShapeError, UnknownName, WeightsError
+from spae.regular_file import check_folder, check_regular
 from spae.row_file import rows_on_disk
 
 DEFAULT_CLIP = ("ViT-L-14", "openai")
@@ -168,6 +170,10 @@ def open_clip_model(
     # Some tags were trained with another activation than in the model's configuration.
     tag = open_clip.get_pretrained_cfg(model, pretrained) if pretrained and not own else {}
     try:
+        if own and Path(model.removeprefix("local-dir:")).is_dir():
+            check_folder(Path(model.removeprefix("local-dir:")))
+        elif pretrained is not None and os.path.exists(pretrained):
+            check_regular(Path(pretrained))
         built = open_clip.create_model(
             model,
             None if own else pretrained,

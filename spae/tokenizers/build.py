@@ -29,6 +29,7 @@ from spae.quantizers import (
     VectorQuantizer,
     random_codebook,
 )
+from spae.regular_file import check_regular
 from spae.tokenizers.config import ModelConfig, SavedConfig
 from spae.tokenizers.dual_encoder_model import DualEncoderModel
 from spae.tokenizers.lqae import LqaeModel
@@ -163,6 +164,7 @@ def load_model(folder: Path, vocabulary: LexicalVocabulary | None = None) -> Tok
     except InputError as error:
         raise WeightsError(f"{folder}/config.json describes no model ({error})") from error
     try:
+        check_regular(folder / "model.safetensors")
         weights = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
         found = model.load_state_dict(weights, strict=False)
         wrong = [*found.unexpected_keys, *(name for name in found.missing_keys if name not in TRAINING_ONLY)]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spae.errors import ShapeError, WeightsError
 from spae.networks.inflate import Inflation, inflate
+from spae.regular_file import check_regular
 from spae.tokenizers.model import TokenizerModel
 from spae.tokenizers.model_folder import committed_folder, load_config
 from spae.vocabulary import LexicalVocabulary
@@ -72,6 +73,7 @@ def init_weights_file(source: str) -> Path | None:
 
 def _weights(file: Path) -> dict[str, Tensor]:
     """The state dict in a model's file, or the averaged one in a checkpoint."""
+    check_regular(file)
     with safe_open(file, framework="pt") as tensors:
         names = list(tensors.keys())
         prefix = "ema/" if any(name.startswith("ema/") for name in names) else ""

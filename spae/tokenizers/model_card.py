@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from spae.canonical import sha256_file
+from spae.regular_file import MOST_INDEX, parse_json, read_json, read_text
 from spae.tokenizers.config import HUB_NAME
 from spae.tokenizers.hub_files import RECIPE_FILE
 from spae.tokenizers.model_folder import load_config
@@ -76,13 +77,13 @@ def last_scores(folder: Path) -> dict[str, Any]:
     """The last evaluation in a training log, with its step; empty without one."""
     found: dict[str, Any] = {}
     try:
-        lines = (folder / LOG_FILE).read_text("utf-8").splitlines()
+        lines = read_text(folder / LOG_FILE, MOST_INDEX).splitlines()
     except (OSError, UnicodeDecodeError):
         return {}
     for line in reversed(lines):
         try:
-            values = json.loads(line)
-        except (ValueError, RecursionError):
+            values = parse_json(line.encode())
+        except ValueError:
             continue  # the last line of a run that was killed
         scores = {
             key: value
@@ -98,8 +99,8 @@ def last_scores(folder: Path) -> dict[str, Any]:
 def read_recipe(folder: Path) -> dict[str, Any]:
     """The recipe beside a model, without folders of this machine; empty if missing or unreadable."""
     try:
-        recipe = json.loads((folder / RECIPE_FILE).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        recipe = read_json(folder / RECIPE_FILE)
+    except (OSError, ValueError):
         return {}
     return {str(key): _shared(value) for key, value in recipe.items()} if isinstance(recipe, dict) else {}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
+from spae.regular_file import UnfitFile, read_bytes
 from spae.tokenizers.config import SavedConfig, parse_config
 
 MAX_CONFIG_BYTES = 1_000_000
@@ -28,6 +29,8 @@ def folder_fingerprint(folder: Path) -> str:
     """
     try:
         parts = [sha256_file(folder / file) for file in MODEL_FILES]
+    except UnfitFile as error:
+        raise WeightsError(f"{error.filename} cannot be read ({error}): name another folder") from error
     except OSError as error:
         name = Path(str(error.filename)).name
         raise WeightsError(f"{folder} holds no {name}: train it with python -m spae train") from error
@@ -38,12 +41,9 @@ def load_config(folder: Path) -> SavedConfig:
     """The configuration in a model's folder. Raises WeightsError."""
     path = folder / "config.json"
     try:
-        with path.open("rb") as stream:
-            text = stream.read(MAX_CONFIG_BYTES + 1)
+        text = read_bytes(path, MAX_CONFIG_BYTES)
     except FileNotFoundError:
         raise WeightsError(f"{folder} holds no config.json: name a folder that `python -m spae train` wrote") from None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error})") from error
-    if len(text) > MAX_CONFIG_BYTES:
-        raise WeightsError(f"{path} is not a model's configuration: it is longer than {MAX_CONFIG_BYTES:,} bytes")
     return parse_config(text, str(path))

@@ -12,7 +12,6 @@ The file may come from anywhere: everything in it is checked against the tokeniz
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 
 from spae.errors import InputError
 from spae.layers import select_layers
+from spae.regular_file import parse_json
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokens import ImageTokens
 
@@ -94,8 +94,8 @@ def read_words(text: str | bytes, tokenizer: Tokenizer, wanted: str | None = Non
     if len(text) > MAX_BYTES:
         raise InputError(f"a file of tokens may have {MAX_BYTES:,} bytes, got {len(text):,}: split it")
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text if isinstance(text, bytes) else text.encode())
+    except ValueError as error:
         raise InputError(f"tokens must be JSON as tokenize --json writes it, got {_short(str(error))}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else data

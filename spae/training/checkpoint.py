@@ -21,6 +21,7 @@ from torch import Tensor
 
 from spae.atomic import atomic_path, write_text
 from spae.errors import TrainingError
+from spae.regular_file import check_regular
 
 LOCK = ".lock"
 KEEP = 2
@@ -135,6 +136,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, object], int, Groups]:
         SafetensorError, ValueError, KeyError, OSError: it is damaged, or no checkpoint.
     """
     tensors: dict[str, Tensor] = {}
+    check_regular(path)
     with safe_open(path, framework="pt") as file:
         header = file.metadata() or {}
         for key in file.keys():  # noqa: SIM118 (an open safetensors file is no mapping)

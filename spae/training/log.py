@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from spae.atomic import write_text
 from spae.errors import InputError
+from spae.regular_file import MOST_INDEX, read_bytes
 
 LOG = "log.jsonl"
 INSTALL_WANDB = "pip install 'spae-bench[wandb]'"
@@ -79,7 +80,7 @@ def trim_log(folder: Path, start: int) -> None:
 def read_log(log: Path) -> list[dict[str, float]]:
     """The lines of a log, without one that a kill cut short."""
     lines = []
-    for line in log.read_text("utf-8", errors="replace").splitlines() if log.exists() else []:
+    for line in read_bytes(log, MOST_INDEX).decode("utf-8", "replace").splitlines() if log.exists() else []:
         try:
             value = json.loads(line)
         except json.JSONDecodeError:

@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.text import Text
+
+from spae.console import SafeProgress
 
 SHOWN = ("mse", "semantic", "gan", "total")
 
@@ -43,7 +45,7 @@ class StepBar(AbstractContextManager["StepBar"]):
     """
 
     def __init__(self, name: str, steps: int, done: int, batch: int, console: Console, shown: bool = True) -> None:
-        self._progress = Progress(
+        self._progress = SafeProgress(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),

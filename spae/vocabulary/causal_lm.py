@@ -7,7 +7,6 @@ V0 pieces of the text tokenizer, V words kept, C width.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
+from spae.regular_file import MOST_INDEX, UnfitFile, check_folder, read_json
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.gguf_file import read_gguf
 from spae.vocabulary.lexical import LexicalVocabulary
@@ -82,7 +82,13 @@ def folder_vocabulary(model: str | Path, keep: WordFilter, revision: str | None,
 
 def model_folder(model: str | Path, revision: str | None = None) -> Path:
     """The folder itself, or the cached download of the hub's model of that name. Raises WeightsError."""
-    return Path(model) if Path(model).is_dir() else _fetch(str(model), revision)
+    if not Path(model).is_dir():
+        return _fetch(str(model), revision)
+    try:
+        check_folder(Path(model))
+    except UnfitFile as error:
+        raise WeightsError(f"{error.filename} cannot be read ({error}): remove it") from error
+    return Path(model)
 
 
 def build_vocabulary(
@@ -170,7 +176,7 @@ def _find(folder: Path, wanted: str, name: str) -> tuple[Path, str]:
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
     if index.exists():
-        files = json.loads(index.read_text("utf-8"))["weight_map"]
+        files = _open(lambda: read_json(index, MOST_INDEX)["weight_map"], name, index.name)
     elif single.exists():
         try:
             with safe_open(single, framework="pt") as tensors:

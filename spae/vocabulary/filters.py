@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spae.errors import InputError
+from spae.regular_file import MOST_CONFIG, read_text
 
 BLOCK_LIST = Path(__file__).with_name("blocked_words.txt")
 
@@ -20,7 +21,7 @@ def read_block_list(path: Path) -> frozenset[str]:
         InputError: the file cannot be read as text.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_text(path, MOST_CONFIG).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"a block list is a text file with a word a line, {path} cannot be read: {error}") from error
     return frozenset(line.strip().casefold() for line in lines if line.strip() and not line.startswith("#"))

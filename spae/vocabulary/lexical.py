@@ -18,6 +18,7 @@ from torch import Tensor
 
 from spae.atomic import atomic_path
 from spae.errors import InputError, ShapeError, WeightsError
+from spae.regular_file import MOST_INDEX, check_regular, read_json
 
 FORMAT = 1
 
@@ -106,7 +107,8 @@ class LexicalVocabulary:
     def load(cls, path: Path) -> LexicalVocabulary:
         """Read what `save` wrote. Raises WeightsError."""
         try:
-            rest = json.loads(path.with_suffix(".json").read_text("utf-8"))
+            rest = read_json(path.with_suffix(".json"), MOST_INDEX)
+            check_regular(path)
             if rest["format"] != FORMAT:
                 raise ValueError(f"format {rest['format']}, this version reads {FORMAT}")
             with safe_open(path, framework="pt") as file:

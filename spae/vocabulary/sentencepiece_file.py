@@ -16,6 +16,7 @@ from torch import Tensor
 
 from spae.canonical import sha256_file
 from spae.errors import InputError, WeightsError
+from spae.regular_file import check_regular
 from spae.vocabulary.causal_lm import build_vocabulary
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.lexical import LexicalVocabulary
@@ -65,6 +66,7 @@ def sentencepiece_vocabulary(
 
 def _read_matrix(path: Path, tensor: str | None) -> Tensor:
     try:
+        check_regular(path)
         if path.suffix == ".npy":
             found: np.ndarray = np.load(path, allow_pickle=False)
             return torch.from_numpy(found.astype(np.float32))

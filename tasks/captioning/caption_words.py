@@ -14,6 +14,8 @@ from functools import lru_cache
 
 import regex as re
 
+from spae.canonical import composed
+
 # What the official package drops. It names brackets in capitals, which after lower-casing are none: they stay.
 DROPPED = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";", ""])
 # Written otherwise by the tokenizer: brackets by name, typographic signs by their ASCII forms.
@@ -90,7 +92,7 @@ _UNKNOWN = re.compile("[\ufe0e\ufe0f\u200b-\u200f]|[\U0001f000-\U000fffff]")
 def caption_words(text: str) -> tuple[str, ...]:
     """The words of one caption, in order."""
     found: list[str] = []
-    rest = _UNKNOWN.sub(" ", text)
+    rest = _UNKNOWN.sub(" ", composed(text))
     place = 0
     while True:
         space = _SPACE.match(rest, place)

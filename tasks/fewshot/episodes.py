@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from spae.canonical import sha256_json
+from spae.canonical import folded, sha256_json
 from spae.data.protocol import ClassImages, ImageSet
 from tasks.errors import EpisodeError, ManifestError, TaskInputError
 from tasks.manifest import ManifestFile, check_fingerprints, narrowing, of_setting, sample_digest
@@ -190,7 +190,7 @@ def _eligible(data: ImageSet, ways: int) -> tuple[list[ClassImages], int]:
     for one in data.classes:
         if not one.name.strip() or one.name.splitlines() != [one.name]:
             raise EpisodeError(f"a class name must be one line of text, {data.name!r} has {one.name!r}: rename it")
-        spoken = " ".join(one.name.casefold().split())
+        spoken = " ".join(folded(one.name).split())
         if spoken in names:
             raise EpisodeError(
                 f"class names must differ, ignoring case, {data.name!r} has {names[spoken]!r} and {one.name!r}: "

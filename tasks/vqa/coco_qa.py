@@ -36,6 +36,7 @@ from pathlib import Path
 from pydantic import Field
 
 from llm_backends.protocol import Reply, Request
+from spae.canonical import folded
 from spae.data.annotations.annotated import AnnotatedSet, Question
 from spae.data.protocol import ImageSet
 from spae.metrics.accuracy import ACCURACY
@@ -107,14 +108,14 @@ def _by_answer(data: AnnotatedSet) -> dict[str, list[Asked]]:
 
 
 def _key(question: Question) -> str:
-    return question.answers[0].casefold()
+    return folded(question.answers[0])
 
 
 def _sample(
     data: AnnotatedSet, shown: Mapping[str, list[Asked]], key: str, seed: int, k: int, query: Asked
 ) -> CocoQaSample:
     image, question = query
-    others = [answer for answer in shown if answer not in {one.casefold() for one in question.answers}]
+    others = [answer for answer in shown if answer not in {folded(one) for one in question.answers}]
     order = [_key(question), *Stream(f"{key}/answers/{k}").sample(others, len(others))]
     used = {image}
     examples: list[Asked] = []

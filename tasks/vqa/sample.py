@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field, model_validator
 
 from llm_backends.protocol import CompletionRequest, Request
-from spae.canonical import Frozen
+from spae.canonical import Frozen, folded
 from tasks.errors import TaskInputError
 from tasks.fewshot.prompts import image_line
 from tasks.manifest import sample_digest
@@ -158,7 +158,7 @@ def vqa_request(sample: VqaSample, texts: Mapping[str, str], scoring: str) -> Re
 
 def question_type(sample: VqaSample) -> str:
     """The question type in the data, else the first two words of the question: 'how many'."""
-    return sample.question_type or " ".join(sample.question.casefold().split()[:2])
+    return sample.question_type or " ".join(folded(sample.question).split()[:2])
 
 
 def text_only_accuracy(samples: Sequence[VqaSample]) -> float:
@@ -169,5 +169,5 @@ def text_only_accuracy(samples: Sequence[VqaSample]) -> float:
     """
     targets: dict[str, Counter[str]] = defaultdict(Counter)
     for sample in samples:
-        targets[question_type(sample)][sample.target.casefold()] += 1
+        targets[question_type(sample)][folded(sample.target)] += 1
     return sum(max(counts.values()) for counts in targets.values()) / max(1, len(samples))

@@ -21,6 +21,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spae.canonical import folded
 from spae.metrics.wups import WUPS_METRICS, WUPS_THRESHOLDS, wups
 from tasks.protocol import Answered, CorpusScore
 
@@ -54,7 +55,7 @@ class WordNet:
 
     def _similarity(self, first: str, second: str) -> float:
         """The best over the words' senses, 0 to 1; case is ignored."""
-        first, second = ("_".join(word.casefold().split()) for word in (first, second))
+        first, second = ("_".join(folded(word).split()) for word in (first, second))
         if first == second:
             return 1.0
         pairs = product(self._senses(first), self._senses(second))

@@ -1,6 +1,7 @@
 """Scoring rules against tables worked out by hand."""
 
 import math
+import unicodedata
 
 import pytest
 
@@ -185,3 +186,17 @@ def test_normalised_rule(answer: str, line: str, exact: int, normalised: int) ->
     for name, expected in (("exact", exact), ("normalised", normalised)):
         test = rule(name).test
         assert test is not None and test(line, answer) == bool(expected), name
+
+
+@pytest.mark.parametrize("name", [one for one in RULES if RULES[one].test])
+@pytest.mark.parametrize(("answered", "replied"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_unicode_forms_of_reply_and_answer_do_not_count(name: str, answered: str, replied: str) -> None:
+    """macOS writes folder names in NFD, models reply in NFC."""
+    answer = unicodedata.normalize(answered, "Café Ångström")
+    reply = unicodedata.normalize(replied, "café ångström")
+    assert answer.casefold() != reply
+    assert score_text(RULES[name].test, reply, answer, (answer,)).scores == {"accuracy": 1.0}
+
+
+def test_a_letter_is_no_prefix_of_its_accented_form() -> None:
+    assert not RULES["prefix"].test(unicodedata.normalize("NFD", "caféteria"), "cafe")

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from spae.canonical import composed
 from spae.data.protocol import ClassImages, ImageSet
 
 
@@ -101,5 +102,5 @@ def query_images(data: ImageSet) -> dict[str, str]:
 
 
 def one_line(text: str) -> str:
-    """The text with every run of white space as one space: captions as published have line breaks in them."""
-    return " ".join(text.split())
+    """The text in NFC, every run of white space as one space: captions as published have line breaks in them."""
+    return " ".join(composed(text).split())

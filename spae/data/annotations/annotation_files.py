@@ -6,7 +6,6 @@ Images lie beside an annotation file, in one of the usual folders; no name in a 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from abc import ABC, abstractmethod
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from spae import regular_file
 from spae.canonical import sha256_file
 from spae.data.annotations.annotated import Annotations
 from spae.data.image_file import SUFFIXES, is_inside_name, read_image, stays_inside
@@ -23,8 +23,8 @@ from spae.data.issues import DataIssue
 from spae.data.protocol import ClassImages
 from spae.errors import DataError
 
-MAX_BYTES = 1_000_000_000
-"""COCO's largest caption file has 66 MB. Parsed, text takes about ten times its size in memory."""
+MAX_BYTES = 256_000_000
+"""COCO's largest caption file has 92 MB. Parsed, text takes about ten times its size in memory."""
 SPLITS = ("train2014", "val2014", "test2014", "test2015", "train2017", "val2017", "test2017")
 _NUMBER = re.compile(r"(\d+)$", re.ASCII)
 
@@ -118,10 +118,7 @@ class AnnotatedFiles(ABC):
 def read_text(path: Path, most: int = MAX_BYTES) -> str:
     """The text of a UTF-8 file without its byte order mark. Raises DataError: missing, too large, not UTF-8."""
     try:
-        size = path.stat().st_size
-        if size > most:
-            raise DataError(f"{path} has {size:,} bytes, at most {most:,} are read: split it")
-        return path.read_bytes().decode("utf-8-sig")
+        return regular_file.read_text(path, most)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): check the path") from error
     except UnicodeDecodeError as error:
@@ -129,11 +126,11 @@ def read_text(path: Path, most: int = MAX_BYTES) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file. Raises DataError: as `read_text`, or not JSON, or nested too deeply."""
+    """The value of a JSON file. Raises DataError: as `read_text`, or not JSON, nested too deeply, or too much of it."""
     try:
-        return json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no JSON ({error}): download or export it again") from error
+        return regular_file.parse_json(read_text(path).encode())
+    except ValueError as error:
+        raise DataError(f"{path} is no JSON that can be used ({error}): download or export it again") from error
 
 
 def usual_folders(home: Path, split: str = "") -> list[Path]:

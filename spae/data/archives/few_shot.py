@@ -15,7 +15,6 @@ Read from the unpacked folder or from the .tar.gz itself (`spae.data.archives.fi
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -25,12 +24,14 @@ from typing import Any
 
 import numpy as np
 
+from spae.canonical import composed
 from spae.data.archives.file_tree import FileTree
 from spae.data.archives.folder_tree import open_tree
 from spae.data.datasets.samples import shown_name
 from spae.data.image_file import is_inside_name
 from spae.data.issues import DataIssue, Report
 from spae.errors import DataError
+from spae.regular_file import parse_json
 
 QUESTIONS_FILE = re.compile(r"(?P<task>.+)_shots_(?P<shots>[1-9]\d?)_ways_(?P<ways>[1-9]\d?)_all_questions\.json", re.A)
 ARTICLE = re.compile(r"(?:th(?:is|ese) (?:is|are) )?(?:(?:an?|the) )?(?=\S)", re.IGNORECASE | re.ASCII)
@@ -203,10 +204,10 @@ def read_questions(tree: FileTree, name: str, report: Report) -> Iterator[Archiv
 
 def _rows(tree: FileTree, name: str, report: Report) -> list[Any]:
     try:
-        rows = json.loads(tree.read(name).decode("utf-8-sig"), object_pairs_hook=_object)
+        rows = parse_json(tree.read(name), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         report(DataIssue(name, f"byte {error.start}", "must be UTF-8 text: save it so"))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         report(DataIssue(name, "", f"must be JSON ({str(error)[:200]}): download it again"))
     else:
         if isinstance(rows, list):
@@ -250,7 +251,7 @@ class _Reader:
         if len(set(named)) != len(named):
             twice = next(image for image in named if named.count(image) > 1)
             self.issue("", f"no image may stand in a question twice, {shown_name(twice)} does: remove the question")
-        texts = {key: value for key, value in row.items() if isinstance(value, str) and "image" not in key}
+        texts = {key: composed(value) for key, value in row.items() if isinstance(value, str) and "image" not in key}
         identity = self._identity(row)
         if self._broken:
             return None
@@ -270,7 +271,7 @@ class _Reader:
 
     def _text(self, row: Mapping[str, Any], key: str) -> str:
         value = row.get(key)
-        text = " ".join(value.split()) if isinstance(value, str) else ""
+        text = " ".join(composed(value).split()) if isinstance(value, str) else ""
         if not text or not text.isprintable():
             self.issue(key, f"must be printable text, got {_shown(value)}: complete it")
         return text

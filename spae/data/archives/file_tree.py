@@ -27,11 +27,13 @@ from spae.data.datasets.samples import shown_name
 from spae.data.image_file import SUFFIXES, check_header, read_image
 from spae.data.issues import DataIssue
 from spae.errors import CorruptImage, DataError
+from spae.regular_file import read_json
 
 FORMAT = 1
 TEXTS = frozenset({".json", ".txt", ".csv"})
 MOST_IMAGE = 64 * 2**20
-MOST_TEXT = 512 * 2**20
+MOST_TEXT = 128 * 2**20
+MOST_INDEX = 2**30
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class FileTree(ABC):
 
     def _load(self, kept: Path) -> dict[str, FileEntry]:
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-            return {name: FileEntry(*parts) for name, parts in json.loads(kept.read_bytes()).items()}
+            return {name: FileEntry(*parts) for name, parts in read_json(kept, MOST_INDEX).items()}
         return {}
 
     def _save(self, kept: Path) -> None:
@@ -111,9 +113,14 @@ def of_interest(name: str) -> bool:
     return not any(part.startswith(".") for part in pure.parts) and pure.suffix.lower() in SUFFIXES | TEXTS
 
 
+def most_bytes(name: str) -> int:
+    """How many bytes of a file are read, by its kind."""
+    return MOST_TEXT if PurePosixPath(name).suffix.lower() in TEXTS else MOST_IMAGE
+
+
 def too_large(name: str, size: int) -> str:
     """The issue of a file with more bytes than any image or list has; "" for others."""
-    most = MOST_TEXT if PurePosixPath(name).suffix.lower() in TEXTS else MOST_IMAGE
+    most = most_bytes(name)
     return f"has {size:,} bytes, at most {most:,} are read: shrink it or remove it" if size > most else ""
 
 

@@ -7,11 +7,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from spae.data.archives.file_tree import FileEntry, FileTree, examined, of_interest, too_large
+from spae.data.archives.file_tree import FileEntry, FileTree, examined, most_bytes, of_interest, too_large
 from spae.data.archives.tar_tree import TarTree
 from spae.data.datasets.samples import shown_name
 from spae.data.issues import DataIssue
 from spae.errors import DataError
+from spae.regular_file import read_bytes
 
 
 class FolderTree(FileTree):
@@ -42,7 +43,7 @@ class FolderTree(FileTree):
         """See `FileTree.read`."""
         entry = self.entry(name)
         try:
-            content = (self.path / name).read_bytes()
+            content = read_bytes(self.path / name, most_bytes(name))
         except OSError as error:
             raise DataError(f"{self.path / name} cannot be read ({error.strerror}): check its permissions") from error
         if len(content) != entry.size:
@@ -60,7 +61,7 @@ class FolderTree(FileTree):
             self.issues.append(DataIssue(inside, "", problem))
             return
         try:
-            content = file.read_bytes()
+            content = read_bytes(file, most_bytes(inside))
         except OSError as error:
             self.issues.append(DataIssue(inside, "", f"cannot be read ({error.strerror}): check its permissions"))
             return

@@ -18,6 +18,7 @@ from spae.data.datasets.samples import shown_name
 from spae.data.image_file import is_inside_name
 from spae.data.issues import DataIssue
 from spae.errors import DataError
+from spae.regular_file import open_regular
 
 GZIP = b"\x1f\x8b"
 PACKED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"7z\xbc": "7z"}
@@ -43,8 +44,11 @@ class TarTree(FileTree):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._lock = threading.Lock()
-        with path.open("rb") as stream:
-            start = stream.read(8)
+        try:
+            with open_regular(path) as stream:
+                start = stream.read(8)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror}): check the path") from error
         packed = next((kind for mark, kind in PACKED.items() if start.startswith(mark)), None)
         if packed:
             raise DataError(f"{path} is packed with {packed}, .tar and .tar.gz are read: unpack it to a folder")
@@ -85,7 +89,7 @@ class TarTree(FileTree):
         entry = self.entry(name)
         try:
             with self._lock:
-                stream = self._stream if self._gzip else self.path.open("rb")
+                stream = self._stream if self._gzip else open_regular(self.path)
                 with contextlib.nullcontext(stream) if self._gzip else stream:
                     stream.seek(entry.place)
                     content: bytes = stream.read(entry.size)
@@ -99,7 +103,7 @@ class TarTree(FileTree):
         if self._gzip:
             # It opens the file for each read, so that processes that fork do not share a place in it.
             return indexed_gzip.IndexedGzipFile(str(self.path), index_file=None if points is None else str(points))
-        return self.path.open("rb")
+        return open_regular(self.path)
 
     def _members(self) -> Iterator[str]:
         room = max(LEAST_ROOM, MOST_TIMES * self.path.stat().st_size) if self._gzip else self.path.stat().st_size

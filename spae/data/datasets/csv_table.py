@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from spae.data.datasets.samples import FileSamples, NameTable
 from spae.data.image_file import stays_inside
 from spae.data.issues import Report, reported
 from spae.errors import DataError
+from spae.regular_file import open_regular
+
+MOST_BYTES = 2**30
+"""Of a csv. The 14 million images of ImageNet-21k, a line each, take half of that."""
 
 
 def csv_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -23,7 +28,7 @@ def csv_rows(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
         DataError: not UTF-8, not a csv, or one of the columns is missing.
     """
     try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
+        with TextIOWrapper(open_regular(table, MOST_BYTES), encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             if not set(columns) <= set(reader.fieldnames or ()):
                 wanted = ",".join(columns)

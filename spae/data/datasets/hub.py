@@ -27,6 +27,7 @@ from spae.data.datasets.samples import UNLABELLED, LabelledSamples
 from spae.data.issues import Report, reported
 from spae.data.spec import DataSpec
 from spae.errors import DataError
+from spae.regular_file import check_folder, check_regular
 
 TRAINING_OPTIONS = ("split", "val", "image", "label", "classes", "streaming", "block")
 HELD_OUT = ("validation", "val", "valid", "test")
@@ -119,6 +120,7 @@ def _samples(spec: DataSpec, split: str, rows: Any, columns: Columns, report: Re
         file=split,
         labels=labels,
         codes=codes,
+        numbered=bool(columns.names),
         split=split,
         rows=rows,
         columns=columns,
@@ -167,6 +169,8 @@ def load_splits(spec: DataSpec, streaming: bool) -> Mapping[str, Any]:
     if local.is_file() and kind is None:
         raise DataError(f"{spec.text} is a file that is neither .parquet nor .arrow: give a folder or a name")
     try:
+        if local.exists():
+            check_folder(local) if local.is_dir() else check_regular(local)
         if local.is_dir() and any((local / name).exists() for name in ("dataset_info.json", "dataset_dict.json")):
             found = library.load_from_disk(str(local))
             if streaming:

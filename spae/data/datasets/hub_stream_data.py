@@ -148,7 +148,7 @@ def open_stream(
     columns = find_columns(spec, splits[train].features)
     names = class_text(spec)
     labels, codes = _labels(spec, columns, names)
-    kept = keep_classes(labels, names, exclude, spec.text)
+    kept = keep_classes(labels, names, exclude, spec.text, numbered=bool(columns.names))
     reader = RowReader(columns, {value: int(kept.place[number]) for value, number in codes.items()})
     training, aside = undecoded(splits[train], columns), undecoded(splits[held], columns)
     shards, block = int(training.num_shards), spec.number("block", BLOCK)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spae.errors import DataError
+from spae.regular_file import open_regular
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 UINT8 = 0x08
@@ -32,7 +33,7 @@ def read_idx(folder: Path, name: str) -> np.ndarray:
     if path is None:
         raise DataError(f"{folder} has no {name} (or {name}.gz): mnist:FOLDER takes the four files {', '.join(FILES)}")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with open_regular(path, MOST_BYTES) as file, gzip.open(file) if path.suffix == ".gz" else file as stream:
             raw = stream.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}): download it again") from error

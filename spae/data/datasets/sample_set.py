@@ -10,7 +10,7 @@ import numpy as np
 
 from spae.data.class_names import class_words, names_beside
 from spae.data.datasets.samples import LabelledSamples
-from spae.data.image_file import check_header, read_image
+from spae.data.image_file import check_header, image_bytes, read_image
 from spae.data.issues import Report, reported
 from spae.data.protocol import ClassImages
 from spae.errors import DataError
@@ -59,7 +59,7 @@ class SampleSet:
             for image_id in one.support:
                 content = self._samples.content(self._numbers[image_id])
                 check_header(content, f"{image_id} of {self.name}")
-                raw = content.read_bytes() if isinstance(content, Path) else content.getvalue()
+                raw = image_bytes(content) if isinstance(content, Path) else content.getvalue()
                 total.update(f"{len(image_id)}:{image_id} {hashlib.sha256(raw).hexdigest()}\n".encode())
         return total.hexdigest()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spae.canonical import composed
 from spae.data.class_names import ClassText, keep_classes
 from spae.data.datasets.corrupt_files import CorruptFiles
 from spae.data.datasets.samples import LabelledSamples
@@ -96,11 +97,10 @@ def training_source(
             corrupt_files.add(sample, reason)
     if not len(train):
         raise DataError(f"{train.location} holds no sample: {train.layout}")
-    kept = keep_classes(train.labels, names, exclude, train.location)
-    place = dict(zip(train.labels, kept.place.tolist(), strict=True))
-    labels = np.concatenate(
-        [np.array([place.get(label, -1) for label in split.labels], dtype=np.int32)[split.codes] for split in splits]
-    )
+    kept = keep_classes(train.labels, names, exclude, train.location, numbered=train.numbered)
+    place = dict(zip(map(composed, train.labels), kept.place.tolist(), strict=True))
+    in_split = [np.array([place.get(composed(one), -1) for one in split.labels], dtype=np.int32) for split in splits]
+    labels = np.concatenate([of_label[split.codes] for of_label, split in zip(in_split, splits, strict=True)])
     chosen = np.flatnonzero(labels >= 0)
     shown, aside = chosen[chosen < len(train)], chosen[chosen >= len(train)]
     if not len(shown):
@@ -109,7 +109,7 @@ def training_source(
     if held is None:
         shown, aside = split_off([train.split_key(number) for number in shown.tolist()], shown)
     else:
-        foreign = sum(label not in place for label in held.used_labels)
+        foreign = sum(composed(label) not in place for label in held.used_labels)
         if not len(aside):
             raise DataError(
                 f"{held.location} holds no sample of the classes that are trained on: name another by ?val="

@@ -77,6 +77,7 @@ class LabelledSamples(ABC):
         file: the file that issues of the whole split name: ".", or the name of a csv or a split.
         labels: [L] as the data spell them, each once, in the data's order; some may have no sample.
         codes: [N] int32, place of each sample's label in `labels`; -1 for a label that cannot be used.
+        numbered: whether the data number their classes: class i is `labels[i]`.
         bad: name -> reason of samples that the listing shows to be unusable; they are not among the N.
     """
 
@@ -89,6 +90,7 @@ class LabelledSamples(ABC):
     file: str = "."
     labels: tuple[str, ...]
     codes: np.ndarray
+    numbered: bool = False
     bad: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -29,6 +29,7 @@ from spae.cache_folder import cache_folder
 from spae.data.datasets.samples import NameTable, shown_name
 from spae.data.image_file import SUFFIXES, is_inside_name
 from spae.errors import DataError
+from spae.regular_file import open_regular
 
 LABELS = ("cls", "txt", "json")
 """In the order of preference, where a sample has several."""
@@ -101,7 +102,7 @@ def shard_index(path: Path, kinds: frozenset[str] = SUFFIXES, label: str = "") -
 
 def _stored(path: Path) -> ShardIndex:
     # Opened here: numpy leaves a file open that turns out to be no archive.
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+    with open_regular(path) as stream, np.load(stream, allow_pickle=False) as file:
         names = NameTable.of_arrays(file["names"].tobytes(), file["name_ends"])
         labels = NameTable.of_arrays(file["labels"].tobytes(), file["label_ends"])
         bad = json.loads(file["bad"].tobytes())
@@ -111,7 +112,7 @@ def _stored(path: Path) -> ShardIndex:
 def _read(path: Path, kinds: frozenset[str], label: str) -> ShardIndex:
     found = _Found()
     length = path.stat().st_size
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         start = stream.read(8)
         packed = next((kind for mark, kind in COMPRESSED.items() if start.startswith(mark)), None)
         if packed:

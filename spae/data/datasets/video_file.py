@@ -16,6 +16,7 @@ import numpy as np
 from spae.data.image_file import MAX_PIXELS
 from spae.data.transforms import Crop, center_crop, random_crop, resized_crop
 from spae.errors import CorruptImage, InputError
+from spae.regular_file import open_regular
 
 # A container is read as its suffix says: left to guess, the library would take a text file called .mp4 for a playlist
 # and fetch the addresses in it.
@@ -84,7 +85,7 @@ class VideoLoader:
         moment = 0.5 if rng is None else float(rng.random())
         try:
             if isinstance(source, Path):
-                with source.open("rb") as stream:
+                with open_regular(source) as stream:
                     return self._read(av, stream, kind, shown, moment, rng)
             return self._read(av, source, kind, shown, moment, rng)
         except (av.FFmpegError, OSError, ValueError, EOFError, MemoryError, OverflowError, IndexError) as error:

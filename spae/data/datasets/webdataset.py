@@ -25,6 +25,7 @@ from spae.data.datasets.shard_index import LABELS, ShardIndex, shard_index
 from spae.data.image_file import SUFFIXES
 from spae.data.spec import DataSpec
 from spae.errors import CorruptImage, DataError, InputError
+from spae.regular_file import open_regular
 
 MOST_CLASSES = 100_000
 MOST_BYTES = 1 << 30
@@ -67,7 +68,7 @@ class ShardSamples(LabelledSamples):
         if size > MOST_BYTES:
             raise CorruptImage(f"{self.name(number)} has {size:,} bytes, at most {MOST_BYTES:,} are read: shrink it")
         try:
-            with self.shards[int(self.shard[number])].open("rb", buffering=0) as stream:
+            with open_regular(self.shards[int(self.shard[number])], buffering=0) as stream:
                 stream.seek(int(self.offsets[number]))
                 return BytesIO(stream.read(size))
         except OSError as error:

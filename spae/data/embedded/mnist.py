@@ -19,6 +19,7 @@ import numpy as np
 from spae.data.datasets.idx import FILES, read_idx
 from spae.data.protocol import ClassImages, hashed_text
 from spae.errors import DataError
+from spae.regular_file import MOST_INDEX, read_bytes
 
 MNIST_SAMPLE = Path(__file__).with_name("mnist_sample.npz")
 REBUILD = "restore the file from the repository or run scripts/build_mnist_sample.py"
@@ -54,7 +55,7 @@ def load_mnist_sample(path: Path = MNIST_SAMPLE) -> Digits:
         DataError: the file is missing or is not what the class states.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path, MOST_INDEX)
     except OSError as error:
         raise DataError(f"the MNIST sample {path} cannot be read ({error.strerror}): {REBUILD}") from error
     names = [f"{split}_{part}" for split in ("train", "test") for part in ("images", "labels", "rows")]

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from spae.errors import CorruptImage, DataError
+from spae.regular_file import MOST_INDEX, read_bytes
 
 FORMAT_VERSION = "1"
 SIZE = 64
@@ -46,7 +47,7 @@ def read_columns(path: Path, rebuild: str) -> tuple[Mapping[str, list[Any]], str
         DataError: the file is missing, damaged, of another format, or has cells that are empty or of other types.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path, MOST_INDEX)
     except OSError as error:
         raise DataError(f"the pictogram file {path} cannot be read ({error.strerror}): {rebuild}") from error
     try:

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spae.data.class_names import (
@@ -194,3 +195,42 @@ def test_a_file_of_that_name_wins(tmp_path, monkeypatch):
     assert read_exclusions(Path("mini-imagenet-test")) == [(1, "mine")]
     with pytest.raises(DataError, match="other"):
         read_exclusions(Path("other"))
+
+
+HUB_LABELS = ("tench, Tinca tinca", "nematode, nematode worm, roundworm", "crane", "crane, machine", "school bus")
+
+
+@pytest.mark.parametrize(
+    ("line", "gone"),
+    [
+        ("n01930112", [1]),
+        ("nematode", [1]),
+        ("roundworm", [1]),
+        ("nematode, nematode worm, roundworm", [1]),
+        ("1", [1]),
+        ("n04146614", [4]),
+        ("Tinca tinca", [0]),
+        ("crane", [2, 3]),
+    ],
+)
+def test_classes_of_a_hub_imagenet_by_id_number_or_synonym(tmp_path, line, gone):
+    (tmp_path / "out.txt").write_text(line)
+    found = keep_classes(HUB_LABELS, ClassText(), tmp_path / "out.txt", "the set", numbered=True)
+    assert np.flatnonzero(found.place < 0).tolist() == gone
+
+
+def test_other_ids_of_a_hub_imagenet_come_from_a_file_of_names(tmp_path):
+    index = ClassText({"0": "tench", "n01440764": "tench"}, {"0": "n01440764", "n01440764": "0"}, "index.json")
+    mapping = ClassText({"n01440764": "tench"}, {}, "LOC_synset_mapping.txt")
+    (tmp_path / "out.txt").write_text("n01440764")
+    for names in (index, mapping):
+        found = keep_classes(HUB_LABELS, names, tmp_path / "out.txt", "the set", numbered=True)
+        assert found.place.tolist() == [-1, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("line", ["1", "roundworm", "n01930112"])
+def test_only_numbered_classes_have_numbers_and_synonyms(tmp_path, line):
+    """The first of a user's folders is no class 1, and a comma may be part of a name."""
+    (tmp_path / "out.txt").write_text(line)
+    with pytest.raises(DataError, match="which is no class of"):
+        keep_classes(HUB_LABELS, ClassText(), tmp_path / "out.txt", "the set")

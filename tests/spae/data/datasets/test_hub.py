@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from spae.data.class_names import TEST_CLASSES
 from spae.data.datasets import hub_columns
 from spae.data.datasets.hub import open_hub
 from spae.data.datasets.hub_columns import cell_content
@@ -85,6 +86,16 @@ def test_excluded_and_text_labels(tmp_path):
     source = rows(str(tmp_path / "a.parquet"), tmp_path / "out.txt")
     assert source.classes == ("a", "c") and len(source.train) + len(source.held_out) == 8
     assert all(source.labels[row] == {0: 0, 2: 1}[row % 3] for row in source.train.tolist())
+
+
+def test_excluded_from_an_imagenet_of_lemmas(tmp_path, monkeypatch):
+    """As `disjoint` trains on imagenet-1k of the hub, whose ClassLabel names are the synonyms of WordNet."""
+    lemmas = [f"{name}, also {number}" for number, name in enumerate(TEST_CLASSES.values())]
+    label = datasets.ClassLabel(names=["tench, Tinca tinca", *lemmas, "toilet tissue, toilet paper, bathroom tissue"])
+    table(range(44), label, lambda number: number % 22).to_parquet(tmp_path / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    source = rows("a.parquet", Path("mini-imagenet-test"))
+    assert source.classes == ("tench, Tinca tinca", "toilet tissue, toilet paper, bathroom tissue")
 
 
 def test_number_labels_are_in_order(tmp_path):
