@@ -1,7 +1,7 @@
 """Scores of a run's records, computed again: from each record's own reply, or from the stored reply to its request.
 
-An edited score, or one of an older scoring rule, is not believed: `run` puts it right in the folder, `report` in what it
-prints, and `report --verify` names it. Only tasks whose outcome is a function of one reply (`ScoresReplies`) can be
+An edited score, or one of an older scoring rule, is not believed: `run` puts it right in the folder, `report` in what
+it prints, and `report --verify` names it. Only tasks whose outcome is a function of one reply (`ScoresReplies`) can be
 scored again; what cannot is counted.
 """
 
@@ -30,6 +30,7 @@ MANIFEST = "episodes-{task}.json"
 """The manifest of a task in a run's folder."""
 TOLERANCE = 1e-9
 """Of a score: what another order of floating point sums may change."""
+COMPARED = ("status", "scores", "prediction", "reply", "target", "choices", "references")
 SHOWN = 10
 
 
@@ -92,7 +93,7 @@ def difference(recorded: Record, right: Record) -> str:
     """How a record differs from what follows from its reply, on one line."""
     parts = [
         f"{name} {getattr(recorded, name)!r} instead of {getattr(right, name)!r}"
-        for name in ("status", "scores", "prediction", "reply")
+        for name in COMPARED
         if getattr(recorded, name) != getattr(right, name)
     ]
     return f"{recorded.sample_id} of {recorded.tokenizer} {recorded.layers}: {', '.join(parts)}"
@@ -155,13 +156,17 @@ def _rescored(
             skipped[scorer] += 1
             continue
         count[stored is not None] += 1
-        outcome = scorer(record, stored)
+        sample, score = scorer
+        asked = {"target": sample.target, "choices": sample.choices, "references": sample.right_texts}
+        outcome = score(record, stored)
         right = record.model_copy(
             update={
                 "status": outcome.status,
                 "scores": outcome.scores,
                 "prediction": outcome.prediction,
-                "explanation": outcome.explanation,
+                # Ranked scoring names ties; the record alone does not tell the likelihoods.
+                "explanation": outcome.explanation or (record.explanation if outcome.status == record.status else ""),
+                **asked,
                 # What the record holds of the reply is compared with the stored one, and otherwise stays.
                 "reply": outcome.reply if stored is not None else record.reply,
             }
@@ -172,7 +177,7 @@ def _rescored(
     return Rescored(tuple(changed), tuple(lines), count[True], count[False], skipped)
 
 
-Scorer = Callable[[Record, Reply | None], Outcome]
+Scorer = tuple[Sample, Callable[[Record, Reply | None], Outcome]]
 
 
 class _Scorers:
@@ -184,7 +189,7 @@ class _Scorers:
         self._tasks: dict[tuple[str, str, str], Task | str] = {}
 
     def of(self, record: Record) -> Scorer | str:
-        """The scorer, or why there is none."""
+        """The sample and what scores its replies, or why there is none."""
         if record.task not in self._manifests:
             return f"{record.task} has no manifest of this run here, or does not score single replies"
         task = self._task(record)
@@ -202,7 +207,7 @@ class _Scorers:
                 return Outcome(status="failed", explanation="the record holds no reply that its score could be of")
             return scorer.score(sample, reply)
 
-        return score
+        return sample, score
 
     def _task(self, record: Record) -> Task | str:
         key = record.task, record.prompt_style, record.scoring
@@ -238,7 +243,7 @@ def _own_reply(record: Record) -> Reply | None:
 
 def _same(recorded: Record, right: Record) -> bool:
     return (
-        (recorded.status, recorded.prediction, recorded.reply) == (right.status, right.prediction, right.reply)
+        all(getattr(recorded, name) == getattr(right, name) for name in COMPARED if name != "scores")
         and recorded.scores.keys() == right.scores.keys()
         and all(abs(recorded.scores[name] - right.scores[name]) <= TOLERANCE for name in right.scores)
     )
