@@ -229,7 +229,7 @@ def _survey_archive(
         opened: makes the set of the indexed tree.
         finish: reports what is known once all questions are read.
     """
-    from spae.data.archives.few_shot import questions_files, read_questions
+    from spae.data.archives.few_shot import packed_folder, questions_files, read_questions
     from spae.data.archives.folder_tree import tree_at
 
     tree = tree_at(path)
@@ -259,6 +259,8 @@ def _survey_archive(
         for name in sorted(images):
             if PurePosixPath(name).suffix.lower() in SUFFIXES:
                 yield from _decoded(survey, name, lambda name=name: read_image(io.BytesIO(tree.read(name)), name))  # type: ignore[misc]
+        packed = packed_folder(files.values())
+        survey.digests = {name.removeprefix(packed): digest for name, digest in survey.digests.items()}
 
     return Survey("published few-shot archive", read, lambda: opened(tree))
 
