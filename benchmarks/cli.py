@@ -5,6 +5,9 @@ Everything heavy is imported inside the commands, so that `--help` and `ls` answ
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
 
 import typer
@@ -47,7 +50,8 @@ def main() -> None:
 
 
 def run_command_line() -> None:
-    """Entry point: a deliberate error becomes one line and exit code 2; anything else is a bug and keeps its trace."""
+    """Entry point: an error of ours or of the disk becomes one line and exit code 2; any other is a bug and keeps
+    its trace."""
     from benchmarks.errors import BenchmarkError
 
     protect_streams()
@@ -61,7 +65,30 @@ def run_command_line() -> None:
         # The other rooms' errors are imported only now: `ls` has no time for it.
         from benchmarks.errors import deliberate_errors
 
-        if not isinstance(error, (BenchmarkError, *deliberate_errors())):
+        if isinstance(error, (BenchmarkError, *deliberate_errors())):
+            line = str(error)
+        elif isinstance(error, OSError):
+            line = _disk_line(error)
+        else:
             raise
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"error: {' '.join(line.split())}", err=True)
+        _drop_output()
         sys.exit(2)
+
+
+def _disk_line(error: OSError) -> str:
+    """What the system refused, and what to do. No room of ours raises it on purpose: disks and folders do."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    fix = "make room there" if full else "check that it is there, and its permissions"
+    names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{names or 'a file'} cannot be used ({what}): {fix}, then give the same command again"
+
+
+def _drop_output() -> None:
+    """Leaves no output waiting that the interpreter would fail to write at its end (a full disk, a closed pipe)."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())

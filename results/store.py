@@ -7,7 +7,8 @@ calls.jsonl     per record: cached or not, and seconds (the only file that diffe
 examples.json   images and words for the report (see `results.report.example`)
 metrics.json    metrics of whole corpora, such as BLEU, where a task has some (see `results.analysis.corpus`)
 usage.json      calls, tokens and slow paths of the backend
-summary.json, comparisons.json, report.md, report.html, figure-*.png   made from the above by `results.report.write`
+summary.json, comparisons.json, report.md, report.html, figure-*.png, report.json   made from the above by
+                `results.report.write`
 .run.lock       held while a run writes here
 """
 
@@ -40,7 +41,8 @@ SUMMARY = "summary.json"
 COMPARISONS = "comparisons.json"
 REPORT_MARKDOWN = "report.md"
 REPORT_HTML = "report.html"
-OWN_FILES = (RUN, RECORDS, CALLS, EXAMPLES, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
+REPORT_FACTS = "report.json"
+OWN_FILES = (RUN, RECORDS, CALLS, EXAMPLES, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML, REPORT_FACTS)
 FIGURE = "figure-"
 """How the PNG files of a report's figures begin."""
 LOCK = ".run.lock"

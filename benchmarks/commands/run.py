@@ -105,7 +105,7 @@ def run(
         raise UsageError(f"--prompt-style is gpt or palm, got {prompt_style!r}")
     if cache_only and refresh_cache:
         raise UsageError("--cache-only and --refresh-cache exclude each other: drop one")
-    run_benchmark(
+    finished = run_benchmark(
         RunOptions(
             tasks=_names(task) or (),
             tokenizers=_names(tokenizer) or (),
@@ -129,6 +129,9 @@ def run(
             cache_files=tuple(cache_file or ()),
         )
     )
+    if not finished.scored:
+        typer.echo("error: nothing could be scored: the reasons are above and in the report", err=True)
+        raise typer.Exit(1)
 
 
 def report(
