@@ -7,6 +7,8 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from benchmarks.commands.given import given_path
+
 
 def run(
     task: Annotated[str, typer.Option(help="Task names, comma-separated (`ls tasks`).")],
@@ -55,14 +57,21 @@ def run(
     ] = None,
     manifest: Annotated[
         list[Path] | None,
-        typer.Option(help="Manifest of an earlier run (episodes-TASK.json) instead of new samples; one per task."),
+        typer.Option(
+            help="Manifest of an earlier run (episodes-TASK.json) instead of new samples; one per task.",
+            metavar="PATH",
+            parser=given_path,
+        ),
     ] = None,
     shuffle_images: Annotated[
         bool,
         typer.Option("--shuffle-images", help="Also run the control in which images swap their words."),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for records and reports.", show_default="runs/TASK-HASH")
+        Path | None,
+        typer.Option(
+            help="Folder for records and reports.", show_default="runs/TASK-HASH", metavar="PATH", parser=given_path
+        ),
     ] = None,
     cache_only: Annotated[bool, typer.Option("--cache-only", help="Use stored replies only; fail on a miss.")] = False,
     refresh_cache: Annotated[
@@ -70,7 +79,9 @@ def run(
     ] = False,
     cache_file: Annotated[
         list[Path] | None,
-        typer.Option(help="More stored replies (.jsonl or .sqlite), read-only; repeatable."),
+        typer.Option(
+            help="More stored replies (.jsonl or .sqlite), read-only; repeatable.", metavar="PATH", parser=given_path
+        ),
     ] = None,
     resume: Annotated[
         bool,
@@ -135,14 +146,21 @@ def run(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The --out of a run, or a baseline.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The --out of a run, or a baseline.", parser=given_path)
+    ],
     format: Annotated[str, typer.Option(help="html, md or csv.")] = "md",
     verify: Annotated[
         bool,
         typer.Option("--verify", help="Score the stored replies again; exit code 1 if a record or metric differs."),
     ] = False,
     cache_file: Annotated[
-        list[Path] | None, typer.Option(help="With --verify: more stored replies, as of the run's own; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            help="With --verify: more stored replies, as of the run's own; repeatable.",
+            metavar="PATH",
+            parser=given_path,
+        ),
     ] = None,
 ) -> None:
     """Print the report of a run.
