@@ -5,6 +5,9 @@ Everything heavy is imported inside the commands, so that `--help` and `ls` answ
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -60,7 +63,7 @@ def main(
 
 
 def run_command_line() -> None:
-    """Entry point: deliberate errors and a plug-in's are one line and exit code 2; bugs keep their traces."""
+    """Entry point: errors that are deliberate, of the disk or of a plug-in are one line and exit code 2."""
     from benchmarks.errors import BenchmarkError
 
     with safe_streams():
@@ -80,9 +83,31 @@ def run_command_line() -> None:
             from benchmarks.errors import deliberate_errors
             from spae.plugins import failed_in
 
-            deliberate = isinstance(error, (BenchmarkError, *deliberate_errors()))
-            said = str(error) if deliberate else failed_in(error)
-            if said is None:
+            line: str | None
+            if isinstance(error, (BenchmarkError, *deliberate_errors())):
+                line = str(error)
+            else:
+                line = failed_in(error) or (_disk_line(error) if isinstance(error, OSError) else None)
+            if line is None:
                 raise
-            typer.echo(f"error: {' '.join(said.split())}", err=True)
+            typer.echo(f"error: {' '.join(line.split())}", err=True)
+            _drop_output()
             sys.exit(2)
+
+
+def _disk_line(error: OSError) -> str:
+    """What the system refused, and what to do. No room of ours raises it on purpose: disks and folders do."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    fix = "make room there" if full else "check that it is there, and its permissions"
+    names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{names or 'a file'} cannot be used ({what}): {fix}, then give the same command again"
+
+
+def _drop_output() -> None:
+    """Leaves no output waiting that the interpreter would fail to write at its end (a full disk, a closed pipe)."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())

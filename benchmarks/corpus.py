@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.plan import Plan
 from results.analysis.aggregate import Cell
@@ -20,8 +20,13 @@ def score_corpora(plan: Plan, records: Sequence[Record], say: Callable[[str], No
         say: prints a line before each task's metrics: some take a while.
     """
     tasks = {run.task.name: run.task for run in plan.task_runs if isinstance(run.task, CorpusScored)}
-    if not tasks:
-        return None
+    return score_tasks(tasks, records, say) if tasks else None
+
+
+def score_tasks(
+    tasks: Mapping[str, CorpusScored], records: Sequence[Record], say: Callable[[str], None]
+) -> CorpusMetrics:
+    """The corpus metrics of these tasks, by name; other arguments as of `score_corpora`."""
     cells: list[Cell] = []
     missing: list[Missing] = []
     samples: list[SampleValues] = []

@@ -1,7 +1,8 @@
 """Errors of `benchmarks`, and the list of all that the command line answers with exit code 2.
 
 BenchmarkError
-└── UsageError    an option's value is wrong, or options do not go together
+├── UsageError         an option's value is wrong, or options do not go together
+└── NothingAnswered    the model answered nothing, and failed alike each time
 
 A message states the rule, the value seen and the fix, on one line.
 """
@@ -15,6 +16,10 @@ class BenchmarkError(Exception):
 
 class UsageError(BenchmarkError):
     """An option's value is wrong, or options do not go together."""
+
+
+class NothingAnswered(BenchmarkError):
+    """The model answered nothing, and failed alike each time."""
 
 
 def deliberate_errors() -> tuple[type[Exception], ...]:

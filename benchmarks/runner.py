@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.ending import at_end
+from benchmarks.faults import FaultWatch
 from benchmarks.plan import Plan, in_order
 from benchmarks.reply_sources import request_facts
 from benchmarks.scheduler import Scheduler, Solved
@@ -51,8 +53,10 @@ def run_plan(
 
     Raises:
         SpaeError, TaskError, BackendError, RecordError: see each room; the records made so far are on disk.
+        NothingAnswered: the model answers nothing.
     """
-    scheduler = Scheduler(backend, context)
+    answered = any(record.status in ("scored", "empty", "refused") for record in store.records)
+    scheduler = Scheduler(backend, context, faults=FaultWatch(answered))
     order = []
     for cell, sample in in_order(plan.cells(backend.identity)):
         order.append(cell.record_id(sample))
@@ -61,11 +65,9 @@ def run_plan(
             continue
         scheduler.start(cell, sample)
     writer = RecordWriter(store, backend.identity, progress)
-    try:
+    with at_end(writer.finish):
         for solved in scheduler.finished():
             writer.add(solved)
-    finally:
-        writer.finish()
     store.arrange(order)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from benchmarks.faults import FaultWatch
 from benchmarks.plan import Cell
 from llm_backends.cache.cached_backend import Answer, CachedBackend
 from llm_backends.cache.entry import Provenance
@@ -91,9 +92,17 @@ class Scheduler:
         backend: answers from the cache, else from the model.
         context: finds prompts that are too long for the model; None leaves that to the backend.
         window: requests asked in one round, at least as many as the model's batch holds.
+        faults: stops a run without any answer.
     """
 
-    def __init__(self, backend: CachedBackend, context: ContextLimit | None = None, window: int = WINDOW) -> None:
+    def __init__(
+        self,
+        backend: CachedBackend,
+        context: ContextLimit | None = None,
+        window: int = WINDOW,
+        faults: FaultWatch | None = None,
+    ) -> None:
+        self._faults = faults or FaultWatch()
         self._backend = backend
         self._context = context
         self._window = window
@@ -109,11 +118,13 @@ class Scheduler:
 
         Raises:
             SpaeError, TaskError, BackendError: see each room; what was answered so far is in the cache.
+            NothingAnswered: see `FaultWatch`.
         """
         asking: list[_Open] = []
         while True:
             yield from self._open(asking)
             if not asking:
+                self._faults.finish()
                 return
             asked, asking = sorted(asking, key=lambda one: one.number), []
             for one in self._answered(asked):
@@ -157,6 +168,7 @@ class Scheduler:
         origins = [_origin(one) for one, _ in fitting]
         for index, answer in self._backend.ask_each(requests, origins):
             one, place = fitting[index]
+            self._faults.note(answer)
             if _settle(one, place, answer):
                 yield one
 

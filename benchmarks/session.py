@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from benchmarks.config import RunConfig
 from benchmarks.corpus import score_corpora
+from benchmarks.ending import at_end
 from benchmarks.errors import UsageError, deliberate_errors
 from benchmarks.examples import make_examples
+from benchmarks.faults import fault_lines
 from benchmarks.manifests import SavedSamples
 from benchmarks.plan import Plan, default_scorings, make_plan
+from benchmarks.progress import shown_progress
 from benchmarks.reply_sources import read_only_sources, reply_store
+from benchmarks.rescoring import MANIFEST, rescore
 from benchmarks.runner import run_plan
 from benchmarks.token_files import committed_tokens
 from benchmarks.usage import UsageFile
@@ -35,11 +38,11 @@ from results.display import visible
 from results.errors import RunDiffers
 from results.report.example import save_examples
 from results.report.table_formats import to_rich
-from results.report.write import write_reports
+from results.report.write import kept_tables, write_reports
 from results.store import RunStore
 from spae.cache_folder import cache_folder
 from spae.canonical import sha256_json
-from spae.console import SafeConsole, SafeProgress
+from spae.console import SafeConsole
 from spae.tokenizers.store import TokenStore
 from tasks.scoring import RULES
 
@@ -103,54 +106,57 @@ class RunOptions:
         return SavedSamples(self.manifests, self.settings, self.limit, self.seed) if self.manifests else None
 
 
-def run_benchmark(options: RunOptions) -> Path:
-    """Runs, reports and prints the tables; returns the run's folder.
+@dataclass(frozen=True)
+class Finished:
+    """A run that came to its end.
+
+    Attributes:
+        folder: the run's.
+        scored: records with a score; 0 for a run that shows nothing.
+    """
+
+    folder: Path
+    scored: int
+
+
+def run_benchmark(options: RunOptions) -> Finished:
+    """Runs, reports and prints the tables.
 
     Raises:
         BenchmarkError, SpaeError, TaskError, BackendError, ResultsError: see each room.
+        OSError: the disk does not take what is written.
     """
     console = SafeConsole()
     config = options.config()
     find_backend(config.llm)  # fail on an unknown model before reading any image
+    sources = read_only_sources(options.cache_files)  # fail on a broken file before reading any image
     tokens = token_store()
-    plan = make_plan(config, options.saved, tokens)
-    sources = read_only_sources(options.cache_files)  # fail on a broken file before opening a model
-    if options.mode == "cache-only":
-        _stay_offline()
-    inner = open_backend(config.llm, dtype=config.dtype, device=options.device, options=options.backend_options)
-    check_scorings(config, inner)
-    replies = reply_store()
-    backend = CachedBackend(lambda: inner, inner.identity, replies, sources, options.mode)
-    context = ContextLimit(inner, config.context_length)
-    store = _open_store(options, plan, plan.run_config(inner.identity, context.limit), console)
-    for run in plan.task_runs:
-        run.samples.save(store.folder / f"episodes-{run.task.name}.json")
-        console.print(f"{run.task.name} on {run.data.title}", highlight=False, markup=False)
-    usage = UsageFile(store, inner)
-    try:
-        _run(plan, backend, context, store, usage, console)
-    except BaseException as failure:
-        # Whatever goes wrong in the report of a stopped run, the user sees why the run stopped.
-        reporting: tuple[type[Exception], ...] = (*deliberate_errors(), OSError)
-        try:
-            _report(plan, store, console, complete=False)
-        except reporting as error:
-            log.warning("the report of the stopped run could not be written: %s", error)
-        finally:
-            raise failure
-    else:
-        tables = _report(plan, store, console, complete=True)
-    finally:
-        replies.close()
-        tokens.close()
-        if isinstance(inner, Closes):
-            inner.close()
+    with at_end(tokens.close):
+        plan = make_plan(config, options.saved, tokens)
+        if options.mode == "cache-only":
+            _stay_offline()
+        inner = open_backend(config.llm, dtype=config.dtype, device=options.device, options=options.backend_options)
+        check_scorings(config, inner)
+        replies = reply_store()
+        with at_end(replies.close, inner.close if isinstance(inner, Closes) else lambda: None):
+            backend = CachedBackend(lambda: inner, inner.identity, replies, sources, options.mode)
+            context = ContextLimit(inner, config.context_length)
+            store = _open_store(options, plan, plan.run_config(inner.identity, context.limit), console)
+            _put_scores_right(store, plan, console)
+            for run in plan.task_runs:
+                run.samples.save(store.folder / MANIFEST.format(task=run.task.name))
+                console.print(f"{run.task.name} on {run.data.title}", highlight=False)
+            tables = _run(plan, backend, context, store, UsageFile(store, inner), console)
     for table in tables:
         console.print(to_rich(table))
+    for line in fault_lines(store.records):
+        console.print(line, highlight=False, soft_wrap=True)
     cached = sum(call.cached for call in store.calls)
     console.print(f"{len(store.records)} records, {cached} from stored replies", highlight=False)
+    if backend.unstored:
+        console.print(f"{backend.unstored:,} replies could not be stored: see above", highlight=False)
     console.print(f"report: {store.folder / 'report.html'}", highlight=False, soft_wrap=True)
-    return store.folder
+    return Finished(store.folder, sum(record.status == "scored" for record in store.records))
 
 
 def token_store() -> TokenStore:
@@ -158,42 +164,77 @@ def token_store() -> TokenStore:
     return TokenStore(cache_folder(), files=committed_tokens())
 
 
+def _put_scores_right(store: RunStore, plan: Plan, console: Console) -> None:
+    """Scores records of an earlier command again, and writes those that do not follow from their replies."""
+    found = rescore(store, {run.task.name: run.samples for run in plan.task_runs})
+    if found.changed:
+        store.correct(found.records, found.note, write=True)
+        console.print(found.note, highlight=False, soft_wrap=True)
+
+
 def _run(
     plan: Plan, backend: CachedBackend, context: ContextLimit, store: RunStore, usage: UsageFile, console: Console
-) -> None:
-    """Asks what is missing, under a progress bar."""
+) -> Sequence[ResultTable]:
+    """Asks what is missing and reports; returns the tables."""
     try:
-        with _progress(console) as progress:
-            bar = progress.add_task("samples", total=plan.count())
+        if _missing(store, plan):
+            _ask(plan, backend, context, store, usage, console)
+        else:
+            run_plan(plan, backend, store, context=context)  # nothing to ask: puts the records in order
+    except BaseException as failure:
+        # Whatever goes wrong in the report of a stopped run, the user sees why the run stopped.
+        reporting: tuple[type[Exception], ...] = (*deliberate_errors(), OSError)
+        try:
+            _report(plan, store, console, complete=False)
+        except reporting as error:
+            log.warning("the report of the stopped run could not be written: %s", " ".join(str(error).split()))
+        finally:
+            raise failure
+    return _report(plan, store, console, complete=True)
 
-            def advance(count: int) -> None:
-                progress.advance(bar, count)
-                usage.tick()
 
-            run_plan(plan, backend, store, advance, context)
-    finally:
-        usage.save()
+def _ask(
+    plan: Plan, backend: CachedBackend, context: ContextLimit, store: RunStore, usage: UsageFile, console: Console
+) -> None:
+    """Asks what is missing, and shows how far it is."""
+
+    def summarize() -> None:
         if usage.summary:
-            console.print(usage.summary, highlight=False, markup=False, soft_wrap=True)
+            console.print(usage.summary, highlight=False, soft_wrap=True)
+
+    with at_end(usage.save, summarize), shown_progress(console, "samples", plan.count()) as advance:
+
+        def done(count: int) -> None:
+            advance(count)
+            usage.tick()
+
+        run_plan(plan, backend, store, done, context)
 
 
 def _report(plan: Plan, store: RunStore, console: Console, *, complete: bool) -> Sequence[ResultTable]:
-    """Examples and corpus metrics into the run's folder, then the reports, from its files alone; returns the tables."""
+    """Examples and corpus metrics into the run's folder, then the reports, from its files alone; returns the tables.
+
+    What a finished run's folder has of them already, made from the same files by the same code, is kept.
+    """
     if not store.records:
         return ()
+    if complete and (tables := kept_tables(store.folder)) is not None:
+        return tables
+    console.print("report: examples of images and prompts", highlight=False)
     save_examples(store.folder, make_examples(plan, store.records))
     if complete:
         _score_corpora(plan, store, console)
+    console.print("report: intervals, tests and figures", highlight=False)
     return write_reports(store.folder).tables
 
 
 def _score_corpora(plan: Plan, store: RunStore, console: Console) -> None:
     """Metrics of all replies together, for tasks that have some; prints those that cannot be computed here."""
-    book = score_corpora(plan, store.records, lambda line: console.print(line, highlight=False, markup=False))
+    book = score_corpora(plan, store.records, lambda line: console.print(line, highlight=False))
     if book is not None:
         save_corpus(store.folder, book)
         for one in book.missing:
-            console.print(f"no {one.metric}: {one.reason}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"no {one.metric}: {one.reason}", highlight=False, soft_wrap=True)
 
 
 def check_scorings(config: RunConfig, model: Backend) -> None:
@@ -246,15 +287,3 @@ def _difference_table(found: Sequence[Difference]) -> Table:
     for one in found:
         table.add_row(*(Text(visible(short(text, 100))) for text in one))
     return table
-
-
-def _progress(console: Console) -> Progress:
-    return SafeProgress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-    )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from spae.data.issues import DataIssue
+from spae.data.same_images import same_images
 from spae.data.validation import Survey
 from spae.errors import SpaeError
 from tasks.errors import TaskError
@@ -21,7 +22,7 @@ class Findings:
     Attributes:
         title: the kind of data.
         counts: name -> number: "images", "classes", ...
-        settings: ids of the task's settings that the data has samples for; None if there are issues.
+        settings: ids of the task's settings that the data has samples for; None if something cannot be read.
         infeasible: setting id -> why the data has no samples for it.
         issues: in the order they were found.
     """
@@ -71,9 +72,13 @@ def survey_data(
             issues.append(one)
             on_issue(one)
     settings, infeasible = (None, {}) if issues else _feasible(facts, survey)
-    if settings == () and not issues:
+    if settings == ():
         issues.append(DataIssue(".", "", next(iter(infeasible.values()))))
         on_issue(issues[-1])
+    if settings:
+        for same in same_images(survey.opened(), survey.digests):
+            issues.append(same)
+            on_issue(same)
     return Findings(task, name, survey.title, dict(survey.counts), settings, infeasible, tuple(issues))
 
 

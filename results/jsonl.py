@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -60,10 +61,7 @@ def append_lines(path: Path, lines: Sequence[str], *, sync: bool = True) -> None
     try:
         spae.atomic.append_lines(path, lines, sync=sync)
     except OSError as error:
-        raise RecordError(
-            f"{path} must take a run's lines, it cannot be written ({error.strerror or error}): make room there, "
-            "then give the same command again"
-        ) from error
+        raise _unwritten(path, error) from error
 
 
 def write_bytes(folder: Path, name: str, data: bytes) -> Path:
@@ -73,7 +71,7 @@ def write_bytes(folder: Path, name: str, data: bytes) -> Path:
         with spae.atomic.atomic_path(path) as draft:
             draft.write_bytes(data)
     except OSError as error:
-        raise RecordError(f"{path} cannot be written ({error.strerror or error}): make room there") from error
+        raise _unwritten(path, error) from error
     return path
 
 
@@ -87,5 +85,12 @@ def write_text(folder: Path, name: str, text: str) -> Path:
     try:
         spae.atomic.write_text(path, text)
     except OSError as error:
-        raise RecordError(f"{path} cannot be written ({error.strerror or error}): make room there") from error
+        raise _unwritten(path, error) from error
     return path
+
+
+def _unwritten(path: Path, error: OSError) -> RecordError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    fix = "make room there" if full else "check its folder and permissions"
+    reason = error.strerror or str(error)
+    return RecordError(f"{path} cannot be written ({reason}): {fix}, then give the same command again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ from pydantic import Field, ValidationError
 from results.errors import RecordError, first_fault
 from results.record import MetricFacts
 from spae.canonical import Frozen
+
+ROUNDING = 1e-6
+"""What a sum of floating point numbers may lie outside of a metric's range."""
 
 
 class RunFacts(Frozen):
@@ -43,6 +47,18 @@ class RunFacts(Frozen):
     def describes(self, task: str, name: str) -> bool:
         """Whether run.json describes the metric."""
         return any(one.name == name for one in self.metrics.get(task, ()))
+
+    def check(self, task: str, scores: Mapping[str, float], where: str) -> None:
+        """Raises RecordError for a score that its metric cannot have: a file was edited, or a task is wrong."""
+        for name, value in scores.items():
+            metric = self.metric(task, name)
+            low = -math.inf if metric.low is None else metric.low
+            high = math.inf if metric.high is None else metric.high
+            if not math.isfinite(value) or not low - ROUNDING <= value <= high + ROUNDING:
+                raise RecordError(
+                    f"{where}: {name} of {task} lies in {low:g} to {high:g}, got {value:g}: restore the file, or run "
+                    "again into another --out"
+                )
 
     def order(self, task: str, names: Iterable[str]) -> list[str]:
         """Names of metrics in the task's order, unknown ones last, by name."""

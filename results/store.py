@@ -7,7 +7,8 @@ calls.jsonl     per record: cached or not, and seconds (the only file that diffe
 examples.json   images and words for the report (see `results.report.example`)
 metrics.json    metrics of whole corpora, such as BLEU, where a task has some (see `results.analysis.corpus`)
 usage.json      calls, tokens and slow paths of the backend
-summary.json, comparisons.json, report.md, report.html, figure-*.png   made from the above by `results.report.write`
+summary.json, comparisons.json, report.md, report.html, figure-*.png, report.json   made from the above by
+                `results.report.write`
 .run.lock       held while a run writes here
 """
 
@@ -25,6 +26,7 @@ from results.differences import differences, in_words
 from results.errors import RecordError, RunDiffers, RunExists
 from results.jsonl import append_lines, load_lines, path_inside, read_file, write_bytes, write_text
 from results.record import Call, Record
+from results.run_facts import RunFacts
 from spae.atomic import cut_torn_line, sync_file, sync_folder
 from spae.canonical import sha256_json
 from spae.regular_file import parse_json
@@ -39,7 +41,8 @@ SUMMARY = "summary.json"
 COMPARISONS = "comparisons.json"
 REPORT_MARKDOWN = "report.md"
 REPORT_HTML = "report.html"
-OWN_FILES = (RUN, RECORDS, CALLS, EXAMPLES, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML)
+REPORT_FACTS = "report.json"
+OWN_FILES = (RUN, RECORDS, CALLS, EXAMPLES, METRICS, SUMMARY, COMPARISONS, REPORT_MARKDOWN, REPORT_HTML, REPORT_FACTS)
 FIGURE = "figure-"
 """How the PNG files of a report's figures begin."""
 LOCK = ".run.lock"
@@ -57,6 +60,7 @@ class RunStore:
         folder: the run's folder.
         config: what the run was asked to do, as plain JSON values.
         config_hash: sha256 of `config`.
+        facts: what `config` states of metrics and tokenizers.
         notes: one line for each thing that was put right on loading (a torn last line).
     """
 
@@ -72,6 +76,7 @@ class RunStore:
         self.config: dict[str, Any] = dict(config)
         self.config_hash = sha256_json(self.config)
         self.notes = tuple(notes)
+        self.facts = RunFacts.of(self.config)
         self._listed = False  # whether the disk itself knows of the files
         lines = list(records)
         self._on_disk = [record.id for record in lines]
@@ -153,6 +158,7 @@ class RunStore:
             raise RecordError(f"{path} is not a run's configuration ({error!r}): pass another --out") from error
         if not isinstance(config, dict) or sha256_json(config) != digest:
             raise RecordError(f"{path} was changed after the run began (its hash differs): pass another --out")
+        facts = RunFacts.of(config)  # whoever edits a score cannot move its metric's range: run.json has a hash
         records, torn = load_lines(folder / RECORDS, Record)
         calls, torn_call = load_lines(folder / CALLS, Call)
         notes = [
@@ -166,6 +172,7 @@ class RunStore:
             if earlier != record and earlier.status != "failed":
                 raise RecordError(f"{folder / RECORDS} holds two different records {record.id}: pass another --out")
             seen[record.id] = record
+            facts.check(record.task, record.scores, f"{folder / RECORDS}, record {record.id[:12]}")
         return cls(folder, config, records, calls, notes)
 
     @classmethod
@@ -209,8 +216,11 @@ class RunStore:
         machine.
 
         Raises:
-            RecordError: a record is already there, a call belongs to no record, or the disk does not take them.
+            RecordError: a record is already there or has a score that its metric cannot have, a call belongs to no
+                record, or the disk does not take them.
         """
+        for record in records:
+            self.facts.check(record.task, record.scores, f"record of {record.sample_id}")
         batch = {record.id: record for record in records}
         twice = next((r.id for r in records if r.id in self._records and not self._failed(r.id)), None)
         if twice or len(batch) != len(records):
@@ -242,8 +252,23 @@ class RunStore:
         wanted = [record_id for record_id in dict.fromkeys(order) if record_id in self._records]
         self._records = {name: self._records[name] for name in dict.fromkeys([*wanted, *self._records])}
         if self._on_disk != list(self._records):
-            self.write_text(RECORDS, "".join(record.line() + "\n" for record in self._records.values()))
-            self._on_disk = list(self._records)
+            self._write_records()
+
+    def correct(self, records: Iterable[Record], note: str, *, write: bool) -> None:
+        """Replaces records that are there by others of the same ids.
+
+        Args:
+            records: as they should have been.
+            note: added to `notes`.
+            write: also in the file; else in memory alone.
+
+        Raises:
+            RecordError: the disk does not take them.
+        """
+        self._records |= {record.id: record for record in records if record.id in self._records}
+        self.notes = (*self.notes, note)
+        if write:
+            self._write_records()
 
     def write_text(self, name: str, text: str) -> Path:
         """Writes one more file of the run, whole or not at all. Raises RecordError."""
@@ -257,6 +282,10 @@ class RunStore:
         """Removes the figures of an earlier report."""
         for path in self.folder.glob(f"{FIGURE}*.png"):
             path.unlink()
+
+    def _write_records(self) -> None:
+        self.write_text(RECORDS, "".join(record.line() + "\n" for record in self._records.values()))
+        self._on_disk = list(self._records)
 
     def _failed(self, record_id: str) -> bool:
         return self._records[record_id].status == "failed"

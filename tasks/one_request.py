@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 from llm_backends.protocol import Failure, Reply, Request
 from spae.metrics.accuracy import ACCURACY
 from spae.metrics.protocol import MetricFacts
 from tasks.errors import TaskInputError
-from tasks.protocol import Codec, Outcome, Sample, Solution, Style
+from tasks.protocol import Codec, Outcome, Sample, Samples, Solution, Style
 from tasks.registry import BUILT_IN
 
 
@@ -88,6 +89,10 @@ class OneRequestTask(ABC):
         Raises:
             TaskInputError: the sample is of another task; a text is missing, empty or has a line break.
         """
+
+    @abstractmethod
+    def load_samples(self, path: Path) -> Samples:
+        """See `tasks.protocol.ScoresReplies`."""
 
     @abstractmethod
     def score(self, sample: Sample, reply: Reply) -> Outcome:

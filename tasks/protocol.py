@@ -204,6 +204,23 @@ class ReadsSamples(Protocol):
 
 
 @runtime_checkable
+class ScoresReplies(Protocol):
+    """A `Task` whose outcome of a sample is a function of one reply, so that a record can be scored again."""
+
+    def load_samples(self, path: Path) -> Samples:
+        """What `Samples.save` wrote, without the data it was sampled from. Raises ManifestError."""
+        ...
+
+    def score(self, sample: Sample, reply: Reply) -> Outcome:
+        """The outcome of a sample, by the scoring rule that the task is configured with.
+
+        Raises:
+            TaskInputError: the sample or the reply is of another kind.
+        """
+        ...
+
+
+@runtime_checkable
 class Task(Protocol):
     """A vocabulary task: samples, prompts and scores. It knows no tokenizer and no model, and keeps no state."""
 

@@ -7,12 +7,22 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.commands.given import given_path
+
 cache = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Stored replies: count, export, import, verify, prune, explain."
 )
 
+OLDEST_DAYS = 36_500
+"""A hundred years: what `--older-than` may ask for."""
 CacheFiles = Annotated[
-    list[Path] | None, typer.Option("--cache-file", help="More stored replies (.jsonl or .sqlite); repeatable.")
+    list[Path] | None,
+    typer.Option(
+        "--cache-file",
+        help="More stored replies (.jsonl or .sqlite); repeatable.",
+        metavar="PATH",
+        parser=given_path,
+    ),
 ]
 
 
@@ -52,7 +62,12 @@ def cache_stats(json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 @cache.command("export")
 def cache_export(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="[OUT] FILE", help="The --out of a run, and the .jsonl file to write.")
+        list[Path],
+        typer.Argument(
+            metavar="[OUT] FILE",
+            help="The --out of a run, and the .jsonl file to write.",
+            parser=given_path,
+        ),
     ],
     all: Annotated[bool, typer.Option("--all", help="Everything in your own store; without OUT.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="With --all: leave damaged replies out.")] = False,
@@ -111,9 +126,21 @@ def cache_export_tokens(
 
 @cache.command("import")
 def cache_import(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of replies: .jsonl or .sqlite.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Files of replies: .jsonl or .sqlite.",
+            parser=given_path,
+        ),
+    ],
     into: Annotated[
-        Path | None, typer.Option(help="A .jsonl file to write instead of your own store; may be one of FILE.")
+        Path | None,
+        typer.Option(
+            help="A .jsonl file to write instead of your own store; may be one of FILE.",
+            metavar="PATH",
+            parser=given_path,
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="If replies differ, keep the stored one.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="If replies differ, take the imported one.")] = False,
@@ -143,7 +170,11 @@ def cache_import(
 def cache_verify(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="Files of replies; your own store and the project's by default."),
+        typer.Argument(
+            metavar="[FILE]...",
+            help="Files of replies; your own store and the project's by default.",
+            parser=given_path,
+        ),
     ] = None,
 ) -> None:
     """Check every stored reply against its checksum and key; exit code 1 if one is damaged.
@@ -193,6 +224,8 @@ def cache_prune(
 
     if model is None and older_than is None and not bad:
         raise UsageError("cache prune needs to know what: --model, --older-than or --bad")
+    if older_than is not None and not older_than <= OLDEST_DAYS:  # also where it is not a number
+        raise UsageError(f"--older-than takes 0 to {OLDEST_DAYS:,} days, got {older_than:g}: pass a number of days")
     age = None if older_than is None else timedelta(days=older_than)
     with closing(reply_store()) as store:
         gone = prune_cache(store, model=model, older_than=age, bad=bad, dry_run=dry_run)
@@ -206,7 +239,7 @@ def cache_prune(
 
 @cache.command("explain")
 def cache_explain(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The --out of a run.")],
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The --out of a run.", parser=given_path)],
     record: Annotated[str, typer.Argument(help="A record's id, or its beginning.")],
     cache_file: CacheFiles = None,
 ) -> None:

@@ -8,18 +8,31 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.commands.given import given_path
+
 BASELINES = Path("results") / "baselines"
 LOG_WIDTH = 140
 """Characters of a table where the output is not a terminal."""
 
 
 def baseline(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The --out of a complete run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The --out of a complete run.", parser=given_path)],
     out: Annotated[
-        Path | None, typer.Option(help="The baseline's folder.", show_default="results/baselines/NAME-OF-RUN")
+        Path | None,
+        typer.Option(
+            help="The baseline's folder.",
+            show_default="results/baselines/NAME-OF-RUN",
+            metavar="PATH",
+            parser=given_path,
+        ),
     ] = None,
     cache_file: Annotated[
-        list[Path] | None, typer.Option(help="More stored replies, as of the run's own; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            help="More stored replies, as of the run's own; repeatable.",
+            metavar="PATH",
+            parser=given_path,
+        ),
     ] = None,
 ) -> None:
     """Keep a run to check later code against it.
@@ -40,8 +53,12 @@ def baseline(
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="BASELINE", help="A folder written by `baseline`.")],
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the result as JUnit XML.")] = None,
+    folder: Annotated[
+        Path, typer.Argument(metavar="BASELINE", help="A folder written by `baseline`.", parser=given_path)
+    ],
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the result as JUnit XML.", parser=given_path)
+    ] = None,
 ) -> None:
     """Repeat a baseline's run and name what drifted.
 

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from benchmarks.commands.given import given_path
+
 
 def run(
     task: Annotated[str, typer.Option(help="Task names, comma-separated (`ls tasks`).")],
@@ -55,14 +57,21 @@ def run(
     ] = None,
     manifest: Annotated[
         list[Path] | None,
-        typer.Option(help="Manifest of an earlier run (episodes-TASK.json) instead of new samples; one per task."),
+        typer.Option(
+            help="Manifest of an earlier run (episodes-TASK.json) instead of new samples; one per task.",
+            metavar="PATH",
+            parser=given_path,
+        ),
     ] = None,
     shuffle_images: Annotated[
         bool,
         typer.Option("--shuffle-images", help="Also run the control in which images swap their words."),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for records and reports.", show_default="runs/TASK-HASH")
+        Path | None,
+        typer.Option(
+            help="Folder for records and reports.", show_default="runs/TASK-HASH", metavar="PATH", parser=given_path
+        ),
     ] = None,
     cache_only: Annotated[bool, typer.Option("--cache-only", help="Use stored replies only; fail on a miss.")] = False,
     refresh_cache: Annotated[
@@ -70,7 +79,9 @@ def run(
     ] = False,
     cache_file: Annotated[
         list[Path] | None,
-        typer.Option(help="More stored replies (.jsonl or .sqlite), read-only; repeatable."),
+        typer.Option(
+            help="More stored replies (.jsonl or .sqlite), read-only; repeatable.", metavar="PATH", parser=given_path
+        ),
     ] = None,
     resume: Annotated[
         bool,
@@ -106,7 +117,7 @@ def run(
         raise UsageError(f"--prompt-style is gpt or palm, got {prompt_style!r}")
     if cache_only and refresh_cache:
         raise UsageError("--cache-only and --refresh-cache exclude each other: drop one")
-    run_benchmark(
+    finished = run_benchmark(
         RunOptions(
             tasks=_names(task) or (),
             tokenizers=_names(tokenizer) or (),
@@ -130,24 +141,63 @@ def run(
             cache_files=tuple(cache_file or ()),
         )
     )
+    if not finished.scored:
+        typer.echo("error: nothing could be scored: the reasons are above and in the report", err=True)
+        raise typer.Exit(1)
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The --out of a run, or a baseline.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The --out of a run, or a baseline.", parser=given_path)
+    ],
     format: Annotated[str, typer.Option(help="html, md or csv.")] = "md",
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Score the stored replies again; exit code 1 if a record or metric differs."),
+    ] = False,
+    cache_file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="With --verify: more stored replies, as of the run's own; repeatable.",
+            metavar="PATH",
+            parser=given_path,
+        ),
+    ] = None,
 ) -> None:
     """Print the report of a run.
 
-    Example:
+    A record whose score does not follow from its reply is scored again first; the folder is not changed.
 
+    \b
+    Examples:
       python -m benchmarks report runs/demo --format html > report.html
+      python -m benchmarks report runs/demo --verify
     """
+    from contextlib import closing
+
     from benchmarks.errors import UsageError
+    from benchmarks.reply_sources import read_only_sources, reply_store
+    from benchmarks.rescoring import load_manifests, rescore, verify_scores
     from results.report.write import render
+    from results.store import RunStore
 
     if format not in ("html", "md", "csv"):
         raise UsageError(f"--format is html, md or csv, got {format!r}")
-    typer.echo(render(folder, cast("Literal['html', 'md', 'csv']", format)), nl=False)
+    if cache_file and not verify:
+        raise UsageError("--cache-file belongs to --verify: add it, or drop --cache-file")
+    store = RunStore.open(folder)
+    if verify:
+        with closing(reply_store()) as replies:
+            found = verify_scores(store, [replies, *read_only_sources(cache_file or ())])
+    else:
+        found = rescore(store, load_manifests(store))
+    if found.changed:
+        store.correct(found.records, found.note, write=False)
+    typer.echo(render(store, cast("Literal['html', 'md', 'csv']", format)), nl=False)
+    for line in found.lines if verify else ():
+        typer.echo(line, err=True)
+    if verify and found.differs:
+        raise typer.Exit(1)
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

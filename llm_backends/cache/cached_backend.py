@@ -1,11 +1,14 @@
 """Any backend behind stored replies: the store first, then read-only sources, then the model.
 
 The model is opened at the first missing reply, so a replay imports no torch, opens no connection and needs no weights.
-A reply is returned only once it is stored: no answered request of a killed run is asked again.
+A reply is returned only once it is stored: no answered request of a killed run is asked again. Where the store's file
+cannot be used (a full or read-only disk, no such folder), that is logged once and costs time only: replies are not kept
+for another run.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -34,6 +37,7 @@ from llm_backends.protocol import (
 )
 from llm_backends.thinking import without_thinking
 
+log = logging.getLogger(__name__)
 CacheMode = Literal["normal", "cache-only", "refresh"]
 MODES = ("normal", "cache-only", "refresh")
 
@@ -113,10 +117,13 @@ class CachedBackend:
         self._inner: Backend | None = None
         self._identity = identity
         self._store = store
-        self._sources: list[ReplySource] = [*sources] if store is None else [store, *sources]
+        self._readable = self._writable = store is not None
+        self._sources = sources
         self._mode = mode
         self._chunk = chunk
         self._refreshed: set[str] = set()
+        self.unstored = 0
+        """Replies that the store's file did not take."""
 
     @property
     def identity(self) -> Identity:
@@ -160,8 +167,11 @@ class CachedBackend:
             noted += [(key, origin) for origin in _origins(one, origins) for key in one.texts]
             for place in one.places:
                 yield place, Answer.of(reply, one.key, cached=True)
-        if noted and self._store is not None and self._mode == "normal":
-            self._store.note(noted)
+        if noted and self._store is not None and self._writable and self._mode == "normal":
+            try:
+                self._store.note(noted)
+            except BackendUnavailable as error:
+                self._stop_storing(error)
         if self._mode == "cache-only":
             settled: Iterable[tuple[_Asked, Answer]] = ((one, self._miss(one)) for one in missing)
         else:
@@ -184,11 +194,23 @@ class CachedBackend:
         wanted = {key: text for one in asked for key, text in one.texts.items()}
         if self._mode == "refresh":
             wanted = {key: text for key, text in wanted.items() if key in self._refreshed}
+        if self._store is not None and self._readable and wanted:
+            try:
+                found |= self._store.find(wanted)
+            except BackendUnavailable as error:
+                self._readable = False
+                self._stop_storing(error)
         for source in self._sources:
+            wanted = {key: text for key, text in wanted.items() if key not in found}
             if wanted:
                 found |= source.find(wanted)
-                wanted = {key: text for key, text in wanted.items() if key not in found}
         return found
+
+    def _stop_storing(self, error: BackendUnavailable) -> None:
+        """Says once that the store's file cannot be used; it is not tried again."""
+        if self._writable:
+            log.warning("%s; replies of this run are not kept for another one", error)
+        self._writable = False
 
     def _ask_model(
         self, missing: Sequence[_Asked], origins: Sequence[Provenance | None]
@@ -220,12 +242,18 @@ class CachedBackend:
             else:
                 good.append((one, reply))
         replies = [reply for _, reply in good]
-        if self._store is not None and good:
+        if self._store is not None and self._writable and good:
             pairs = [(one.request, reply) for one, reply in good]
             noted = [_origins(one, origins) for one, _ in good]
-            replies = self._store.put_many(self._identity, pairs, noted, replace=self._mode == "refresh")
-            if self._mode == "refresh":
-                self._refreshed.update(key for one, _ in good for key in one.texts)
+            try:
+                replies = self._store.put_many(self._identity, pairs, noted, replace=self._mode == "refresh")
+            except BackendUnavailable as error:
+                self._stop_storing(error)
+            else:
+                if self._mode == "refresh":
+                    self._refreshed.update(key for one, _ in good for key in one.texts)
+        if self._store is not None and not self._writable:
+            self.unstored += len(good)
         for (one, _), reply in zip(good, replies, strict=True):
             answers[one.key] = Answer.of(reply, one.key, cached=False)
         return [(one, answers[one.key]) for one, _ in group]
@@ -265,7 +293,8 @@ class CachedBackend:
         """PromptTooLong for a prompt that can have no reply, CacheMiss for any other."""
         error = self._too_long(one.request)
         if error is None:
-            raise explain_miss(self._identity, one.request, self._sources)
+            own = [self._store] if self._store is not None and self._readable else []
+            raise explain_miss(self._identity, one.request, [*own, *self._sources])
         return Answer(None, cached=False, key=one.key, error=error)
 
     def _too_long(self, request: Request) -> PromptTooLong | None:

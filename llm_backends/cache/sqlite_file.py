@@ -24,6 +24,8 @@ from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorr
 from spae.regular_file import check_regular
 
 LAYOUT = 3
+UNWRITABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_READONLY_DIRECTORY)
+"""Error codes of a file, or of its folder, that may be read but not written."""
 BUSY_SECONDS = 60.0
 """How long a writer waits for another one."""
 
@@ -113,9 +115,20 @@ class CacheFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         else:
             check_regular(self.path)
+        try:
+            connection = self._connect(self.read_only)
+        except sqlite3.OperationalError as error:
+            if self.read_only or error.sqlite_errorcode not in UNWRITABLE or not self.path.exists():
+                raise
+            connection = self._connect(True)  # a read-only disk or folder: what is there can be read
+        self._connection, self._owner = connection, os.getpid()
+        _open_files.add(self)
+        return connection
+
+    def _connect(self, read_only: bool) -> sqlite3.Connection:
         # After a fork the parent's connection is dropped, not closed: closing it here would break the parent's locks.
         connection = sqlite3.connect(
-            _address(self.path, self.read_only),
+            _address(self.path, read_only),
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
@@ -123,21 +136,19 @@ class CacheFile:
         )
         connection.text_factory = bytes  # a damaged row need not be valid text
         try:
-            self._prepare(connection)
+            self._prepare(connection, read_only)
         except BaseException:
             connection.close()
             raise
-        self._connection, self._owner = connection, os.getpid()
-        _open_files.add(self)
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _prepare(self, connection: sqlite3.Connection, read_only: bool) -> None:
         layout = _layout(connection)
         if layout not in (0, LAYOUT):
             raise CacheCorrupt(
                 f"{self.path} is a reply cache of layout {layout}, this program reads {LAYOUT}: move the file away"
             )
-        if self.read_only:
+        if read_only:
             if layout == 0:
                 raise CacheCorrupt(f"{self.path} holds no replies: name a file that `cache export` or a run wrote")
             return
@@ -182,7 +193,8 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("pragma journal_mode = wal")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)

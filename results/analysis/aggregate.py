@@ -180,6 +180,13 @@ def aligned(groups: Sequence[Mapping[str, float]], columns: Sequence[Mapping[str
     return rows
 
 
+def check_cell(cell: Cell, facts: RunFacts, where: str) -> None:
+    """Raises RecordError for a mean or an end of its interval that the metric cannot have."""
+    for value in (cell.value, cell.ci_low, cell.ci_high, cell.strict):
+        if value is not None:
+            facts.check(cell.task, {cell.metric: value}, where)
+
+
 def summary_json(cells: Sequence[Cell]) -> str:
     """The text of `summary.json`."""
     return json.dumps([cell.model_dump(mode="json") for cell in cells], indent=2, allow_nan=False) + "\n"

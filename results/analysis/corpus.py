@@ -11,11 +11,12 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from results.analysis.aggregate import Cell, Row, by_row
+from results.analysis.aggregate import NO_FACTS, Cell, Row, by_row, check_cell
 from results.analysis.statistics import bootstrap_mean_of_rows
 from results.errors import RecordError, first_fault
 from results.jsonl import path_inside, read_file, write_text
 from results.record import Record
+from results.run_facts import RunFacts
 from results.store import METRICS
 from spae.canonical import Frozen, sha256_json
 
@@ -120,11 +121,11 @@ def save_corpus(folder: Path, metrics: CorpusMetrics) -> Path:
     return write_text(folder, METRICS, metrics.model_dump_json() + "\n")
 
 
-def load_corpus(folder: Path, records: Iterable[Record]) -> CorpusMetrics | None:
+def load_corpus(folder: Path, records: Iterable[Record], facts: RunFacts = NO_FACTS) -> CorpusMetrics | None:
     """Reads `metrics.json`; None if there is none, or if it was computed from other records.
 
     Raises:
-        RecordError: the file is broken.
+        RecordError: the file is broken, or holds a value that its metric cannot have.
     """
     path = path_inside(folder, METRICS)
     if not path.exists():
@@ -133,4 +134,9 @@ def load_corpus(folder: Path, records: Iterable[Record]) -> CorpusMetrics | None
         metrics = CorpusMetrics.model_validate_json(read_file(folder, METRICS))
     except ValidationError as error:
         raise RecordError(f"{path} holds no metrics ({first_fault(error)}): give the run command again") from error
+    for cell in metrics.cells:
+        check_cell(cell, facts, str(path))
+    for one in metrics.samples:
+        for value in one.values.values():
+            facts.check(one.row.task, {one.metric: value}, str(path))
     return metrics if metrics.records == digest(records) else None

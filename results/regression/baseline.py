@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from results.analysis.aggregate import Cell, aggregate
+from results.analysis.aggregate import Cell, aggregate, check_cell
 from results.errors import BaselineError, RecordError, first_fault
 from results.jsonl import read_file
 from results.record import Record
@@ -114,6 +114,8 @@ def read_baseline(folder: Path) -> Baseline:
         facts = BaselineFacts.model_validate_json(read_file(folder, FACTS))
         cells = [Cell.model_validate({**cell, "cached": 0}) for cell in parse_json(read_file(folder, SUMMARY))]
         store = RunStore.open(folder)
+        for cell in cells:
+            check_cell(cell, RunFacts.of(store.config), str(folder / SUMMARY))
     except ValidationError as error:
         raise BaselineError(f"{folder} must be a whole baseline ({first_fault(error)}): restore it") from error
     except (OSError, ValueError, TypeError, RecordError) as error:

@@ -21,7 +21,7 @@ from results.record import Record
 from results.report.accounting import Count, Reason, adjustments, call_line, reasons, row_counts, slow_paths
 from results.report.example import Example, Examples, Reconstruction, ShownImage, load_examples, load_png
 from results.run_facts import RunFacts
-from results.store import RunStore
+from results.store import EXAMPLES, RunStore
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ShownSample:
 
 
 class ReportData:
-    """A run's folder, read once.
+    """A run's folder, read once; or what is already read of it, whose records then count instead of the file's.
 
     Attributes:
         slow_paths: reason -> requests that took a slower path than the usual one.
@@ -63,15 +63,18 @@ class ReportData:
         ReportError: the run has no record yet.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.store = RunStore.open(folder)
+    def __init__(self, run: Path | RunStore) -> None:
+        self.store = run if isinstance(run, RunStore) else RunStore.open(run)
+        folder = self.store.folder
         self.records: list[Record] = self.store.records
         if not self.records:
             raise ReportError(f"a report needs records, {folder} has none: let the run make some first")
-        self.facts = RunFacts.of(self.store.config)
+        self.facts: RunFacts = self.store.facts
         self.examples: Examples = load_examples(folder)
+        for example in self.examples.samples:
+            self.facts.check(example.task, example.scores, f"{folder / EXAMPLES}, {example.sample_id}")
         self.cells: list[Cell] = aggregate(self.records, self.store.calls, self.facts)
-        self.corpus: CorpusMetrics | None = load_corpus(folder, self.records)
+        self.corpus: CorpusMetrics | None = load_corpus(folder, self.records, self.facts)
         self.comparisons: list[Comparison] = compare(
             self.records, self.corpus.samples if self.corpus else (), self.facts
         )

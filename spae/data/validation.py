@@ -6,12 +6,15 @@ rules and stops at none.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import numpy as np
 
 from spae.data.annotations.annotated import AnnotatedSet
 from spae.data.annotations.annotation_files import AnnotationFile
@@ -53,6 +56,7 @@ class Survey:
             DataError.
         total: about how many things are read; 0 for unknown.
         counts: what there is, by name ("classes", "images", "captions", "questions"); complete once `read` has ended.
+        digests: image id -> hash of its pixels, of those that decoded.
     """
 
     title: str
@@ -60,6 +64,7 @@ class Survey:
     opened: Callable[[], ImageSet | AnnotatedSet]
     total: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    digests: dict[str, bytes] = field(default_factory=dict)
 
     def issues(self) -> Issues:
         """Every `DataIssue`, and a None for each thing read. To be called once."""
@@ -144,7 +149,7 @@ def _survey_open(data: ImageSet | AnnotatedSet) -> Survey:
         }
         survey.count(**{name: number for name, number in found.items() if number})
         for one in ids:
-            yield from _decoded(one, lambda one=one: data.image(one))  # type: ignore[misc]
+            yield from _decoded(survey, one, lambda one=one: data.image(one))  # type: ignore[misc]
 
     return Survey(data.title, read, lambda: data, len(ids))
 
@@ -166,7 +171,7 @@ def _survey_samples(kind: Kind, spec: DataSpec) -> Survey:
         survey.title += samples.passed_note
         for number in range(survey.total):
             name = samples.name(number)
-            yield from _decoded(name, lambda i=number, name=name: read_image(samples.content(i), name))  # type: ignore[misc]
+            yield from _decoded(survey, name, lambda i=number, name=name: read_image(samples.content(i), name))  # type: ignore[misc]
 
     return Survey(TITLES[kind], read, lambda: SampleSet(read_samples(kind, spec), spec.text, classes))
 
@@ -179,7 +184,7 @@ def _survey_annotations(title: str, files: Sequence[AnnotationFile], opened: Cal
             yield from source.issues()
             survey.count(**source.counts())
             for name, file in source.files.items():
-                yield from _decoded(name, lambda name=name, file=file: read_image(file, name))  # type: ignore[misc]
+                yield from _decoded(survey, name, lambda name=name, file=file: read_image(file, name))  # type: ignore[misc]
 
     return Survey(f"{title}: {', '.join(one.path.name for one in files)}", read, opened)
 
@@ -225,7 +230,7 @@ def _survey_archive(
         opened: makes the set of the indexed tree.
         finish: reports what is known once all questions are read.
     """
-    from spae.data.archives.few_shot import questions_files, read_questions
+    from spae.data.archives.few_shot import packed_folder, questions_files, read_questions
     from spae.data.archives.folder_tree import tree_at
 
     tree = tree_at(path)
@@ -254,15 +259,18 @@ def _survey_archive(
         survey.total = len(images)
         for name in sorted(images):
             if PurePosixPath(name).suffix.lower() in SUFFIXES:
-                yield from _decoded(name, lambda name=name: read_image(io.BytesIO(tree.read(name)), name))  # type: ignore[misc]
+                yield from _decoded(survey, name, lambda name=name: read_image(io.BytesIO(tree.read(name)), name))  # type: ignore[misc]
+        packed = packed_folder(files.values())
+        survey.digests = {name.removeprefix(packed): digest for name, digest in survey.digests.items()}
 
     return Survey("published few-shot archive", read, lambda: opened(tree))
 
 
-def _decoded(name: str, read: Callable[[], object]) -> Issues:
-    """One image: its issue, if it has one, then None."""
+def _decoded(survey: Survey, name: str, read: Callable[[], np.ndarray]) -> Issues:
+    """One image: its issue, if it has one, then None. Notes the digest of its pixels."""
     found: list[DataIssue] = []
     with reported(found.append, name):
-        read()
+        pixels = read()
+        survey.digests[name] = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
     yield from found
     yield None

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from spae.atomic import atomic_path
-from spae.cache_folder import cache_folder
+from spae.cache_folder import cache_folder, is_kept, time_only
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
 from spae.packaged import packaged_file
@@ -74,10 +74,10 @@ def efficientnet_lite0_weights(path: Path | None) -> tuple[dict[str, Tensor], st
     packaged = packaged_file(*LITE_FILE)
     sha256 = sha256_file(packaged)
     converted = cache_folder() / f"efficientnet-lite0-{sha256[:12]}.safetensors"
-    if not converted.exists():
-        with atomic_path(converted) as draft:
+    if not is_kept(converted):
+        with time_only(), atomic_path(converted) as draft:
             save_file({name: value.contiguous() for name, value in read_weights(packaged).items()}, draft)
-    return read_weights(converted), sha256
+    return read_weights(converted if is_kept(converted) else packaged), sha256
 
 
 def resnet50_network(state: dict[str, Tensor]) -> nn.Module:

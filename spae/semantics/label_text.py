@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spae.atomic import atomic_path
-from spae.cache_folder import cache_folder
+from spae.cache_folder import cache_folder, is_kept, time_only
 from spae.canonical import sha256_file
 from spae.packaged import packaged_file
 from spae.quiet_transformers import quiet_transformers
@@ -34,7 +34,7 @@ def text_features(texts: Sequence[str], batch: int = 512) -> Tensor:
     weights = packaged_file(*MINILM)
     key = hashlib.sha256("\n".join([sha256_file(weights), *texts]).encode()).hexdigest()[:16]
     cached = cache_folder() / f"minilm-{key}.safetensors"
-    if cached.exists():
+    if is_kept(cached):
         return load_file(cached)["features"]
     from transformers import AutoModel, AutoTokenizer
 
@@ -50,6 +50,6 @@ def text_features(texts: Sequence[str], batch: int = 512) -> Tensor:
         parts.append(torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1))
     report_progress("text features", len(texts), len(texts))
     features = torch.cat(parts)
-    with atomic_path(cached) as draft:
+    with time_only(), atomic_path(cached) as draft:
         save_file({"features": features}, draft)
     return features

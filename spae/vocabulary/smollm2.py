@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spae.cache_folder import cache_folder
+from spae.cache_folder import cache_folder, is_kept, time_only
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
 from spae.packaged import packaged_file
@@ -28,7 +28,7 @@ def smollm2_vocabulary() -> LexicalVocabulary:
     """
     cached = cache_folder() / f"words-smollm2-{SMOLLM2_SHA256[:12]}.safetensors"
     # The .json file is written last: if it exists, so do both.
-    if cached.with_suffix(".json").exists():
+    if is_kept(cached.with_suffix(".json")):
         return LexicalVocabulary.load(cached)
     file = packaged_file(*SMOLLM2_WHEEL)
     found = sha256_file(file)
@@ -45,5 +45,6 @@ def smollm2_vocabulary() -> LexicalVocabulary:
         filters={"whole_words": True, "least_letters": 3, "letters": "a-z"},
         round_trip_rate=ROUND_TRIP_RATE,
     )
-    vocabulary.save(cached)
+    with time_only():
+        vocabulary.save(cached)
     return vocabulary

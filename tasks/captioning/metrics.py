@@ -4,7 +4,7 @@ Computed by the official package, `pycocoevalcap`, on words of `tasks.captioning
 tokenizer's. METEOR and SPICE are Java programs: where they cannot run they are unavailable, with the reason.
 
 Each is a fraction of 1, but CIDEr-D of 10. CIDEr-D weighs words by how many of the corpus's images have them in their
-references, so that of one image alone is 0.
+references: of one image alone it would be 0 whatever the caption, and is unavailable.
 """
 
 from __future__ import annotations
@@ -73,7 +73,18 @@ def _mean(name: str, scorer: Any, references: Texts, captions: Texts) -> CorpusS
 def _cider(references: Texts, captions: Texts) -> CorpusScore:
     if not any(text for texts in references.values() for text in texts):
         return CorpusScore("CIDEr-D", None, unavailable="no reference has a word in it")
+    if len({_phrases(texts) for texts in references.values()}) == 1:
+        count = len(references)
+        same = "there is only one image" if count == 1 else f"all {count} images have the same references"
+        reason = f"it weighs words by how few of the images have them, and {same}: caption more images (--limit)"
+        return CorpusScore("CIDEr-D", None, unavailable=reason)
     return _mean("CIDEr-D", Cider(), references, captions)
+
+
+def _phrases(texts: Sequence[str]) -> frozenset[tuple[str, ...]]:
+    """Every run of one to four words in an image's references: what CIDEr-D counts images by."""
+    words = [text.split() for text in texts]
+    return frozenset(tuple(one[i : i + n]) for one in words for n in (1, 2, 3, 4) for i in range(len(one) - n + 1))
 
 
 def _meteor(groups: Sequence[tuple[Texts, Texts]]) -> list[CorpusScore]:

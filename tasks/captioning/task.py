@@ -27,6 +27,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import Field, model_validator
 
@@ -191,6 +192,10 @@ class CaptioningTask(OneRequestTask):
         return CompletionRequest(
             prompt=caption_prompt(self._of(sample), texts), max_new_tokens=MAX_NEW_TOKENS, stop=("\n",)
         )
+
+    def load_samples(self, path: Path) -> SampleManifest[CaptionSample]:
+        """See `tasks.protocol.ScoresReplies`."""
+        return SampleManifest[CaptionSample].load(path)
 
     def score(self, sample: Sample, reply: Reply) -> Outcome:
         """ROUGE-L of the reply's first line against the references; white space alone is `empty`."""

@@ -56,7 +56,7 @@ class FewShotTask(OneRequestTask):
 
     def saved(self, path: Path, data: ImageSet, settings: Sequence[str] | None, limit: int | None) -> Manifest:
         """See `tasks.protocol.ReadsSamples`."""
-        manifest = Manifest.load(path)
+        manifest = self.load_samples(path)
         manifest.check_source(self.name, data)
         return manifest.narrowed(settings, limit)
 
@@ -67,6 +67,10 @@ class FewShotTask(OneRequestTask):
         if rule(self.scoring).asks == "likelihood":
             return likelihood_request(prompt, episode.classes)
         return CompletionRequest(prompt=prompt, max_new_tokens=MAX_NEW_TOKENS[self.prompt_style])
+
+    def load_samples(self, path: Path) -> Manifest:
+        """See `tasks.protocol.ScoresReplies`."""
+        return Manifest.load(path)
 
     def score(self, sample: Sample, reply: Reply) -> Outcome:
         """Scores the reply by the rule: see `tasks.scoring`."""

@@ -31,6 +31,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import Field
 
@@ -173,6 +174,10 @@ class CocoQaTask(OneRequestTask):
     def request(self, sample: Sample, texts: Mapping[str, str]) -> Request:
         """Greedy text, at most 4 tokens, until the first newline; `ranked`: the likelihood of each of the ten."""
         return vqa_request(self._of(sample), texts, self.scoring)
+
+    def load_samples(self, path: Path) -> SampleManifest[CocoQaSample]:
+        """See `tasks.protocol.ScoresReplies`."""
+        return SampleManifest[CocoQaSample].load(path)
 
     def score(self, sample: Sample, reply: Reply) -> Outcome:
         """By the rule: see `tasks.scoring`."""

@@ -56,13 +56,17 @@ class VqaTask(OneRequestTask):
         self, path: Path, data: ImageSet, settings: Sequence[str] | None, limit: int | None
     ) -> SampleManifest[VqaSample]:
         """See `tasks.protocol.ReadsSamples`."""
-        manifest = SampleManifest[VqaSample].load(path)
+        manifest = self.load_samples(path)
         manifest.check_source(self.name, data)
         return manifest.narrowed(settings, limit)
 
     def request(self, sample: Sample, texts: Mapping[str, str]) -> Request:
         """Greedy text, at most 4 tokens, until the first newline; with `ranked` the likelihood of each answer."""
         return vqa_request(self._of(sample), texts, self.scoring)
+
+    def load_samples(self, path: Path) -> SampleManifest[VqaSample]:
+        """See `tasks.protocol.ScoresReplies`."""
+        return SampleManifest[VqaSample].load(path)
 
     def score(self, sample: Sample, reply: Reply) -> Outcome:
         """Right where the reply fits any accepted answer by the rule: see `tasks.scoring`."""

@@ -143,3 +143,26 @@ def test_every_issue_of_a_hugging_face_set_is_named(home: Path, command: Command
     ]
     with pytest.raises(DataError, match="the label of row train/4 of saved must be"):
         open_set("saved")
+
+
+def test_the_same_image_in_two_classes_or_as_query_and_example_is_named(
+    home: Path, photos: Path, command: Command
+) -> None:
+    (photos / "ant" / "copy.png").write_bytes((photos / "lion" / "3.png").read_bytes())
+    Image.open(photos / "vase" / "0.png").save(photos / "vase" / "again.bmp")  # other bytes, the same pixels
+    code, out, err = command(*TASK, "photos")
+    assert code == 2 and "feasible settings: i0-s1-r0" in out and "no issue found" not in out
+    assert "ant/copy.png: every image must be another one, lion/3.png is the same" in err
+    assert "class 'ant' here and of 'lion' there" in err
+    assert "vase/0.png: every image must be another one, vase/again.bmp is the same" in err and "issues: 2" in err
+
+
+def test_an_archives_query_among_its_examples_is_named(home: Path, command: Command) -> None:
+    made = Archive(count=6)
+    row, other = made.rows[1, 2][:2]
+    made.files[row["question_image"]] = made.files[row["image_1"]]
+    made.files[other["image_1"]] = made.files[row["image_2"]]  # examples of several questions are how they are made
+    code, out, _ = command(*TASK, made.pack(home), "--json")
+    issues = json.loads(out)["issues"]
+    assert code == 2 and len(issues) == 1 and "is an example of its own question" in issues[0]["message"]
+    assert issues[0]["file"].endswith(row["question_image"])

@@ -43,7 +43,14 @@ def known() -> Pictograms:
     pixels[:, 20:30, 4:60] = 0
     pixels[3] = (0, 255, 0)
     index = np.arange(6, dtype=np.int64)
-    return Pictograms(concepts, ("noto", HELD_OUT_STYLE), pixels, index // 2, index % 2, "0" * 64)
+    return Pictograms(
+        concepts=concepts,
+        styles=("noto", HELD_OUT_STYLE),
+        pixels=pixels,
+        concept=index // 2,
+        style=index % 2,
+        fingerprint="0" * 64,
+    )
 
 
 @pytest.fixture

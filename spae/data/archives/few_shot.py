@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -83,10 +83,7 @@ class FewShotArchive:
         self.name = str(path) if name is None else name
         self.tree = open_tree(path) if tree is None else tree
         self.task, self.files = questions_files(self.tree)
-        # An archive packs a folder of its own name; ids leave it out, to be the same packed and unpacked.
-        homes = {str(PurePosixPath(file).parent) for file in self.files.values()}
-        home = os.path.commonpath(homes) if len(homes) > 1 else homes.pop()
-        self._home = "" if home in ("", ".") else f"{home}/"
+        self._home = packed_folder(self.files.values())
         self._read: dict[tuple[int, int], tuple[ArchiveQuestion, ...]] = {}
 
     def questions(self, shots: int, ways: int) -> tuple[ArchiveQuestion, ...]:
@@ -134,6 +131,13 @@ class FewShotArchive:
 
     def _inner(self, name: str) -> str:
         return name.removeprefix(self._home)
+
+
+def packed_folder(files: Iterable[str]) -> str:
+    """The folder that questions files are packed in, with its slash; ids leave it out, to be the same unpacked."""
+    homes = {str(PurePosixPath(file).parent) for file in files}
+    home = os.path.commonpath(homes) if homes else ""
+    return "" if home in ("", ".") else f"{home}/"
 
 
 def named_class(caption: str) -> str:

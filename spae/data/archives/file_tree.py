@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from spae.atomic import atomic_path
-from spae.cache_folder import cache_folder
+from spae.cache_folder import cache_folder, time_only
 from spae.data.datasets.samples import shown_name
 from spae.data.image_file import SUFFIXES, check_header, read_image
 from spae.data.issues import DataIssue
@@ -102,8 +102,7 @@ class FileTree(ABC):
         return {}
 
     def _save(self, kept: Path) -> None:
-        # A cache that cannot be written costs time and nothing else.
-        with contextlib.suppress(OSError), atomic_path(kept) as draft:
+        with time_only(), atomic_path(kept) as draft:
             draft.write_text(json.dumps({name: astuple(entry) for name, entry in self.entries.items()}))
 
 

@@ -28,7 +28,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from spae.atomic import atomic_path
-from spae.cache_folder import cache_folder
+from spae.cache_folder import cache_folder, time_only
 from spae.data.datasets.samples import NameTable, shown_name
 from spae.data.image_file import SUFFIXES, is_inside_name
 from spae.errors import DataError
@@ -101,8 +101,7 @@ def shard_index(path: Path, kinds: frozenset[str] = SUFFIXES, label: str = "") -
     with contextlib.suppress(OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         return _stored(kept)
     index = _read(path, kinds, label)
-    # A cache that cannot be written costs time and nothing else.
-    with contextlib.suppress(OSError), atomic_path(kept) as draft, draft.open("wb") as stream:
+    with time_only(), atomic_path(kept) as draft, draft.open("wb") as stream:
         np.savez(
             stream,
             offsets=index.offsets,

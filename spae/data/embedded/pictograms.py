@@ -17,7 +17,7 @@ import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,13 @@ class Concept:
     held_out: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Pictograms:
-    """The whole file, decoded.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PictogramIndex:
+    """What each image of the file shows, and in which style.
 
     Attributes:
         concepts: C concepts, in Unicode's order.
         styles: S style names.
-        pixels: [N, 64, 64, 3] uint8 RGB, read-only (indexing by rows copies).
         concept: [N] int64, index into `concepts`.
         style: [N] int64, index into `styles`.
         fingerprint: sha256 of the file.
@@ -68,7 +67,6 @@ class Pictograms:
 
     concepts: tuple[Concept, ...]
     styles: tuple[str, ...]
-    pixels: np.ndarray
     concept: np.ndarray
     style: np.ndarray
     fingerprint: str
@@ -77,7 +75,7 @@ class Pictograms:
     def __post_init__(self) -> None:
         flags = np.array([concept.held_out for concept in self.concepts], dtype=bool)
         object.__setattr__(self, "_held_out", flags[self.concept])
-        for array in (self.pixels, self.concept, self.style, self._held_out):
+        for array in (self.concept, self.style, self._held_out):
             array.flags.writeable = False
 
     def select(self, styles: Sequence[str] | None = None, held_out: bool | None = None) -> np.ndarray:
@@ -105,6 +103,21 @@ class Pictograms:
         return self.select(styles=[style for style in self.styles if style != HELD_OUT_STYLE], held_out=False)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pictograms(PictogramIndex):
+    """The whole file, decoded.
+
+    Attributes:
+        pixels: [N, 64, 64, 3] uint8 RGB, read-only (indexing by rows copies).
+    """
+
+    pixels: np.ndarray
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.pixels.flags.writeable = False
+
+
 def held_out_ids(ids: Sequence[str], seed: str = SPLIT_SEED) -> frozenset[str]:
     """The fifth of the ids (rounded down) whose sha256 of seed and id is lowest.
 
@@ -122,19 +135,31 @@ def load_pictograms(path: Path = PICTOGRAMS) -> Pictograms:
         DataError: the file is missing, of another format, or breaks what the class states.
         CorruptImage: an image does not decode to 64x64 RGB.
     """
+    index, columns = _read(path)
+    facts = {one.name: getattr(index, one.name) for one in fields(index) if one.init}
+    return Pictograms(**facts, pixels=decoded(path, columns, REBUILD))
+
+
+def index_pictograms(path: Path = PICTOGRAMS) -> PictogramIndex:
+    """The same without its pixels, which nobody may want. Raises DataError."""
+    return _read(path)[0]
+
+
+@functools.lru_cache(maxsize=2)
+def _read(path: Path) -> tuple[PictogramIndex, Mapping[str, list[Any]]]:
     columns, fingerprint = read_columns(path, REBUILD)
     styles = tuple(dict.fromkeys(columns["style"]))
     ids = tuple(dict.fromkeys(columns["concept"]))
     concepts = _concepts(path, ids, columns)
     _check_styles(path, columns)
-    return Pictograms(
+    index = PictogramIndex(
         concepts=concepts,
         styles=styles,
-        pixels=decoded(path, columns, REBUILD),
         concept=places(columns["concept"], ids),
         style=places(columns["style"], styles),
         fingerprint=fingerprint,
     )
+    return index, columns
 
 
 def _concepts(path: Path, ids: tuple[str, ...], columns: Mapping[str, list[Any]]) -> tuple[Concept, ...]:
@@ -171,7 +196,7 @@ class PictogramSet:
 
     Args:
         new_concepts: False: the classes are the concepts that training saw. True: those it never saw.
-        pictograms: the images; None loads the embedded file.
+        pictograms: the images; None loads the embedded file, and decodes it when the first image is asked for.
 
     Image ids are `<hex code>/<style>`.
     """
@@ -179,7 +204,8 @@ class PictogramSet:
     embedded = True
 
     def __init__(self, new_concepts: bool = False, pictograms: Pictograms | None = None) -> None:
-        self._pictograms = pictograms or load_pictograms()
+        self._decoded = pictograms
+        index: PictogramIndex = pictograms or index_pictograms()
         self.name = "pictograms-new" if new_concepts else "pictograms"
         unseen = "concepts and a style" if new_concepts else "a style"
         self.title = (
@@ -188,23 +214,24 @@ class PictogramSet:
         self._rows: dict[str, int] = {}
         support: dict[str, list[str]] = defaultdict(list)
         query: dict[str, list[str]] = defaultdict(list)
-        for row in self._pictograms.select(held_out=new_concepts).tolist():
-            concept = self._pictograms.concepts[self._pictograms.concept[row]]
-            style = self._pictograms.styles[self._pictograms.style[row]]
+        for row in index.select(held_out=new_concepts).tolist():
+            concept = index.concepts[index.concept[row]]
+            style = index.styles[index.style[row]]
             image_id = f"{concept.id}/{style}"
             self._rows[image_id] = row
             (query if style == HELD_OUT_STYLE else support)[concept.name].append(image_id)
         self.classes = tuple(
             ClassImages(name, tuple(sorted(support[name])), tuple(sorted(query[name]))) for name in sorted(support)
         )
-        split = "\n".join([self._pictograms.fingerprint, *map(hashed_text, self.classes)])
+        split = "\n".join([index.fingerprint, *map(hashed_text, self.classes)])
         self.fingerprint = hashlib.sha256(split.encode()).hexdigest()
 
     def image(self, image_id: str) -> np.ndarray:
         """[64, 64, 3] uint8 RGB. Raises DataError for an id that is not of this set."""
         if image_id not in self._rows:
             raise DataError(f"{self.name} has no image {image_id!r}: ids read <hex code>/<style>, as in its classes")
-        image: np.ndarray = self._pictograms.pixels[self._rows[image_id]].copy()
+        pictograms = self._decoded or load_pictograms()
+        image: np.ndarray = pictograms.pixels[self._rows[image_id]].copy()
         return image
 
 

@@ -20,4 +20,6 @@ def few_pictograms() -> Pictograms:
         concept, style = divmod(row, 3)
         pixels[row, 8 + 4 * concept : 40 + 4 * concept, 10 + 6 * style : 50] = (40 * concept, 90 * style, 200)
     index = np.arange(15, dtype=np.int64)
-    return Pictograms(concepts, STYLES, pixels, index // 3, index % 3, "0" * 64)
+    return Pictograms(
+        concepts=concepts, styles=STYLES, pixels=pixels, concept=index // 3, style=index % 3, fingerprint="0" * 64
+    )

@@ -117,6 +117,24 @@ def test_strange_replies_have_numbers(no_java: None, caption: str) -> None:
     assert all(score.value is not None for score in scores if score.metric not in ("METEOR", "SPICE"))
 
 
+@pytest.mark.parametrize(
+    ("group", "reason"),
+    [
+        pytest.param([Answered("a dog", ("a dog", "one dog"))], "there is only one image", id="one image"),
+        pytest.param([Answered("a dog", ("a dog",))] * 3, "all 3 images have the same references", id="same"),
+    ],
+)
+def test_cider_that_is_zero_whatever_the_caption_is_unavailable(
+    no_java: None, group: list[Answered], reason: str
+) -> None:
+    [scores] = caption_scores([group])
+    [cider] = [score for score in scores if score.metric == "CIDEr-D"]
+    assert cider.value is None and cider.per_sample is None and reason in cider.unavailable
+    [scores] = caption_scores([[*group, Answered("a cat", ("a cat on a mat",))]])
+    [cider] = [score for score in scores if score.metric == "CIDEr-D"]
+    assert cider.value is not None and cider.value > 0
+
+
 def test_references_without_words(no_java: None) -> None:
     [scores] = caption_scores([[Answered("a dog", ("...", "!"))]])
     assert {score.metric for score in scores if score.value is None} == {"METEOR", "SPICE", "CIDEr-D"}

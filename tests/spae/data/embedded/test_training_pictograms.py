@@ -105,7 +105,10 @@ def few() -> Pictograms:
     names = ("lion", "cat", "vase")
     concepts = tuple(Concept(f"1F{i}", name, ("a",), "objects", held_out=i == 2) for i, name in enumerate(names))
     index = np.arange(6, dtype=np.int64)
-    return Pictograms(concepts, STYLES, np.full((6, 64, 64, 3), 7, np.uint8), index // 2, index % 2, "0" * 64)
+    pixels = np.full((6, 64, 64, 3), 7, np.uint8)
+    return Pictograms(
+        concepts=concepts, styles=STYLES, pixels=pixels, concept=index // 2, style=index % 2, fingerprint="0" * 64
+    )
 
 
 def small_rows() -> list[dict[str, object]]:
