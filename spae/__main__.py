@@ -2,6 +2,8 @@
 
 from spae.cli import app
 from spae.terminal import protect_streams
+from spae.threads import set_threads
 
 protect_streams()
+set_threads()
 app()

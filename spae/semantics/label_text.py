@@ -38,9 +38,9 @@ def text_features(texts: Sequence[str], batch: int = 512) -> Tensor:
         return load_file(cached)["features"]
     from transformers import AutoModel, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(weights.parent)
+    tokenizer = AutoTokenizer.from_pretrained(weights.parent, local_files_only=True)
     with quiet_transformers():
-        model = AutoModel.from_pretrained(weights.parent).eval()
+        model = AutoModel.from_pretrained(weights.parent, local_files_only=True).eval()
     parts = []
     for start in range(0, len(texts), batch):
         report_progress("text features", start, len(texts))

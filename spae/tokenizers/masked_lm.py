@@ -111,9 +111,11 @@ def open_masked_lm(source: str, sha256: str) -> FrozenMaskedLm:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         with quiet_transformers():
-            model = AutoModelForMaskedLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+            model = AutoModelForMaskedLM.from_pretrained(
+                folder, use_safetensors=True, dtype=torch.float32, local_files_only=True
+            )
     except Exception as error:  # whatever transformers raises becomes one line
         reason = " ".join(str(error).split())[:160]
         raise WeightsError(f"{name} cannot be opened as a masked language model ({reason}): use RoBERTa") from error

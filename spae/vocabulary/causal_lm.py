@@ -17,7 +17,8 @@ from torch import Tensor
 
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
-from spae.network_environment import EnvironmentProblem, check_environment
+from spae.hub_access import hub_problem
+from spae.near_paths import is_path, no_path
 from spae.regular_file import MOST_INDEX, UnfitFile, check_folder, read_json
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.gguf_file import read_gguf
@@ -67,7 +68,9 @@ def folder_vocabulary(model: str | Path, keep: WordFilter, revision: str | None,
     path = Path(model)
     name = path.name if path.is_dir() else str(model)
     folder = model_folder(model, revision)
-    tokenizer = _open(lambda: _auto().AutoTokenizer.from_pretrained(folder), name, "its tokenizer")
+    tokenizer = _open(
+        lambda: _auto().AutoTokenizer.from_pretrained(folder, local_files_only=True), name, "its tokenizer"
+    )
     file, key = _find(folder, _embedding_name(folder, name, kind), name)
     if not file.exists():
         file = _fetch_one(str(model), revision, file.name)
@@ -84,7 +87,9 @@ def folder_vocabulary(model: str | Path, keep: WordFilter, revision: str | None,
 def model_folder(model: str | Path, revision: str | None = None) -> Path:
     """The folder itself, or the cached download of the hub's model of that name. Raises WeightsError."""
     if not Path(model).is_dir():
-        return _fetch(str(model), revision)
+        if isinstance(model, Path) or is_path(model):
+            raise WeightsError(f"{no_path(Path(model), 'folder')}: name a folder, or a model on the hub as OWNER/NAME")
+        return _fetch(model, revision)
     try:
         check_folder(Path(model))
     except UnfitFile as error:
@@ -152,7 +157,7 @@ def _encoder(tokenizer: Any) -> Callable[[str], list[int]]:
 def _gguf_tokenizer(file: Path) -> Any | None:
     """The text tokenizer in a GGUF file; None if transformers does not support it."""
     with contextlib.suppress(Exception):
-        return _auto().AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        return _auto().AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
     return None
 
 
@@ -160,7 +165,7 @@ def _embedding_name(folder: Path, name: str, kind: str) -> str:
     """State-dict name of the input embeddings, from the model's structure without weights."""
 
     def build() -> str:
-        config = _auto().AutoConfig.from_pretrained(folder)
+        config = _auto().AutoConfig.from_pretrained(folder, local_files_only=True)
         with torch.device("meta"):
             model = getattr(_auto(), kind).from_config(config)
         weight = model.get_input_embeddings().weight
@@ -206,12 +211,9 @@ def _last_parts_shared(first: str, second: str) -> int:
 
 def _fetch(model: str, revision: str | None) -> Path:
     """The small files of a model on the hub, and its weights if they are one file."""
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
 
-    try:
-        check_environment(constants.ENDPOINT)
-    except EnvironmentProblem as error:
-        raise WeightsError(f"{model} cannot be fetched from the hub: {error}") from None
+    problem = hub_problem()  # from here on its cache alone is read where there is one
 
     def download() -> Path:
         folder = Path(snapshot_download(model, revision=revision, allow_patterns=SMALL_FILES))
@@ -219,7 +221,12 @@ def _fetch(model: str, revision: str | None) -> Path:
             snapshot_download(model, revision=revision, allow_patterns=["model.safetensors"])
         return folder
 
-    return Path(_open(download, model, "the model"))
+    try:
+        return Path(_open(download, model, "the model"))
+    except WeightsError as error:
+        if not problem:
+            raise
+        raise WeightsError(f"{model} is not in the hub's cache, and {problem}: connect, or name a folder") from error
 
 
 def _fetch_one(model: str, revision: str | None, file: str) -> Path:

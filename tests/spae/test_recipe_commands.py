@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -72,8 +75,42 @@ def test_vocabulary_of_a_masked_language_model_is_saved_by_name(tmp_path, monkey
         (["--encoding", "cl100k_base"], "a vocabulary has one source"),
         (["--masked-lm", "b", "--base-url", "http://x"], "a vocabulary has one source"),
         (["--causal-lm", "gone.gguf"], "there is no file gone.gguf"),
+        (["--causal-lm", "./gone"], "there is no folder gone"),
+        (["--masked-lm", "/gone/models/mine"], "there is no folder /gone/models/mine"),
+        (["--sentencepiece", "a.model"], "a vocabulary has one source"),
+        (["--sentencepiece", "a.model", "--matrix", "a.npy", "--causal-lm", "b"], "a vocabulary has one source"),
+        (["--causal-lm", "b", "--tensor", "e"], "a vocabulary has one source"),
+        (["--sentencepiece", "gone.model", "--matrix", "a.npy"], "there is no file gone.model"),
     ],
 )
 def test_sources_that_do_not_fit(arguments, message):
     done = run("vocabulary", "mine", *arguments)
     assert done.exit_code == 2 and message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_vocabulary_of_a_sentencepiece_model(tmp_path, monkeypatch):
+    sentencepiece = pytest.importorskip("sentencepiece", reason="needs pip install 'spae-bench[vocabularies]'")
+    monkeypatch.setenv("SPAE_CACHE", str(tmp_path / "cache"))
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["the lion sleeps near the river"] * 20), model_writer=written, vocab_size=40,
+        model_type="bpe", hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    (tmp_path / "words.model").write_bytes(written.getvalue())
+    np.save(tmp_path / "m.npy", np.random.default_rng(0).standard_normal((60, 6)).astype(np.float32))
+    files = ["--sentencepiece", str(tmp_path / "words.model"), "--matrix", str(tmp_path / "m.npy")]
+    done = run("vocabulary", "mine", *files)
+    assert done.exit_code == 0, done.output
+    assert "lion" in open_vocabulary("mine").words
+
+
+def test_local_folder_asks_no_hub(tmp_path, monkeypatch, tiny_roberta):  # noqa: F811
+    monkeypatch.setenv("SPAE_CACHE", str(tmp_path))
+
+    def refuse(*arguments, **options):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    done = run("vocabulary", "mine", "--masked-lm", str(tiny_roberta))
+    assert done.exit_code == 0, done.output
