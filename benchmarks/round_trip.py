@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from benchmarks.errors import UsageError
-from llm_backends.protocol import Closes
+from llm_backends.protocol import Closes, Loads
 from llm_backends.registry import open_backend
 from spae.errors import InputError
 from spae.vocabulary import open_vocabulary
@@ -124,14 +124,14 @@ def measure(vocabulary: Words, text: TextModel, *, strings: int | None = None, s
 
 
 def measure_names(llm: str, vocabulary: str, options: Mapping[str, str] | None = None) -> RoundTrip:
-    """`measure` by the names that the command line takes; loads the model's text tokenizer, not its weights.
+    """`measure` by the names that the command line takes; a local model is loaded, so that it refuses what `run` does.
 
     Args:
         options: of the backend (`--llm-args`).
 
     Raises:
         UsageError: the model has no text tokenizer.
-        BackendError, SpaeError: a name is unknown, or what it names is not available.
+        BackendError, SpaeError: a name is unknown, or what it names is not available or cannot be used.
     """
     backend = open_backend(llm, options=options)
     try:
@@ -140,6 +140,8 @@ def measure_names(llm: str, vocabulary: str, options: Mapping[str, str] | None =
             raise UsageError(
                 f"a round trip needs the model's own text tokenizer, {llm} has none: pass a local --llm, or a server's"
             )
+        if isinstance(backend, Loads):
+            backend.load()
         return measure(open_vocabulary(vocabulary), text)
     finally:
         if isinstance(backend, Closes):
