@@ -33,6 +33,10 @@ LIST_SECONDS = 10.0
 """The same where `ls` needs it: static facts, which import nothing heavy."""
 
 
+class _TooSlow(BaseException):
+    """A part that does not return. No `Exception`, which the part's own code might catch."""
+
+
 class PluginError(Exception):
     """A part of another package does not load, fails, or is not what its group holds."""
 
@@ -178,7 +182,7 @@ def guarded(
     try:
         with _limited(seconds):
             yield
-    except (Exception, SystemExit) as error:  # a stranger's code may raise anything
+    except (Exception, SystemExit, _TooSlow) as error:  # a stranger's code may raise anything
         if isinstance(error, (PluginError, *deliberate)):
             raise
         raise PluginError(f"{plugin} {what}: {_said(error)}; repair or uninstall {plugin.owner}") from error
@@ -191,7 +195,7 @@ def _limited(seconds: float | None) -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"it takes longer than {seconds:g} s")
+        raise _TooSlow(f"it takes longer than {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -233,4 +237,6 @@ def _package(target: str) -> str:
 def _said(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"it exits ({error.code!r})"
+    if isinstance(error, _TooSlow):
+        return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
