@@ -22,7 +22,7 @@ from spae.word_commands import decode, tokenize
 class OneLineErrors(TyperGroup):
     """A deliberate error or one of the disk is one line and exit code 2; anything else is a bug and keeps its trace."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # click's Context, or the one that typer brings
         try:
             return super().invoke(ctx)
         except SpaeError as error:

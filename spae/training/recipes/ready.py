@@ -37,8 +37,9 @@ def check_ready(recipe: Recipe) -> None:
     If nothing is missing, CLIP's weights are downloaded, when the recipe names them by a tag.
 
     Raises:
-        InputError: names everything that is missing, each with its setting.
+        InputError: names everything that is missing, each with its setting; or as `Recipe.check_parts`.
     """
+    recipe.check_parts(f"recipe {recipe.name}")
     missing = list(_missing(recipe))
     # The download itself decides; where something else stops the run, whether it would fail is told all the same.
     missing += _clip_out_of_reach(recipe) if missing else _download_clip(recipe)

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from tests.spae.training import small_run
 
 KILLS = 10
-STEPS = 60
+STEPS = 32
 MINUTES = 60.0
 
 # As picto_spae, which has two norms of latents and two encoders, and with a discriminator besides.
@@ -31,8 +31,8 @@ PROJECTED = {
     "target": "sampled", "gan": "stylegan",
 }  # fmt: skip
 FIELDS = PROJECTED | {
-    "steps": STEPS, "checkpoint_every": 1, "batch_size": 4, "decode_batch_size": 2, "evaluate_every": 20,
-    "samples_every": 25,
+    "steps": STEPS, "checkpoint_every": 1, "batch_size": 4, "decode_batch_size": 2, "evaluate_every": 12,
+    "samples_every": 13,
 }  # fmt: skip
 
 
@@ -70,10 +70,10 @@ def test_run_killed_ten_times_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path:
         before = (cut / "latest").read_text() if resume else ""
         run.start()
         if kills < KILLS:
-            # From the first new checkpoint on, within the next four steps.
+            # From the first new checkpoint on, within the next two steps.
             while run.exitcode is None and (not (cut / "latest").exists() or (cut / "latest").read_text() == before):
                 time.sleep(0.001)
-            time.sleep(rng.uniform(0, 4 * each))
+            time.sleep(rng.uniform(0, 2 * each))
             run.kill()
         run.join(10 * MINUTES)
         if run.exitcode == 0:
