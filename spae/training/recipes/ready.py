@@ -133,13 +133,12 @@ def _perceptual(recipe: Recipe) -> Iterator[str]:
 
 
 def _vocabulary(recipe: Recipe) -> Iterator[str]:
-    from spae.packaged import packaged_file
     from spae.vocabulary import VOCABULARIES, saved_vocabulary_path
-    from spae.vocabulary.smollm2 import SMOLLM2_WHEEL
+    from spae.vocabulary.smollm2 import smollm2_file
 
     name = recipe.model.vocabulary
     if name in ("smollm2", "smollm2-minilm"):
-        yield from _packaged("its vocabulary", lambda: packaged_file(*SMOLLM2_WHEEL))
+        yield from _packaged("its vocabulary", smollm2_file)
     if name in VOCABULARIES:
         return
     try:
