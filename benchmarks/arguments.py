@@ -8,9 +8,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.errors import UsageError
 from llm_backends.errors import BackendUnavailable
@@ -20,6 +20,9 @@ from spae.data.registry import SETS
 from spae.layers import parse_layers
 from spae.tokenizers.registry import check_spec, entries
 from tasks.registry import TaskEntry, entry
+
+if TYPE_CHECKING:
+    from llm_backends.protocol import Identity
 
 SWEEP = "sweep"
 MOST_NAMES = 10_000
@@ -61,8 +64,13 @@ def check_names(
             raise UsageError(f"{path} is not there{_near(path)}: check the path")
 
 
-def check_key(llm: str, options: Mapping[str, str], cache_files: Sequence[Path]) -> None:
+def check_key(llm: str, options: Mapping[str, str], stored: Callable[[Identity], bool]) -> None:
     """Fails early where a server's key is missing and nothing is stored that could be used without one.
+
+    Args:
+        llm: as of `--llm`.
+        options: as of `--llm-args`.
+        stored: whether there are replies of a model; asked only where the key is missing.
 
     Raises:
         BackendUnavailable, BackendInputError: as the first request would.
@@ -78,11 +86,8 @@ def check_key(llm: str, options: Mapping[str, str], cache_files: Sequence[Path])
     try:
         backend.check_key()
     except BackendUnavailable:
-        from benchmarks.reply_sources import reply_store
-
-        with closing(reply_store()) as replies:
-            if not cache_files and not replies.holds(backend.identity):
-                raise
+        if not stored(backend.identity):
+            raise
 
 
 def layer_subsets(text: str, depth: int = 1) -> list[tuple[int, ...]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from benchmarks.commands.given import given_path
+
+if TYPE_CHECKING:
+    from llm_backends.protocol import Identity
 
 
 def run(
@@ -128,7 +131,7 @@ def run(
         paths=(*(manifest or ()), *(cache_file or ())),
     )
     if not cache_only:
-        check_key(llm, options, cache_file or ())
+        check_key(llm, options, lambda model: bool(cache_file) or _stored(model))
 
     from benchmarks.session import RunOptions, run_benchmark  # after the checks: it imports what is heavy
 
@@ -213,6 +216,16 @@ def report(
         typer.echo(line, err=True)
     if verify and found.differs:
         raise typer.Exit(1)
+
+
+def _stored(model: Identity) -> bool:
+    """Whether the user's own store holds replies of a model."""
+    from contextlib import closing
+
+    from benchmarks.reply_sources import reply_store
+
+    with closing(reply_store()) as replies:
+        return replies.holds(model)
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
