@@ -17,6 +17,7 @@ def at_end(*actions: Callable[[], object]) -> Iterator[None]:
     """Runs each action when the block ends. After an error of the block, or of an earlier action, later errors are
     logged: on a full disk everything that writes once more fails, too, and the first error is the one to mend.
     """
+    expected: tuple[type[Exception], ...] = (*deliberate_errors(), OSError, sqlite3.Error)
     first: BaseException | None = None
     try:
         yield
@@ -25,7 +26,7 @@ def at_end(*actions: Callable[[], object]) -> Iterator[None]:
     for action in actions:
         try:
             action()
-        except (*deliberate_errors(), OSError, sqlite3.Error) as error:
+        except expected as error:
             if first is None:
                 first = error
             else:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
+from benchmarks.arguments import check_rules, layer_subsets
 from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
 from benchmarks.manifests import SavedSamples
 from benchmarks.shuffled_images import shuffle_images
 from llm_backends.protocol import Identity
-from results.analysis.settings import layer_numbers
 from results.record import CellKey
 from spae.data.protocol import ImageSet
 from spae.layers import format_layers
@@ -23,9 +22,6 @@ from spae.tokenizers.registry import open_tokenizer
 from spae.tokenizers.store import TokenStore
 from tasks.protocol import Sample, Samples, Task
 from tasks.registry import entry, open_data, open_task
-
-SWEEP = "sweep"
-LAYERS = re.compile(r"[1-9]\d?(-[1-9]\d?)?(,[1-9]\d?(-[1-9]\d?)?)*")
 
 
 @dataclass(frozen=True)
@@ -180,9 +176,7 @@ def make_plan(config: RunConfig, saved: SavedSamples | None = None, store: Token
     """
     facts = [entry(name) for name in config.tasks]
     for fact in facts:
-        for scoring in config.scorings:
-            if scoring not in fact.scorings:
-                raise UsageError(f"{fact.name} has no scoring {scoring!r}: --scoring {','.join(fact.scorings)}")
+        check_rules(fact, config.scorings)
     tasks = [open_task(name) for name in config.tasks]
     files = saved.by_task(config.tasks) if saved is not None else {}
     views = tuple(_views(config))
@@ -251,26 +245,3 @@ def _views(config: RunConfig) -> Iterator[TokenizerView]:
             if (tokenizer.name, label) not in seen:
                 seen.add((tokenizer.name, label))
                 yield TokenizerView(tokenizer, layers, label)
-
-
-def layer_subsets(text: str, depth: int = 1) -> list[tuple[int, ...]]:
-    """The layer subsets of one --layers, each ascending.
-
-    "sweep" is layer 1, layers 1-2, and so on to all `depth` of them: the rows of the paper's Table 5. Parts that
-    share no layer make one subset ("1,3", "1-2,4"); parts that do share one are several subsets, each to be run
-    ("1-2,1-3").
-
-    Raises:
-        UsageError: not a list of layers from 1.
-    """
-    if text == SWEEP:
-        return [tuple(range(1, last + 1)) for last in range(1, depth + 1)]
-    if not LAYERS.fullmatch(text):
-        raise UsageError(f"--layers takes layers from 1, such as 1-2 or 1,3, or sweep, got {text!r}")
-    parts = [layer_numbers(part) for part in text.split(",")]
-    if not all(parts):
-        raise UsageError(f"a range of --layers runs upwards, got {text!r}")
-    together = sorted(layer for part in parts for layer in part)
-    if len(set(together)) == len(together):
-        return [tuple(together)]
-    return list(dict.fromkeys(parts))

@@ -170,6 +170,15 @@ class Loads(Protocol):
 
 
 @runtime_checkable
+class ChecksKey(Protocol):
+    """A backend that asks with a key."""
+
+    def check_key(self) -> None:
+        """Raises what the first request would for a key that is missing or unusable; opens no connection."""
+        ...
+
+
+@runtime_checkable
 class Closes(Protocol):
     """A backend that holds connections or other resources."""
 

@@ -6,13 +6,18 @@ own separators. `visible` shows them as `⟨U+202E⟩`; escaping for HTML or Mar
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from results.record import MetricFacts
 
 PERCENT = "percent of 1"
+HUNDREDFOLD = {PERCENT: "in per cent", "CIDEr-D points": "times 100"}
+"""Units whose values are shown times 100 with one decimal, as the field prints them -> how a title says so. COCO's
+tables and the paper print a CIDEr-D of 0.131, as the official package gives it, as 13.1."""
 MINUS = "\N{MINUS SIGN}"
 KEPT = {"\n", "\t"}
 HIDDEN_CATEGORIES = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
@@ -47,13 +52,24 @@ def csv_text(text: str) -> str:
 
 
 def scale(metric: MetricFacts) -> float:
-    """What a value is multiplied by to be shown: fractions are shown in per cent."""
-    return 100.0 if metric.unit == PERCENT else 1.0
+    """What a value is multiplied by to be shown."""
+    return 100.0 if hundredfold(metric) else 1.0
+
+
+def hundredfold(metric: MetricFacts) -> bool:
+    """Whether a metric's values are shown times 100, with one decimal."""
+    return metric.unit in HUNDREDFOLD
 
 
 def unit_text(metric: MetricFacts) -> str:
-    """The unit of shown values, for a title: 'in per cent', 'in dB'; '' for a plain number."""
-    return "in per cent" if metric.unit == PERCENT else f"in {metric.unit}" if metric.unit else ""
+    """The unit of shown values, for a title: 'in per cent', 'times 100', 'in dB'; '' for a plain number."""
+    return HUNDREDFOLD.get(metric.unit, f"in {metric.unit}" if metric.unit else "")
+
+
+def axis_text(metric: MetricFacts) -> str:
+    """A metric and the unit of its shown values, for an axis: 'accuracy, per cent', 'PSNR, dB'."""
+    unit = unit_text(metric).removeprefix("in ")
+    return f"{metric.name}, {unit}" if unit else metric.name
 
 
 def number(value: float, percentage: bool = True) -> str:
@@ -70,3 +86,21 @@ def signed(value: float, percentage: bool = True) -> str:
 def p_text(p: float) -> str:
     """A p value to three decimals."""
     return f"< {SMALL_P}" if p < SMALL_P else f"{p:.3f}"
+
+
+COLOURS = 6
+OWN_COLOUR = {"spae": 0, "vqgan": 1, "spae-plain": 2, "lqae-without-lm": 3, "spae-mnist": 4}
+"""The tokenizers of this project, which many reports show."""
+
+
+def colour_numbers(tokenizers: Iterable[str]) -> dict[str, int]:
+    """The number of each tokenizer's colour, 0 to `COLOURS` - 1: the same in every figure and report.
+
+    Where two names of one run meet in a number, one of them takes the next that is free.
+    """
+    taken: dict[str, int] = {}
+    for name in sorted(set(tokenizers), key=lambda name: (name not in OWN_COLOUR, name)):
+        first = OWN_COLOUR.get(name, hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[0] % COLOURS)
+        places = [(first + step) % COLOURS for step in range(COLOURS)]
+        taken[name] = next((place for place in places if place not in taken.values()), first)
+    return taken

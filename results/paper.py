@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Collection
 from functools import cache
 from importlib.resources import files
 
@@ -18,10 +19,16 @@ DATA = {"real-fast-vqa": "Real-Fast-VQA"}
 """The data of a task's numbers in the paper; mini-ImageNet for the others."""
 
 
-def caption(task: str) -> str:
-    """The line over the paper's rows for `task`."""
+def caption(task: str, scorings: Collection[str] = ()) -> str:
+    """The line over the paper's rows for `task`.
+
+    Args:
+        task: name in the task registry.
+        scorings: the rules of the rows above it; the paper scores free text.
+    """
     data = DATA.get(task, "mini-ImageNet")
-    return f"From the paper, on {data} with other language models: not comparable with the rows above"
+    ranked = "; the paper scores free text, ranked is the likeliest of the candidates" if "ranked" in scorings else ""
+    return f"From the paper, on {data} with other language models: not comparable with the rows above{ranked}"
 
 
 class PaperRow(Frozen):

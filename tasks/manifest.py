@@ -124,6 +124,18 @@ class SampleManifest(ManifestFile, Generic[S]):
         )
 
 
+MOST_SAMPLES = 10_000
+"""Of a setting that samples without end: seven such settings are the longest manifest that is read."""
+
+
+def check_limit(limit: int, what: str) -> None:
+    """For tasks that can sample any number. Raises TaskInputError unless limit is in 1..`MOST_SAMPLES`."""
+    if not 1 <= limit <= MOST_SAMPLES:
+        raise TaskInputError(
+            f"limit must be 1 to {MOST_SAMPLES:,} {what} per setting, got {limit:,}: pass --limit 200 or so"
+        )
+
+
 def sample_digest(content: Mapping[str, Any], data_fingerprint: str) -> str:
     """The `fingerprint` of a sample: sha256 over its other fields, as JSON values, and the data's fingerprint."""
     return sha256_json(

@@ -92,7 +92,7 @@ def test_setting_ids_are_the_papers() -> None:
             | {"manifest", "shuffle_images"},
             id="run",
         ),
-        pytest.param("report", {"folder", "format"}, id="report"),
+        pytest.param("report", {"folder", "format", "verify", "cache_file"}, id="report"),
         pytest.param("baseline", {"run", "out", "cache_file"}, id="baseline"),
         pytest.param("check", {"folder", "junit"}, id="check"),
         pytest.param("validate", {"task", "data", "json"}, id="validate"),

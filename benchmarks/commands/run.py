@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from benchmarks.commands.given import given_path
+
+if TYPE_CHECKING:
+    from llm_backends.protocol import Identity
 
 
 def run(
@@ -109,24 +112,40 @@ def run(
       python -m benchmarks run --task miniimagenet-2way --scoring exact --llm openai:my-model \\
         --llm-args base_url=http://localhost:8000/v1 --llm-args budget=200000tok
     """
+    from benchmarks.arguments import check_key, check_names
     from benchmarks.errors import UsageError
-    from benchmarks.session import RunOptions, run_benchmark
     from llm_backends.options import split_pairs
 
     if prompt_style not in ("gpt", "palm"):
         raise UsageError(f"--prompt-style is gpt or palm, got {prompt_style!r}")
     if cache_only and refresh_cache:
         raise UsageError("--cache-only and --refresh-cache exclude each other: drop one")
+    tasks, tokenizers = _names(task) or (), _names(tokenizer) or ()
+    settings, scorings, options = _names(setting), _names(scoring), split_pairs(llm_args or ())
+    check_names(
+        tasks=tasks,
+        tokenizers=tokenizers,
+        data=data,
+        settings=settings,
+        layers=tuple(layers or ("1-2",)),
+        scorings=scorings,
+        paths=(*(manifest or ()), *(cache_file or ())),
+    )
+    if not cache_only:
+        check_key(llm, options, lambda model: bool(cache_file) or _stored(model))
+
+    from benchmarks.session import RunOptions, run_benchmark  # after the checks: it imports what is heavy
+
     finished = run_benchmark(
         RunOptions(
-            tasks=_names(task) or (),
-            tokenizers=_names(tokenizer) or (),
+            tasks=tasks,
+            tokenizers=tokenizers,
             llm=llm,
-            backend_options=split_pairs(llm_args or ()),
+            backend_options=options,
             data=data,
-            settings=_names(setting),
+            settings=settings,
             layers=tuple(layers or ("1-2",)),
-            scorings=_names(scoring),
+            scorings=scorings,
             prompt_style=cast("Literal['gpt', 'palm']", prompt_style),
             limit=limit,
             seed=seed,
@@ -198,6 +217,16 @@ def report(
         typer.echo(line, err=True)
     if verify and found.differs:
         raise typer.Exit(1)
+
+
+def _stored(model: Identity) -> bool:
+    """Whether the user's own store holds replies of a model."""
+    from contextlib import closing
+
+    from benchmarks.reply_sources import reply_store
+
+    with closing(reply_store()) as replies:
+        return replies.holds(model)
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

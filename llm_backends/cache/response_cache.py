@@ -23,7 +23,7 @@ from llm_backends.cache.entry import (
 )
 from llm_backends.cache.request_key import identity_key, key_of, key_texts, prompt_key
 from llm_backends.cache.sqlite_file import CacheFile
-from llm_backends.errors import CacheCorrupt
+from llm_backends.errors import BackendUnavailable, CacheCorrupt
 from llm_backends.protocol import Identity, Reply, Request
 
 AT_ONCE = 400
@@ -89,6 +89,14 @@ class ReplyCache:
             except ValueError as error:
                 raise self._corrupt(key, error) from error
         return None
+
+    def holds(self, identity: Identity) -> bool:
+        """Whether any reply of a model is stored; False also where the file cannot be read."""
+        try:
+            query = "select 1 from replies where identity = ? limit 1"
+            return any(True for _ in self._read(query, (identity_key(identity),)))
+        except (BackendUnavailable, CacheCorrupt):
+            return False
 
     def keys(self) -> list[str]:
         """Every key, sorted."""

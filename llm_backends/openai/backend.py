@@ -177,6 +177,10 @@ class OpenAIBackend(StreamingBackend):
         finally:
             work.cancel()
 
+    def check_key(self) -> None:
+        """Raises BackendUnavailable or BackendInputError if the key is missing or unusable."""
+        read_key(self._options)
+
     def close(self) -> None:
         """Closes connections; a later request opens them again."""
         if self._finalizer is not None:

@@ -23,6 +23,8 @@ HIDDEN = ("tokenizer_fingerprint", "model_revision", "dtype", "data_fingerprint"
 COUNTED_AS_WRONG: tuple[Status, ...] = ("empty", "refused", "failed")
 """What the strict value counts as the worst score, as the paper would. A prompt that does not fit is not among them."""
 NO_FACTS = RunFacts()
+SHUFFLED = " (shuffled)"
+"""After a tokenizer's name: the control in which images swap their words."""
 
 
 class Row(Frozen):
@@ -47,7 +49,7 @@ class Row(Frozen):
     @property
     def name(self) -> str:
         """The tokenizer for a reader: 'spae', 'spae (shuffled)'."""
-        return f"{self.tokenizer} (shuffled)" if self.shuffled else self.tokenizer
+        return f"{self.tokenizer}{SHUFFLED}" if self.shuffled else self.tokenizer
 
     @property
     def contest(self) -> tuple[str, ...]:
@@ -55,9 +57,9 @@ class Row(Frozen):
         return (self.task, self.data, self.model, self.prompt_style, self.scoring)
 
     def order(self, facts: RunFacts = NO_FACTS) -> tuple[object, ...]:
-        """Sort key: task and data, then the rest of `contest`, then shuffled images, then tokenizers."""
-        return (natural_order(self.task), *self.contest[1:], not self.shuffled, facts.place(self.tokenizer),
-                natural_order(self.layers))  # fmt: skip
+        """Sort key: task and data, the rest of `contest`, then tokenizers and layers, each before its control."""
+        return (natural_order(self.task), *self.contest[1:], facts.place(self.tokenizer), natural_order(self.layers),
+                self.shuffled)  # fmt: skip
 
 
 class Cell(Row):

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import Field
 
-from results.analysis.aggregate import NO_FACTS, Row, aligned, by_row, metrics_of, sample_columns
+from results.analysis.aggregate import NO_FACTS, SHUFFLED, Row, aligned, by_row, metrics_of, sample_columns
+from results.analysis.best import LEAST
 from results.analysis.corpus import SampleValues
 from results.analysis.settings import AVERAGE, FEW_SHOT
 from results.analysis.statistics import bootstrap_mean_of_rows, holm, mcnemar_exact, paired_bootstrap, sign_flip
@@ -56,12 +57,12 @@ class Comparison(Frozen):
     @property
     def other_name(self) -> str:
         """The other tokenizer for a reader: 'vqgan', 'spae (shuffled)'."""
-        return f"{self.other} (shuffled)" if self.other_shuffled else self.other
+        return f"{self.other}{SHUFFLED}" if self.other_shuffled else self.other
 
     @property
     def better(self) -> str:
-        """The tokenizer whose mean is better where the interval leaves out 0, else ''."""
-        if self.ci_low <= 0 <= self.ci_high:
+        """The tokenizer whose mean is better where the interval leaves out 0 and n is `LEAST` or more, else ''."""
+        if self.n < LEAST or self.ci_low <= 0 <= self.ci_high:
             return ""
         return self.tokenizer if (self.difference > 0) == self.higher_is_better else self.other_name
 

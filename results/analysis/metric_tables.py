@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from results.analysis.aggregate import NO_FACTS, Cell, Row
+from results.analysis.best import BestMarks
 from results.analysis.corpus import CorpusMetrics
 from results.analysis.settings import AVERAGE, in_words
 from results.analysis.tables import (
+    BEST,
     STRICT,
     UNSCORED,
     Entry,
@@ -19,7 +21,6 @@ from results.analysis.tables import (
     RowGroup,
     TableRow,
     TokenCounts,
-    best_cells,
     entry_of,
     run_row,
 )
@@ -28,14 +29,17 @@ from results.run_facts import RunFacts
 
 INTERVALS = (
     "Values are of the scored samples, with 95 % intervals (bootstrap over samples; Wilson for proportions) where a "
-    "metric is a mean over samples; one of all replies together has none. Best of each column in bold, among "
-    "rows of the same model, prompt and scoring."
+    "metric is a mean over samples; one of all replies together has none."
 )
 PARTIAL = "†: not every sample could be scored; see the counts."
 
 
 def metric_tables(
-    cells: Sequence[Cell], corpus: CorpusMetrics | None, tokens: TokenCounts, facts: RunFacts = NO_FACTS
+    cells: Sequence[Cell],
+    corpus: CorpusMetrics | None,
+    tokens: TokenCounts,
+    facts: RunFacts = NO_FACTS,
+    marks: BestMarks | None = None,
 ) -> list[ResultTable]:
     """One table for each task, image set and setting with more than one metric.
 
@@ -44,6 +48,7 @@ def metric_tables(
         corpus: metrics of whole corpora, where the run has some; for a metric in both, `cells` count.
         tokens: tokens per image, where known.
         facts: of the run.
+        marks: finds the best numbers; None marks none.
     """
     further = {(cell.row, cell.setting, cell.metric): cell for cell in corpus.cells} if corpus else {}
     places: dict[tuple[str, str, str], dict[Row, dict[str, Cell]]] = {}
@@ -55,7 +60,7 @@ def metric_tables(
         if row in places.get((row.task, row.data, setting), {}):
             places[row.task, row.data, setting][row].setdefault(metric, cell)
     return [
-        _table(place, rows, corpus, tokens, facts)
+        _table(place, rows, corpus, tokens, facts, marks)
         for place, rows in places.items()
         if len({metric for own in rows.values() for metric in own}) > 1
     ]
@@ -67,12 +72,13 @@ def _table(
     corpus: CorpusMetrics | None,
     tokens: TokenCounts,
     facts: RunFacts,
+    marks: BestMarks | None,
 ) -> ResultTable:
     task, data, setting = place
     names = list(dict.fromkeys(metric for own in rows.values() for metric in own))
     names = facts.order(task, names) if any(facts.describes(task, name) for name in names) else names
     metrics = [facts.metric(task, name) for name in names]
-    best = best_cells((cell for own in rows.values() for cell in own.values()), facts)
+    best = marks.among(cell for own in rows.values() for cell in own.values()) if marks is not None else set()
     made = []
     for row, own in rows.items():
         counts = next(iter(own.values()))  # of the records themselves: a corpus metric counts its scored ones only
@@ -108,7 +114,7 @@ def _notes(
     entries = [entry for row in rows for entry in row.entries]
     states = {entry.state for entry in entries}
     metrics = [facts.metric(task, name) for name in names]
-    notes = [INTERVALS]
+    notes = [INTERVALS, BEST] if len(rows) > 1 else [INTERVALS]
     if {metric.unit for metric in metrics} != {PERCENT}:
         units: dict[str, list[str]] = {}
         for metric in metrics:

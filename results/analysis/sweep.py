@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from results.analysis.aggregate import NO_FACTS, Cell, Row
+from results.analysis.best import BestMarks
 from results.analysis.settings import AVERAGE, in_words, setting_order
 from results.analysis.tables import EMPTY, Entry, ResultTable, TokenCounts, result_tables
 from results.run_facts import RunFacts
@@ -67,13 +68,19 @@ def span(layers: int) -> str:
     return "1" if layers == 1 else f"1-{layers}"
 
 
-def sweeps(cells: Sequence[Cell], tokens: TokenCounts | None = None, facts: RunFacts = NO_FACTS) -> list[Sweep]:
+def sweeps(
+    cells: Sequence[Cell],
+    tokens: TokenCounts | None = None,
+    facts: RunFacts = NO_FACTS,
+    marks: BestMarks | None = None,
+) -> list[Sweep]:
     """The sweeps among the cells, in their order; a tokenizer with one number of layers makes none.
 
     Args:
         cells: from `aggregate`.
         tokens: tokens per image, where known.
         facts: of the run.
+        marks: finds the best numbers; None marks none.
     """
     groups: dict[tuple[str, Row], list[Cell]] = {}
     for cell in cells:
@@ -82,12 +89,12 @@ def sweeps(cells: Sequence[Cell], tokens: TokenCounts | None = None, facts: RunF
     found = []
     for (_, row), group in groups.items():
         if len({cell.layers for cell in group}) > 1:
-            found.append(_sweep(row, group, tokens or {}, facts))
+            found.append(_sweep(row, group, tokens or {}, facts, marks))
     return found
 
 
-def _sweep(row: Row, cells: Sequence[Cell], tokens: TokenCounts, facts: RunFacts) -> Sweep:
-    (table,) = result_tables(cells, tokens, facts)
+def _sweep(row: Row, cells: Sequence[Cell], tokens: TokenCounts, facts: RunFacts, marks: BestMarks | None) -> Sweep:
+    (table,) = result_tables(cells, tokens, facts, marks)
     groups = [table.groups[0].model_copy(update={"caption": f"This run, {row.name}"})]
     for group in table.groups[1:]:
         printed = tuple(one for one in group.rows if one.scoring == PAPER_TABLE)

@@ -1,4 +1,4 @@
-"""The layout of the result table, after the paper's Table 1: what stands where, and which number is best.
+"""The layout of the result table, after the paper's Table 1: what stands where, and which number is marked as the best.
 
 Settings are columns, headed by task induction, inner shots and repeats; a row is a tokenizer with its layers and
 tokens, a model and a scoring rule. The paper's own rows stand below, in a group that says they are not comparable.
@@ -7,14 +7,15 @@ tokens, a model and a scoring rule. The paper's own rows stand below, in a group
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 
-from results.analysis.aggregate import NO_FACTS, Cell, Row
+from results.analysis.aggregate import NO_FACTS, SHUFFLED, Cell, Row
+from results.analysis.best import LEAST, BestMarks
 from results.analysis.settings import AVERAGE, HEADS, columns, heads
-from results.display import PERCENT, number, scale, unit_text
+from results.display import hundredfold, number, scale, unit_text
 from results.paper import PaperRow, caption, paper_rows
 from results.record import MetricFacts
 from results.run_facts import RunFacts
@@ -30,9 +31,13 @@ STRICT = (
     "Strict: empty, refused and failed replies count as the worst score, as the paper would; the value before it "
     "leaves them out."
 )
+BEST = (
+    f"In bold: the best of a column among rows of the same model, prompt and scoring, where {LEAST} samples or more "
+    "and the paired 95 % interval tell it from the next; never a control."
+)
 FOOTNOTES = {
-    "interval": "of the scored episodes, with 95 % intervals (Wilson; the average's by bootstrap over episodes). Best "
-    "of each column in bold, among rows of the same model, prompt and scoring.",
+    "interval": "of the scored episodes, with 95 % intervals (Wilson; the average's by bootstrap over episodes).",
+    "best": BEST,
     "infeasible": "-: the prompt does not fit the model's context (in the paper's rows: no number printed).",
     "unscored": UNSCORED,
     "partial": "†: not every episode could be scored; see the counts.",
@@ -48,8 +53,8 @@ class Entry(Frozen):
     value: float | None = None
     low: float | None = None
     high: float | None = None
-    percentage: bool = Field(default=True, description="the numbers are per cent")
-    best: bool = Field(default=False, description="best of its column among the rows it may be compared with")
+    percentage: bool = Field(default=True, description="the numbers are times 100, with one decimal")
+    best: bool = Field(default=False, description="marked as the best of its column (see `BestMarks`)")
     partial: bool = Field(default=False, description="some of its episodes were not scored")
     scored: int = Field(default=0, description="the denominator of `value`")
     strict: float | None = Field(default=None, description="as `Cell.strict`")
@@ -81,11 +86,17 @@ class TableRow(Frozen):
     """One row: what it is of, and an entry per column."""
 
     tokenizer: str
+    shuffled: bool = Field(default=False, description="a control: images were shown with each other's words")
     layers: str = Field(description="'1-2', or '-' where there is none")
     tokens: int | None = Field(description="tokens per image, None where not known")
     model: str
     scoring: str = Field(description="scoring rule and prompt style: 'ranked, gpt'")
     entries: tuple[Entry, ...]
+
+    @property
+    def plain_tokenizer(self) -> str:
+        """The tokenizer's own name, also of a control."""
+        return self.tokenizer.removesuffix(SHUFFLED) if self.shuffled else self.tokenizer
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -129,7 +140,10 @@ LABELS = ("Tokenizer", "Layers : tokens", "LLM", "Scoring, prompt")
 
 
 def result_tables(
-    cells: Sequence[Cell], tokens: TokenCounts | None = None, facts: RunFacts = NO_FACTS
+    cells: Sequence[Cell],
+    tokens: TokenCounts | None = None,
+    facts: RunFacts = NO_FACTS,
+    marks: BestMarks | None = None,
 ) -> list[ResultTable]:
     """One table per task, image set and metric, in the order of the cells.
 
@@ -137,12 +151,13 @@ def result_tables(
         cells: from `aggregate`.
         tokens: tokens per image, where known.
         facts: of the run.
+        marks: finds the best numbers; None marks none.
     """
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.task, cell.data, cell.metric), []).append(cell)
     return [
-        _table(task, data, facts.metric(task, metric), group, tokens or {})
+        _table(task, data, facts.metric(task, metric), group, tokens or {}, marks)
         for (task, data, metric), group in groups.items()
     ]
 
@@ -151,6 +166,7 @@ def run_row(row: Row, tokens: TokenCounts, entries: Sequence[Entry]) -> TableRow
     """A row of this run."""
     return TableRow(
         tokenizer=row.name,
+        shuffled=row.shuffled,
         layers=row.layers,
         tokens=tokens.get((row.tokenizer, row.layers)),
         model=row.model,
@@ -168,7 +184,7 @@ def entry_of(cell: Cell, metric: MetricFacts, best: bool) -> Entry:
         value=None if cell.value is None else times * cell.value,
         low=None if cell.ci_low is None else times * cell.ci_low,
         high=None if cell.ci_high is None else times * cell.ci_high,
-        percentage=metric.unit == PERCENT,
+        percentage=hundredfold(metric),
         best=best,
         partial=cell.value is not None and cell.scored < cell.n,
         scored=cell.scored,
@@ -177,27 +193,11 @@ def entry_of(cell: Cell, metric: MetricFacts, best: bool) -> Entry:
     )
 
 
-def best_cells(cells: Iterable[Cell], facts: RunFacts) -> set[tuple[Row, str, str]]:
-    """(row, setting, metric) of the best numbers: each among rows of one contest; a row alone has no rival.
-
-    A row without a value is a rival that cannot win.
-    """
-    rivals: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells:
-        rivals.setdefault((*cell.contest, cell.setting, cell.metric), []).append(cell)
-    best = set()
-    for group in rivals.values():
-        values = [cell.value for cell in group if cell.value is not None]
-        if len(group) > 1 and values:
-            higher = facts.metric(group[0].task, group[0].metric).higher_is_better
-            top = max(values) if higher else min(values)
-            best |= {(cell.row, cell.setting, cell.metric) for cell in group if cell.value == top}
-    return best
-
-
-def _table(task: str, data: str, metric: MetricFacts, cells: Sequence[Cell], tokens: TokenCounts) -> ResultTable:
+def _table(
+    task: str, data: str, metric: MetricFacts, cells: Sequence[Cell], tokens: TokenCounts, marks: BestMarks | None
+) -> ResultTable:
     shown = columns(cell.setting for cell in cells)
-    best = best_cells(cells, RunFacts(metrics={task: (metric,)}))
+    best = marks.among(cells) if marks is not None else set()
     entries: dict[Row, dict[str, Entry]] = {}
     for cell in cells:
         row = cell.row
@@ -212,7 +212,7 @@ def _table(task: str, data: str, metric: MetricFacts, cells: Sequence[Cell], tok
     printed = [row for row in paper_rows(task) if row.metric == metric.name]
     if printed:
         of_paper = tuple(_paper_row(row, shown) for row in printed)
-        groups.append(RowGroup(source="paper", caption=caption(task), rows=of_paper))
+        groups.append(RowGroup(source="paper", caption=caption(task, {cell.scoring for cell in cells}), rows=of_paper))
     return ResultTable(
         task=task,
         data=data,
@@ -244,6 +244,7 @@ def _footnotes(groups: Sequence[RowGroup], metric: MetricFacts) -> tuple[str, ..
     states = {entry.state for entry in entries}
     wanted = {
         "interval": any(entry.low is not None for entry in entries),
+        "best": sum(len(group.rows) for group in groups if group.source == "run") > 1,
         "infeasible": "infeasible" in states,
         "unscored": "unscored" in states,
         "partial": any(entry.partial for entry in entries),

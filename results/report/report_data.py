@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from results.analysis.aggregate import Cell, Row, aggregate
+from results.analysis.best import BestMarks
 from results.analysis.comparisons import Comparison, compare
 from results.analysis.corpus import CorpusMetrics, load_corpus
 from results.analysis.metric_tables import metric_tables
@@ -15,7 +16,7 @@ from results.analysis.question_groups import QuestionTable, question_tables, tex
 from results.analysis.settings import AVERAGE, in_words, natural_order, setting_order
 from results.analysis.sweep import Sweep, sweeps
 from results.analysis.tables import ResultTable, result_tables
-from results.display import PERCENT, number, scale, signed
+from results.display import PERCENT, colour_numbers, hundredfold, number, scale, signed
 from results.errors import ReportError
 from results.record import Record
 from results.report.accounting import Count, Reason, adjustments, call_line, reasons, row_counts, slow_paths
@@ -78,6 +79,8 @@ class ReportData:
         self.comparisons: list[Comparison] = compare(
             self.records, self.corpus.samples if self.corpus else (), self.facts
         )
+        further = {(one.row, one.setting, one.metric): one.values for one in self.corpus.samples} if self.corpus else {}
+        self._marks = BestMarks(self.records, self.facts, further)
         self.slow_paths = slow_paths(folder)
         self.adjustments = adjustments(folder)
         self._first = sorted(self.records, key=lambda record: Row.of(record).order(self.facts))
@@ -93,10 +96,10 @@ class ReportData:
     @cached_property
     def tables(self) -> list[ResultTable]:
         """The result tables: settings as columns; metrics as columns for a task with several."""
-        several = metric_tables(self.cells, self.corpus, self._tokens, self.facts)
+        several = metric_tables(self.cells, self.corpus, self._tokens, self.facts, self._marks)
         shown = {(table.task, table.data) for table in several}
         single = [cell for cell in self.cells if (cell.task, cell.data) not in shown]
-        tables = result_tables(single, self._tokens, self.facts) + several
+        tables = result_tables(single, self._tokens, self.facts, self._marks) + several
         return [table.model_copy(update={"footnotes": (*table.footnotes, *self._text_only(table))}) for table in tables]
 
     def _text_only(self, table: ResultTable) -> list[str]:
@@ -105,9 +108,14 @@ class ReportData:
         return [text_only_note(groups)] if groups else []
 
     @cached_property
+    def colours(self) -> dict[str, int]:
+        """The number of each tokenizer's colour, for figures and page."""
+        return colour_numbers(record.tokenizer for record in self.records)
+
+    @cached_property
     def sweeps(self) -> list[Sweep]:
         """The tokenizers that ran with several numbers of layers."""
-        return sweeps(self.cells, self._tokens, self.facts)
+        return sweeps(self.cells, self._tokens, self.facts, self._marks)
 
     @cached_property
     def question_tables(self) -> list[QuestionTable]:
@@ -212,7 +220,7 @@ class ReportData:
         """A comparison's difference, lower and upper end, as shown: in points of a percentage, else in the unit."""
         metric = self.facts.metric(one.task, one.metric)
         low, middle, high = (
-            signed(scale(metric) * value, metric.unit == PERCENT) for value in (one.ci_low, one.difference, one.ci_high)
+            signed(scale(metric) * value, hundredfold(metric)) for value in (one.ci_low, one.difference, one.ci_high)
         )
         return middle, low, high
 
@@ -242,7 +250,7 @@ class ReportData:
         return [ShownSample(*key, target=group[0].target, examples=group) for key, group in ordered.items()]
 
     def _example_order(self, one: Example) -> tuple[object, ...]:
-        return (not one.shuffled, self.facts.place(one.tokenizer), natural_order(one.layers), one.model, one.scoring)
+        return (self.facts.place(one.tokenizer), natural_order(one.layers), one.model, one.scoring, one.shuffled)
 
     def generated(self, example: Example) -> list[str]:
         """The images that the task generated, as base64 PNG. Raises RecordError: a file is missing, or no PNG."""
@@ -265,7 +273,7 @@ class ReportData:
         """The scores of an example for a reader: 'PSNR 12.3, SSIM 0.41'."""
         names = self.facts.order(example.task, example.scores)
         metrics = [self.facts.metric(example.task, name) for name in names]
-        values = [number(scale(one) * example.scores[one.name], one.unit == PERCENT) for one in metrics]
+        values = [number(scale(one) * example.scores[one.name], hundredfold(one)) for one in metrics]
         return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
 
     @property

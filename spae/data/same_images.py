@@ -37,9 +37,9 @@ def same_images(data: ImageSet | AnnotatedSet, digests: Mapping[str, bytes]) -> 
                 if image != query and digests.get(image) == digests.get(query, b""):
                     yield _issue(query, image, "it is an example of its own question: remove that question")
         return
-    query, support = _pools(data)
+    asked, shown = _pools(data)
     for first, other in pairs:
-        if (first, other) not in mixed and {first, other} & query and {first, other} & support:
+        if (first, other) not in mixed and {first, other} & asked and {first, other} & shown:
             yield _issue(first, other, "one may stand as an example beside the other, which is asked about: remove one")
 
 

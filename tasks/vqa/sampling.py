@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 from spae.data.annotations.annotated import AnnotatedSet, Question
 from tasks.errors import EpisodeError, TaskInputError
-from tasks.manifest import SampleManifest
+from tasks.manifest import SampleManifest, check_limit
 from tasks.rng import Stream
 from tasks.vqa.sample import ShownAnswer, VqaSample, make_sample
 
@@ -70,8 +70,7 @@ def sample_questions(
         EpisodeError: the data cannot give them.
     """
     shots = parse_shots(settings)
-    if limit < 1:
-        raise TaskInputError(f"limit must be at least 1 question per setting, got {limit}: pass --limit 200 or so")
+    check_limit(limit, "questions")
     asked, need = _eligible(data)
     if max(shots) > need:
         feasible = ",".join(f"shots={count}" for count in SHOTS if count <= need)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import benchmarks.arguments
 import benchmarks.plan
 import benchmarks.reply_sources
 from benchmarks.cli import run_command_line
@@ -87,6 +88,7 @@ def tokenizers(monkeypatch: pytest.MonkeyPatch) -> dict[str, ColourTokenizer]:
         return known[name]
 
     monkeypatch.setattr(benchmarks.plan, "open_tokenizer", open_tokenizer)
+    monkeypatch.setattr(benchmarks.arguments, "check_spec", open_tokenizer)
     return known
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.arguments import layer_subsets
 from benchmarks.errors import UsageError
-from benchmarks.plan import layer_subsets, make_plan
+from benchmarks.plan import make_plan
 
 from .conftest import ColourTokenizer
 from .test_runner import config

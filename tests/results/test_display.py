@@ -2,7 +2,22 @@
 
 import pytest
 
-from results.display import csv_text, markdown_text, number, one_line, p_text, signed, visible
+from results.display import (
+    axis_text,
+    colour_numbers,
+    csv_text,
+    hundredfold,
+    markdown_text,
+    number,
+    one_line,
+    p_text,
+    scale,
+    signed,
+    unit_text,
+    visible,
+)
+from results.record import MetricFacts
+from spae.metrics.captions import CAPTION_METRICS
 
 
 @pytest.mark.parametrize(("text", "shown"), [
@@ -38,3 +53,19 @@ def test_numbers():
         "< 0.001",
         "0.031",
     )
+
+
+def test_cider_is_shown_as_the_paper_and_coco_print_it():
+    cider = next(metric for metric in CAPTION_METRICS if metric.name == "CIDEr-D")
+    facts = MetricFacts.model_validate(cider.model_dump())
+    assert number(0.131 * scale(facts), hundredfold(facts)) == "13.1"
+    assert (unit_text(facts), axis_text(facts)) == ("times 100", "CIDEr-D, times 100")
+
+
+def test_every_tokenizer_has_its_own_colour_in_every_run():
+    names = ["spae", "spae-plain", "vqgan", "lqae-without-lm", "spae-mnist", "mine"]
+    together = colour_numbers(names)
+    assert sorted(together.values()) == list(range(6))
+    assert all(colour_numbers([name])[name] == together[name] for name in names[:5])
+    assert colour_numbers(reversed(names)) == together
+    assert set(colour_numbers([*names, "a", "b", "c"])) == {*names, "a", "b", "c"}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from results.display import one_line
+from results.display import COLOURS, one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -27,7 +27,9 @@ LONGEST_LABEL = 64
 INK, SOFT, LINE, FAINT, CHANCE = "#1d2329", "#5a6570", "#dfdcd3", "#f6f4ef", "#b3372b"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#8c6d00", "#5b5b5b")
 """Told apart under all common colour blindnesses (after Okabe and Ito), dark enough for thin lines on white."""
+assert len(SERIES) == COLOURS
 MARKERS = ("o", "s", "D", "^", "P", "X")
+DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "spae",
@@ -66,11 +68,6 @@ class Figure:
     caption: str
     summary: str
     draw: Callable[[float], MatplotlibFigure]
-
-
-def look(number: int) -> tuple[str, str]:
-    """Colour and marker of the series of that number: 36 of them differ in one or the other."""
-    return SERIES[number % len(SERIES)], MARKERS[(number + number // len(SERIES)) % len(MARKERS)]
 
 
 def label(text: str) -> str:

@@ -7,13 +7,13 @@ a layer, so a true scale would press the first ones together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from results.analysis.settings import AVERAGE
 from results.analysis.sweep import Sweep, span
-from results.display import PERCENT, one_line
+from results.display import PERCENT, axis_text, one_line
 from results.record import MetricFacts
-from results.report.figures.figure import CHANCE, INK, WIDE, Figure, label, look
+from results.report.figures.figure import CHANCE, DASHES, MARKERS, SERIES, WIDE, Figure, label
 from results.report.report_data import ReportData
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ def layer_figures(run: ReportData) -> Iterator[Figure]:
     for place, sweep in enumerate(run.sweeps, start=1):
         if any(entry.value is not None for curve in sweep.curves for entry in curve.entries.values()):
             chance = run.chance(sweep.table)
-            yield _figure(f"layers-{place}", sweep, run.facts.metric(sweep.table.task, sweep.table.metric), chance)
+            colour = SERIES[run.colours[sweep.table.groups[0].rows[0].plain_tokenizer]]
+            metric = run.facts.metric(sweep.table.task, sweep.table.metric)
+            yield _figure(f"layers-{place}", sweep, metric, chance, colour)
 
 
-def _figure(name: str, sweep: Sweep, metric: MetricFacts, chance: Mapping[str, float]) -> Figure:
+def _figure(name: str, sweep: Sweep, metric: MetricFacts, chance: Mapping[str, float], colour: str) -> Figure:
     parts = [
         f"{curve.label}, layers {span(layers)}: {entry.value_text} {entry.interval_text}".rstrip()
         for curve in sweep.curves
@@ -45,11 +47,18 @@ def _figure(name: str, sweep: Sweep, metric: MetricFacts, chance: Mapping[str, f
         section="layers",
         caption=f"{sweep.of}: {metric.name} with 95 % intervals, a line for each setting.{guess}{left_out}",
         summary=one_line(f"{metric.name} by layers shown. {'; '.join(parts)}"),
-        draw=lambda width: _draw(width, sweep, metric, chance),
+        draw=lambda width: _draw(width, sweep, metric, chance, colour),
     )
 
 
-def _draw(width: float, sweep: Sweep, metric: MetricFacts, chance: Mapping[str, float]) -> MatplotlibFigure:
+def look(number: int) -> tuple[str, Any]:
+    """Marker and dash of the curve of that number: 24 of them differ in one or the other."""
+    return MARKERS[number % len(MARKERS)], DASHES[(number + number // len(MARKERS)) % len(DASHES)]
+
+
+def _draw(
+    width: float, sweep: Sweep, metric: MetricFacts, chance: Mapping[str, float], colour: str
+) -> MatplotlibFigure:
     from matplotlib.figure import Figure as MatplotlibFigure
 
     columns = 4 if width >= WIDE else 1
@@ -62,7 +71,8 @@ def _draw(width: float, sweep: Sweep, metric: MetricFacts, chance: Mapping[str, 
     handles = []
     for number, curve in enumerate(sweep.curves):
         average = curve.setting == AVERAGE
-        colour, marker = (INK, "o") if average else look(number)
+        # One colour, for it is one tokenizer; markers and dashes tell its settings apart.
+        marker, dash = ("o", "solid") if average else look(number)
         aside = ASIDE * (number - (len(sweep.curves) - 1) / 2)
         entries = [curve.entries.get(layers) for layers in sweep.layers]
         x = [place + aside for place in range(len(sweep.layers))]
@@ -71,7 +81,7 @@ def _draw(width: float, sweep: Sweep, metric: MetricFacts, chance: Mapping[str, 
             if entry is not None and entry.low is not None and entry.high is not None:
                 axes.plot([place, place], [entry.low, entry.high], color=colour, linewidth=1.6, alpha=0.5)
         handles += axes.plot(x, values, color=colour, marker=marker, markersize=8, markeredgecolor="white",
-                             linewidth=3.0 if average else 1.6, label=label(curve.label))  # fmt: skip
+                             linestyle=dash, linewidth=3.0 if average else 1.6, label=label(curve.label))  # fmt: skip
     for level in set(chance.values()):
         axes.axhline(level, color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.5, zorder=1)
     axes.set_xlim(-0.5, len(places) - 0.5)
@@ -86,7 +96,7 @@ def _draw(width: float, sweep: Sweep, metric: MetricFacts, chance: Mapping[str, 
         axes.set_ylim(100 * (metric.low or 0.0), max(100.0 if metric.high is None else 100 * metric.high, *values))
         axes.set_ylabel(f"{label(metric.name)}, %")
     else:
-        axes.set_ylabel(label(f"{metric.name}, {metric.unit}" if metric.unit else metric.name))
+        axes.set_ylabel(label(axis_text(metric)))
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2,
                   borderpad=0.2, handlelength=1.8, columnspacing=1.8)  # fmt: skip
     return figure

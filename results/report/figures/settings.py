@@ -6,13 +6,13 @@ Settings run down the page and the metric runs across it, so that names stay rea
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from results.analysis.settings import AVERAGE, in_words
 from results.analysis.tables import ResultTable, TableRow
-from results.display import PERCENT, one_line
+from results.display import PERCENT, axis_text, one_line
 from results.record import MetricFacts
-from results.report.figures.figure import CHANCE, FAINT, INK, SOFT, WIDE, Figure, label, look
+from results.report.figures.figure import CHANCE, FAINT, INK, MARKERS, SERIES, SOFT, WIDE, Figure, label
 from results.report.report_data import ReportData
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def setting_figures(run: ReportData) -> Iterator[Figure]:
         chance = run.chance(table)
         for number, rows in enumerate(contests(table), start=1):
             if any(table.groups[0].rows[row].entries[c].value is not None for row in rows for c in _columns(table)):
-                yield _figure(f"settings-{place}-{number}", table, table.axis, rows, chance)
+                yield _figure(f"settings-{place}-{number}", table, table.axis, rows, chance, run.colours)
 
 
 def contests(table: ResultTable) -> list[tuple[int, ...]]:
@@ -64,9 +64,15 @@ def _setting(setting: str) -> str:
 
 
 def _figure(
-    name: str, table: ResultTable, metric: MetricFacts, numbers: Sequence[int], chance: Mapping[str, float]
+    name: str,
+    table: ResultTable,
+    metric: MetricFacts,
+    numbers: Sequence[int],
+    chance: Mapping[str, float],
+    colours: Mapping[str, int],
 ) -> Figure:
     rows = [table.groups[0].rows[number] for number in numbers]
+    looks = [(row, *look) for row, look in zip(rows, row_looks(rows, colours), strict=True)]
     shown = [c for c in _columns(table) if any(row.entries[c].value is not None for row in rows)]
     parts = [
         f"{row.tokenizer} {row.layers}, {_setting(table.settings[c])}: {row.entries[c].value_text} "
@@ -77,7 +83,7 @@ def _figure(
     ]
 
     def draw(width: float) -> MatplotlibFigure:
-        return _draw(width, table, metric, numbers, shown, chance)
+        return _draw(width, table, metric, looks, shown, chance)
 
     what = f"{table.task}: {metric.name} by setting with 95 % intervals ({rows[0].model}; {rows[0].scoring})."
     guess = " The dashed line is a guess among the named classes." if chance else ""
@@ -90,14 +96,27 @@ def _figure(
     )
 
 
+def row_looks(rows: Sequence[TableRow], colours: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Colour and marker of each row: the colour is the tokenizer's, the marker tells its layers apart."""
+    seen: dict[str, list[str]] = {}
+    looks = []
+    for row in rows:
+        layers = seen.setdefault(row.plain_tokenizer, [])
+        if row.layers not in layers:
+            layers.append(row.layers)
+        place = colours[row.plain_tokenizer]
+        looks.append((SERIES[place], MARKERS[(place + layers.index(row.layers)) % len(MARKERS)]))
+    return looks
+
+
 def _draw(
-    width: float, table: ResultTable, metric: MetricFacts, numbers: Sequence[int], shown: Sequence[int],
-    chance: Mapping[str, float],
+    width: float, table: ResultTable, metric: MetricFacts, looks: Sequence[tuple[TableRow, str, str]],
+    shown: Sequence[int], chance: Mapping[str, float],
 ) -> MatplotlibFigure:  # fmt: skip
     from matplotlib.figure import Figure as MatplotlibFigure
 
     wide = width >= WIDE
-    rows = [table.groups[0].rows[number] for number in numbers]
+    rows = [row for row, _, _ in looks]
     columns = 3 if wide and len(rows) > 1 else 1
     head = (28.0 if chance else 12.0) + 20.0 * -(-len(rows) // columns)
     band = LANE * len(rows) + GAP
@@ -111,13 +130,13 @@ def _draw(
         axes.axhspan(top + GAP / 4, top + band - GAP / 4, color=FAINT, linewidth=0, zorder=0)
         if setting in chance:
             axes.plot([chance[setting]] * 2, [top, top + band], color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.5)
-        for lane, (number, row) in enumerate(zip(numbers, rows, strict=True)):
+        for lane, (row, colour, marker) in enumerate(looks):
             entry = row.entries[column]
             if entry.value is not None:
                 low, high = (entry.value if end is None else end for end in (entry.low, entry.high))
-                y, (colour, marker) = top + GAP / 2 + LANE * (lane + 0.5), look(number)
+                y = top + GAP / 2 + LANE * (lane + 0.5)
                 axes.plot([low, high], [y, y], color=colour, linewidth=2.2, alpha=0.55, solid_capstyle="butt")
-                axes.plot([entry.value], [y], color=colour, marker=marker, markersize=8, markeredgecolor="white")
+                axes.plot([entry.value], [y], color=colour, marker=marker, **_filled(row, colour))
     axes.set_yticks([(place + 0.5) * band for place in range(len(shown))])
     names = [_setting(table.settings[column]) for column in shown]
     axes.set_yticklabels([label(name) if wide else label(name).replace(", ", ",\n") for name in names])
@@ -131,13 +150,19 @@ def _draw(
         axes.annotate("chance", (chance[table.settings[shown[0]]], 1), (0, 2), va="bottom", ha="center",
                       xycoords=("data", "axes fraction"), textcoords="offset points", color=CHANCE)  # fmt: skip
     handles = [
-        axes.plot([], [], color=look(number)[0], marker=look(number)[1], markersize=8, linewidth=2.2,
-                  markeredgecolor="white", label=label(name))[0]
-        for number, name in zip(numbers, series_names(rows), strict=True)
-    ]  # fmt: skip
+        axes.plot([], [], color=colour, marker=marker, linewidth=2.2, label=label(name), **_filled(row, colour))[0]
+        for (row, colour, marker), name in zip(looks, series_names(rows), strict=True)
+    ]
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2,
                   borderpad=0.2, handlelength=1.8, columnspacing=1.8)  # fmt: skip
     return figure
+
+
+def _filled(row: TableRow, colour: str) -> dict[str, Any]:
+    """A marker full of its colour; a control's is hollow."""
+    if row.shuffled:
+        return {"markersize": 7, "markeredgecolor": colour, "markerfacecolor": "white", "markeredgewidth": 1.6}
+    return {"markersize": 8, "markeredgecolor": "white"}
 
 
 def _scale(axes: Axes, metric: MetricFacts, wide: bool) -> None:
@@ -147,4 +172,7 @@ def _scale(axes: Axes, metric: MetricFacts, wide: bool) -> None:
         axes.set_xticks(range(0, 101, 10) if wide else range(0, 101, 20))
         axes.set_xlabel(f"{label(metric.name)}, %", loc="right")
     else:
-        axes.set_xlabel(label(f"{metric.name}, {metric.unit}" if metric.unit else metric.name), loc="right")
+        axes.set_xlabel(
+            label(axis_text(metric)),
+            loc="right",
+        )

@@ -140,7 +140,7 @@ def test_every_score_has_cells_of_its_own_the_primary_first(key, of):
     assert [(cell.metric, cell.value) for cell in cells] == [("SSIM", 1.0), ("PSNR", 20.0)]
 
 
-def test_shuffled_rows_stand_above_and_the_reference_last(key, values, facts):
+def test_a_control_stands_below_what_it_controls_and_the_reference_last(key, values, facts):
     records = [
         record
         for name in ("spae", "aaa", "vqgan")
@@ -148,5 +148,5 @@ def test_shuffled_rows_stand_above_and_the_reference_last(key, values, facts):
         for record in values(key(tokenizer=name, shuffled=shuffled), [1.0])
     ]
     assert [cell.row.name for cell in aggregate(records, (), facts)] == [
-        "vqgan (shuffled)", "aaa (shuffled)", "spae (shuffled)", "vqgan", "aaa", "spae",
+        "vqgan", "vqgan (shuffled)", "aaa", "aaa (shuffled)", "spae", "spae (shuffled)",
     ]  # fmt: skip

@@ -120,12 +120,14 @@ def test_scores_between_right_and_wrong_have_a_permutation_test(key, values, fac
 def test_the_better_one_is_named_by_the_direction_of_the_metric(key, of):
     lower = RunFacts(metrics={"t": (MetricFacts(name="mse", unit="", higher_is_better=False),)}, tokenizers=("spae",))
     records = [
-        of(key(task="t", tokenizer=name), i, scores={"mse": value + i / 100})
+        of(key(task="t", tokenizer=name), i, scores={"mse": value + i / 1000})
         for name, value in (("spae", 0.1), ("vqgan", 0.5))
-        for i in range(8)
+        for i in range(30)
     ]
     [one] = compare(records, facts=lower)
     assert one.difference == pytest.approx(-0.4) and one.better == "spae" and one.only_first is None
+    [few] = compare(records[:20] + records[30:50], facts=lower)
+    assert few.n == 20 and few.ci_high < 0 and few.better == "", "20 samples name no winner"
     [other] = compare(records, facts=RunFacts(tokenizers=("spae",)))
     assert other.difference == one.difference and other.better == "vqgan", "more is better where nothing is known"
 

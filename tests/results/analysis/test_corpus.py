@@ -100,11 +100,10 @@ def test_table_by_hand(key, of):
     [table] = metric_tables(aggregate(records, (), FACTS), corpus_metrics(records), {("vqgan", "1-2"): 5}, FACTS)
     assert table.settings == ("ROUGE-L", "BLEU-4", "METEOR", "CIDEr-D")
     texts = [[entry.value_text for entry in row.entries] for row in table.groups[0].rows]
-    assert texts == [["20.0", "20.0", "n/a", "1.50"], ["20.0†", "10.0†", "n/a", "1.50†"]]
-    assert [[entry.best for entry in row.entries] for row in table.groups[0].rows] == [
-        [True, True, False, True], [True, False, False, True],
-    ]  # fmt: skip
-    assert table.groups[0].rows[0].pyramid == "1-2 : 5" and "Units: " in table.footnotes[1]
+    # CIDEr-D as COCO's tables print it: 1.5, as the official package gives it, is 150.0.
+    assert texts == [["20.0", "20.0", "n/a", "150.0"], ["20.0†", "10.0†", "n/a", "150.0†"]]
+    assert table.groups[0].rows[0].pyramid == "1-2 : 5"
+    assert any("times 100 (CIDEr-D)" in note and "per cent (ROUGE-L" in note for note in table.footnotes)
     assert any(note.startswith("n/a, METEOR: there is no") for note in table.footnotes)
 
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from results.analysis.aggregate import Cell
 from results.analysis.settings import FEW_SHOT
 from results.analysis.tables import result_tables
@@ -56,25 +54,17 @@ def test_footnotes_explain_only_what_is_there(facts):
     assert len(table.footnotes) == 1 and table.heads == (("Setting", ("shots=1",)),)
 
 
-def test_best_is_among_rows_that_may_be_compared(facts):
-    [table] = result_tables([
-        cell(tokenizer="vqgan", value=0.3), cell(), cell(scoring="exact", value=0.9),
-        cell(model="big", value=0.95, tokenizer="vqgan"), cell(model="big", value=0.95),
-    ], None, facts)  # fmt: skip
-    assert [row.entries[1].best for row in table.groups[0].rows] == [False, True, False, True, True]
-
-
-@pytest.mark.parametrize(
-    ("other", "best"), [({"infeasible": 10, **NONE}, True), ({"value": 0.5}, True), ({"value": 0.6}, False)]
-)
-def test_a_row_without_a_value_is_a_rival_that_cannot_win(other, best, facts):
-    [table] = result_tables([cell(tokenizer="vqgan", **other), cell()], None, facts)
-    assert table.groups[0].rows[1].entries[1].best is best
-
-
-def test_a_tie_at_nothing_has_no_best(facts):
-    [table] = result_tables([cell(tokenizer="vqgan", infeasible=10, **NONE), cell(infeasible=10, **NONE)], None, facts)
+def test_nothing_is_marked_without_the_records_that_could_tell_rows_apart(facts):
+    [table] = result_tables([cell(tokenizer="vqgan", value=0.3), cell()], None, facts)
     assert not any(entry.best for row in table.groups[0].rows for entry in row.entries)
+    assert any("30 samples or more" in note and "never a control" in note for note in table.footnotes)
+
+
+def test_the_papers_rows_say_where_ours_rank_candidates(facts):
+    for task in ("miniimagenet-5way", "real-fast-vqa"):
+        for scoring, said in (("ranked", True), ("exact", False)):
+            [table] = result_tables([cell(task=task, scoring=scoring)], None, facts)
+            assert ("the paper scores free text" in table.groups[1].caption) is said, (task, scoring)
 
 
 def test_rows_of_the_paper_stand_apart_and_are_never_best(facts):
@@ -98,13 +88,8 @@ def test_one_table_per_task_data_and_metric(facts):
 MSE = MetricFacts(name="mse", unit="", higher_is_better=False, low=0.0)
 
 
-def test_the_least_is_best_where_lower_is_better():
-    lower = RunFacts(metrics={"t": (MSE,)})
-    [table] = result_tables([
-        cell(task="t", metric="mse", setting="s", tokenizer="a", value=0.03),
-        cell(task="t", metric="mse", setting="s", value=0.02),
-    ], None, lower)  # fmt: skip
-    assert [row.entries[0].best for row in table.groups[0].rows] == [False, True]
+def test_a_metric_of_which_less_is_better_says_so():
+    [table] = result_tables([cell(task="t", metric="mse", setting="s")], None, RunFacts(metrics={"t": (MSE,)}))
     assert "Lower is better." in table.footnotes[0] and table.title.endswith(": mse")
 
 

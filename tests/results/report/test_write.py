@@ -141,6 +141,7 @@ def test_reports_are_made_from_the_folder_alone_and_are_always_the_same(fake_run
     paths = write_reports(fake_run).paths
     assert [path.name for path in paths] == [
         "summary.json", "comparisons.json", "report.md", "report.html", "figure-settings-1-1.png",
+        "report.json",
     ]  # fmt: skip
     first = [path.read_bytes() for path in paths]
     shutil.copytree(fake_run, tmp_path / "moved")

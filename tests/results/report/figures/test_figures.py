@@ -7,13 +7,17 @@ import pytest
 
 from results.analysis.aggregate import aggregate
 from results.analysis.tables import result_tables
+from results.display import colour_numbers
 from results.record import MetricFacts
-from results.report.figures.figure import NARROW, WIDE, Figure, label, look, svg_and_png
+from results.report.figures.figure import NARROW, SERIES, WIDE, Figure, label, svg_and_png
+from results.report.figures.layers import look
 from results.report.figures.registry import FIGURES, run_figures
-from results.report.figures.settings import contests, series_names
+from results.report.figures.settings import contests, row_looks, series_names
 from results.report.report_data import ReportData
+from results.report.write import render
 from results.store import RunStore
 
+NUMBERS = colour_numbers(["spae", "vqgan", "other"])
 HOSTILE = "</svg><script>alert(1)</script>$\\frac$ \u202e\x1b[31m 学 &<\"'"
 
 
@@ -53,7 +57,8 @@ def test_marks_and_intervals_lie_at_the_values_of_the_table(fake_run, width):
     [axes] = figure.draw(width).axes
     marks = marks_of(axes)
     rows = run.tables[0].groups[0].rows
-    expected = [(look(n)[0], e.value) for c in range(8) for n, row in enumerate(rows) if (e := row.entries[c]).value]
+    colours = {"spae": SERIES[0], "vqgan": SERIES[1]}
+    expected = [(colours[row.tokenizer], e.value) for c in range(8) for row in rows if (e := row.entries[c]).value]
     assert sorted((colour, x) for colour, x, _ in marks) == sorted(expected)
     assert len({y for _, _, y in marks}) == len(marks), "no two marks share a lane"
     ends = {tuple(map(float, line.get_xdata())) for line in axes.lines if line.get_alpha()}
@@ -99,8 +104,27 @@ def test_rows_that_may_not_be_compared_have_figures_of_their_own(key, values):
     ]
 
 
-def test_thirty_six_series_look_different():
-    assert len({look(number) for number in range(36)}) == 36
+def test_curves_of_one_tokenizer_differ_in_marker_or_dash():
+    assert len({look(number) for number in range(24)}) == 24
+
+
+def test_a_tokenizer_has_one_colour_whatever_stands_beside_it(key, values):
+    def looks(*keys):
+        rows = result_tables(aggregate(record for one in keys for record in values(one, [1.0])))[0].groups[0].rows
+        return {(row.tokenizer, row.layers): look for row, look in zip(rows, row_looks(rows, NUMBERS), strict=True)}
+
+    all_rows = looks(key(), key(layers="1-3"), key(shuffled=True), key(tokenizer="vqgan"), key(tokenizer="other"))
+    assert (
+        all_rows["spae", "1-2"][0] == all_rows["spae", "1-3"][0] == all_rows["spae (shuffled)", "1-2"][0] == SERIES[0]
+    )
+    assert all_rows["spae", "1-2"][1] != all_rows["spae", "1-3"][1]
+    assert looks(key(tokenizer="vqgan"), key(tokenizer="other")).items() <= all_rows.items()
+    assert len({look[0] for look in all_rows.values()}) == 3
+
+
+def test_the_page_has_the_colours_of_the_figures(fake_run):
+    page = render(fake_run, "html")
+    assert re.findall(r'class="tile c(\d)"><div class="name">(\w+)', page) == [("1", "vqgan"), ("0", "spae")]
 
 
 def test_a_metric_that_is_no_percentage_has_an_axis_of_its_own(tmp_path, key, of):
