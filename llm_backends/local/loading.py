@@ -82,14 +82,14 @@ def load_model(folder: Path, dtype: str, device: str) -> PreTrainedModel:
     place = find_device(device)
     check_config(folder)
     try:
-        model: Any
-        model, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, checked_dtype(dtype)),
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
         )
+        model, found = loaded
         model.to(place).eval()
         causal = is_causal(model)
     except Exception as error:  # whatever transformers raises for a folder of others: any kind of error was seen

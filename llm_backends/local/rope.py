@@ -47,7 +47,7 @@ class LengthDependentRope:
     def forget(self) -> None:
         """Undo what an earlier, longer text did to the frequencies of dynamic scaling, which only ever grow."""
         for module, layer_type in self._rotary:
-            device = (
+            device: Any = (
                 module.inv_freq.device if layer_type is None else module.get_buffer(f"{layer_type}_inv_freq").device
             )
             first = torch.zeros(1, 1, dtype=torch.long, device=device)
