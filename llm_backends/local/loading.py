@@ -109,8 +109,8 @@ def load_model(folder: Path, dtype: str, device: str) -> PreTrainedModel:
             f"a language model must read from left to right, in {type(model).__name__} of {folder} later tokens change "
             "what it says about earlier ones (an encoder, such as BERT): name a causal language model"
         )
-    loaded: PreTrainedModel = model
-    return loaded
+    checked: PreTrainedModel = model
+    return checked
 
 
 def is_causal(model: PreTrainedModel) -> bool:
