@@ -18,7 +18,7 @@ from benchmarks.commands.regression import baseline, check
 from benchmarks.commands.round_trip import round_trip
 from benchmarks.commands.run import report, run
 from benchmarks.commands.validate import validate
-from spae.terminal import SafeGroup, protect_streams
+from spae.terminal import SafeGroup, safe_streams
 
 app = typer.Typer(
     cls=SafeGroup, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -54,26 +54,26 @@ def run_command_line() -> None:
     its trace."""
     from benchmarks.errors import BenchmarkError
 
-    protect_streams()
-    try:
-        app(prog_name="python -m benchmarks")
-    except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            typer.echo("stopped: answered requests are stored; give the same command again to resume", err=True)
-        raise
-    except Exception as error:
-        # The other rooms' errors are imported only now: `ls` has no time for it.
-        from benchmarks.errors import deliberate_errors
-
-        if isinstance(error, (BenchmarkError, *deliberate_errors())):
-            line = str(error)
-        elif isinstance(error, OSError):
-            line = _disk_line(error)
-        else:
+    with safe_streams():
+        try:
+            app(prog_name="python -m benchmarks")
+        except SystemExit as stop:
+            if stop.code == INTERRUPTED:
+                typer.echo("stopped: answered requests are stored; give the same command again to resume", err=True)
             raise
-        typer.echo(f"error: {' '.join(line.split())}", err=True)
-        _drop_output()
-        sys.exit(2)
+        except Exception as error:
+            # The other rooms' errors are imported only now: `ls` has no time for it.
+            from benchmarks.errors import deliberate_errors
+
+            if isinstance(error, (BenchmarkError, *deliberate_errors())):
+                line = str(error)
+            elif isinstance(error, OSError):
+                line = _disk_line(error)
+            else:
+                raise
+            typer.echo(f"error: {' '.join(line.split())}", err=True)
+            _drop_output()
+            sys.exit(2)
 
 
 def _disk_line(error: OSError) -> str:

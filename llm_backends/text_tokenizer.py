@@ -14,7 +14,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
-from spae.regular_file import MOST_INDEX, read_bytes
+from spae.regular_file import MOST_INDEX, read_json_text
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PlainTokenizer:
             )
         try:
             # Unlike from_file, this raises a named exception.
-            return cls(Tokenizer.from_buffer(read_bytes(path, MOST_INDEX)))
+            return cls(Tokenizer.from_buffer(read_json_text(path, MOST_INDEX)))
         except (OSError, ValueError) as error:
             raise BackendUnavailable(f"{path} is not a tokenizer this program can read: {error}") from error
 

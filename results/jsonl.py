@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 import spae.atomic
 from results.errors import RecordError, first_fault
-from spae.regular_file import MOST_INDEX, read_json_text
+from spae.regular_file import MOST_INDEX, check_json, read_json_text
 
 Line = TypeVar("Line", bound=BaseModel)
 
@@ -46,10 +46,12 @@ def load_lines(path: Path, model: type[Line]) -> tuple[list[Line], bool]:
     loaded = []
     for number, line in enumerate(lines, start=1):
         try:
+            check_json(line)
             loaded.append(model.model_validate_json(line))
-        except ValidationError as error:
+        except ValueError as error:
+            reason = first_fault(error, "line") if isinstance(error, ValidationError) else error
             raise RecordError(
-                f"{path} line {number} is not a {model.__name__} ({first_fault(error, 'line')}): pass another --out"
+                f"{path} line {number} is not a {model.__name__} ({reason}): pass another --out"
             ) from error
     return loaded, torn
 

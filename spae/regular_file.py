@@ -11,8 +11,9 @@ import errno
 import json
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 MOST_CONFIG = 16 * 2**20
 """Bytes of a configuration or a list of settings. The largest known model configurations have some 100 kB."""
@@ -20,7 +21,6 @@ MOST_INDEX = 128 * 2**20
 """Bytes of a longer list: a text tokenizer (Gemma's tokenizer.json has 33 MB), a manifest, an index of weights."""
 MOST_CONTAINERS, MOST_COMMAS = 5_000_000, 25_000_000
 """Of one JSON text. COCO's largest caption file holds 0.8 million objects; an empty list of 3 bytes takes 64."""
-TOO_MANY = f"it holds over {MOST_CONTAINERS:,} lists and objects, or over {MOST_COMMAS:,} values"
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -57,7 +57,7 @@ def check_regular(path: Path, most: int | None = None) -> None:
         raise UnfitFile(path, "no file can have such a name") from error
 
 
-def open_regular(path: Path, most: int | None = None, buffering: int = -1) -> BinaryIO:
+def open_regular(path: Path, most: int | None = None) -> BufferedReader:
     """Opens an ordinary file for reading, without waiting for a writer. Arguments and errors as `check_regular`."""
 
     def opener(name: str, flags: int) -> int:
@@ -70,7 +70,7 @@ def open_regular(path: Path, most: int | None = None, buffering: int = -1) -> Bi
             raise
         return handle
 
-    return open(path, "rb", buffering=buffering, opener=opener)  # type: ignore[return-value]
+    return open(path, "rb", opener=opener)
 
 
 def check_folder(folder: Path) -> None:
@@ -112,9 +112,17 @@ def read_json(path: Path, most: int = MOST_CONFIG) -> Any:
 def read_json_text(path: Path, most: int = MOST_CONFIG) -> bytes:
     """The bytes of a JSON file, for a model that validates them. Raises as `check_regular`, also for a bomb."""
     content = read_bytes(path, most)
-    if _too_many(content):
-        raise UnfitFile(path, TOO_MANY)
+    try:
+        check_json(content)
+    except ValueError as error:
+        raise UnfitFile(path, str(error)) from error
     return content
+
+
+def check_json(content: bytes) -> None:
+    """For JSON that another library parses. Raises ValueError: of more values than any file here holds."""
+    if content.count(b"[") + content.count(b"{") > MOST_CONTAINERS or content.count(b",") > MOST_COMMAS:
+        raise ValueError(f"it holds over {MOST_CONTAINERS:,} lists and objects, or over {MOST_COMMAS:,} values")
 
 
 def parse_json(content: bytes, **hooks: Any) -> Any:
@@ -127,16 +135,11 @@ def parse_json(content: bytes, **hooks: Any) -> Any:
     Raises:
         ValueError: not UTF-8, no JSON, nested too deeply, or of more values than any file here holds.
     """
-    if _too_many(content):
-        raise ValueError(TOO_MANY)
+    check_json(content)
     try:
         return json.loads(content.decode("utf-8-sig"), **hooks)
     except RecursionError as error:
         raise ValueError(f"it is nested too deeply: {error}") from error
-
-
-def _too_many(content: bytes) -> bool:
-    return content.count(b"[") + content.count(b"{") > MOST_CONTAINERS or content.count(b",") > MOST_COMMAS
 
 
 def _check(path: Path, status: os.stat_result, most: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +45,7 @@ def baseline(
     """
     from benchmarks.regression import LARGE, make_baseline
 
-    folder = out or BASELINES / run.resolve().name
+    folder = out or BASELINES / Path(os.path.realpath(run)).name
     size = make_baseline(run, folder, cache_file or ())
     typer.echo(f"baseline of {size:,} bytes written to {folder}: check it with python -m benchmarks check {folder}")
     if size > LARGE:

@@ -6,7 +6,6 @@ A reply to a request for n samples is n entries, each under its own key.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from llm_backends.protocol import (
     Request,
 )
 from spae.canonical import Frozen, canonical_json
+from spae.regular_file import parse_json
 
 Part = Choice | Likelihoods
 """The reply of one entry."""
@@ -180,7 +180,7 @@ def parse_entry(text: bytes, part: Part) -> Entry:
         ValueError: the text is not the key text of a request, byte for byte.
     """
     try:
-        parts = json.loads(text)
+        parts = parse_json(text)
         entry = Entry.of(
             Identity.model_validate(parts["identity"]), parse_request(parts["request"]), parts["sample"], part
         )

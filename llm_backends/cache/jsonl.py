@@ -34,7 +34,7 @@ from llm_backends.errors import BackendInputError, BackendUnavailable, CacheCorr
 from llm_backends.protocol import Identity, Reply, Request
 from spae.atomic import MOST_LINES, write_text
 from spae.canonical import canonical_json
-from spae.regular_file import open_regular, read_bytes
+from spae.regular_file import check_json, open_regular, parse_json, read_bytes
 
 KEY_FIRST = re.compile(rb'\s*\{\s*"key"\s*:\s*"([0-9a-f]{64})"')
 
@@ -63,7 +63,7 @@ def key_of_line(line: bytes) -> str | None:
     if quick is not None:
         return quick.group(1).decode("ascii")
     try:  # a line with its names in another order
-        key = json.loads(line)["key"]
+        key = parse_json(line)["key"]
     except (ValueError, KeyError, TypeError):
         return None
     return key if isinstance(key, str) else None
@@ -94,6 +94,7 @@ def entry_of_line(line: bytes) -> Entry:
 
 
 def _fields(line: bytes) -> dict[str, Any]:
+    check_json(line)
     fields = from_json(line)  # twice as fast as the standard library's, and as exact
     if not isinstance(fields, dict):
         raise ValueError("it is not a JSON object")

@@ -18,6 +18,7 @@ from llm_backends.cache.request_key import first_line
 from llm_backends.cache.response_cache import SELECT, ReplyCache, checked_entry
 from llm_backends.cache.sqlite_file import CacheFile
 from llm_backends.errors import BackendUnavailable, CacheCorrupt
+from spae.regular_file import parse_json
 
 Conflicts = Literal["refuse", "keep", "replace"]
 """What to do about two replies to one request: refuse all, keep what is stored, or replace it."""
@@ -331,7 +332,7 @@ def _prompt(text: object) -> str:
     if not isinstance(text, bytes):
         return ""
     try:
-        request = json.loads(text)["request"]
+        request = parse_json(text)["request"]
         prompt = request.get("prompt", request.get("context", ""))
         return first_line(prompt if isinstance(prompt, str) else json.dumps(prompt))
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -180,7 +180,7 @@ def _address(path: Path, read_only: bool) -> str:
     A file without a write-ahead log is opened as immutable, so that SQLite creates no lock or index beside it and a
     read-only folder will do; with one, the log must be read, too.
     """
-    address = path.resolve().as_uri()
+    address = Path(os.path.realpath(path)).as_uri()  # unlike resolve, it takes a link in a circle
     if not read_only:
         return address
     return f"{address}?mode=ro" if path.with_name(path.name + "-wal").exists() else f"{address}?immutable=1"

@@ -10,6 +10,7 @@ for every word; this parser skips arrays.
 from __future__ import annotations
 
 import math
+import os
 import re
 import struct
 from collections.abc import Mapping
@@ -86,7 +87,7 @@ def checked_gguf(argument: str) -> tuple[Path, GgufHeader]:
     Raises:
         BackendInputError: it is no GGUF file, or one part of several.
     """
-    path = Path(argument).expanduser().resolve()
+    path = Path(os.path.realpath(Path(argument).expanduser()))  # unlike resolve, it takes a link in a circle
     if not path.is_file():
         raise BackendInputError(f"a GGUF file is needed, {argument} is not a file: check the path")
     header = read_header(path)

@@ -51,7 +51,7 @@ from llm_backends.protocol import (
 )
 from llm_backends.scripted.injected_failures import InjectedFailures
 from spae.canonical import Frozen
-from spae.regular_file import MOST_INDEX, read_text
+from spae.regular_file import MOST_INDEX, read_json_text
 
 
 class Script(Frozen):
@@ -74,7 +74,7 @@ def open_scripted(argument: str, *, dtype: str, device: str, options: NoOptions)
     """
     path = Path(argument).expanduser()
     try:
-        text = read_text(path, MOST_INDEX)
+        text = read_json_text(path, MOST_INDEX).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BackendUnavailable(f"scripted:FILE needs a readable JSON file, {argument}: {error}") from error
     try:

@@ -168,6 +168,7 @@ def _survey_samples(kind: Kind, spec: DataSpec) -> Survey:
         yield from (DataIssue(name, "", reason) for name, reason in samples.bad.items())
         survey.total = len(samples)
         survey.count(classes=len(samples.used_labels), images=survey.total)
+        survey.title += samples.passed_note
         for number in range(survey.total):
             name = samples.name(number)
             yield from _decoded(survey, name, lambda i=number, name=name: read_image(samples.content(i), name))  # type: ignore[misc]

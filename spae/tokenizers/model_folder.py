@@ -45,5 +45,5 @@ def load_config(folder: Path) -> SavedConfig:
     except FileNotFoundError:
         raise WeightsError(f"{folder} holds no config.json: name a folder that `python -m spae train` wrote") from None
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error})") from error
+        raise WeightsError(f"{path} cannot be read ({error}): name another folder") from error
     return parse_config(text, str(path))

@@ -101,6 +101,8 @@ class _Run:
         self.config = saved_config(recipe.name, recipe.model, self.vocabulary)
         self.data: TrainingData = open_data(recipe, self.folder)
         stack.callback(self.data.close)
+        if self.main:
+            self._print(f"data: {self.data.title}")
         words = open_scores(recipe, self.data.classes, self.vocabulary.words, device)
         perceptual = _perceptual(recipe, device)
         precision = Precision(recipe.optimizer.precision, device)

@@ -17,6 +17,7 @@ from spae.cli import app
 from spae.tokenizers.build import load_model
 from spae.tokenizers.lexical import LexicalTokenizer
 from spae.tokenizers.model import to_tensor
+from tests.spae.test_regular_file import special_file
 
 
 def run(*arguments, text=None):
@@ -166,3 +167,13 @@ def test_help_has_examples_and_imports_nothing_heavy(command):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_special_files_are_one_line(tmp_path):
+    path = special_file(tmp_path / "x.png", "a named pipe")
+    special_file(tmp_path / "model" / "config.json", "a device")
+    for arguments in (["tokenize", path], ["decode", path, "--out", tmp_path / "y.png"]):
+        done = run(*arguments)
+        assert done.exit_code == 2 and "it is a named pipe, expected an ordinary file" in done.stderr, done.output
+    done = run("tokenize", path, "--tokenizer", tmp_path / "model")
+    assert done.exit_code == 2 and "it is a device" in done.stderr and done.stderr.count("\n") == 1

@@ -5,10 +5,14 @@ One damaged image in a million must not stop a run of a week; a folder of damage
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from spae.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 NAMED = 20
 LEAST = 10
@@ -30,6 +34,8 @@ class CorruptFiles:
         self._named: dict[str, str] = {}
         self._seen: set[str] = set()
         self._used = 0
+        self.repeated = 0
+        """Rows of batches that show a sample again, in the place of one that cannot be used."""
         self._lock = threading.Lock()
 
     @property
@@ -76,6 +82,21 @@ class CorruptFiles:
                 f"{self.summary()}: replace them or remove them"
             )
 
+    def replaced(self, meant: Sequence[str], shown: Sequence[str]) -> None:
+        """Counts the rows of a batch whose replacement stands in it a second time; logs the first.
+
+        Args:
+            meant: names of the samples that the batch was to show.
+            shown: of those that it shows.
+        """
+        again = sum(one != other and shown.count(other) > 1 for one, other in zip(meant, shown, strict=True))
+        if again and not self.repeated:
+            _log.warning(
+                "a batch shows other samples again in the place of %d of its %d that cannot be used: %s",
+                again, len(shown), self.summary(),
+            )  # fmt: skip
+        self.repeated += again
+
     def summary(self) -> str:
         """How many and which, on one line; empty where there were none."""
         if not self._seen:
@@ -83,4 +104,5 @@ class CorruptFiles:
         shown = "; ".join(self._named.values())
         more = self.count - len(self._named)
         where = f", listed in {self.file}" if self.file else ""
-        return shown + (f"; and {more} more{where}" if more else "")
+        again = f"; in their place {self.repeated} rows show another sample again" if self.repeated else ""
+        return shown + (f"; and {more} more{where}" if more else "") + again

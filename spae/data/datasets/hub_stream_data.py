@@ -76,7 +76,9 @@ class StreamData:
             raw = self._reader.submit(self._blocks.rows, step * self.batch, self.batch).result()
         self._next = (step + 1, self._reader.submit(self._blocks.rows, (step + 1) * self.batch, self.batch))
         wanted = range(self.batch)[rows if rows is not None else slice(None)]
-        return self._decoded(list(self._pool.map(lambda row: self._good(raw, step, row), wanted)))
+        found = list(self._pool.map(lambda row: self._good(raw, step, row), wanted))
+        self.corrupt_files.replaced([raw[row].name for row in wanted], [row.name for _, row in found])
+        return self._decoded(found)
 
     def held_out(self, limit: int | None = EVALUATED) -> TrainingBatch:
         """The first rows of the split held out, read once."""

@@ -6,6 +6,7 @@ B global batch, R rows asked for, S side, T frames, M training rows.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,8 @@ import torch
 from spae.data.datasets.protocol import EVALUATED, TrainingBatch
 from spae.data.datasets.sample_source import SampleSource
 from spae.errors import CorruptImage, DataError
+
+_log = logging.getLogger(__name__)
 
 AHEAD = 2
 """Steps prepared while the trainer works on one: memory for so many batches, no more."""
@@ -69,9 +72,14 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class _Job:
-    """A step in preparation. The threads fill `images`; each future gives the number of the sample that was used."""
+    """A step in preparation. The threads fill `images`; each future gives the number of the sample that was used.
+
+    Attributes:
+        meant: numbers of the samples that the rows show, if they can be used.
+    """
 
     images: np.ndarray
+    meant: list[int]
     rows: list[Future[int]]
 
     def cancel(self) -> None:
@@ -82,7 +90,8 @@ class _Job:
 class IndexedData:
     """A `TrainingData` over a `SampleSource`.
 
-    A corrupt sample is replaced by the next good one in the epoch's order. That depends on the data alone, so a resumed
+    A corrupt sample is replaced by the next good one in the epoch's order, and a batch that shows one twice is counted.
+    The replacement depends on the data alone, so a resumed
     run and any number of processes replace it alike.
 
     Args:
@@ -109,6 +118,11 @@ class IndexedData:
         self.source, self.loader, self.batch, self.seed = source, loader, batch, seed
         self.name, self.title, self.fingerprint = source.name, source.title, source.fingerprint
         self.classes, self.unnamed, self.corrupt_files = source.classes, source.unnamed, source.corrupt_files
+        if len(source.train) < batch:
+            _log.warning(
+                "%s has %d samples to train on, a batch has %d: it shows some of them more than once",
+                source.name, len(source.train), batch,
+            )  # fmt: skip
         self._order = EpochOrder(source.train, seed)
         self._ahead = ahead
         self._jobs: dict[tuple[int, range], _Job] = {}
@@ -161,12 +175,14 @@ class IndexedData:
     def _begin(self, step: int, wanted: range) -> _Job:
         images = self._room(len(wanted))
 
-        def task(place: int, row: int) -> Callable[[], int]:
-            # Looked up in the caller's thread, so that the order of an epoch is shuffled once.
-            order, start = self._order.place(step * self.batch + row)
-            return lambda: self._fill(images[place], order, start, step, row)
+        # Looked up in the caller's thread, so that the order of an epoch is shuffled once.
+        places = [self._order.place(step * self.batch + row) for row in wanted]
 
-        return _Job(images, [self._pool.submit(task(place, row)) for place, row in enumerate(wanted)])
+        def task(place: int, row: int) -> Callable[[], int]:
+            return lambda: self._fill(images[place], *places[place], step, row)
+
+        rows = [self._pool.submit(task(place, row)) for place, row in enumerate(wanted)]
+        return _Job(images, [int(order[start]) for order, start in places], rows)
 
     def _fill(self, out: np.ndarray, order: np.ndarray, start: int, step: int, row: int) -> int:
         """Decodes the sample at `start`, or the next good one, into `out`."""
@@ -189,7 +205,10 @@ class IndexedData:
 
     def _finish(self, job: _Job) -> TrainingBatch:
         try:
-            return self._batch(job.images, [row.result() for row in job.rows])
+            used = [row.result() for row in job.rows]
+            if used != job.meant:
+                self.corrupt_files.replaced(*(list(map(self.source.sample_name, one)) for one in (job.meant, used)))
+            return self._batch(job.images, used)
         except BaseException:
             job.cancel()
             raise

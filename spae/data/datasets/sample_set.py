@@ -48,7 +48,7 @@ class SampleSet:
         self.classes = tuple(
             ClassImages(words[label], *[tuple(ids[label])] * 2) for label in sorted(ids, key=lambda label: words[label])
         )
-        self.title = f"{samples.title}: {len(self.classes)} classes, {len(samples):,} images"
+        self.title = f"{samples.title}: {len(self.classes)} classes, {len(samples):,} images{samples.passed_note}"
         self.fingerprint = self._hash()
 
     def _hash(self) -> str:
@@ -84,7 +84,7 @@ def set_words(samples: LabelledSamples, classes: Path | None, report: Report | N
     labels = samples.used_labels
     with reported(report, samples.file):
         if len(labels) < 2:
-            held = f"one class ({labels[0]})" if labels else f"no class: {samples.layout}"
+            held = f"one class ({labels[0]})" if labels else f"no class: {samples.layout}{samples.passed_note}"
             raise DataError(f"few-shot needs at least two classes, {samples.location} holds {held}")
     words: dict[str, str] = {}
     with reported(report, str(classes) if classes else "."):

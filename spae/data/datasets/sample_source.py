@@ -96,7 +96,7 @@ def training_source(
         for sample, reason in split.bad.items():
             corrupt_files.add(sample, reason)
     if not len(train):
-        raise DataError(f"{train.location} holds no sample: {train.layout}")
+        raise DataError(f"{train.location} holds no sample: {train.layout}{train.passed_note}")
     kept = keep_classes(train.labels, names, exclude, train.location, numbered=train.numbered)
     place = dict(zip(map(composed, train.labels), kept.place.tolist(), strict=True))
     in_split = [np.array([place.get(composed(one), -1) for one in split.labels], dtype=np.int32) for split in splits]

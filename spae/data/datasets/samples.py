@@ -26,6 +26,10 @@ UNLABELLED = "unlabelled"
 """The label of all samples where labels are ignored."""
 
 
+NAMED = 5
+"""Endings of files passed over that a title names."""
+
+
 class NameTable(Sequence[str]):
     """Many short names in two arrays: a list of strings would take ten times the memory (13 million images)."""
 
@@ -79,6 +83,7 @@ class LabelledSamples(ABC):
         codes: [N] int32, place of each sample's label in `labels`; -1 for a label that cannot be used.
         numbered: whether the data number their classes: class i is `labels[i]`.
         bad: name -> reason of samples that the listing shows to be unusable; they are not among the N.
+        passed_over: ending -> how many files of that ending are in no sample, and the first one's name.
     """
 
     layout: ClassVar[str]
@@ -92,6 +97,16 @@ class LabelledSamples(ABC):
     codes: np.ndarray
     numbered: bool = False
     bad: Mapping[str, str] = field(default_factory=dict)
+    passed_over: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+    @property
+    def passed_note(self) -> str:
+        """End of a title: how many files are in no sample, of which endings, and the name of one of each."""
+        total = sum(count for count, _ in self.passed_over.values())
+        shown = sorted(self.passed_over.items(), key=lambda one: -one[1][0])
+        named = ", ".join(f"{count:,} {ending} ({first})" for ending, (count, first) in shown[:NAMED])
+        more = f" and {len(shown) - NAMED} more endings" if len(shown) > NAMED else ""
+        return f"; {total:,} files passed over: {named}{more}" if total else ""
 
     def __len__(self) -> int:
         return len(self.codes)

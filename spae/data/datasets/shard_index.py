@@ -4,6 +4,9 @@ A sample is the members of one key (the name up to its first dot, folders counti
 
     000017.jpg  000017.cls      cls: a whole number;  txt: the label's text;  json: {"label": ...}
 
+As webdataset reads names: 000017.seg.png is the part seg.png of the sample 000017, and a.b.jpg no image of its own.
+Members that are no part of a sample here are passed over, counted by their ending.
+
 Members are never unpacked to names of their own: they are read by offset, from files of ordinary kind alone. Links,
 devices and names that climb out of a folder are refused all the same, for a tool that unpacks would follow them.
 
@@ -35,7 +38,8 @@ LABELS = ("cls", "txt", "json")
 """In the order of preference, where a sample has several."""
 JSON_KEYS = ("label", "cls", "class", "class_name", "wnid", "synset")
 LABEL_BYTES = 65_536
-FORMAT = 1
+FORMAT = 2
+MOST_ENDINGS = 100
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7z": "xz", b"\x28\xb5": "zstd"}
 
 
@@ -48,6 +52,7 @@ class ShardIndex:
         names: [n] member names.
         labels: [n] text of the label; "" where the sample has none.
         bad: member -> why it cannot be used.
+        passed_over: ending -> how many members of that ending are in no sample, and the first one's name.
     """
 
     offsets: np.ndarray
@@ -55,6 +60,7 @@ class ShardIndex:
     names: NameTable
     labels: NameTable
     bad: dict[str, str]
+    passed_over: dict[str, tuple[int, str]]
 
 
 @dataclass
@@ -63,8 +69,18 @@ class _Found:
 
     media: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     labels: dict[str, tuple[int, str]] = field(default_factory=dict)
+    label_names: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
+    passed_over: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def pass_over(self, shown: str) -> None:
+        """Counts a member by its ending; of an archive of countless endings the rest together."""
+        ending = "." + shown.rpartition("/")[2].partition(".")[2]
+        if ending not in self.passed_over and len(self.passed_over) >= MOST_ENDINGS:
+            ending = "of other endings"
+        count, first = self.passed_over.get(ending, (0, shown))
+        self.passed_over[ending] = (count + 1, first)
 
 
 def shard_index(path: Path, kinds: frozenset[str] = SUFFIXES, label: str = "") -> ShardIndex:
@@ -94,7 +110,7 @@ def shard_index(path: Path, kinds: frozenset[str] = SUFFIXES, label: str = "") -
             name_ends=index.names.ends,
             labels=np.frombuffer(index.labels.blob, np.uint8),
             label_ends=index.labels.ends,
-            bad=np.frombuffer(json.dumps(index.bad).encode(), np.uint8),
+            said=np.frombuffer(json.dumps([index.bad, index.passed_over]).encode(), np.uint8),
         )
     return index
 
@@ -104,8 +120,9 @@ def _stored(path: Path) -> ShardIndex:
     with open_regular(path) as stream, np.load(stream, allow_pickle=False) as file:
         names = NameTable.of_arrays(file["names"].tobytes(), file["name_ends"])
         labels = NameTable.of_arrays(file["labels"].tobytes(), file["label_ends"])
-        bad = json.loads(file["bad"].tobytes())
-        return ShardIndex(file["offsets"], file["sizes"], names, labels, bad)
+        bad, passed_over = json.loads(file["said"].tobytes())
+        passed_over = {ending: (count, first) for ending, (count, first) in passed_over.items()}
+        return ShardIndex(file["offsets"], file["sizes"], names, labels, bad, passed_over)
 
 
 def _read(path: Path, kinds: frozenset[str], label: str) -> ShardIndex:
@@ -134,6 +151,9 @@ def _read(path: Path, kinds: frozenset[str], label: str) -> ShardIndex:
     lacking = {key: shown for key, shown in found.unread.items() if key in found.media and key not in found.labels}
     for shown in lacking.values():
         found.bad[shown] = f"{shown} holds no label that can be read (at most {LABEL_BYTES:,} bytes of UTF-8 text)"
+    for key, shown in (found.label_names | found.unread).items():
+        if key not in found.media:
+            found.pass_over(shown)
     keys = [key for key in found.media if key not in lacking]
     return ShardIndex(
         np.array([found.media[key][1] for key in keys], dtype=np.int64),
@@ -141,6 +161,7 @@ def _read(path: Path, kinds: frozenset[str], label: str) -> ShardIndex:
         NameTable(found.media[key][0] for key in keys),
         NameTable(found.labels.get(key, (0, ""))[1] for key in keys),
         found.bad,
+        found.passed_over,
     )
 
 
@@ -163,9 +184,9 @@ def _take(
         return
     stem, _, suffix = pure.name.partition(".")
     suffix = suffix.lower()
-    # A name may hold dots of its own before the suffix ("17.seg.png" is the key 17 with the part seg.png).
     kind = "." + suffix
-    if kind not in kinds and suffix not in LABELS:
+    if not stem or (kind not in kinds and suffix not in LABELS):  # without a stem: left behind by operating systems
+        found.pass_over(shown)
         return
     reason = None
     if not member.isreg() or member.issparse():
@@ -175,8 +196,6 @@ def _take(
     if reason:
         found.bad[shown] = f"{shown} is {reason}"
         return
-    if not stem:
-        return  # hidden: left behind by operating systems
     key = str(pure.parent / stem)
     if kind in kinds:
         if key in found.media:
@@ -196,6 +215,7 @@ def _take(
         found.unread[key] = shown
         return
     found.labels[key] = (rank, text)
+    found.label_names[key] = shown
 
 
 def _label(suffix: str, content: bytes) -> str | None:

@@ -142,7 +142,8 @@ class VideoLoader:
             if count >= MOST_FRAMES:
                 break
         if count < self.span:
-            raise CorruptImage(f"{shown} has {count} frames, {self.span} are needed: remove it")
+            wanted = f"{self.span} are needed for {self.frames} at stride {self.stride}"
+            raise CorruptImage(f"{shown} has {count} frames, {wanted}: remove it, or lower the stride")
         skip = int(moment * (count - self.span + 1))
         container.seek(video.start_time or 0, stream=video, backward=True)
         frames = container.decode(video)

@@ -68,7 +68,7 @@ class ShardSamples(LabelledSamples):
         if size > MOST_BYTES:
             raise CorruptImage(f"{self.name(number)} has {size:,} bytes, at most {MOST_BYTES:,} are read: shrink it")
         try:
-            with open_regular(self.shards[int(self.shard[number])], buffering=0) as stream:
+            with open_regular(self.shards[int(self.shard[number])]) as stream:
                 stream.seek(int(self.offsets[number]))
                 return BytesIO(stream.read(size))
         except OSError as error:
@@ -105,6 +105,7 @@ def shard_samples(spec: DataSpec, pattern: str, kinds: frozenset[str] = SUFFIXES
         labels=labels,
         codes=codes,
         bad={f"{path.name}:{member}": reason for path, index in pairs for member, reason in index.bad.items()},
+        passed_over=_passed_over(shards, indexes),
         shards=shards,
         shard=np.repeat(np.arange(len(shards), dtype=np.int32), [len(index.names) for index in indexes]),
         offsets=np.concatenate([index.offsets for index in indexes]),
@@ -134,7 +135,20 @@ def open_shards(
     if len(set(shards)) < len(shards):
         raise DataError(f"{spec.text}: a shard is both trained on and held out: change one of the patterns")
     names = find_class_text(spec.path("classes"), list(dict.fromkeys(path.parent for path in shards)))
-    return training_source(spec.text, train, held, names, exclude, corrupt_files_list, f"; {len(shards):,} shards")
+    passed = train.passed_note + (held.passed_note if held is not None else "")
+    return training_source(
+        spec.text, train, held, names, exclude, corrupt_files_list, f"; {len(shards):,} shards{passed}"
+    )
+
+
+def _passed_over(shards: Sequence[Path], indexes: Sequence[ShardIndex]) -> dict[str, tuple[int, str]]:
+    """What all shards pass over; names with their shard."""
+    found: dict[str, tuple[int, str]] = {}
+    for path, index in zip(shards, indexes, strict=True):
+        for ending, (count, first) in index.passed_over.items():
+            before, name = found.get(ending, (0, f"{path.name}:{first}"))
+            found[ending] = (before + count, name)
+    return found
 
 
 def _labels(

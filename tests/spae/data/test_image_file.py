@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from spae.data.image_file import MAX_PIXELS, check_header, image_paths, read_image
+from spae.data.transforms import ImageLoader
 from spae.errors import CorruptImage
+from tests.spae.test_regular_file import special_file
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -179,3 +183,77 @@ def test_links_stay_inside(folder, tmp_path):
     paths, wrong = image_paths([folder])
     assert [path.name for path in paths] == ["a.JPG", "b.png", "broken.png", "c.webp", "in.png"]
     assert len(wrong) == 1 and "out.png leads out of" in str(wrong[0])
+
+
+def damaged_exif() -> dict[str, bytes]:
+    """EXIF blocks that make Pillow raise or warn: (name, bytes)."""
+    tag = struct.pack("<HHII", 0x0112, 3, 1, 6)
+    return {
+        "no-tiff": b"garbage",
+        "cut": b"II*\0\x08\0\0\0\x05\0" + tag[:5],
+        "offset": b"II*\0\xff\xff\xff\x7f",
+        "huge-count": b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHII", 0x0112, 4, 0x40000000, 0xFFFFFFF0),
+        "text": b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHI4s", 0x0112, 2, 4, b"six\0") + b"\0" * 4,
+        "nine": b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHII", 0x0112, 3, 1, 9) + b"\0" * 4,
+        "empty": b"",
+    }
+
+
+PIXELS = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+
+
+def with_exif(path, exif: bytes) -> None:
+    """A file of PIXELS with this EXIF, put in byte by byte."""
+    image = Image.fromarray(PIXELS)
+    if path.suffix == ".png":
+        rows = b"".join(b"\0" + row.tobytes() for row in PIXELS)
+        path.write_bytes(png(9, 6, 8, 2, rows, chunk(b"eXIf", exif)))
+    else:
+        image.save(path, exif=exif or b" ", **({"lossless": True} if path.suffix == ".webp" else {"quality": 100}))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+@pytest.mark.parametrize("kind", damaged_exif())
+def test_unreadable_orientation_means_upright(tmp_path, kind, suffix):
+    """Neither an error nor a warning: pytest makes an error of each."""
+    path = tmp_path / f"a{suffix}"
+    with_exif(path, damaged_exif()[kind])
+    seen = read(path)
+    assert seen.shape == PIXELS.shape and (suffix == ".jpg" or np.array_equal(seen, PIXELS))
+    loaded = ImageLoader(6).load(path, path.name, None)
+    assert loaded.shape == (6, 6, 3)
+
+
+@pytest.mark.parametrize("keyword", ["exif", "xmp", "Raw profile type exif", "XML:com.adobe.xmp"])
+def test_text_chunk_named_like_metadata_means_nothing(tmp_path, keyword):
+    rows = b"".join(b"\0" + row.tobytes() for row in PIXELS)
+    text = chunk(b"tEXt", keyword.encode() + b"\0" + b"zz\nzz\nzz\nzz")
+    (tmp_path / "a.png").write_bytes(png(9, 6, 8, 2, rows, text))
+    assert np.array_equal(read(tmp_path / "a.png"), PIXELS)
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_every_orientation(tmp_path, value):
+    """Against Pillow's own way to turn an image upright."""
+    exif = Image.Exif()
+    exif[0x0112] = value
+    Image.fromarray(PIXELS).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    assert np.array_equal(read(tmp_path / "a.png"), expected)
+
+
+def test_filters_of_warnings_are_as_before_whatever_threads_do(tmp_path):
+    with_exif(tmp_path / "a.png", damaged_exif()["cut"])
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: read(tmp_path / "a.png"), range(40)))
+    assert warnings.filters == before
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a device"])
+def test_special_file_is_no_image(tmp_path, kind):
+    path = special_file(tmp_path / "a.png", kind)
+    for reader in (check_header, read_image):
+        with pytest.raises(CorruptImage, match=f"it is {kind}, expected an ordinary file"):
+            reader(path, "a.png")

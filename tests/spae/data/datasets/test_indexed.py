@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -71,6 +72,38 @@ def test_too_many_corrupt_samples_raise(opened):
     with pytest.raises(DataError, match="5 files are unreadable; the limit is 4"):
         for step in range(10):
             data.at(step)
+
+
+def test_batch_of_copies_is_counted_and_said(opened, caplog):
+    """Six of seven cannot be used: every row of the batch shows the seventh."""
+    data = indexed(Samples(8, bad=range(6), held=1), opened, batch=6)
+    for step in range(3):
+        assert set(data.at(step).names) == {"sample 6"}
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert re.match(
+        r"a batch shows other samples again in the place of \d of its 6 that cannot be used: .*sample \d", said
+    )
+    repeated = 18 - sum(name == "sample 6" for step in range(3) for name in whole_names(opened, step))
+    assert data.corrupt_files.repeated == repeated > 10
+    assert f"in their place {repeated} rows show another sample again" in data.corrupt_files.summary()
+
+
+def whole_names(opened, step):
+    return indexed(Samples(8, held=1), opened, batch=6).at(step).names
+
+
+def test_replacement_that_stands_alone_in_its_batch_is_no_repetition(opened, caplog):
+    data = indexed(Samples(20, bad=[3]), opened, batch=1)
+    for step in range(18):
+        data.at(step)
+    assert data.corrupt_files.count == 1 and data.corrupt_files.repeated == 0 and not caplog.records
+
+
+def test_fewer_samples_than_a_batch_are_said(opened, caplog):
+    indexed(Samples(5, held=2), opened, batch=4)
+    assert [record.getMessage() for record in caplog.records] == [
+        "samples has 3 samples to train on, a batch has 4: it shows some of them more than once"
+    ]
 
 
 def test_no_good_row_at_all(opened):

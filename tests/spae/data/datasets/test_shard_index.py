@@ -202,3 +202,27 @@ def test_json_keys_in_order(tmp_path):
 def test_image_bytes_come_back(tmp_path):
     path = shard(tmp_path / "a.tar", [3, 9])
     assert content(path, shard_index(path), 1) == image_bytes(9)
+
+
+def test_members_in_no_sample_are_counted_by_ending(tmp_path):
+    """Names with a dot in their stem, by webdataset's rule parts of another kind; and what belongs to no image."""
+    passed = ["00003.x.jpg", "d/00004.x.jpg", "1.seg.png", "README.md", "._1.png", "9.cls", "8.txt", "LICENSE"]
+    path = tar(tmp_path / "a.tar", [(name, b"7") for name in ("1.png", *passed)])
+    for _ in range(2):  # then from the cache
+        index = shard_index(path)
+        assert list(index.names) == ["1.png"] and index.bad == {}
+        assert index.passed_over == {
+            ".x.jpg": (2, "00003.x.jpg"),
+            ".seg.png": (1, "1.seg.png"),
+            ".md": (1, "README.md"),
+            "._1.png": (1, "._1.png"),
+            ".cls": (1, "9.cls"),
+            ".txt": (1, "8.txt"),
+            ".": (1, "LICENSE"),
+        }
+
+
+def test_countless_endings_are_counted_together(tmp_path):
+    path = tar(tmp_path / "a.tar", [("1.png", b""), *((f"1.part{number}", b"") for number in range(150))])
+    passed = shard_index(path).passed_over
+    assert len(passed) == module.MOST_ENDINGS + 1 and passed["of other endings"] == (50, "1.part100")

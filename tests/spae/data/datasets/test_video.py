@@ -105,3 +105,15 @@ def test_held_out_folder_without_labels(tmp_path):
 def test_missing_folder(tmp_path):
     with pytest.raises(DataError, match="no folder at"):
         rows(tmp_path / "gone")
+
+
+def test_videos_too_short_for_the_stride_are_counted_named_and_not_silently_repeated(tmp_path, opened, caplog):
+    for place, frames in enumerate((9, 9, 9, 9, 40)):
+        video(tmp_path / "train" / "ants" / f"{place}.mp4", frames)
+    video(tmp_path / "val" / "ants" / "v.mp4", 40)
+    data = IndexedData(rows(tmp_path, "?stride=3"), VideoLoader(16, 8, 3), batch=4, seed=0, workers=2)
+    opened.append(data)
+    names = [name for step in range(2) for name in data.at(step).names]
+    assert set(names) == {"ants/4.mp4"} and data.corrupt_files.repeated > 0
+    assert "ants/0.mp4 has 9 frames, 22 are needed for 8 at stride 3" in data.corrupt_files.summary()
+    assert sum("a batch shows other samples again" in record.getMessage() for record in caplog.records) == 1

@@ -10,8 +10,10 @@ import pytest
 from spae.data.datasets.indexed import IndexedData
 from spae.data.datasets.sample_source import SampleSource
 from spae.data.datasets.webdataset import expand, open_shards
+from spae.data.opening import open_set
 from spae.data.spec import parse_data_spec
 from spae.data.transforms import ImageLoader
+from spae.data.validation import survey_labelled
 from spae.errors import DataError, InputError
 from tests.spae.data.conftest import add, image_bytes, number_of, shard
 
@@ -146,3 +148,25 @@ def test_patterns_that_name_no_shards(tmp_path, pattern, message):
 def test_remote_shards(pattern):
     with pytest.raises(DataError, match="not local"):
         expand(pattern)
+
+
+DOTTED = [("1.cls", b"0"), ("1.png", image_bytes(1)), ("2.cls", b"1"), ("2.png", image_bytes(2)), ("3.x.png", b"x")]
+PASSED = "; 2 files passed over: 1 .x.png (a.tar:3.x.png), 1 .md (a.tar:b/READ.md)"
+
+
+def test_members_passed_over_are_named_in_every_title(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, content in [*DOTTED, ("b/READ.md", b"x")]:
+            add(archive, name, content)
+    assert rows(f"{tmp_path}/a.tar").title.endswith(PASSED)
+    assert open_set(f"webdataset:{tmp_path}/a.tar").title.endswith("2 classes, 2 images" + PASSED)
+    survey = survey_labelled(f"webdataset:{tmp_path}/a.tar")
+    assert [one for one in survey.issues() if one] == [] and survey.title.endswith(PASSED)
+
+
+def test_shard_of_names_with_dots_alone_says_what_it_passed_over(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(3):
+            add(archive, f"{number}.x.png", image_bytes(number))
+    with pytest.raises(DataError, match=r"holds no sample: .*; 3 files passed over: 3 \.x\.png \(a\.tar:0\.x\.png\)"):
+        rows(f"{tmp_path}/a.tar")
