@@ -7,11 +7,12 @@ concurrency in `rate_limit`, the budget in `budget`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import queue
 import threading
 import weakref
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,9 +21,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llm_backends.errors import BackendError, BackendInputError, CallFailed, PromptTooLong
 from llm_backends.openai.budget import BudgetTracker, Reservation
 from llm_backends.openai.credentials import read_key
-from llm_backends.openai.logprobs import Echo, echo_body, likelihoods, read_echo
+from llm_backends.openai.logprobs import (
+    PROBES,
+    RIVALS,
+    Echo,
+    check_order,
+    echo_body,
+    likelihoods,
+    new_text,
+    read_echo,
+)
 from llm_backends.openai.options import ANTHROPIC_HOST, OPENAI_HOST, Api, ServerOptions, place_of
-from llm_backends.openai.schema import choices_of, completion_body
+from llm_backends.openai.schema import WireReply, choices_of, completion_body
 from llm_backends.protocol import (
     Capabilities,
     Choice,
@@ -42,10 +52,21 @@ from llm_backends.usage import Usage
 if TYPE_CHECKING:
     from llm_backends.openai.calls import Caller, Cancelled
 
+log = logging.getLogger(__name__)
 BYTES_PER_TOKEN = 4
 """Of English, approximately; the estimate without the model's tokenizer."""
 OPEN_PER_SLOT = 4
 """Requests begun per concurrent call, so that one that waits for a retry holds up no other."""
+
+FIRST_OPEN = 4
+"""Requests begun before a server has answered one: if it answers none, few are paid for."""
+VARIANTS = 4
+"""Forms of one request: servers differ in the name of the limit, and in what they refuse."""
+LEFT_OUT = {
+    "temperature": "temperature 0 was left out, which the server refuses: its own default decides",
+    "stop": "stop strings were left out, which the server refuses: the reply was cut here",
+}
+UNLISTED = "the server does not list the model and answered all the same"
 
 T = TypeVar("T")
 Answers = queue.SimpleQueue[tuple[int, Reply | BackendError] | BaseException | None]
@@ -128,14 +149,20 @@ class OpenAIBackend(StreamingBackend):
         newer = self._api == "chat" and place.startswith(f"{OPENAI_HOST}/")
         self._limit_field = "max_completion_tokens" if newer else "max_tokens"
         self._blank_stops = not place.startswith(f"{ANTHROPIC_HOST}/")
+        self._left_out: set[str] = set()
+        self._context: int | None = None
+        self._unlisted = self._looked_up = self._probed = False
         self._tracker = BudgetTracker(options.budget, options.price)
         self._connection: _Connection | None = None
         self._finalizer: weakref.finalize[[_Connection], OpenAIBackend] | None = None
 
     @property
     def identity(self) -> Identity:
-        """The revision is the server's place and the endpoint: no server identifies its weights."""
-        revision = f"{place_of(self._options.base_url)} {self._api}"
+        """The revision is the server's place, the endpoint and `body.` and `header.` options, if there are any.
+
+        No server identifies its weights.
+        """
+        revision = " ".join(filter(None, (place_of(self._options.base_url), self._api, self._options.further)))
         return Identity(kind="openai", model=self._model, revision=revision, dtype="remote")
 
     @property
@@ -156,9 +183,9 @@ class OpenAIBackend(StreamingBackend):
 
     def count_tokens(self, text: str) -> int:
         """By the tokenizer named in the options; else an estimate from the text's bytes."""
-        if self._tokenizer is None:
+        if self.text_tokenizer is None:
             return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
-        return len(self._tokenizer.encode(text))
+        return len(self.text_tokenizer.encode(text))
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
         """(index, reply, or this request's PromptTooLong or CallFailed), in the order in which they end.
@@ -206,13 +233,22 @@ class OpenAIBackend(StreamingBackend):
         from llm_backends.openai.calls import Cancelled
 
         cancelled = Cancelled()
+        probing, going = asyncio.Lock(), asyncio.Event()
+        if caller.contact.is_set():
+            going.set()
         waiting = iter(enumerate(requests))
 
-        async def work() -> None:
+        async def work(place: int) -> None:
+            if place >= FIRST_OPEN:
+                await going.wait()
             for index, request in waiting:
                 if cancelled.error is not None:
-                    return
+                    break
                 try:
+                    self._check_length(request)
+                    if isinstance(request, LikelihoodRequest):
+                        async with probing:
+                            await self._probe(caller, cancelled)
                     answers.put((index, await self._reply(request, caller, cancelled)))
                 except (PromptTooLong, CallFailed) as error:
                     answers.put((index, error))
@@ -221,10 +257,15 @@ class OpenAIBackend(StreamingBackend):
                 except asyncio.CancelledError:
                     if cancelled.error is None:
                         raise
+                if caller.contact.is_set():
+                    going.set()
+            going.set()  # nothing is left to begin
 
         count = min(len(requests), OPEN_PER_SLOT * self._options.concurrency)
-        workers = [asyncio.create_task(work()) for _ in range(count)]
+        workers: list[asyncio.Task[None]] = []
         try:
+            await self._look_up(caller)
+            workers += [asyncio.create_task(work(place)) for place in range(count)]
             await asyncio.gather(*workers)
         except BaseException as error:
             for worker in workers:
@@ -233,6 +274,35 @@ class OpenAIBackend(StreamingBackend):
             answers.put(error)
             raise
         answers.put(cancelled.error)
+
+    async def _look_up(self, caller: Caller) -> None:
+        """Asks once which models the server has, and what context length it states."""
+        if self._looked_up:
+            return
+        self._looked_up = True
+        listed = await caller.models()
+        if listed is None:
+            return
+        self._context = listed.contexts.get(self._model)
+        if missing := listed.missing(self._model):
+            self._unlisted = True
+            caller.hint = caller.redactor.clean(missing)
+            log.warning("%s does not list the model %r: %s", caller.place, self._model, caller.hint)
+
+    def _check_length(self, request: Request) -> None:
+        """Raises PromptTooLong for a prompt over the context length that the server states, if it can be counted."""
+        if self._context is None or self.text_tokenizer is None:
+            return
+        if isinstance(request, LikelihoodRequest):
+            longest = max(self.count_tokens(request.context + one) for one in request.continuations)
+        else:
+            known = self.count_tokens(request.prompt) if isinstance(request.prompt, str) else len(request.prompt)
+            longest = known + request.max_new_tokens
+        if longest > self._context:
+            raise PromptTooLong(
+                f"prompt and reply are {longest} tokens, the server states that {self._model} takes {self._context}: "
+                "use fewer shots or layers"
+            )
 
     async def _reply(self, request: Request, caller: Caller, cancelled: Cancelled) -> Reply:
         if isinstance(request, LikelihoodRequest):
@@ -247,32 +317,95 @@ class OpenAIBackend(StreamingBackend):
     async def _choices(
         self, request: CompletionRequest, had: int, caller: Caller, cancelled: Cancelled
     ) -> list[Choice]:
-        from llm_backends.openai.calls import OtherLimit
+        wanted, api, seed = request.n - had, self._api, request.seed + had
 
-        wanted, api = request.n - had, self._api
-        reservation = Reservation.of(request.prompt, request.max_new_tokens * wanted)
-        for _ in range(2):
-            seed, limit = request.seed + had, self._limit_field
-            body = completion_body(request, self._model, api, limit, wanted, seed, blank_stops=self._blank_stops)
+        def body() -> dict[str, Any]:
+            limit = self._limit_field
+            return completion_body(request, self._model, api, limit, wanted, seed, blank_stops=self._blank_stops)
+
+        return await self._ask(
+            api,
+            body,
+            Reservation.of(request.prompt, request.max_new_tokens * wanted, self._exact_count),
+            lambda reply: choices_of(reply, request, api, wanted, caller.redactor, self._tracker.note),
+            caller,
+            cancelled,
+        )
+
+    async def _ask(
+        self,
+        api: Api,
+        body: Callable[[], dict[str, Any]],
+        reservation: Reservation,
+        read: Callable[[WireReply], T],
+        caller: Caller,
+        cancelled: Cancelled,
+    ) -> T:
+        """The answer to a request in a form that the server takes, which is learnt from what it refuses."""
+        from llm_backends.openai.calls import FieldRefused, OtherLimit
+
+        dropped: set[str] = set()
+
+        def accepted() -> dict[str, Any]:
+            whole = body()
+            dropped.clear()
+            dropped.update(name for name, value in whole.items() if self._leaves_out(name, value))
+            return {name: value for name, value in whole.items() if name not in dropped}
+
+        for _ in range(VARIANTS):
             try:
-                return await caller.call(
-                    api,
-                    body,
-                    reservation,
-                    lambda reply: choices_of(reply, request, api, wanted, caller.redactor),
-                    cancelled,
-                )
+                answer = await caller.call(api, accepted, reservation, read, cancelled)
             except OtherLimit as other:
                 self._limit_field = str(other)
-        raise CallFailed(f"{caller.place} takes a reply's limit neither as max_tokens nor as max_completion_tokens")
+            except FieldRefused as refused:
+                if str(refused) not in self._left_out:
+                    log.warning("%s: %s", caller.place, LEFT_OUT[str(refused)])
+                self._left_out.add(str(refused))
+            else:
+                for name in dropped:
+                    self._tracker.note(LEFT_OUT[name])
+                if self._unlisted:
+                    self._tracker.note(UNLISTED)
+                return answer
+        raise CallFailed(
+            f"{caller.place} takes a reply's limit neither as max_tokens nor as max_completion_tokens", lasting=True
+        )
+
+    def _leaves_out(self, name: str, value: object) -> bool:
+        return name in self._left_out and (name != "temperature" or value == 0)
 
     async def _score(self, request: LikelihoodRequest, caller: Caller, cancelled: Cancelled) -> Likelihoods:
         for continuation in request.continuations:
             if not continuation or not request.context:
                 raise BackendInputError("a log-likelihood needs a context and a continuation, got an empty one")
             _check_text(request.context + continuation)
+        return await self._likelihoods(request, caller, cancelled)
+
+    async def _probe(self, caller: Caller, cancelled: Cancelled) -> None:
+        """Checks the server's log-probabilities once, by texts that its own greedy decoding continues.
+
+        Raises:
+            BackendInputError: another word is likelier than the one it chose.
+        """
+        if self._probed:
+            return
+        for text in PROBES:
+            new = await self._echo(text, caller, cancelled, new_text)
+            if "temperature" in self._left_out:
+                break  # what it adds is not greedy
+            rivals = [rival for rival in RIVALS if not new.startswith(rival)]
+            if not new.strip() or "\ufffd" in new:
+                continue
+            found = await self._likelihoods(
+                LikelihoodRequest(context=text, continuations=(new, *rivals)), caller, cancelled
+            )
+            check_order(caller.place, new, rivals, found.values)
+            break
+        self._probed = True
+
+    async def _likelihoods(self, request: LikelihoodRequest, caller: Caller, cancelled: Cancelled) -> Likelihoods:
         echoes = await asyncio.gather(
-            *(self._echo(request.context + one, caller, cancelled) for one in request.continuations),
+            *(self._echo(request.context + one, caller, cancelled, read_echo) for one in request.continuations),
             return_exceptions=True,
         )
         for echo in echoes:
@@ -280,15 +413,24 @@ class OpenAIBackend(StreamingBackend):
                 raise echo
         return likelihoods(request.context, [echo for echo in echoes if isinstance(echo, Echo)])
 
-    async def _echo(self, text: str, caller: Caller, cancelled: Cancelled) -> Echo:
-        body = echo_body(text, self._model)
-        return await caller.call(
-            "completions", body, Reservation.of(text, 1), lambda reply: read_echo(reply, text), cancelled
+    async def _echo(self, text: str, caller: Caller, cancelled: Cancelled, read: Callable[[WireReply, str], T]) -> T:
+        return await self._ask(
+            "completions",
+            lambda: echo_body(text, self._model),
+            Reservation.of(text, 1, self._exact_count),
+            lambda reply: read(reply, text),
+            caller,
+            cancelled,
         )
 
     @cached_property
-    def _tokenizer(self) -> PlainTokenizer | None:
+    def text_tokenizer(self) -> PlainTokenizer | None:
+        """The model's own, from the folder named in the options; None if none is named."""
         return None if self._options.tokenizer is None else PlainTokenizer.read(self._options.tokenizer)
+
+    @property
+    def _exact_count(self) -> Callable[[str], int] | None:
+        return None if self.text_tokenizer is None else self.count_tokens
 
 
 def _check_text(prompt: str | tuple[int, ...]) -> None:

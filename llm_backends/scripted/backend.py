@@ -16,7 +16,8 @@ A script is a JSON object; every part is optional:
 Requests are counted from 1 in each process. Failures of one request: "timeout", "cut" (the connection), "429", "500",
 "503", "invalid-json", "no-choices", "content-type", "cut-short" (the reply), "filtered", "refused", "failed" (in
 general) and "too-long" (the prompt); "unavailable" and "budget" end the run. A failure stands for one after all
-attempts: there are no retries. Failures are not part of the model's identity, so a run that met some resumes with a script without them.
+attempts: there are no retries. Failures are not part of the model's identity, so a run that met some resumes with a
+script without them.
 """
 
 from __future__ import annotations

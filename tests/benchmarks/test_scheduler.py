@@ -207,7 +207,7 @@ def test_records_of_a_thinking_model_say_what_was_left_out(
     assert command(*arguments, "--llm", closed, "--out", "closed")[0] == 0
     for record in map(json.loads, Path("closed/records.jsonl").read_text().splitlines()):
         assert (record["status"], record["reply"], record["prediction"]) == ("scored", "\nlion", "lion")
-        assert record["explanation"].endswith("32 characters of thought before the answer were left out")
+        assert record["explanation"].endswith("29 characters of thought before the answer were left out")
     command(*arguments, "--llm", script("open", default="<think>It has a"), "--out", "open")
     for record in map(json.loads, Path("open/records.jsonl").read_text().splitlines()):
         assert (record["status"], record["reply"]) == ("failed", None)

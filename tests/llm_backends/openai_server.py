@@ -54,6 +54,7 @@ class Behaviour:
         usage: whether answers count their tokens.
         finish: finish_reason of every choice.
         delay: seconds before each answer.
+        models: status and body of the list of models.
     """
 
     rate: float = 0.0
@@ -67,6 +68,7 @@ class Behaviour:
     finish: str | None = "stop"
     delay: float = 0.0
     reply: Callable[[str, int], str] = lambda prompt, seed: answer_to(prompt, seed)
+    models: tuple[int, bytes] = (200, b'{"object": "list", "data": [{"id": "m", "object": "model"}]}')
 
 
 def answer_to(prompt: str, seed: int = 0) -> str:
@@ -93,6 +95,8 @@ class FaultServer:
     def __init__(self, behaviour: Behaviour | None = None, *, seed: int = 0) -> None:
         self.behaviour = behaviour or Behaviour()
         self.seen: list[Seen] = []
+        self.lists = 0
+        """Times the list of models was asked for."""
         self.most_at_once = 0
         self._at_once = 0
         self._rng = random.Random(seed)
@@ -170,7 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Says nothing."""
 
     def do_GET(self) -> None:
-        self.send(200, json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]}).encode())
+        self.owner.lists += 1
+        self.send(*self.owner.behaviour.models)
 
     def do_POST(self) -> None:
         with self.owner.counted():
