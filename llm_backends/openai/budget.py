@@ -74,7 +74,6 @@ class BudgetTracker:
             estimated_calls=self._estimated_calls,
             estimated_tokens=self._estimated_tokens,
             dollars=None if self._price is None else self._price.of(self._prompt, self._completion),
-            unpriced_tokens=self._prompt + self._completion if self._price is None else 0,
             adjustments=dict(sorted(self._adjustments.items())),
         )
 

@@ -91,6 +91,23 @@ def test_identity_distinguishes_servers_and_endpoints(opened: Open, server: Faul
         assert opened(**same).identity == opened().identity
 
 
+def test_further_fields_are_sent_and_part_of_the_identity(server: FaultServer, opened: Open) -> None:
+    for api in ("completions", "chat"):
+        more = opened(api=api, body={"repeat_penalty": 1.0, "top_k": 1}, header={"X-Route": "a"})
+        plain = opened(api=api)
+        assert more.identity.revision == (
+            f'{plain.identity.revision} {{"body":{{"repeat_penalty":1.0,"top_k":1}},"header":{{"x-route":"a"}}}}'
+        )
+        more.complete([ask()])
+        assert (server.seen[-1].body["repeat_penalty"], server.seen[-1].body["top_k"]) == (1.0, 1)
+        assert server.seen[-1].headers["x-route"] == "a" and server.seen[-1].body["max_tokens"] == 7
+        plain.complete([ask()])
+        assert "repeat_penalty" not in server.seen[-1].body and "x-route" not in server.seen[-1].headers
+    echoing = opened(echo_logprobs=True, body={"repeat_penalty": 1.0})
+    echoing.loglikelihood([LikelihoodRequest(context="Q", continuations=(" a",))])
+    assert all(seen.body["repeat_penalty"] == 1.0 for seen in server.seen if "echo" in seen.body)
+
+
 def test_no_key_is_read_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     threads = threading.active_count()
@@ -313,6 +330,18 @@ def test_a_budget_in_tokens_is_kept_and_so_are_replies(server: FaultServer, open
     assert all(isinstance(reply, Completion) for reply in got.values())
     with pytest.raises(BudgetSpent):  # it stays spent
         backend.complete([ask("more " * 20)])
+
+
+def test_a_budget_goes_further_where_tokens_can_be_counted(
+    server: FaultServer, opened: Open, plain_tokenizer_folder: Path
+) -> None:
+    prompt = "Input: lion cat vase truck\nOutput: lion\n" * 40
+    budget = Budget.parse("1000tok")
+    assert len(prompt) > 1000
+    with pytest.raises(BudgetSpent):
+        opened(budget=budget).complete([ask(prompt)])
+    counted = opened(budget=budget, tokenizer=plain_tokenizer_folder)
+    assert counted.count_tokens(prompt) < 900 and len(counted.complete([ask(prompt)])) == 1
 
 
 def test_a_budget_in_dollars(server: FaultServer, opened: Open) -> None:

@@ -15,7 +15,8 @@ from llm_backends.openai.options import ServerOptions
 from llm_backends.protocol import LikelihoodRequest
 from tests.llm_backends.openai_server import FaultServer, Seen, tokens_of
 
-CHAIN = ["", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"][1:]
+NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+CHAIN = [*NUMBERS, "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
 ASK = LikelihoodRequest(context="one two three", continuations=(" four", " ha"))
 
 
