@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, get_args, get_origin
 
@@ -88,6 +88,25 @@ def _groups(model: type[Frozen]) -> set[str]:
 
 def _spelling(name: str, groups: set[str]) -> str:
     return f"{name}.NAME" if name in groups else name
+
+
+def split_pairs(texts: Sequence[str]) -> dict[str, str]:
+    """["a=1", "body.x-y=2"] as {"a": "1", "body.x-y": "2"}; in names of options "-" is "_".
+
+    Raises:
+        BackendInputError: a text without "=", or a name given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        option, dot, member = name.strip().partition(".")
+        name = option.replace("-", "_") + dot + member
+        if not equals or not name:
+            raise BackendInputError(f"--llm-args takes NAME=VALUE, got {text!r}: see `ls backends --verbose`")
+        if name in found:
+            raise BackendInputError(f"--llm-args takes each name once, got {name} twice: drop one")
+        found[name] = value
+    return found
 
 
 def parse_options(entry: Configurable, pairs: Mapping[str, str]) -> Frozen:

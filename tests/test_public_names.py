@@ -96,7 +96,7 @@ def test_setting_ids_are_the_papers() -> None:
         pytest.param("baseline", {"run", "out", "cache_file"}, id="baseline"),
         pytest.param("check", {"folder", "junit"}, id="check"),
         pytest.param("validate", {"task", "data", "json"}, id="validate"),
-        pytest.param("round_trip", {"llm", "vocabulary", "json"}, id="round-trip"),
+        pytest.param("round_trip", {"llm", "llm_args", "vocabulary", "json"}, id="round-trip"),
     ],
 )
 def test_options(command: str, expected: set[str]) -> None:

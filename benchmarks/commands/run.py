@@ -100,6 +100,7 @@ def run(
     """
     from benchmarks.errors import UsageError
     from benchmarks.session import RunOptions, run_benchmark
+    from llm_backends.options import split_pairs
 
     if prompt_style not in ("gpt", "palm"):
         raise UsageError(f"--prompt-style is gpt or palm, got {prompt_style!r}")
@@ -110,7 +111,7 @@ def run(
             tasks=_names(task) or (),
             tokenizers=_names(tokenizer) or (),
             llm=llm,
-            backend_options=_pairs(llm_args or ()),
+            backend_options=split_pairs(llm_args or ()),
             data=data,
             settings=_names(setting),
             layers=tuple(layers or ("1-2",)),
@@ -154,19 +155,3 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def _pairs(texts: list[str] | tuple[()]) -> dict[str, str]:
-    """["a=1"] as {"a": "1"}. Raises UsageError for a text without "=" or a name given twice."""
-    from benchmarks.errors import UsageError
-
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        name = name.strip().replace("-", "_")
-        if not equals or not name:
-            raise UsageError(f"--llm-args takes NAME=VALUE, got {text!r}: see `ls backends --verbose`")
-        if name in found:
-            raise UsageError(f"--llm-args takes each name once, got {name} twice: drop one")
-        found[name] = value
-    return found

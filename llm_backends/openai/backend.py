@@ -12,7 +12,7 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +33,7 @@ from llm_backends.openai.logprobs import (
 )
 from llm_backends.openai.options import ANTHROPIC_HOST, OPENAI_HOST, Api, ServerOptions, place_of
 from llm_backends.openai.schema import WireReply, choices_of, completion_body
+from llm_backends.openai.server_tokenizer import ServerTokenizer
 from llm_backends.protocol import (
     Capabilities,
     Choice,
@@ -427,6 +428,16 @@ class OpenAIBackend(StreamingBackend):
     def text_tokenizer(self) -> PlainTokenizer | None:
         """The model's own, from the folder named in the options; None if none is named."""
         return None if self._options.tokenizer is None else PlainTokenizer.read(self._options.tokenizer)
+
+    @property
+    def server_tokenizer(self) -> ServerTokenizer:
+        """The server's own text tokenizer; asking it is a call for each text."""
+
+        def post(path: str, body: Mapping[str, Any]) -> Any:
+            connection = self._connect()
+            return connection.loop.start(connection.caller.post_beside(path, body)).result()
+
+        return ServerTokenizer(post, place_of(self._options.base_url), self._model)
 
     @property
     def _exact_count(self) -> Callable[[str], int] | None:

@@ -227,6 +227,21 @@ class Caller:
             return None
         return read_models(response.content)
 
+    async def post_beside(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON that a path beside the base URL's /v1 answers; None where it answers none."""
+        root = self._options.plain_url.rstrip("/").removesuffix("/v1")
+        headers = {"Authorization": openai.Omit()} if self._without_authorization else {}
+        try:
+            async with asyncio.timeout(self._options.timeout):
+                return await self._client.post(
+                    f"{root}/{path}", cast_to=object, body=dict(body), options={"headers": headers}
+                )
+        except openai.APIConnectionError as error:
+            failure = self._cut(error.__cause__ or error)
+        except (openai.OpenAIError, TimeoutError, BodyTooLong, ValueError):  # no such path, or no JSON
+            return None
+        raise BackendUnavailable(f"{self.place} gave no answer: {failure}; is it running, and is base_url right?")
+
     async def _attempt(
         self,
         endpoint: Api,

@@ -49,6 +49,7 @@ class Behaviour:
         plan: faults of the first calls, in order ("" for an answer), before any are sampled.
         hang: seconds that a hanging call hangs.
         after: what `Retry-After` says in "429 after".
+        extra: gives the JSON for calls beside /v1 (/tokenize), None for the others, which get 404.
         refuse: gives (status, body, headers) for calls to refuse, None for others; before any fault.
         ignores_n: one choice, whatever `n` is.
         usage: whether answers count their tokens.
@@ -63,6 +64,7 @@ class Behaviour:
     hang: float = 2.0
     after: str = "0.05"
     refuse: Callable[[Seen], tuple[int, bytes, dict[str, str]] | None] = lambda seen: None
+    extra: Callable[[str, dict[str, Any]], Any] = lambda path, body: None
     ignores_n: bool = False
     usage: bool = True
     finish: str | None = "stop"
@@ -180,6 +182,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         with self.owner.counted():
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            if not self.path.split("?")[0].endswith("completions"):
+                found = self.owner.behaviour.extra(self.path, body)
+                self.send(404 if found is None else 200, json.dumps(found).encode())
+                return
             seen = self.owner.decide(self.path, body, {name.lower(): value for name, value in self.headers.items()})
             do = self.owner.behaviour
             if (refused := do.refuse(seen)) is not None:
