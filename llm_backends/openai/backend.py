@@ -10,27 +10,18 @@ import asyncio
 import logging
 import os
 import queue
-import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llm_backends.errors import BackendError, BackendInputError, CallFailed, PromptTooLong
+from llm_backends.openai.background_loop import BackgroundLoop
 from llm_backends.openai.budget import BudgetTracker, Reservation
 from llm_backends.openai.credentials import read_key
-from llm_backends.openai.logprobs import (
-    PROBES,
-    RIVALS,
-    Echo,
-    check_order,
-    echo_body,
-    likelihoods,
-    new_text,
-    read_echo,
-)
+from llm_backends.openai.echo_scores import probe, score
+from llm_backends.openai.logprobs import echo_body
 from llm_backends.openai.options import ANTHROPIC_HOST, OPENAI_HOST, Api, ServerOptions, place_of
 from llm_backends.openai.schema import WireReply, choices_of, completion_body
 from llm_backends.openai.server_tokenizer import ServerTokenizer
@@ -84,36 +75,6 @@ def open_openai(argument: str, *, dtype: str, device: str, options: ServerOption
         BackendInputError: the options exclude each other.
     """
     return OpenAIBackend(argument, options)
-
-
-class BackgroundLoop:
-    """An event loop in a daemon thread, so that calls go on while the program does other work."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="openai", daemon=True)
-        self._thread.start()
-
-    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begins `work` on the loop; cancelling the future cancels it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-    def close(self) -> None:
-        """Cancels all work, waits for it to end and stops the thread. A second call does nothing."""
-        if self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
 
 @dataclass
@@ -234,7 +195,7 @@ class OpenAIBackend(StreamingBackend):
         from llm_backends.openai.calls import Cancelled
 
         cancelled = Cancelled()
-        probing, going = asyncio.Lock(), asyncio.Event()
+        going = asyncio.Event()
         if caller.contact.is_set():
             going.set()
         waiting = iter(enumerate(requests))
@@ -247,9 +208,6 @@ class OpenAIBackend(StreamingBackend):
                     break
                 try:
                     self._check_length(request)
-                    if isinstance(request, LikelihoodRequest):
-                        async with probing:
-                            await self._probe(caller, cancelled)
                     answers.put((index, await self._reply(request, caller, cancelled)))
                 except (PromptTooLong, CallFailed) as error:
                     answers.put((index, error))
@@ -380,49 +338,17 @@ class OpenAIBackend(StreamingBackend):
             if not continuation or not request.context:
                 raise BackendInputError("a log-likelihood needs a context and a continuation, got an empty one")
             _check_text(request.context + continuation)
-        return await self._likelihoods(request, caller, cancelled)
 
-    async def _probe(self, caller: Caller, cancelled: Cancelled) -> None:
-        """Checks the server's log-probabilities once, by texts that its own greedy decoding continues.
+        async def echo(text: str, read: Callable[[WireReply, str], T]) -> T:
+            body = partial(echo_body, text, self._model)
+            reservation = Reservation.of(text, 1, self._exact_count)
+            return await self._ask("completions", body, reservation, lambda reply: read(reply, text), caller, cancelled)
 
-        Raises:
-            BackendInputError: another word is likelier than the one it chose.
-        """
-        if self._probed:
-            return
-        for text in PROBES:
-            new = await self._echo(text, caller, cancelled, new_text)
-            if "temperature" in self._left_out:
-                break  # what it adds is not greedy
-            rivals = [rival for rival in RIVALS if not new.startswith(rival)]
-            if not new.strip() or "\ufffd" in new:
-                continue
-            found = await self._likelihoods(
-                LikelihoodRequest(context=text, continuations=(new, *rivals)), caller, cancelled
-            )
-            check_order(caller.place, new, rivals, found.values)
-            break
-        self._probed = True
-
-    async def _likelihoods(self, request: LikelihoodRequest, caller: Caller, cancelled: Cancelled) -> Likelihoods:
-        echoes = await asyncio.gather(
-            *(self._echo(request.context + one, caller, cancelled, read_echo) for one in request.continuations),
-            return_exceptions=True,
-        )
-        for echo in echoes:
-            if isinstance(echo, BaseException):
-                raise echo
-        return likelihoods(request.context, [echo for echo in echoes if isinstance(echo, Echo)])
-
-    async def _echo(self, text: str, caller: Caller, cancelled: Cancelled, read: Callable[[WireReply, str], T]) -> T:
-        return await self._ask(
-            "completions",
-            lambda: echo_body(text, self._model),
-            Reservation.of(text, 1, self._exact_count),
-            lambda reply: read(reply, text),
-            caller,
-            cancelled,
-        )
+        async with caller.probing:
+            if not self._probed:
+                await probe(caller.place, echo, greedy=lambda: "temperature" not in self._left_out)
+                self._probed = True
+        return await score(request, echo)
 
     @cached_property
     def text_tokenizer(self) -> PlainTokenizer | None:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -28,8 +27,9 @@ import openai
 from pydantic import SecretStr
 
 from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable, CallFailed, PromptTooLong
-from llm_backends.openai.answer_body import BodyTooLong, bound_body
+from llm_backends.openai.answer_body import BodyTooLong
 from llm_backends.openai.budget import BudgetTracker, Reservation
+from llm_backends.openai.client import open_client
 from llm_backends.openai.credentials import Redactor
 from llm_backends.openai.errors import Refusal, read_refusal
 from llm_backends.openai.model_list import SECONDS, ModelList, read_models
@@ -42,7 +42,7 @@ FIRST_CONTACT_ATTEMPTS = 3
 UNREACHABLE_IN_A_ROW = 8
 """Requests in a row, all attempts of each, before a server that did answer counts as gone."""
 FRUITLESS_CALLS = 12
-"""Calls without a usable answer before a server that never gave one counts as unusable. Refusals that may pass (429,
+"""Calls without a usable answer before a server that never gave one counts as unusable. Statuses that may pass (429,
 5xx) do not count: a server may be starting, or busy."""
 FRUITLESS_REQUESTS = 3
 """Requests, all attempts of each, to the same end; whatever failed."""
@@ -138,8 +138,11 @@ class Caller:
         self._rate_limit = RateLimit(options.concurrency)
         self.contact = asyncio.Event()
         """Set at the first usable answer."""
+        self.probing = asyncio.Lock()
+        """Held while echoed log-probabilities are checked."""
         self._unreachable = 0
         self._fruitless_calls = self._fruitless_requests = 0
+        self._refuses = False
         self.hint = ""
         """What else to say of a server that has never answered, or how it lists its models."""
         secrets = [key.get_secret_value()] if key is not None else []
@@ -150,7 +153,7 @@ class Caller:
             secrets += [value, value.rpartition(" ")[2]]
         self.redactor = Redactor(secrets)
         self._without_authorization = key is None or options.on_azure_deployment
-        self._client = _client(options, key)
+        self._client = open_client(options, key)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -185,7 +188,7 @@ class Caller:
                 return await self._attempt(endpoint, body, reservation, read, cancelled)
             except Retryable as error:
                 last = error
-            if not self._answered and self._fruitless_calls >= FRUITLESS_CALLS:
+            if self._fruitless and self._fruitless_calls >= FRUITLESS_CALLS:
                 raise BackendUnavailable(self._unusable(f"{self._fruitless_calls} calls", last))
             never_reached = last.unreachable and not self._answered
             if attempt == self._options.max_attempts or (never_reached and attempt >= FIRST_CONTACT_ATTEMPTS):
@@ -195,7 +198,7 @@ class Caller:
         reason = f"{self.place} gave no answer in {attempt} attempts: {last}"
         if not last.unreachable:
             self._fruitless_requests += 1
-            if not self._answered and self._fruitless_requests >= FRUITLESS_REQUESTS:
+            if self._fruitless and self._fruitless_requests >= FRUITLESS_REQUESTS:
                 raise BackendUnavailable(self._unusable(f"{self._fruitless_requests} requests", last))
             raise CallFailed(reason)
         self._unreachable += 1
@@ -206,6 +209,11 @@ class Caller:
     @property
     def _answered(self) -> bool:
         return self.contact.is_set()
+
+    @property
+    def _fruitless(self) -> bool:
+        """Nothing came back yet but failures that an attempt more may repair: no answer, and no refusal of a prompt."""
+        return not self._answered and not self._refuses
 
     def _unusable(self, count: str, last: Retryable) -> str:
         return (
@@ -292,6 +300,7 @@ class Caller:
             else:
                 failure = CallFailed(f"{self.place}: {words}", lasting=True)
         except BackendError as error:
+            self._refuses = self._refuses or isinstance(error, CallFailed | PromptTooLong)
             self._tracker.fail(reservation, type(error).__name__, charged=used is not None, used=used)
             raise
         except BaseException:
@@ -375,25 +384,3 @@ class Caller:
         if status == 401:
             return BackendUnavailable(f"{said}: the key is wrong or missing; set it, or name it by key_env or key_file")
         return CallFailed(said, lasting=True)
-
-
-def _client(options: ServerOptions, key: SecretStr | None) -> openai.AsyncOpenAI:
-    """The client, without retries, redirects or logs of its own."""
-    # At lower levels they log URLs, headers and a server's own words, which may hold a key.
-    for name in ("httpx2", "httpcore2"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    secret = key.get_secret_value() if key is not None else ""
-    headers = {"api-key": secret} if secret and options.on_azure_deployment else {}
-    headers |= options.header
-    timeout = openai.Timeout(options.timeout)
-    return openai.AsyncOpenAI(
-        api_key=secret or "none",
-        base_url=options.plain_url,
-        default_query=options.query,
-        default_headers=headers,
-        max_retries=0,
-        timeout=timeout,
-        http_client=openai.DefaultAsyncHttpxClient(
-            timeout=timeout, follow_redirects=False, event_hooks={"response": [bound_body]}
-        ),
-    )

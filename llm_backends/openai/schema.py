@@ -106,8 +106,9 @@ class WireReply(_Lenient):
             return None
         # Some servers count reasoning in the total alone; it is paid for like the reply.
         total = self.usage.get("total_tokens")
-        known = type(total) is int and 0 <= total <= MAX_TOKENS
-        return prompt, max(completion, total - prompt) if known else completion
+        if type(total) is int and 0 <= total <= MAX_TOKENS:
+            completion = max(completion, total - prompt)
+        return prompt, completion
 
 
 def completion_body(
