@@ -91,23 +91,6 @@ def test_identity_distinguishes_servers_and_endpoints(opened: Open, server: Faul
         assert opened(**same).identity == opened().identity
 
 
-def test_further_fields_are_sent_and_part_of_the_identity(server: FaultServer, opened: Open) -> None:
-    for api in ("completions", "chat"):
-        more = opened(api=api, body={"repeat_penalty": 1.0, "top_k": 1}, header={"X-Route": "a"})
-        plain = opened(api=api)
-        assert more.identity.revision == (
-            f'{plain.identity.revision} {{"body":{{"repeat_penalty":1.0,"top_k":1}},"header":{{"x-route":"a"}}}}'
-        )
-        more.complete([ask()])
-        assert (server.seen[-1].body["repeat_penalty"], server.seen[-1].body["top_k"]) == (1.0, 1)
-        assert server.seen[-1].headers["x-route"] == "a" and server.seen[-1].body["max_tokens"] == 7
-        plain.complete([ask()])
-        assert "repeat_penalty" not in server.seen[-1].body and "x-route" not in server.seen[-1].headers
-    echoing = opened(echo_logprobs=True, body={"repeat_penalty": 1.0})
-    echoing.loglikelihood([LikelihoodRequest(context="Q", continuations=(" a",))])
-    assert all(seen.body["repeat_penalty"] == 1.0 for seen in server.seen if "echo" in seen.body)
-
-
 def test_no_key_is_read_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     threads = threading.active_count()
