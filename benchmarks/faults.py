@@ -12,7 +12,8 @@ from llm_backends.errors import CallFailed
 from results.record import Record
 
 SAME_FAULTS = 5
-"""Requests that fail alike, without one answer, before the run is stopped."""
+LASTING_FAULTS = 3
+"""Requests that fail alike, without one answer, before the run is stopped: fewer where the fault lasts, by its kind."""
 SHOWN = 3
 _PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|[0-9a-f]{8,}|\d+(\.\d+)?")
 """What differs between two messages of one fault: quoted text, lists, hashes and numbers."""
@@ -33,6 +34,7 @@ class FaultWatch:
     def __init__(self, answered: bool = False) -> None:
         self._answered = answered
         self._alike: Counter[str] = Counter()
+        self._lasting = True
         self._message = ""
 
     def note(self, answer: Answer) -> None:
@@ -42,7 +44,8 @@ class FaultWatch:
         elif isinstance(answer.error, CallFailed):
             self._message = self._message or str(answer.error)
             self._alike[kind_of_fault(str(answer.error))] += 1
-        if self._hopeless(SAME_FAULTS):
+            self._lasting = self._lasting and answer.error.lasting
+        if self._hopeless(LASTING_FAULTS if self._lasting else SAME_FAULTS):
             raise self._stop("asking stops here")
 
     def finish(self) -> None:

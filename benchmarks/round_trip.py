@@ -9,11 +9,12 @@ character.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from benchmarks.errors import UsageError
+from llm_backends.protocol import Closes
 from llm_backends.registry import open_backend
 from spae.errors import InputError
 from spae.vocabulary import open_vocabulary
@@ -122,17 +123,27 @@ def measure(vocabulary: Words, text: TextModel, *, strings: int | None = None, s
     return RoundTrip(tried, good / tried, tokens / words, tuple(lost))
 
 
-def measure_names(llm: str, vocabulary: str) -> RoundTrip:
+def measure_names(llm: str, vocabulary: str, options: Mapping[str, str] | None = None) -> RoundTrip:
     """`measure` by the names that the command line takes; loads the model's text tokenizer, not its weights.
 
+    Args:
+        options: of the backend (`--llm-args`).
+
     Raises:
-        UsageError: the model's text tokenizer is not on this machine.
+        UsageError: the model has no text tokenizer.
         BackendError, SpaeError: a name is unknown, or what it names is not available.
     """
-    text: TextModel | None = getattr(open_backend(llm), "text_tokenizer", None)
-    if text is None:
-        raise UsageError(f"a round trip needs the model's own text tokenizer, {llm} has none: pass a local --llm")
-    return measure(open_vocabulary(vocabulary), text)
+    backend = open_backend(llm, options=options)
+    try:
+        text: TextModel | None = getattr(backend, "text_tokenizer", None) or getattr(backend, "server_tokenizer", None)
+        if text is None:
+            raise UsageError(
+                f"a round trip needs the model's own text tokenizer, {llm} has none: pass a local --llm, or a server's"
+            )
+        return measure(open_vocabulary(vocabulary), text)
+    finally:
+        if isinstance(backend, Closes):
+            backend.close()
 
 
 def _strings(size: int, seed: int) -> Iterator[list[int]]:

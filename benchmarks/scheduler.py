@@ -49,6 +49,7 @@ class _Open:
         number: in the order of `Scheduler.start`.
         pending: what it asked last.
         replies: to `pending`, as far as they are there.
+        thought: characters of blocks of thought that its replies were stripped of.
     """
 
     number: int
@@ -59,6 +60,7 @@ class _Open:
     pending: tuple[Request, ...] = ()
     replies: dict[int, Reply | Failure] = field(default_factory=dict)
     cached: bool = True
+    thought: int = 0
 
     def advance(self) -> Solved | None:
         """Runs the task up to its next requests; its outcome if it has no more."""
@@ -71,9 +73,16 @@ class _Open:
                 self.pending = self.solution.send(())
         except StopIteration as end:
             asked = tuple(self.requests)
-            return Solved(self.cell, self.sample, end.value, asked, self.cached and bool(asked))
+            return Solved(self.cell, self.sample, self._noted(end.value), asked, self.cached and bool(asked))
         self.requests += self.pending
         return None
+
+    def _noted(self, outcome: Outcome) -> Outcome:
+        """The outcome, whose record says what was left out of the replies."""
+        if not self.thought:
+            return outcome
+        said = f"{self.thought:,} characters of thought before the answer were left out"
+        return outcome.model_copy(update={"explanation": "; ".join(filter(None, (outcome.explanation, said)))})
 
 
 class Scheduler:
@@ -173,6 +182,7 @@ def _settle(one: _Open, place: int, answer: Answer) -> bool:
         message = str(answer.error or "no reply and no error")
         one.replies[place] = Failure(reason="too_long" if too_long else "failed", message=message)
     one.cached = one.cached and answer.cached
+    one.thought += answer.thought
     return len(one.replies) == len(one.pending)
 
 

@@ -25,6 +25,7 @@ from benchmarks.progress import shown_progress
 from benchmarks.reply_sources import read_only_sources, reply_store
 from benchmarks.rescoring import MANIFEST, rescore
 from benchmarks.runner import run_plan
+from benchmarks.token_files import committed_tokens
 from benchmarks.usage import UsageFile
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
 from llm_backends.context import ContextLimit
@@ -159,8 +160,8 @@ def run_benchmark(options: RunOptions) -> Finished:
 
 
 def token_store() -> TokenStore:
-    """Tokens of images, kept between runs in the cache folder."""
-    return TokenStore(cache_folder())
+    """Tokens of images: kept between runs in the cache folder, and the project's committed files of tokens."""
+    return TokenStore(cache_folder(), files=committed_tokens())
 
 
 def _put_scores_right(store: RunStore, plan: Plan, console: Console) -> None:

@@ -38,7 +38,16 @@ class CacheCorrupt(BackendError):
 
 
 class CallFailed(BackendError):
-    """The model was asked and gave no usable reply."""
+    """The model was asked and gave no usable reply.
+
+    Attributes:
+        lasting: asking the same again would not change it, so nothing is retried; where every request fails with one
+            such fault, the run's set-up is wrong.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class BudgetSpent(BackendError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -71,11 +71,42 @@ def options_model(entry: Configurable) -> type[Frozen]:
 def list_options(entry: Configurable) -> list[OptionFact]:
     """What `--llm-args` can set for a backend. Raises BackendUnavailable as `options_model`."""
     facts = []
-    for name, field in options_model(entry).model_fields.items():
+    model = options_model(entry)
+    groups = _groups(model)
+    for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=False)
-        shown = "" if field.is_required() or field.default_factory or default is None else str(default)
-        facts.append(OptionFact(name, field.description or "", shown))
+        shown = "" if field.is_required() or field.default_factory or default in (None, {}) else str(default)
+        facts.append(OptionFact(_spelling(name, groups), field.description or "", shown))
     return facts
+
+
+def _groups(model: type[Frozen]) -> set[str]:
+    """The options that hold values of any name, and are written GROUP.NAME=VALUE."""
+    kinds = {name: field.annotation for name, field in model.model_fields.items()}
+    return {name for name, kind in kinds.items() if dict in (get_origin(kind), *map(get_origin, get_args(kind)))}
+
+
+def _spelling(name: str, groups: set[str]) -> str:
+    return f"{name}.NAME" if name in groups else name
+
+
+def split_pairs(texts: Sequence[str]) -> dict[str, str]:
+    """["a=1", "body.x-y=2"] as {"a": "1", "body.x-y": "2"}; in names of options "-" is "_".
+
+    Raises:
+        BackendInputError: a text without "=", or a name given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        option, dot, member = name.strip().partition(".")
+        name = option.replace("-", "_") + dot + member
+        if not equals or not name:
+            raise BackendInputError(f"--llm-args takes NAME=VALUE, got {text!r}: see `ls backends --verbose`")
+        if name in found:
+            raise BackendInputError(f"--llm-args takes each name once, got {name} twice: drop one")
+        found[name] = value
+    return found
 
 
 def parse_options(entry: Configurable, pairs: Mapping[str, str]) -> Frozen:
@@ -83,22 +114,29 @@ def parse_options(entry: Configurable, pairs: Mapping[str, str]) -> Frozen:
 
     Args:
         entry: whose options they are.
-        pairs: name -> value, as on the command line.
+        pairs: name -> value, as on the command line; GROUP.NAME for a member of an option that holds several.
 
     Raises:
         BackendInputError: an option is unknown (names the known ones), a value is wrong, or two exclude each other.
         BackendUnavailable: as `options_model`.
     """
     model = options_model(entry)
-    known = list(model.model_fields)
-    for name in pairs:
-        if name not in known:
+    groups = _groups(model)
+    known = [_spelling(name, groups) for name in model.model_fields]
+    values: dict[str, Any] = {}
+    for name, value in pairs.items():
+        group, _, member = name.partition(".")
+        if group in groups and member:
+            values.setdefault(group, {})[member] = value
+        elif name in model.model_fields and name not in groups:
+            values[name] = value
+        else:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             takes = f"known: {', '.join(known)}" if known else "it takes none"
             raise BackendInputError(f"--llm {entry.spelling} has no option {name!r}: {hint}{takes}")
     try:
-        return model.model_validate(dict(pairs))
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))

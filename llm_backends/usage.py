@@ -24,8 +24,13 @@ class Usage(Frozen):
     )
     estimated_tokens: NonNegativeInt = Field(default=0, description="tokens of both kinds in these calls")
     dollars: Decimal | None = Field(default=None, description="of calls made with a price; None if there were none")
+    unpriced_tokens: NonNegativeInt = Field(default=0, description="tokens of calls that `dollars` leaves out")
     slow_paths: dict[str, NonNegativeInt] = Field(
         default={}, description="requests that a slower code path had to answer, by reason"
+    )
+
+    adjustments: dict[str, NonNegativeInt] = Field(
+        default={}, description="answers for which a request was changed or a reply cut, by what was done"
     )
 
     @property
@@ -34,7 +39,7 @@ class Usage(Frozen):
         return self.prompt_tokens + self.completion_tokens
 
     def plus(self, other: Usage) -> Usage:
-        """The sum; dollars are the sum of those that are known."""
+        """The sum; dollars are the sum of those that are known, `unpriced_tokens` the tokens of the others."""
         known = [one.dollars for one in (self, other) if one.dollars is not None]
         return Usage(
             answers=self.answers + other.answers,
@@ -45,7 +50,11 @@ class Usage(Frozen):
             estimated_calls=self.estimated_calls + other.estimated_calls,
             estimated_tokens=self.estimated_tokens + other.estimated_tokens,
             dollars=sum(known, Decimal(0)) if known else None,
+            unpriced_tokens=sum(one.tokens if one.dollars is None else one.unpriced_tokens for one in (self, other))
+            if known
+            else 0,
             slow_paths=dict(Counter(self.slow_paths) + Counter(other.slow_paths)),
+            adjustments=dict(Counter(self.adjustments) + Counter(other.adjustments)),
         )
 
     def __str__(self) -> str:
@@ -54,7 +63,11 @@ class Usage(Frozen):
         text += f" and {self.completion_tokens:,} out"
         if self.estimated_calls:
             text += f" ({self.estimated_tokens:,} of them estimated, for {self.estimated_calls:,} calls)"
-        return text if self.dollars is None else f"{text}, ${self.dollars:.6f}"
+        if self.dollars is None:
+            return text
+        text += f", ${self.dollars:.6f}"
+        left_out = f" for all but {self.unpriced_tokens:,} tokens, of commands without a price"
+        return text + left_out if self.unpriced_tokens else text
 
 
 @runtime_checkable

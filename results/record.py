@@ -100,7 +100,9 @@ class Record(CellKey):
     references: tuple[str, ...] = Field(
         default=(), description="every right answer, where several are; `target` is the first"
     )
-    reply: str | None = Field(description="the LLM's reply, unchanged; None for none")
+    reply: str | None = Field(
+        description="the LLM's reply; of a thinking model, what follows its thought; None for none"
+    )
     prediction: str | None = Field(description="what the scoring rule read from the reply; None for nothing")
     status: Status = Field(description="'scored', or why it is not")
     scores: dict[str, float] = Field(description="metric name -> value; empty exactly when status is not 'scored'")

@@ -90,7 +90,7 @@ class Outcome(Frozen):
     prediction: str | None = Field(
         default=None, description="what the scoring rule read as the answer; ranked: the winning class"
     )
-    reply: str | None = Field(default=None, description="the reply's raw text; ranked: the winning class")
+    reply: str | None = Field(default=None, description="the reply's text, without thought; ranked: the winning class")
     explanation: str = Field(default="", description="one line for a reader: a tie, an error")
     tokens: tuple[tuple[str, ...], ...] = Field(default=(), description="generated words, per layer")
     steps: tuple[Step, ...] = Field(default=(), description="rounds of requests, of tasks that have more than one")

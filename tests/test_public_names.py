@@ -96,7 +96,7 @@ def test_setting_ids_are_the_papers() -> None:
         pytest.param("baseline", {"run", "out", "cache_file"}, id="baseline"),
         pytest.param("check", {"folder", "junit"}, id="check"),
         pytest.param("validate", {"task", "data", "json"}, id="validate"),
-        pytest.param("round_trip", {"llm", "vocabulary", "json"}, id="round-trip"),
+        pytest.param("round_trip", {"llm", "llm_args", "vocabulary", "json"}, id="round-trip"),
     ],
 )
 def test_options(command: str, expected: set[str]) -> None:
@@ -128,6 +128,7 @@ def test_options_of_recipes_and_vocabularies(command: str, expected: set[str]) -
     [
         pytest.param("cache_stats", {"json"}, id="stats"),
         pytest.param("cache_export", {"paths", "all", "skip_bad", "cache_file"}, id="export"),
+        pytest.param("cache_export_tokens", {"tokenizer", "file", "data"}, id="export tokens"),
         pytest.param("cache_import", {"files", "into", "keep", "replace"}, id="import"),
         pytest.param("cache_verify", {"files"}, id="verify"),
         pytest.param("cache_prune", {"model", "older_than", "bad", "dry_run"}, id="prune"),
@@ -136,7 +137,7 @@ def test_options_of_recipes_and_vocabularies(command: str, expected: set[str]) -
 )
 def test_options_of_the_cache_commands(command: str, expected: set[str]) -> None:
     found = {one.callback.__name__: one.callback for one in cache.registered_commands if one.callback is not None}
-    assert set(inspect.signature(found[command]).parameters) == expected and len(found) == 6
+    assert set(inspect.signature(found[command]).parameters) == expected and len(found) == 7
 
 
 def test_a_tokenizer_from_anywhere_and_to_anywhere() -> None:

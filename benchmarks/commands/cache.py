@@ -96,6 +96,35 @@ def cache_export(
     typer.echo(f"{count:,} replies written to {paths[1]}")
 
 
+@cache.command("export-tokens")
+def cache_export_tokens(
+    tokenizer: Annotated[str, typer.Argument(help="See `ls tokenizers`.")],
+    file: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    data: Annotated[str, typer.Option(help="An embedded image set or a folder of images.")] = "pictograms",
+) -> None:
+    """Encode every image of a data set, in all layers, into a file that can be committed beside the replies.
+
+    Runs look tokens up in results/tokens before they encode, so that prompts are the same on every machine.
+
+    \b
+    Example:
+      python -m benchmarks cache export-tokens spae results/tokens/spae.safetensors
+    """
+    from rich.progress import Progress
+
+    from benchmarks.token_files import export_tokens
+    from spae.data.opening import open_set
+    from spae.tokenizers.registry import open_tokenizer
+
+    opened, images = open_tokenizer(tokenizer), open_set(data)
+    with Progress() as progress:
+        bar = progress.add_task(
+            "encoding", total=len({name for one in images.classes for name in one.support + one.query})
+        )
+        count = export_tokens(opened, images, file, lambda batch: progress.advance(bar, batch))
+    typer.echo(f"tokens of {count:,} images written to {file}")
+
+
 @cache.command("import")
 def cache_import(
     files: Annotated[

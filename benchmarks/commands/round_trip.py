@@ -8,7 +8,11 @@ import typer
 
 
 def round_trip(
-    llm: Annotated[str, typer.Option(help="A local language model (`ls backends`).")] = "smollm2",
+    llm: Annotated[str, typer.Option(help="Language model (`ls backends`), local or a server's.")] = "smollm2",
+    llm_args: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Option of the LLM backend (`ls backends --verbose`); repeatable."),
+    ] = None,
     vocabulary: Annotated[str, typer.Option(help="Vocabulary of words: smollm2, or the name of one you made.")] = (
         "smollm2"
     ),
@@ -16,15 +20,17 @@ def round_trip(
 ) -> None:
     """Test a text tokenizer on the words of images.
 
-    Measures how many strings of words come back from a model's own text tokenizer with the same words.
+    Measures how many strings of words come back from a model's own text tokenizer with the same words. A server is
+    asked for its own (/tokenize of vLLM and llama.cpp), unless --llm-args tokenizer=FOLDER names it.
 
     \b
     Example:
       python -m benchmarks round-trip --llm gemma3-270m
     """
     from benchmarks.round_trip import measure_names
+    from llm_backends.options import split_pairs
 
-    found = measure_names(llm, vocabulary)
+    found = measure_names(llm, vocabulary, split_pairs(llm_args or ()))
     if json:
         from json import dumps
 

@@ -114,13 +114,14 @@ def run(
     """
     from benchmarks.arguments import check_key, check_names
     from benchmarks.errors import UsageError
+    from llm_backends.options import split_pairs
 
     if prompt_style not in ("gpt", "palm"):
         raise UsageError(f"--prompt-style is gpt or palm, got {prompt_style!r}")
     if cache_only and refresh_cache:
         raise UsageError("--cache-only and --refresh-cache exclude each other: drop one")
     tasks, tokenizers = _names(task) or (), _names(tokenizer) or ()
-    settings, scorings, options = _names(setting), _names(scoring), _pairs(llm_args or ())
+    settings, scorings, options = _names(setting), _names(scoring), split_pairs(llm_args or ())
     check_names(
         tasks=tasks,
         tokenizers=tokenizers,
@@ -233,19 +234,3 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def _pairs(texts: list[str] | tuple[()]) -> dict[str, str]:
-    """["a=1"] as {"a": "1"}. Raises UsageError for a text without "=" or a name given twice."""
-    from benchmarks.errors import UsageError
-
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        name = name.strip().replace("-", "_")
-        if not equals or not name:
-            raise UsageError(f"--llm-args takes NAME=VALUE, got {text!r}: see `ls backends --verbose`")
-        if name in found:
-            raise UsageError(f"--llm-args takes each name once, got {name} twice: drop one")
-        found[name] = value
-    return found

@@ -35,6 +35,7 @@ from llm_backends.protocol import (
     Streams,
     check_allowed,
 )
+from llm_backends.thinking import without_thinking
 
 log = logging.getLogger(__name__)
 CacheMode = Literal["normal", "cache-only", "refresh"]
@@ -52,6 +53,17 @@ class Answer:
     """Of its first sample."""
     error: BackendError | None = None
     """PromptTooLong, CallFailed or CacheMiss if `reply` is None."""
+    thought: int = 0
+    """Characters of a block of thought that were left out of the reply."""
+
+    @classmethod
+    def of(cls, reply: Reply, key: str, *, cached: bool) -> Answer:
+        """The answer that a model's reply holds: the one way of a reply to those who asked."""
+        try:
+            answer, thought = without_thinking(reply)
+        except CallFailed as error:
+            return cls(None, cached=cached, key=key, error=error)
+        return cls(answer, cached=cached, key=key, thought=thought)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +166,7 @@ class CachedBackend:
                 continue
             noted += [(key, origin) for origin in _origins(one, origins) for key in one.texts]
             for place in one.places:
-                yield place, Answer(reply, cached=True, key=one.key)
+                yield place, Answer.of(reply, one.key, cached=True)
         if noted and self._store is not None and self._writable and self._mode == "normal":
             try:
                 self._store.note(noted)
@@ -222,7 +234,9 @@ class CachedBackend:
         for one, reply in group:
             if not isinstance(reply, BackendError) and (defect := defect_of(one.request, reply)):
                 model = self._identity.model
-                reply = CallFailed(f"{model} must give one complete reply per request, {defect}: ask again")
+                lasting = not (isinstance(one.request, CompletionRequest) and one.request.temperature)
+                words = f"{model} must give one complete reply per request, {defect}: ask again"
+                reply = CallFailed(words, lasting=lasting)
             if isinstance(reply, BackendError):
                 answers[one.key] = Answer(None, cached=False, key=one.key, error=reply)
             else:
@@ -241,7 +255,7 @@ class CachedBackend:
         if self._store is not None and not self._writable:
             self.unstored += len(good)
         for (one, _), reply in zip(good, replies, strict=True):
-            answers[one.key] = Answer(reply, cached=False, key=one.key)
+            answers[one.key] = Answer.of(reply, one.key, cached=False)
         return [(one, answers[one.key]) for one, _ in group]
 
     def _chunked(self, model: Backend, asked: Sequence[_Asked]) -> Iterator[list[tuple[_Asked, Reply | BackendError]]]:

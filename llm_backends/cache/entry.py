@@ -151,8 +151,8 @@ def defect_of(request: Request, reply: Reply) -> str | None:
         return "got text where log-likelihoods were asked for"
     if len(reply.values) != len(request.continuations):
         return f"got {len(reply.values)} log-likelihoods where {len(request.continuations)} were asked for"
-    if not all(map(math.isfinite, reply.values)):
-        return f"got log-likelihoods that are not finite, {list(reply.values)}"
+    if not all(math.isfinite(value) and value <= 0 for value in reply.values):
+        return f"got log-likelihoods that are not finite or above 0, {list(reply.values)}"
     return None
 
 

@@ -7,22 +7,24 @@ concurrency in `rate_limit`, the budget in `budget`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import queue
-import threading
 import weakref
-from collections.abc import Coroutine, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llm_backends.errors import BackendError, BackendInputError, CallFailed, PromptTooLong
+from llm_backends.openai.background_loop import BackgroundLoop
 from llm_backends.openai.budget import BudgetTracker, Reservation
 from llm_backends.openai.credentials import read_key
-from llm_backends.openai.logprobs import Echo, echo_body, likelihoods, read_echo
+from llm_backends.openai.echo_scores import probe, score
+from llm_backends.openai.logprobs import echo_body
 from llm_backends.openai.options import ANTHROPIC_HOST, OPENAI_HOST, Api, ServerOptions, place_of
-from llm_backends.openai.schema import choices_of, completion_body
+from llm_backends.openai.schema import WireReply, choices_of, completion_body
+from llm_backends.openai.server_tokenizer import ServerTokenizer
 from llm_backends.protocol import (
     Capabilities,
     Choice,
@@ -42,10 +44,21 @@ from llm_backends.usage import Usage
 if TYPE_CHECKING:
     from llm_backends.openai.calls import Caller, Cancelled
 
+log = logging.getLogger(__name__)
 BYTES_PER_TOKEN = 4
 """Of English, approximately; the estimate without the model's tokenizer."""
 OPEN_PER_SLOT = 4
 """Requests begun per concurrent call, so that one that waits for a retry holds up no other."""
+
+FIRST_OPEN = 4
+"""Requests begun before a server has answered one: if it answers none, few are paid for."""
+VARIANTS = 4
+"""Forms of one request: servers differ in the name of the limit, and in what they refuse."""
+LEFT_OUT = {
+    "temperature": "temperature 0 was left out, which the server refuses: its own default decides",
+    "stop": "stop strings were left out, which the server refuses: the reply was cut here",
+}
+UNLISTED = "the server does not list the model and answered all the same"
 
 T = TypeVar("T")
 Answers = queue.SimpleQueue[tuple[int, Reply | BackendError] | BaseException | None]
@@ -62,36 +75,6 @@ def open_openai(argument: str, *, dtype: str, device: str, options: ServerOption
         BackendInputError: the options exclude each other.
     """
     return OpenAIBackend(argument, options)
-
-
-class BackgroundLoop:
-    """An event loop in a daemon thread, so that calls go on while the program does other work."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="openai", daemon=True)
-        self._thread.start()
-
-    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begins `work` on the loop; cancelling the future cancels it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-    def close(self) -> None:
-        """Cancels all work, waits for it to end and stops the thread. A second call does nothing."""
-        if self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
 
 @dataclass
@@ -128,14 +111,20 @@ class OpenAIBackend(StreamingBackend):
         newer = self._api == "chat" and place.startswith(f"{OPENAI_HOST}/")
         self._limit_field = "max_completion_tokens" if newer else "max_tokens"
         self._blank_stops = not place.startswith(f"{ANTHROPIC_HOST}/")
+        self._left_out: set[str] = set()
+        self._context: int | None = None
+        self._unlisted = self._looked_up = self._probed = False
         self._tracker = BudgetTracker(options.budget, options.price)
         self._connection: _Connection | None = None
         self._finalizer: weakref.finalize[[_Connection], OpenAIBackend] | None = None
 
     @property
     def identity(self) -> Identity:
-        """The revision is the server's place and the endpoint: no server identifies its weights."""
-        revision = f"{place_of(self._options.base_url)} {self._api}"
+        """The revision is the server's place, the endpoint and `body.` and `header.` options, if there are any.
+
+        No server identifies its weights.
+        """
+        revision = " ".join(filter(None, (place_of(self._options.base_url), self._api, self._options.further)))
         return Identity(kind="openai", model=self._model, revision=revision, dtype="remote")
 
     @property
@@ -156,9 +145,9 @@ class OpenAIBackend(StreamingBackend):
 
     def count_tokens(self, text: str) -> int:
         """By the tokenizer named in the options; else an estimate from the text's bytes."""
-        if self._tokenizer is None:
+        if self.text_tokenizer is None:
             return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
-        return len(self._tokenizer.encode(text))
+        return len(self.text_tokenizer.encode(text))
 
     def stream(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply | BackendError]]:
         """(index, reply, or this request's PromptTooLong or CallFailed), in the order in which they end.
@@ -210,13 +199,19 @@ class OpenAIBackend(StreamingBackend):
         from llm_backends.openai.calls import Cancelled
 
         cancelled = Cancelled()
+        going = asyncio.Event()
+        if caller.contact.is_set():
+            going.set()
         waiting = iter(enumerate(requests))
 
-        async def work() -> None:
+        async def work(place: int) -> None:
+            if place >= FIRST_OPEN:
+                await going.wait()
             for index, request in waiting:
                 if cancelled.error is not None:
-                    return
+                    break
                 try:
+                    self._check_length(request)
                     answers.put((index, await self._reply(request, caller, cancelled)))
                 except (PromptTooLong, CallFailed) as error:
                     answers.put((index, error))
@@ -225,10 +220,15 @@ class OpenAIBackend(StreamingBackend):
                 except asyncio.CancelledError:
                     if cancelled.error is None:
                         raise
+                if caller.contact.is_set():
+                    going.set()
+            going.set()  # nothing is left to begin
 
         count = min(len(requests), OPEN_PER_SLOT * self._options.concurrency)
-        workers = [asyncio.create_task(work()) for _ in range(count)]
+        workers: list[asyncio.Task[None]] = []
         try:
+            await self._look_up(caller)
+            workers += [asyncio.create_task(work(place)) for place in range(count)]
             await asyncio.gather(*workers)
         except BaseException as error:
             for worker in workers:
@@ -237,6 +237,35 @@ class OpenAIBackend(StreamingBackend):
             answers.put(error)
             raise
         answers.put(cancelled.error)
+
+    async def _look_up(self, caller: Caller) -> None:
+        """Asks once which models the server has, and what context length it states."""
+        if self._looked_up:
+            return
+        self._looked_up = True
+        listed = await caller.models()
+        if listed is None:
+            return
+        self._context = listed.contexts.get(self._model)
+        if missing := listed.missing(self._model):
+            self._unlisted = True
+            caller.hint = caller.redactor.clean(missing)
+            log.warning("%s does not list the model %r: %s", caller.place, self._model, caller.hint)
+
+    def _check_length(self, request: Request) -> None:
+        """Raises PromptTooLong for a prompt over the context length that the server states, if it can be counted."""
+        if self._context is None or self.text_tokenizer is None:
+            return
+        if isinstance(request, LikelihoodRequest):
+            longest = max(self.count_tokens(request.context + one) for one in request.continuations)
+        else:
+            known = self.count_tokens(request.prompt) if isinstance(request.prompt, str) else len(request.prompt)
+            longest = known + request.max_new_tokens
+        if longest > self._context:
+            raise PromptTooLong(
+                f"prompt and reply are {longest} tokens, the server states that {self._model} takes {self._context}: "
+                "use fewer shots or layers"
+            )
 
     async def _reply(self, request: Request, caller: Caller, cancelled: Cancelled) -> Reply:
         if isinstance(request, LikelihoodRequest):
@@ -251,48 +280,98 @@ class OpenAIBackend(StreamingBackend):
     async def _choices(
         self, request: CompletionRequest, had: int, caller: Caller, cancelled: Cancelled
     ) -> list[Choice]:
-        from llm_backends.openai.calls import OtherLimit
+        wanted, api, seed = request.n - had, self._api, request.seed + had
 
-        wanted, api = request.n - had, self._api
-        reservation = Reservation.of(request.prompt, request.max_new_tokens * wanted)
-        for _ in range(2):
-            seed, limit = request.seed + had, self._limit_field
-            body = completion_body(request, self._model, api, limit, wanted, seed, blank_stops=self._blank_stops)
+        def body() -> dict[str, Any]:
+            limit = self._limit_field
+            return completion_body(request, self._model, api, limit, wanted, seed, blank_stops=self._blank_stops)
+
+        return await self._ask(
+            api,
+            body,
+            Reservation.of(request.prompt, request.max_new_tokens * wanted, self._exact_count),
+            lambda reply: choices_of(reply, request, api, wanted, caller.redactor, self._tracker.note),
+            caller,
+            cancelled,
+        )
+
+    async def _ask(
+        self,
+        api: Api,
+        body: Callable[[], dict[str, Any]],
+        reservation: Reservation,
+        read: Callable[[WireReply], T],
+        caller: Caller,
+        cancelled: Cancelled,
+    ) -> T:
+        """The answer to a request in a form that the server takes, which is learnt from what it refuses."""
+        from llm_backends.openai.calls import FieldRefused, OtherLimit
+
+        dropped: set[str] = set()
+
+        def accepted() -> dict[str, Any]:
+            whole = body()
+            dropped.clear()
+            dropped.update(name for name, value in whole.items() if self._leaves_out(name, value))
+            return {name: value for name, value in whole.items() if name not in dropped}
+
+        for _ in range(VARIANTS):
             try:
-                return await caller.call(
-                    api,
-                    body,
-                    reservation,
-                    lambda reply: choices_of(reply, request, api, wanted, caller.redactor),
-                    cancelled,
-                )
+                answer = await caller.call(api, accepted, reservation, read, cancelled)
             except OtherLimit as other:
                 self._limit_field = str(other)
-        raise CallFailed(f"{caller.place} takes a reply's limit neither as max_tokens nor as max_completion_tokens")
+            except FieldRefused as refused:
+                if str(refused) not in self._left_out:
+                    log.warning("%s: %s", caller.place, LEFT_OUT[str(refused)])
+                self._left_out.add(str(refused))
+            else:
+                for name in dropped:
+                    self._tracker.note(LEFT_OUT[name])
+                if self._unlisted:
+                    self._tracker.note(UNLISTED)
+                return answer
+        raise CallFailed(
+            f"{caller.place} takes a reply's limit neither as max_tokens nor as max_completion_tokens", lasting=True
+        )
+
+    def _leaves_out(self, name: str, value: object) -> bool:
+        return name in self._left_out and (name != "temperature" or value == 0)
 
     async def _score(self, request: LikelihoodRequest, caller: Caller, cancelled: Cancelled) -> Likelihoods:
         for continuation in request.continuations:
             if not continuation or not request.context:
                 raise BackendInputError("a log-likelihood needs a context and a continuation, got an empty one")
             _check_text(request.context + continuation)
-        echoes = await asyncio.gather(
-            *(self._echo(request.context + one, caller, cancelled) for one in request.continuations),
-            return_exceptions=True,
-        )
-        for echo in echoes:
-            if isinstance(echo, BaseException):
-                raise echo
-        return likelihoods(request.context, [echo for echo in echoes if isinstance(echo, Echo)])
 
-    async def _echo(self, text: str, caller: Caller, cancelled: Cancelled) -> Echo:
-        body = echo_body(text, self._model)
-        return await caller.call(
-            "completions", body, Reservation.of(text, 1), lambda reply: read_echo(reply, text), cancelled
-        )
+        async def echo(text: str, read: Callable[[WireReply, str], T]) -> T:
+            body = partial(echo_body, text, self._model)
+            reservation = Reservation.of(text, 1, self._exact_count)
+            return await self._ask("completions", body, reservation, lambda reply: read(reply, text), caller, cancelled)
+
+        async with caller.probing:
+            if not self._probed:
+                await probe(caller.place, echo, greedy=lambda: "temperature" not in self._left_out)
+                self._probed = True
+        return await score(request, echo)
 
     @cached_property
-    def _tokenizer(self) -> PlainTokenizer | None:
+    def text_tokenizer(self) -> PlainTokenizer | None:
+        """The model's own, from the folder named in the options; None if none is named."""
         return None if self._options.tokenizer is None else PlainTokenizer.read(self._options.tokenizer)
+
+    @property
+    def server_tokenizer(self) -> ServerTokenizer:
+        """The server's own text tokenizer; asking it is a call for each text."""
+
+        def post(path: str, body: Mapping[str, Any]) -> Any:
+            connection = self._connect()
+            return connection.loop.start(connection.caller.post_beside(path, body)).result()
+
+        return ServerTokenizer(post, place_of(self._options.base_url), self._model)
+
+    @property
+    def _exact_count(self) -> Callable[[str], int] | None:
+        return None if self.text_tokenizer is None else self.count_tokens
 
 
 def _check_text(prompt: str | tuple[int, ...]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -28,9 +29,18 @@ class Reservation:
     completion_tokens: int
 
     @classmethod
-    def of(cls, prompt: str | tuple[int, ...], new_tokens: int) -> Reservation:
-        """For a prompt and its reply: a token is at least one byte of the text."""
-        own = len(prompt.encode("utf-8")) if isinstance(prompt, str) else len(prompt)
+    def of(
+        cls, prompt: str | tuple[int, ...], new_tokens: int, count: Callable[[str], int] | None = None
+    ) -> Reservation:
+        """For a prompt and its reply: a token is at least one byte of the text.
+
+        Args:
+            count: of a text's tokens, by the model's own tokenizer; None where it is not known.
+        """
+        if not isinstance(prompt, str):
+            own = len(prompt)
+        else:
+            own = len(prompt.encode("utf-8")) if count is None else count(prompt)
         return cls(own + TEMPLATE_TOKENS, new_tokens)
 
 
@@ -46,6 +56,7 @@ class BudgetTracker:
         self._budget = budget
         self._price = price
         self._failures: Counter[str] = Counter()
+        self._adjustments: Counter[str] = Counter()
         self._answers = self._calls = self._prompt = self._completion = 0
         self._estimated_calls = self._estimated_tokens = 0
         self._reserved: Counter[Reservation] = Counter()
@@ -63,7 +74,12 @@ class BudgetTracker:
             estimated_calls=self._estimated_calls,
             estimated_tokens=self._estimated_tokens,
             dollars=None if self._price is None else self._price.of(self._prompt, self._completion),
+            adjustments=dict(sorted(self._adjustments.items())),
         )
+
+    def note(self, adjustment: str) -> None:
+        """Counts an answer for which something was left out or cut."""
+        self._adjustments[adjustment] += 1
 
     async def reserve(self, reservation: Reservation) -> None:
         """Reserves the most that a call can cost; waits for calls under way if they leave too little.

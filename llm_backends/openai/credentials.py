@@ -20,10 +20,10 @@ MAX_SHOWN = 300
 """Characters of a server's words that go into a message."""
 MOST_KEY = 65_536
 """Bytes of a file with a key."""
-MIN_SECRET = 4
-"""Shorter values are not redacted: no key is that short, and every text would be full of holes."""
+MAX_READ = 20_000
+"""Characters of a server's words that are looked at; what follows them is dropped."""
 MIN_KEY = 8
-"""Shorter values ("EMPTY", "ollama") are placeholders, which a reply may contain by chance."""
+"""Shorter values ("none", "model", "EMPTY") are placeholders and words of every text: they are not redacted."""
 
 
 def read_key(options: ServerOptions) -> SecretStr | None:
@@ -69,20 +69,27 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        kept = sorted({secret for secret in secrets if len(secret) >= MIN_SECRET}, key=len, reverse=True)
+        kept = sorted({secret for secret in secrets if len(secret) >= MIN_KEY}, key=len, reverse=True)
         self._spellings = [form for secret in kept for form in spellings(secret)]
-        self._keys = [form for secret in kept if len(secret) >= MIN_KEY for form in spellings(secret)]
+        self._longest = max(map(len, self._spellings), default=0)
 
     def holds(self, text: str) -> bool:
         """Whether a text contains a key; placeholders do not count."""
-        return any(form in text for form in self._keys)
+        return any(form in text for form in self._spellings)
 
     def clean(self, text: str) -> str:
         """A text without secrets, on one line of printable characters, shortened to `MAX_SHOWN`."""
+        if len(text) > MAX_READ:
+            text = text[: MAX_READ + self._longest]
+            # A key that the cut left in part is within the last characters, which are dropped after the redaction.
+            text = self._redacted(text)[: -self._longest or None]
+        text = " ".join("".join(c if c.isprintable() else " " for c in self._redacted(text)).split())
+        return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+    def _redacted(self, text: str) -> str:
         for form in self._spellings:
             text = text.replace(form, HIDDEN)
-        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-        return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+        return text
 
 
 def spellings(secret: str) -> list[str]:
@@ -90,7 +97,6 @@ def spellings(secret: str) -> list[str]:
     quoted = quote(secret, safe="")
     in_json = json.dumps(secret)[1:-1]
     forms = {secret, quoted, re.sub("%..", lambda m: m[0].lower(), quoted), in_json, in_json.replace("/", "\\/")}
-    if len(secret) >= MIN_KEY:
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            forms.add(encode(secret.encode()).decode().rstrip("="))
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        forms.add(encode(secret.encode()).decode().rstrip("="))
     return sorted(forms, key=lambda form: (-len(form), form))

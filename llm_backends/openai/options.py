@@ -5,8 +5,10 @@ No key is stored here, only the name of the variable or file that holds it.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import BeforeValidator, Field, model_validator
 
 from llm_backends.errors import BackendInputError
-from spae.canonical import Frozen
+from spae.canonical import Frozen, canonical_json
 
 Api = Literal["completions", "chat"]
 
@@ -41,6 +43,17 @@ AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azur
 _BUDGET = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(usd|tok)", re.ASCII)
 _PRICE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?),(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
 _SECRET_NAME = re.compile(r"key|token|secret|passw|auth|sig|credential|code", re.IGNORECASE)
+_SECRET_FIELD = re.compile(r"api[_-]?key|secret|passw|authori[sz]ation|credential", re.IGNORECASE)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,2000}")
+OWN_FIELDS = frozenset(
+    {"model", "prompt", "messages", "max_tokens", "max_completion_tokens", "n", "stop", "seed", "temperature", "echo",
+     "logprobs", "stream"}
+)  # fmt: skip
+"""Of a request's body: the run decides them."""
+OWN_HEADERS = frozenset(
+    {"host", "content-type", "content-length", "transfer-encoding", "connection", "accept", "accept-encoding"}
+)
 _ENDPOINT = re.compile(r"/(chat/completions|completions|models|responses)$")
 
 
@@ -99,6 +112,22 @@ def _price(value: Any) -> Any:
     return Price.parse(value) if isinstance(value, str) else value
 
 
+def _body(value: Any) -> Any:
+    """Fields with their values read as JSON, where they are JSON; other text stays text."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _json(one) if isinstance(one, str) else one for name, one in value.items()}
+
+
+def _json(text: str) -> Any:
+    try:
+        value = json.loads(text)
+        canonical_json(value)  # refuses what is not JSON: NaN, 1e999
+    except (ValueError, RecursionError):
+        return text
+    return value
+
+
 class ServerOptions(Frozen):
     """How to ask a server that speaks OpenAI's protocol."""
 
@@ -137,10 +166,32 @@ class ServerOptions(Frozen):
         description="the server's completions return a prompt's log-probabilities (echo with logprobs), which ranked "
         "scoring needs",
     )
+    body: Annotated[dict[str, Any], BeforeValidator(_body)] = Field(
+        default={},
+        description="further field of every request, such as body.repeat_penalty=1.0 for a server whose defaults are "
+        "not greedy; values are JSON, else text; part of the stored replies' keys",
+    )
+    header: dict[str, str] = Field(
+        default={}, description="further header of every request, no secret; part of the stored replies' keys"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         place_of(self.base_url)
+        for name in self.body:
+            if name in OWN_FIELDS:
+                raise BackendInputError(f"body.{name} is decided by the run, which asks with it: leave it out")
+            if _SECRET_FIELD.search(name):
+                raise BackendInputError(f"body.{name} would stand in files and reports: name the key with key_env")
+        for name, value in self.header.items():
+            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+                raise BackendInputError(
+                    f"header.NAME=VALUE takes a header's name and printable ASCII, got header.{name[:40]!a}"
+                )
+            if name.lower() in OWN_HEADERS:
+                raise BackendInputError(f"header.{name} is decided by the protocol: leave it out")
+            if _SECRET_NAME.search(name) or name.lower() == "cookie":
+                raise BackendInputError(f"header.{name} would stand in files and reports: name the key with key_env")
         if self.key_env is not None and self.key_file is not None:
             raise BackendInputError("key_env and key_file both name a key: give one")
         if self.budget is not None and self.budget.unit == "usd" and self.price is None:
@@ -158,6 +209,13 @@ class ServerOptions(Frozen):
         if host == OPENAI_HOST:
             return "completions" if model.startswith(OPENAI_COMPLETIONS) else "chat"
         return "chat" if host in CHAT_ONLY else "completions"
+
+    @property
+    def further(self) -> str:
+        """Fields and headers that replies depend on, as canonical JSON; empty where none are set."""
+        header = {name.lower(): value for name, value in self.header.items()}
+        given = {"body": self.body, "header": header}
+        return canonical_json({name: held for name, held in given.items() if held}) if self.body or header else ""
 
     @property
     def on_azure_deployment(self) -> bool:

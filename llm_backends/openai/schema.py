@@ -1,11 +1,12 @@
 """Request bodies of the OpenAI protocol, and strict parsing of its answers.
 
-An answer that another call may repair raises `Unusable`; one that it would not raises CallFailed.
+An answer that another call may repair raises `Unusable`; one that it would not raises it as lasting, or CallFailed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,22 +16,30 @@ from llm_backends.openai.credentials import Redactor
 from llm_backends.openai.options import Api
 from llm_backends.protocol import Choice, CompletionRequest
 
-STOPPED = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn"})
+STOPPED = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed"})
+"""Finish reasons in lower case; servers differ in it."""
 CUT = frozenset({"length", "max_tokens"})
+MAX_TOKEN_CHARACTERS = 128
+"""Of one token; the longest in use are runs of as many spaces. A reply beyond that many per token is cut."""
+CUT_REPLY = "a reply far longer than the tokens asked for was cut"
+MAX_TOKENS = 100_000_000
+"""Tokens of one call that a server can have counted; no context is as long."""
 MAX_STOPS = 4
 """Stop strings that the protocol allows."""
 
 
 class Unusable(Exception):
-    """A successful call without a usable answer; another call may give one.
+    """A successful call without a usable answer.
 
     Attributes:
         kind: in a word or two.
+        lasting: another call would not give one, since the server speaks another protocol.
     """
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: str, reason: str, *, lasting: bool = False) -> None:
         super().__init__(reason)
         self.kind = kind
+        self.lasting = lasting
 
 
 class ErrorInside(Exception):
@@ -64,6 +73,7 @@ class WireLogprobs(_Lenient):
 
     tokens: list[str]
     token_logprobs: list[float | None]
+    text_offset: Any = None
 
 
 class WireChoice(_Lenient):
@@ -88,15 +98,17 @@ class WireReply(_Lenient):
         if not isinstance(self.usage, dict):
             return None
         prompt, completion = self.usage.get("prompt_tokens"), self.usage.get("completion_tokens", 0)
-        if type(prompt) is not int or prompt < 1:
+        if type(prompt) is not int or not 1 <= prompt <= MAX_TOKENS:
             return None
         # An empty reply may have no count, or null.
         completion = 0 if completion is None else completion
-        if type(completion) is not int or completion < 0:
+        if type(completion) is not int or not 0 <= completion <= MAX_TOKENS:
             return None
         # Some servers count reasoning in the total alone; it is paid for like the reply.
         total = self.usage.get("total_tokens")
-        return prompt, max(completion, total - prompt) if type(total) is int else completion
+        if type(total) is int and 0 <= total <= MAX_TOKENS:
+            completion = max(completion, total - prompt)
+        return prompt, completion
 
 
 def completion_body(
@@ -147,41 +159,54 @@ def read_reply(content_type: str | None, body: bytes) -> WireReply:
         if first["type"] == "json_invalid":
             raise Unusable("invalid JSON", f"the answer of {len(body)} bytes is not valid JSON") from None
         where = ".".join(map(str, first["loc"])) or "top"
-        raise Unusable("malformed answer", f"the answer's JSON is not the protocol's (at {where})") from None
+        reason = f"the answer's JSON is not the protocol's (at {where})"
+        raise Unusable("malformed answer", reason, lasting=True) from None
     if not reply.choices:
         if reply.error:
             raise _error_inside(reply.error)
-        raise Unusable("no choices", "the answer holds no choices")
+        # llama.cpp's own endpoint, which is at the same address without /v1, answers with `content`.
+        lasting = "choices" not in reply.model_fields_set
+        raise Unusable("no choices", "the answer holds no choices", lasting=lasting)
     return reply
 
 
-def choices_of(reply: WireReply, request: CompletionRequest, api: Api, wanted: int, redactor: Redactor) -> list[Choice]:
+def choices_of(
+    reply: WireReply,
+    request: CompletionRequest,
+    api: Api,
+    wanted: int,
+    redactor: Redactor,
+    note: Callable[[str], None] = lambda reason: None,
+) -> list[Choice]:
     """The choices of an answer: at least one, at most `wanted`.
+
+    Servers count the tokens of a reply differently (of one choice or of all, without the last one), so a reply that
+    ends at the limit is refused only where it is empty.
 
     Args:
         reply: with choices.
         redactor: redacts a server's words before they are quoted, and finds the key in a reply.
+        note: told of each reply that was cut (`CUT_REPLY`).
 
     Raises:
         Unusable: a choice without text or finish reason.
-        CallFailed: the server filtered or refused the answer, truncated it, or put the key into it.
+        CallFailed: the server filtered or refused the answer, gave no text up to the limit, or put the key into it.
     """
     assert reply.choices is not None
     found = [_choice(one, request, api, redactor) for one in reply.choices[:wanted]]
+    most = request.max_new_tokens * MAX_TOKEN_CHARACTERS
+    for place, choice in enumerate(found):
+        if len(choice.text) > most:
+            note(CUT_REPLY)
+            found[place] = Choice(text=choice.text[:most], finish="length")
     if any(redactor.holds(choice.text) for choice in found):
         raise CallFailed("the server put the key into its answer, which is therefore not kept")
-    cut = [choice for choice in found if choice.finish == "length"]
-    if cut:
-        tokens = reply.used[1] if reply.used is not None else None
-        # Without the server's count: a text of fewer bytes than tokens asked for was truncated, too.
-        most = tokens if tokens is not None else sum(len(one.text.encode("utf-8")) for one in cut)
-        asked = len(cut) * request.max_new_tokens
-        if most < asked:
-            count = f"{tokens} tokens" if tokens is not None else f"{most} bytes"
-            raise CallFailed(
-                f"a reply that ends at the limit must have the {asked} tokens asked for, the server gave {count}: "
-                "it was truncated, by the server's context length or by hidden reasoning"
-            )
+    if any(choice.finish == "length" and not choice.text for choice in found):
+        raise CallFailed(
+            f"a reply that ends at the limit of {request.max_new_tokens} tokens must have some text, the server gave "
+            "none: hidden reasoning used them up, or the server's context length",
+            lasting=request.temperature == 0,
+        )
     return found
 
 
@@ -192,35 +217,40 @@ def stopped_text(text: str, stop: tuple[str, ...]) -> str | None:
 
 
 def _choice(choice: WireChoice, request: CompletionRequest, api: Api, redactor: Redactor) -> Choice:
-    if choice.finish_reason == "content_filter":
-        raise CallFailed("the server's content filter kept the answer back (finish_reason content_filter)")
+    reason = (choice.finish_reason or "").casefold()
+    if reason == "content_filter":
+        raise CallFailed(
+            "the server's content filter kept the answer back (finish_reason content_filter)", lasting=True
+        )
     text = choice.text
     if api == "chat":
         if choice.message is None:
-            raise Unusable("malformed answer", "a choice holds no message: check api=")
+            raise Unusable("malformed answer", "a choice holds no message: check api=", lasting=True)
         if choice.message.refusal:
-            raise CallFailed(f"the model refused to answer: {redactor.clean(choice.message.refusal)}")
+            raise CallFailed(f"the model refused to answer: {redactor.clean(choice.message.refusal)}", lasting=True)
         content = choice.message.content
         text = "".join(part.text for part in content) if isinstance(content, list) else content or ""
     if text is None:
-        raise Unusable("malformed answer", "a choice holds no text")
+        raise Unusable("malformed answer", "a choice holds no text: check api=", lasting=True)
     stopped = stopped_text(text, request.stop)
     if stopped is not None:
         return Choice(text=stopped, finish="stop")
-    if choice.finish_reason in STOPPED:
+    # Some servers give no reason: what they give as the answer is one, if there is any.
+    if reason in STOPPED or (not reason and text.strip()):
         return Choice(text=text, finish="stop")
-    if choice.finish_reason in CUT:
+    if reason in CUT:
         return Choice(text=text, finish="length")
-    if choice.finish_reason in ("tool_calls", "function_call"):
-        raise CallFailed("the model called a tool instead of answering")
-    raise Unusable("broken off", f"the answer is incomplete (finish_reason {choice.finish_reason!r})")
+    if reason in ("tool_calls", "function_call"):
+        raise CallFailed("the model called a tool instead of answering", lasting=True)
+    said = redactor.clean(choice.finish_reason or "")
+    raise Unusable("broken off", f"the answer is incomplete (finish_reason {said!r})")
 
 
 def _error_inside(error: object) -> ErrorInside:
     code = error.get("code") if isinstance(error, Mapping) else None
-    if isinstance(code, str) and code.isdecimal():
+    if isinstance(code, str) and re.fullmatch(r"[1-5][0-9][0-9]", code):
         code = int(code)
-    status = code if isinstance(code, int) and 100 <= code <= 599 else None
+    status = code if type(code) is int and 100 <= code <= 599 else None
     return ErrorInside(status, message_of({"error": error}))
 
 
@@ -232,5 +262,8 @@ def message_of(body: object) -> str:
         inner = body.get("error", body)
         if isinstance(inner, Mapping):
             inner = inner.get("message") or inner.get("detail") or dict(inner)
-        return str(inner)
-    return "" if body is None else str(body)
+        body = inner
+    try:
+        return "" if body is None else str(body)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or lists nested as deep
+        return "an error that cannot be shown"

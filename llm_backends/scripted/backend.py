@@ -14,9 +14,10 @@ A script is a JSON object; every part is optional:
                   "seconds": 0.1}}                    how long every request takes
 
 Requests are counted from 1 in each process. Failures of one request: "timeout", "cut" (the connection), "429", "500",
-"503", "invalid-json", "no-choices", "content-type", "cut-short" (the reply), "filtered", "failed" (in general) and
-"too-long" (the prompt); "unavailable" and "budget" end the run. A failure stands for one after all attempts: there are
-no retries. Failures are not part of the model's identity, so a run that met some resumes with a script without them.
+"503", "invalid-json", "no-choices", "content-type", "cut-short" (the reply), "filtered", "refused", "failed" (in
+general) and "too-long" (the prompt); "unavailable" and "budget" end the run. A failure stands for one after all
+attempts: there are no retries. Failures are not part of the model's identity, so a run that met some resumes with a
+script without them.
 """
 
 from __future__ import annotations
@@ -183,7 +184,8 @@ class ScriptedBackend:
         if not texts:
             raise CallFailed(
                 f"a script needs a reply to every prompt, it has no reply to {prompt[:60]!r}: "
-                'add it to "completions" or give a "default"'
+                'add it to "completions" or give a "default"',
+                lasting=True,
             )
         return Completion(choices=tuple(_cut(texts[i % len(texts)], request) for i in range(request.n)))
 
@@ -199,7 +201,8 @@ class ScriptedBackend:
             raise CallFailed(
                 f"a script needs a value per continuation, it has no value for {continuation!r} after "
                 f"{context[-40:]!r}: "
-                'add it to "likelihoods" or give a "default_likelihood"'
+                'add it to "likelihoods" or give a "default_likelihood"',
+                lasting=True,
             )
         return value
 

@@ -14,10 +14,13 @@ from llm_backends.errors import BackendError, BackendUnavailable, BudgetSpent, C
 
 Kind = Literal[
     "failed", "timeout", "cut", "429", "500", "503", "invalid-json", "no-choices", "content-type", "cut-short",
-    "filtered", "too-long", "unavailable", "budget",
+    "filtered", "refused", "too-long", "unavailable", "budget",
 ]  # fmt: skip
 RETRYABLE: tuple[Kind, ...] = ("timeout", "cut", "429", "500", "503", "invalid-json", "no-choices", "content-type")
 """Default of `kinds`: all failures of a single call that a server backend would retry."""
+
+LASTING: tuple[Kind, ...] = ("cut-short", "filtered", "refused")
+"""Failures that a server backend does not retry."""
 
 _ERRORS: dict[Kind, type[BackendError]] = {
     "too-long": PromptTooLong,
@@ -36,6 +39,7 @@ _WORDS: dict[Kind, str] = {
     "content-type": "the answer's content type is text/html, not application/json",
     "cut-short": "the reply was truncated",
     "filtered": "the server's content filter withheld the answer",
+    "refused": "the server answers 400 (bad request)",
     "too-long": "the prompt does not fit the model's context",
     "unavailable": "the server refuses the key",
     "budget": "the budget is used up",
@@ -53,7 +57,9 @@ class InjectedFailure(BaseModel):
     def as_error(self) -> BackendError:
         """The error, with the script's message or the usual one."""
         message = self.message or f"{_WORDS[self.error]} (injected by the script)"
-        return _ERRORS.get(self.error, CallFailed)(message)
+        if self.error in _ERRORS:
+            return _ERRORS[self.error](message)
+        return CallFailed(message, lasting=self.error in LASTING)
 
 
 class InjectedFailures(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -55,11 +56,30 @@ def row_counts(cells: Iterable[Cell]) -> list[Count]:
     return [Count(row=row, **{name: total[name] for name in COUNTS}) for row, (_, total) in rows.items()]
 
 
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
+
 def reasons(records: Iterable[Record]) -> list[Reason]:
-    """Why records went without a score, the commonest reason first."""
-    found = Counter((Row.of(r), r.status, r.explanation) for r in records if r.status != "scored")
-    made = [Reason(row, status, explanation, count) for (row, status, explanation), count in found.items()]
+    """Why records went without a score, the commonest reason first; those that differ in numbers only are one."""
+    found: dict[tuple[Row, str, str], Counter[str]] = {}
+    for record in records:
+        if record.status != "scored":
+            key = (Row.of(record), record.status, _NUMBER.sub("0", record.explanation))
+            found.setdefault(key, Counter())[record.explanation] += 1
+    made = [Reason(row, status, in_one(list(texts)), texts.total()) for (row, status, _), texts in found.items()]
     return sorted(made, key=lambda r: (-r.count, r.row.order(), r.status, r.explanation))[:REASONS_SHOWN]
+
+
+def in_one(texts: Sequence[str]) -> str:
+    """Texts that differ in numbers only as one: "takes 512" and "takes 600" is "takes 512 to 600"."""
+    columns = zip(*(_NUMBER.findall(text) for text in texts), strict=True)
+    spans = iter([_span(column) for column in columns])
+    return _NUMBER.sub(lambda match: next(spans), texts[0])
+
+
+def _span(numbers: Sequence[str]) -> str:
+    ordered = sorted(set(numbers), key=lambda number: (float(number.replace(",", "")), number))
+    return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
 
 
 def call_line(records: Sequence[Record], calls: Sequence[Call]) -> str:
@@ -87,7 +107,17 @@ def shared_prompts(records: Iterable[Record], calls: Iterable[Call]) -> int:
 
 
 def slow_paths(folder: Path) -> dict[str, int]:
-    """Reason -> requests that took a slower path than the usual one, from usage.json; empty where it has none.
+    """Reason -> requests that took a slower path than the usual one. Raises as `_usage_counts`."""
+    return _usage_counts(folder, "slow_paths")
+
+
+def adjustments(folder: Path) -> dict[str, int]:
+    """What was done -> answers of a server for which it was done. Raises as `_usage_counts`."""
+    return _usage_counts(folder, "adjustments")
+
+
+def _usage_counts(folder: Path, name: str) -> dict[str, int]:
+    """Counts in usage.json, over all commands; empty where it has none.
 
     Raises:
         RecordError: the file is broken.
@@ -96,7 +126,7 @@ def slow_paths(folder: Path) -> dict[str, int]:
     if not path.exists():
         return {}
     try:
-        counts = parse_json(read_file(folder, USAGE))["total"].get("slow_paths", {})
+        counts = parse_json(read_file(folder, USAGE))["total"].get(name, {})
         return {str(reason): int(count) for reason, count in sorted(counts.items()) if count}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{path} must hold a run's usage ({error!r}): move it away") from error

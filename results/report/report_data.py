@@ -19,7 +19,7 @@ from results.analysis.tables import ResultTable, result_tables
 from results.display import PERCENT, colour_numbers, hundredfold, number, scale, signed
 from results.errors import ReportError
 from results.record import Record
-from results.report.accounting import Count, Reason, call_line, reasons, row_counts, slow_paths
+from results.report.accounting import Count, Reason, adjustments, call_line, reasons, row_counts, slow_paths
 from results.report.example import Example, Examples, Reconstruction, ShownImage, load_examples, load_png
 from results.run_facts import RunFacts
 from results.store import EXAMPLES, RunStore
@@ -57,6 +57,7 @@ class ReportData:
 
     Attributes:
         slow_paths: reason -> requests that took a slower path than the usual one.
+        adjustments: what was done -> answers of a server for which it was done.
 
     Raises:
         RecordError: the folder is not a run's, or is broken.
@@ -81,6 +82,7 @@ class ReportData:
         further = {(one.row, one.setting, one.metric): one.values for one in self.corpus.samples} if self.corpus else {}
         self._marks = BestMarks(self.records, self.facts, further)
         self.slow_paths = slow_paths(folder)
+        self.adjustments = adjustments(folder)
         self._first = sorted(self.records, key=lambda record: Row.of(record).order(self.facts))
         self._tokens = self.examples.token_counts({(cell.tokenizer, cell.layers) for cell in self.cells})
 
@@ -186,6 +188,7 @@ class ReportData:
             *(f"{task}: run.json describes no metric {metric!r}; it is shown as a plain number, more taken as better."
               for task, metric in undescribed),
             *(f"Slow path: {count:,} requests: {reason}" for reason, count in self.slow_paths.items()),
+            *(f"Not as asked for: {count:,} answers: {what}" for what, count in self.adjustments.items()),
         ]  # fmt: skip
 
     @property

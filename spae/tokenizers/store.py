@@ -7,7 +7,8 @@
 
 Values are compressed and carry a checksum that is verified on reading; a damaged one is dropped, and its image encoded
 again. The file is bounded: past the limit, the entries used least recently go first. If it cannot be opened or written
-(a read-only or full disk), entries live in memory until the process ends.
+(a read-only or full disk), entries live in memory until the process ends. What it lacks is looked up in read-only files
+of tokens (`spae.tokenizers.token_file`), if it was given some.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import numpy as np
 
 from spae.canonical import canonical_json, sha256_json
 from spae.errors import InputError
+from spae.tokenizers.token_file import TokenFile
 from spae.tokens import ImageTokens
 
 LIMIT_BYTES = 2_000_000_000
@@ -104,16 +106,18 @@ class TokenStore:
     Args:
         folder: its folder; None keeps everything in memory.
         limit_bytes: bound on the file's size.
+        files: read-only ones, looked up after the store's own.
 
     Raises:
         InputError: the limit is not positive.
     """
 
-    def __init__(self, folder: Path | None, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(self, folder: Path | None, limit_bytes: int = LIMIT_BYTES, files: Sequence[TokenFile] = ()) -> None:
         if limit_bytes <= 0:
             raise InputError(f"a token store's limit must be positive, got {limit_bytes} bytes")
         self._file = None if folder is None else folder / FILE
         self._limit = limit_bytes
+        self._files = tuple(files)
         self._lock = threading.RLock()
         self._hits = self._misses = self._damaged = 0
         self._logged_damage = False
@@ -127,7 +131,14 @@ class TokenStore:
             images: `image_sha256` of each.
         """
         found = self._read("tokens", tokenizer, images, depth, _tokens_of)
-        return {image: tokens.first_layers(depth) for image, tokens in found.items()}
+        tokens = {image: one.first_layers(depth) for image, one in found.items()}
+        for file in self._files:
+            if file.tokenizer == tokenizer and len(tokens) < len(set(images)):
+                tokens |= file.get_many([image for image in images if image not in tokens], depth)
+        with self._lock:
+            self._hits += len(tokens) - len(found)
+            self._misses -= len(tokens) - len(found)
+        return tokens
 
     def put_many(self, tokenizer: str, tokens: Mapping[str, ImageTokens]) -> None:
         """Stores tokens by `image_sha256`. Args: tokenizer, its fingerprint."""

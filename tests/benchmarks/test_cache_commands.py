@@ -251,7 +251,7 @@ def test_cache_only_opens_no_socket_for_models_of_the_network(home: Path, photos
     done = subprocess.run(
         [sys.executable, "-c", NO_SOCKET, *command], capture_output=True, text=True, cwd=home,
         env={"PYTHONPATH": str(ROOT), "SPAE_CACHE": str(home / "cache"), "HF_HOME": str(home / "hf"),
-             "PATH": "", "HOME": str(home), "OPENAI_API_KEY": "none"},
+             "PATH": "", "HOME": str(home), "OPENAI_API_KEY": "none", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 2 and words in done.stderr and "SOCKET" not in done.stderr, done.stderr
 

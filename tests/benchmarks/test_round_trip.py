@@ -6,6 +6,7 @@ import json
 import random
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from llm_backends.errors import BackendUnavailable
 from llm_backends.local.smollm2 import find_gguf, smollm2_source
 from llm_backends.text_tokenizer import PlainTokenizer
 from spae.vocabulary import LexicalVocabulary, open_vocabulary, whole_words
+from tests.llm_backends.openai_server import FaultServer
 
 
 def made_up_words(count: int) -> list[str]:
@@ -122,7 +124,7 @@ def test_command_prints_the_measurement(
     learned: tuple[LexicalVocabulary, PlainTokenizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vocabulary, text = learned
-    monkeypatch.setattr(round_trip, "measure_names", lambda llm, name: measure(vocabulary, text))
+    monkeypatch.setattr(round_trip, "measure_names", lambda llm, name, options: measure(vocabulary, text))
     printed = CliRunner().invoke(app, ["round-trip", "--json"])
     assert printed.exit_code == 0
     assert json.loads(printed.stdout)["round_trip_rate"] == 1.0
@@ -138,3 +140,28 @@ def test_smollm2_keeps_every_word_of_its_vocabulary() -> None:
     found = measure(open_vocabulary("smollm2"), PlainTokenizer.read(smollm2_source().folder()))
     assert (found.round_trip_rate, found.tokens_per_word) == (1.0, 1.0)
     assert found.strings > 4000
+
+
+def test_a_server_tokenizes_for_itself_or_by_the_folder_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = made_up_words(40)
+    vocabulary = vocabulary_of(words)
+    monkeypatch.setattr(round_trip, "open_vocabulary", lambda name: vocabulary)
+    tokenizer = byte_level(words)
+    server = FaultServer()
+
+    def extra(path: str, body: dict[str, Any]) -> Any:
+        if path == "/tokenize":
+            return {"tokens": tokenizer.encode(body["prompt"]).ids}
+        return {"prompt": tokenizer.decode(body["tokens"])} if path == "/detokenize" else None
+
+    server.behaviour.extra = extra
+    asked = ["round-trip", "--llm", "openai:m", "--json", "--llm-args", f"base_url={server.url}"]
+    (tmp_path / "folder").mkdir()
+    tokenizer.save(str(tmp_path / "folder" / "tokenizer.json"))
+    found = [
+        CliRunner().invoke(app, [*asked, *more]) for more in ((), ("--llm-args", f"tokenizer={tmp_path / 'folder'}"))
+    ]
+    server.close()
+    assert [one.exit_code for one in found] == [0, 0], found
+    assert json.loads(found[0].stdout) == json.loads(found[1].stdout)
+    assert json.loads(found[0].stdout)["round_trip_rate"] == 1.0

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -196,3 +196,19 @@ def test_no_model_refuses_requests(photos: Path, command: Command) -> None:
         "run", "--task", "ten-steps", "--tokenizer", "colours", "--llm", "none", "--data", photos, "--out", "out"
     )
     assert code == 2 and "--llm none answers no request" in err and err.count("\n") == 1
+
+
+def test_records_of_a_thinking_model_say_what_was_left_out(
+    home: Path, photos: Path, script: Callable[..., str], command: Command
+) -> None:
+    arguments = ["run", "--task", "miniimagenet-2way", "--tokenizer", "colours", "--data", photos, "--setting",
+                 "i1-s1-r0", "--limit", 2, "--scoring", "contains"]  # fmt: skip
+    closed = script("closed", default="<think>It has a mane.</think>\nlion")
+    assert command(*arguments, "--llm", closed, "--out", "closed")[0] == 0
+    for record in map(json.loads, Path("closed/records.jsonl").read_text().splitlines()):
+        assert (record["status"], record["reply"], record["prediction"]) == ("scored", "\nlion", "lion")
+        assert record["explanation"].endswith("29 characters of thought before the answer were left out")
+    command(*arguments, "--llm", script("open", default="<think>It has a"), "--out", "open")
+    for record in map(json.loads, Path("open/records.jsonl").read_text().splitlines()):
+        assert (record["status"], record["reply"]) == ("failed", None)
+        assert "must end its block of thought (</think>)" in record["explanation"]

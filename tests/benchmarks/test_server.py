@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,6 +161,67 @@ def test_failed_requests_are_recorded_with_their_reason(command: Command, server
     server.behaviour = Behaviour()
     assert command()[0] == 0
     assert {record["status"] for record in records()} == {"scored"} and len(server.seen) == 12
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        pytest.param((400, b'{"error": {"message": "Invalid model name passed in model=m"}}', {}), "Invalid model name",
+                     id="model"),
+        pytest.param((401, b'{"error": {"message": "No"}}', {}), "the key is wrong", id="key"),
+        pytest.param((200, b'{"content": " lion"}', {}), "does it end in /v1?", id="no /v1"),
+        pytest.param((502, b"Bad Gateway", {}), "no usable answer in 3 requests", id="dead upstream"),
+    ],
+)  # fmt: skip
+def test_server_that_will_answer_nothing_ends_the_run(
+    command: Command, server: FaultServer, refusal: tuple[int, bytes, dict[str, str]], words: str
+) -> None:
+    server.behaviour.refuse = lambda seen: refusal
+    code, _, err = command(limit=40)
+    assert code == 2 and words in err and err.startswith("error: ") and err.count("\n") == 1
+    assert len(server.seen) <= 36 and {record["status"] for record in records()} <= {"failed"}
+
+
+def test_further_fields_have_replies_of_their_own_and_stand_in_the_report(
+    command: Command, server: FaultServer
+) -> None:
+    assert command()[0] == 0
+    more = ("--llm-args", "body.repeat_penalty=1.0", "--llm-args", "header.X-Route=a-b", "--out", "more")
+    assert command(*more)[0] == 0
+    assert [seen.body.get("repeat_penalty") for seen in server.seen] == [None] * 6 + [1.0] * 6
+    assert [seen.headers.get("x-route") for seen in server.seen] == [None] * 6 + ["a-b"] * 6
+    assert command(*more, "--cache-only", "--out", "again")[0] == 0 and len(server.seen) == 12
+    for name in ("report.md", "report.html"):
+        said = html.unescape(Path("more", name).read_text()).replace("\\", "")
+        assert '{"body":{"repeat_penalty":1.0},"header":{"x-route":"a-b"}}' in said
+
+
+def test_temperature_that_a_server_refuses_is_left_out_and_reported(command: Command, server: FaultServer) -> None:
+    refusal = b'{"error": {"message": "\'temperature\' does not support 0.0 with this model"}}'
+    server.behaviour.refuse = lambda seen: (400, refusal, {}) if "temperature" in seen.body else None
+    assert command()[0] == 0
+    assert {record["status"] for record in records()} == {"scored"} and len(server.seen) <= 10
+    assert "Not as asked for: 6 answers: temperature 0 was left out" in Path("out/report.md").read_text()
+
+
+def test_echo_that_is_shifted_is_refused_by_name(command: Command, server: FaultServer) -> None:
+    def shifted(seen: Seen) -> tuple[int, bytes, dict[str, str]]:
+        tokens = [*tokens_of(seen.prompt), " next"]
+        nats = [None, *(-9.0 if token == " next" else -1.0 for token in tokens[1:])]
+        logprobs = {"tokens": tokens, "token_logprobs": nats}
+        choice = {"text": "".join(tokens), "finish_reason": "length", "logprobs": logprobs}
+        return 200, json.dumps({"choices": [choice]}).encode(), {}
+
+    server.behaviour.refuse = shifted
+    code, _, err = command("--scoring", "ranked", *args(echo_logprobs="true"))
+    assert code == 2 and "llama-cpp-python" in err and err.count("\n") == 1 and not records()
+
+
+def test_token_counts_of_thousands_of_digits_are_estimates(command: Command, server: FaultServer) -> None:
+    body = b'{"choices": [{"text": " lion", "finish_reason": "stop"}], "usage": {"prompt_tokens": %s}}' % (b"9" * 4300)
+    server.behaviour.refuse = lambda seen: (200, body, {})
+    assert command()[0] == command("--refresh-cache", "--out", "out")[0] == 0
+    assert json.loads(Path("out/usage.json").read_text())["total"]["prompt_tokens"] < 10**6
 
 
 def test_prompts_over_the_stated_context_are_not_sent(command: Command, server: FaultServer) -> None:

@@ -45,11 +45,11 @@ def check(found: list[dict[str, Any]], count: int) -> None:
 
 def test_every_request_to_a_faulty_server_ends_in_a_record(server: FaultServer, tmp_path: Path) -> None:
     program = Program(tmp_path)
-    arguments = few_shot(server.url, 1000, "--llm-args", "concurrency=32", "--llm-args", "timeout=0.8", "--out", "out")
+    arguments = few_shot(server.url, 250, "--llm-args", "concurrency=32", "--llm-args", "timeout=0.8", "--out", "out")
     code, out, err = program.run(*arguments)
     assert code == 0, err
     found = records(tmp_path / "out")
-    check(found, 2000)
+    check(found, 500)
     asked = Counter(seen.prompt for seen in server.seen)
     assert set(asked) == {record["prompt"] for record in found}
     assert max(asked.values()) <= 6  # max_attempts
@@ -63,7 +63,7 @@ def test_every_request_to_a_faulty_server_ends_in_a_record(server: FaultServer, 
     server.behaviour, server.seen = Behaviour(), []
     assert program.run(*arguments)[0] == 0
     assert {seen.prompt for seen in server.seen} == failed
-    check(records(tmp_path / "out"), 2000)
+    check(records(tmp_path / "out"), 500)
 
 
 def stored(cache: Path) -> set[str]:
@@ -84,15 +84,15 @@ def test_run_killed_five_times_ends_with_the_same_records(server: FaultServer, t
     program = Program(tmp_path)
     rng = random.Random(11)
     options = [word for pair in ("concurrency=8", "timeout=0.8", "max_attempts=20") for word in ("--llm-args", pair)]
-    arguments = few_shot(server.url, 150, *options, "--out")
+    arguments = few_shot(server.url, 75, *options, "--out")
     code, _, err = program.run(*arguments, "alone", cache="alone-cache")
     assert code == 0, err
-    check(records(tmp_path / "alone"), 300)
+    check(records(tmp_path / "alone"), 150)
 
     server.seen = []
     kept: list[tuple[int, set[str]]] = []
     for _ in range(5):
-        target = len(server.seen) + rng.randint(15, 60)
+        target = len(server.seen) + rng.randint(8, 30)
         running = program.start(*arguments, "killed", cache="killed-cache")
         deadline = time.monotonic() + 600
         while len(server.seen) < target:

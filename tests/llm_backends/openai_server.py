@@ -49,11 +49,13 @@ class Behaviour:
         plan: faults of the first calls, in order ("" for an answer), before any are sampled.
         hang: seconds that a hanging call hangs.
         after: what `Retry-After` says in "429 after".
+        extra: gives the JSON for calls beside /v1 (/tokenize), None for the others, which get 404.
         refuse: gives (status, body, headers) for calls to refuse, None for others; before any fault.
         ignores_n: one choice, whatever `n` is.
         usage: whether answers count their tokens.
         finish: finish_reason of every choice.
         delay: seconds before each answer.
+        models: status and body of the list of models.
     """
 
     rate: float = 0.0
@@ -62,11 +64,13 @@ class Behaviour:
     hang: float = 2.0
     after: str = "0.05"
     refuse: Callable[[Seen], tuple[int, bytes, dict[str, str]] | None] = lambda seen: None
+    extra: Callable[[str, dict[str, Any]], Any] = lambda path, body: None
     ignores_n: bool = False
     usage: bool = True
     finish: str | None = "stop"
     delay: float = 0.0
     reply: Callable[[str, int], str] = lambda prompt, seed: answer_to(prompt, seed)
+    models: tuple[int, bytes] = (200, b'{"object": "list", "data": [{"id": "m", "object": "model"}]}')
 
 
 def answer_to(prompt: str, seed: int = 0) -> str:
@@ -93,6 +97,8 @@ class FaultServer:
     def __init__(self, behaviour: Behaviour | None = None, *, seed: int = 0) -> None:
         self.behaviour = behaviour or Behaviour()
         self.seen: list[Seen] = []
+        self.lists = 0
+        """Times the list of models was asked for."""
         self.most_at_once = 0
         self._at_once = 0
         self._rng = random.Random(seed)
@@ -170,11 +176,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Says nothing."""
 
     def do_GET(self) -> None:
-        self.send(200, json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]}).encode())
+        self.owner.lists += 1
+        self.send(*self.owner.behaviour.models)
 
     def do_POST(self) -> None:
         with self.owner.counted():
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            if not self.path.split("?")[0].endswith("completions"):
+                found = self.owner.behaviour.extra(self.path, body)
+                self.send(404 if found is None else 200, json.dumps(found).encode())
+                return
             seen = self.owner.decide(self.path, body, {name.lower(): value for name, value in self.headers.items()})
             do = self.owner.behaviour
             if (refused := do.refuse(seen)) is not None:

@@ -130,7 +130,7 @@ def test_every_option_is_described() -> None:
     named = {one.name: one.default for one in list_options(find_backend("openai:m")[0])}
     assert list(named) == [
         "base_url", "api", "key_env", "key_file", "concurrency", "timeout", "max_attempts", "budget", "price",
-        "tokenizer", "echo_logprobs",
+        "tokenizer", "echo_logprobs", "body.NAME", "header.NAME",
     ]  # fmt: skip
     assert (named["api"], named["max_attempts"], named["key_env"], named["base_url"]) == ("auto", "6", "", "")
 

@@ -315,6 +315,18 @@ def test_a_budget_in_tokens_is_kept_and_so_are_replies(server: FaultServer, open
         backend.complete([ask("more " * 20)])
 
 
+def test_a_budget_goes_further_where_tokens_can_be_counted(
+    server: FaultServer, opened: Open, plain_tokenizer_folder: Path
+) -> None:
+    prompt = "Input: lion cat vase truck\nOutput: lion\n" * 40
+    budget = Budget.parse("1000tok")
+    assert len(prompt) > 1000
+    with pytest.raises(BudgetSpent):
+        opened(budget=budget).complete([ask(prompt)])
+    counted = opened(budget=budget, tokenizer=plain_tokenizer_folder)
+    assert counted.count_tokens(prompt) < 900 and len(counted.complete([ask(prompt)])) == 1
+
+
 def test_a_budget_in_dollars(server: FaultServer, opened: Open) -> None:
     backend = opened(budget=Budget.parse("0.01usd"), price=Price.parse("50,100"), concurrency=4)
     with pytest.raises(BudgetSpent, match=r"\$0\.01"):

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from llm_backends.openai.backend import BackgroundLoop
+from llm_backends.openai.background_loop import BackgroundLoop
 
 
 def test_closing_cancels_background_work() -> None:

@@ -18,6 +18,11 @@ def test_a_reservation_covers_every_byte() -> None:
     assert Reservation.of((5, 6), 1) == Reservation(2 + TEMPLATE_TOKENS, 1)
 
 
+def test_a_reservation_is_exact_where_tokens_can_be_counted() -> None:
+    assert Reservation.of("a cat sat", 7, lambda text: len(text.split())) == Reservation(3 + TEMPLATE_TOKENS, 7)
+    assert Reservation.of((5, 6), 1, lambda text: 99) == Reservation(2 + TEMPLATE_TOKENS, 1)
+
+
 def test_calls_tokens_and_dollars_add_up() -> None:
     async def run() -> BudgetTracker:
         tracker = BudgetTracker(None, Price.parse("1,2"))

@@ -14,8 +14,8 @@ import llm_backends.openai.options
 import llm_backends.openai.rate_limit
 from llm_backends.errors import CallFailed
 from llm_backends.openai.backend import OpenAIBackend
-from llm_backends.openai.options import ServerOptions
-from llm_backends.protocol import CompletionRequest
+from llm_backends.openai.options import Api, ServerOptions
+from llm_backends.protocol import CompletionRequest, LikelihoodRequest
 from tests.llm_backends.openai_server import FaultServer, answer_to
 
 KEY = "sk-secret/0123456789+abcdef"
@@ -47,6 +47,27 @@ def test_azure_uses_its_own_header_and_query(server: FaultServer, monkeypatch: p
     (seen,) = server.seen
     assert seen.path == "/v1/deployments/d/completions?api-version=2024-06-01"
     assert seen.headers["api-key"] == KEY and "authorization" not in seen.headers
+
+
+@pytest.mark.parametrize("api", ["completions", "chat"])
+def test_further_fields_and_headers_are_sent_and_part_of_the_identity(server: FaultServer, api: Api) -> None:
+    plain = ServerOptions(base_url=server.url, api=api)
+    more = plain.model_copy(update={"body": {"repeat_penalty": 1.0, "top_k": 1}, "header": {"X-Route": "a"}})
+    for options in (plain, more):
+        assert getattr(end_of(options), "text", None) == answer_to("Q")
+    bare, full = server.seen
+    assert full.body == bare.body | {"repeat_penalty": 1.0, "top_k": 1}
+    assert full.headers["x-route"] == "a" and "x-route" not in bare.headers
+    revisions = [OpenAIBackend("m", options).identity.revision for options in (plain, more)]
+    further = '{"body":{"repeat_penalty":1.0,"top_k":1},"header":{"x-route":"a"}}'
+    assert revisions == [f"{server.url.removeprefix('http://')} {api}", f"{revisions[0]} {further}"]
+
+
+def test_further_fields_are_sent_with_echoes(server: FaultServer) -> None:
+    backend = OpenAIBackend("m", ServerOptions(base_url=server.url, echo_logprobs=True, body={"repeat_penalty": 1.0}))
+    backend.loglikelihood([LikelihoodRequest(context="Q", continuations=(" a",))])
+    backend.close()
+    assert server.seen and all(seen.body["repeat_penalty"] == 1.0 and seen.body["echo"] for seen in server.seen)
 
 
 def test_secrets_that_the_client_reads_are_redacted(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_backends.errors import BackendError, BackendInputError, BackendUnavailable
-from llm_backends.openai.credentials import MAX_SHOWN, Redactor, read_key
+from llm_backends.openai.credentials import MAX_READ, MAX_SHOWN, Redactor, read_key
 from llm_backends.openai.options import ServerOptions
 
 KEY = "sk-Te/st+K3y=9&x_Zq-abcdefghijklmnop"
@@ -55,23 +55,35 @@ def test_any_key_is_redacted_at_any_place(key: str, pad: str) -> None:
         assert text not in Redactor([key]).clean(text)
 
 
-def test_redaction_takes_linear_time() -> None:
-    text = (KEY[:-1] + "%2") * 100_000
+@pytest.mark.parametrize("key", [KEY, "\\" * 12 + "a", 'quo"te\\/slash+and-long', "a/b/c/d/e/f/"])
+@pytest.mark.parametrize("piece", ["\\", "\\/", "%2", "\\\\\\\\\\\\/", KEY[:-1]])
+def test_redaction_takes_linear_time(key: str, piece: str) -> None:
+    text = piece * (3_000_000 // len(piece))
+    redactor = Redactor([key])
     started = time.perf_counter()
-    Redactor([KEY]).clean(text)
-    assert time.perf_counter() - started < 5.0
+    assert not redactor.holds(text) and len(redactor.clean(text)) <= MAX_SHOWN
+    assert time.perf_counter() - started < 2.0
+
+
+@pytest.mark.parametrize("before", [MAX_READ - 10, MAX_READ, MAX_READ + len(KEY) - 3])
+def test_a_key_that_is_cut_with_long_words_leaves_no_part(before: int) -> None:
+    clean = Redactor([KEY]).clean(" " * before + KEY + " and more" * 9)
+    assert KEY[:4] not in clean
 
 
 def test_other_words_stay() -> None:
-    redactor = Redactor([KEY, "abc", ""])
-    text = "The model `m` does not exist, abc or not"
+    redactor = Redactor([KEY, "abc", "", "none", "model", "exist,"])
+    text = "The model `m` does not exist, abc or not, none at all"
     assert redactor.clean(text) == text and not redactor.holds(text)
 
 
-def test_placeholders_are_redacted_but_may_be_in_a_reply() -> None:
-    redactor = Redactor(["EMPTY"])
-    assert redactor.clean("Bearer EMPTY is wrong") == "Bearer [key] is wrong"
-    assert not redactor.holds("an EMPTY crate")
+@pytest.mark.parametrize("short", ["none", "model", "EMPTY", "ollama", "sk-1234"])
+def test_placeholders_are_words_like_others(short: str) -> None:
+    """A key of fewer than 8 characters protects nothing, and a message with holes in it helps nobody."""
+    redactor = Redactor([short])
+    assert redactor.clean(f"Bearer {short} is wrong") == f"Bearer {short} is wrong"
+    assert not redactor.holds(f"a {short} crate")
+    assert Redactor([f"{short}12345"]).clean(f"Bearer {short}12345 is wrong") == "Bearer [key] is wrong"
 
 
 def test_without_a_key_nothing_is_redacted() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llm_backends.errors import BackendInputError
-from llm_backends.openai.options import OPENAI_URL, Budget, Price, ServerOptions, place_of
+from llm_backends.openai.options import OPENAI_URL, OWN_FIELDS, Budget, Price, ServerOptions, place_of
 from llm_backends.options import parse_options
 from llm_backends.registry import find_backend
 
@@ -136,6 +136,52 @@ def test_options_are_parsed_from_text() -> None:
         base_url="http://h:1/v1", api="chat", concurrency=3, timeout=2.5, max_attempts=2, budget=Budget.parse("5usd"),
         price=Price.parse("1,2"), tokenizer=Path("folder"), echo_logprobs=True, key_file=Path("k"),
     )  # fmt: skip
+
+
+def test_further_fields_and_headers() -> None:
+    entry = find_backend("openai:m")[0]
+    pairs = {
+        "body.repeat_penalty": "1.0",
+        "body.chat_template_kwargs": '{"enable_thinking": false}',
+        "body.n_probs": "0",
+    }
+    pairs |= {"body.mode": "none", "body.odd": "NaN", "header.X-Route": "a=b"}
+    options = parse_options(entry, pairs)
+    assert isinstance(options, ServerOptions) and options.header == {"X-Route": "a=b"}
+    assert options.body == {
+        "repeat_penalty": 1.0, "chat_template_kwargs": {"enable_thinking": False}, "n_probs": 0, "mode": "none",
+        "odd": "NaN",
+    }  # fmt: skip
+    other = parse_options(entry, dict(reversed(pairs.items())) | {"header.x-route": "a=b"})
+    assert isinstance(other, ServerOptions) and ServerOptions().further == ""
+    assert options.further.endswith(',"header":{"x-route":"a=b"}}') and options.further == other.further
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        *((f"body.{name}", "decided by the run") for name in sorted(OWN_FIELDS)),
+        *((f"header.{name}", "decided by the protocol") for name in ("Host", "Accept-Encoding", "content-length")),
+        *((f"header.{name}", "name the key with key_env") for name in ("Authorization", "X-API-Key", "Cookie")),
+        ("body.api_key", "name the key with key_env"),
+        ("header.X Y", "printable ASCII"),
+        ("header.X\n", "printable ASCII"),
+        ("body", r"did you mean 'body\.NAME'"),
+        ("body.", r"body\.NAME"),
+        ("boddy.x", r"known: .*body\.NAME, header\.NAME"),
+        ("base_url.x", "no option"),
+    ],
+)
+def test_fields_that_may_not_be_sent(name: str, words: str) -> None:
+    with pytest.raises(BackendInputError, match=words) as caught:
+        parse_options(find_backend("openai:m")[0], {name: "1"})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["a\nb", "é", "a\x00"])
+def test_header_values_are_one_printable_line(value: str) -> None:
+    with pytest.raises(BackendInputError, match="printable ASCII"):
+        ServerOptions(header={"X-A": value})
 
 
 def test_the_base_url_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

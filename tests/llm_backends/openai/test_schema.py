@@ -9,12 +9,23 @@ import pytest
 
 from llm_backends.errors import CallFailed
 from llm_backends.openai.credentials import Redactor
-from llm_backends.openai.schema import ErrorInside, Unusable, choices_of, completion_body, message_of, read_reply
+from llm_backends.openai.schema import (
+    CUT_REPLY,
+    MAX_TOKEN_CHARACTERS,
+    ErrorInside,
+    Unusable,
+    choices_of,
+    completion_body,
+    message_of,
+    read_reply,
+)
 from llm_backends.protocol import Choice, CompletionRequest
 
 ASK = CompletionRequest(prompt="P", max_new_tokens=7)
 KEY = "sk-0123456789abcdef"
 SCRUBBER = Redactor([KEY])
+NATIVE = b'{"content": " lion", "stop": true, "tokens_predicted": 2}'
+"""llama.cpp's own endpoint, at the same address without /v1."""
 
 
 def body(*choices: dict[str, Any], **more: Any) -> bytes:
@@ -76,20 +87,54 @@ def test_text_after_a_stop_string_is_cut() -> None:
     ]
 
 
-def test_a_truncated_reply_fails() -> None:
-    usage = {"prompt_tokens": 9, "completion_tokens": 7}
-    assert read(body(text(" a b c d e f g", "length"), usage=usage)) == [Choice(text=" a b c d e f g", finish="length")]
-    # A model that thinks may use all of them before it says a word.
-    assert read(body(message("", "length"), usage=usage), api="chat") == [Choice(text="", finish="length")]
-    for short in (
-        body(text(" a b c", "length"), usage=usage | {"completion_tokens": 3}),
-        body(message("", "length"), usage=usage | {"completion_tokens": 6}),
-        body(text(" a b", "length")),  # not counted: 4 bytes are not 7 tokens
-        body(text(" aaaaaaaaaa", "length"), text(" bbbbbbbbbbbbb", "length"), usage=usage | {"completion_tokens": 13}),
-    ):
-        with pytest.raises(CallFailed, match="truncated"):
-            read(short, api="chat" if b"message" in short else "completions", wanted=2)
-    assert read(body(text(" abcdefgh", "length")))[0].finish == "length"
+@pytest.mark.parametrize(
+    "counted",
+    [
+        pytest.param({"completion_tokens": 7}, id="all of them"),
+        pytest.param({"completion_tokens": 6}, id="without the last one"),
+        pytest.param({"completion_tokens": 3}, id="fewer"),
+        pytest.param({"completion_tokens": 8}, id="with the end of text"),
+        pytest.param({"completion_tokens": 0}, id="none"),
+        pytest.param({}, id="not counted"),
+    ],
+)
+def test_doubtful_counts_at_the_limit_are_tolerated(counted: dict[str, int]) -> None:
+    usage = {"prompt_tokens": 9} | counted
+    assert read(body(text(" a b", "length"), usage=usage)) == [Choice(text=" a b", finish="length")]
+    several = [text(" a", "length"), text(" b", "length"), text(" c", "length")]  # the count of one of them
+    assert [one.text for one in read(body(*several, usage=usage), wanted=3)] == [" a", " b", " c"]
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": 9, "completion_tokens": 7}, None])
+def test_no_text_at_the_limit_fails(usage: Any) -> None:
+    for choice, api in ((text("", "length"), "completions"), (message(None, "length"), "chat")):
+        with pytest.raises(CallFailed, match="must have some text") as caught:
+            read(body(choice, usage=usage), api=api)
+        assert caught.value.lasting
+    with pytest.raises(CallFailed, match="must have some text") as caught:
+        read(body(text("", "length")), ASK.model_copy(update={"temperature": 1.0}))
+    assert not caught.value.lasting
+
+
+def test_a_reply_far_longer_than_asked_for_is_cut_and_counted() -> None:
+    notes: list[str] = []
+    most = MAX_TOKEN_CHARACTERS * ASK.max_new_tokens
+    for length, finish, count in ((most, "stop", 0), (most + 1, "length", 1), (3_000_000, "length", 2)):
+        reply = read_reply(None, body(text("x" * length)))
+        (choice,) = choices_of(reply, ASK, "completions", 1, SCRUBBER, notes.append)
+        assert choice == Choice(text="x" * min(length, most), finish=finish)  # type: ignore[arg-type]
+        assert notes == [CUT_REPLY] * count
+
+
+@pytest.mark.parametrize("finish", [None, "", "STOP", "Stop", "END_TURN", "COMPLETE"])
+def test_text_with_an_odd_reason_to_end_is_a_reply(finish: str | None) -> None:
+    assert read(body(text(" lion", finish))) == [Choice(text=" lion", finish="stop")]
+    assert read(body(message(" lion", finish)), api="chat") == [Choice(text=" lion", finish="stop")]
+
+
+@pytest.mark.parametrize("finish", ["LENGTH", "MAX_TOKENS"])
+def test_reasons_of_a_limit_in_any_case(finish: str) -> None:
+    assert read(body(text(" lion", finish))) == [Choice(text=" lion", finish="length")]
 
 
 @pytest.mark.parametrize(
@@ -112,12 +157,15 @@ def test_a_truncated_reply_fails() -> None:
         ("application/json", b'{"choices": []}', "no choices"),
         ("application/json", b'{"choices": null}', "no choices"),
         ("application/json", b"{}", "no choices"),
+        ("application/json", NATIVE, "no choices"),
     ],
 )
 def test_unusable_answers_are_retried(kind: str, content: bytes, failure: str) -> None:
     with pytest.raises(Unusable) as caught:
         read_reply(kind, content)
     assert caught.value.kind == failure
+    # A server of another protocol gives the same again.
+    assert caught.value.lasting == (failure == "malformed answer" or content in (b"{}", NATIVE))
 
 
 @pytest.mark.parametrize(
@@ -130,9 +178,10 @@ def test_content_types_of_json(kind: str | None) -> None:
 @pytest.mark.parametrize(
     ("choice", "api"),
     [
-        (text(" a", None), "completions"),
+        (text("", None), "completions"),
+        (text(" \n", ""), "completions"),
+        (message(None, None), "chat"),
         (text(" a", "abort"), "completions"),
-        (text(" a", ""), "completions"),
         (text(None), "completions"),
         (text(" a"), "chat"),
         (message(" a"), "completions"),
@@ -169,6 +218,9 @@ def test_extra_choices_are_dropped() -> None:
         ({"message": "slow down", "code": 429}, 429),
         ({"message": "slow down", "code": "503"}, 503),
         ({"message": "slow down", "code": "rate_limited"}, None),
+        ({"message": "slow down", "code": "9" * 5000}, None),
+        ({"message": "slow down", "code": "\u0664\u0662\u0669"}, None),
+        ({"message": "slow down", "code": True}, None),
         ("slow down", None),
     ],
 )
@@ -193,6 +245,9 @@ def test_errors_with_status_200(error: Any, status: int | None) -> None:
         ({"prompt_tokens": "5", "completion_tokens": 2}, None),
         ({"prompt_tokens": True}, None),
         ({"prompt_tokens": 5.5}, None),
+        ({"prompt_tokens": 10**20, "completion_tokens": 2}, None),
+        ({"prompt_tokens": 5, "completion_tokens": int("9" * 4000)}, None),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 10**30}, (5, 2)),
         (None, None),
         ([5], None),
     ],
@@ -211,3 +266,19 @@ def test_token_counts_of_a_server(usage: Any, used: tuple[int, int] | None) -> N
 )  # fmt: skip
 def test_error_messages_of_a_server(shape: Any) -> None:
     assert "no such model" in message_of(shape)
+
+
+@pytest.mark.parametrize("count", [b"9" * 4300, b"1e400", b"-" + b"9" * 4300])
+def test_numbers_of_thousands_of_digits_break_nothing(count: bytes) -> None:
+    for name in (b"prompt_tokens", b"completion_tokens", b"total_tokens"):
+        usage = b'{"prompt_tokens": 5, "%s": %s}' % (name, count)
+        reply = read_reply(None, b'{"choices": [{"text": " a", "finish_reason": "stop"}], "usage": %s}' % usage)
+        assert reply.used == ((5, 0) if name == b"total_tokens" else None)
+    with pytest.raises(ErrorInside) as caught:
+        read_reply(None, b'{"error": {"code": %s, "odd": [%s]}}' % (count, count))
+    assert caught.value.status is None
+
+
+def test_numbers_beyond_what_json_readers_take_are_invalid_json() -> None:
+    with pytest.raises(Unusable, match="not valid JSON"):
+        read_reply(None, b'{"choices": [], "usage": {"prompt_tokens": %s}}' % (b"9" * 5000))

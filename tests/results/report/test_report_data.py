@@ -82,6 +82,32 @@ def test_slow_paths_of_the_usage_are_a_warning_in_the_report(fake_run):
         ReportData(fake_run)
 
 
+def test_what_was_not_as_asked_for_is_a_warning_in_the_report(fake_run):
+    usage = {"format": 1, "total": {"adjustments": {"temperature 0 was left out": 1200}}, "last": {}}
+    (fake_run / "usage.json").write_text(json.dumps(usage))
+    assert ReportData(fake_run).notes == ["Not as asked for: 1,200 answers: temperature 0 was left out"]
+
+
+def test_reasons_that_differ_in_numbers_only_are_one_line(tmp_path, key, of):
+    store = RunStore.create(tmp_path, {})
+    long = [f"prompt and reply are {900 + 100 * i:,} tokens, m takes 512" for i in range(3)]
+    said = {
+        "infeasible": [*long, long[0]],
+        "failed": ["m answers 400 (odd)", "m answers 400 (odd)", "m answers 500 (odd, 1.5 s)"],
+    }
+    records = [
+        of(key(), status=status, scores={}, reply=None, prediction=None, explanation=text, sample_id=f"{status}-{i}")
+        for status, texts in said.items()
+        for i, text in enumerate(texts)
+    ]
+    store.append(records)
+    assert [(one.count, one.explanation) for one in ReportData(tmp_path).reasons] == [
+        (4, "prompt and reply are 900 to 1,100 tokens, m takes 512"),
+        (2, "m answers 400 (odd)"),
+        (1, "m answers 500 (odd, 1.5 s)"),
+    ]
+
+
 def test_a_metric_without_facts_is_a_note(tmp_path, key, of):
     store = RunStore.create(tmp_path, {})
     store.append([of(key(task="t"), scores={"new": 0.25})])
