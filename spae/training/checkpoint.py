@@ -213,9 +213,11 @@ def read_header(path: Path) -> tuple[dict[str, object], int]:
 
 
 def _recipe_and_step(header: Mapping[str, str]) -> tuple[dict[str, object], int]:
-    recipe = json.loads(header["recipe"])
+    recipe = parse_json(header["recipe"].encode())
     if not isinstance(recipe, dict):
         raise ValueError("its recipe is no JSON object")
+    if not (header["step"].isdecimal() and len(header["step"]) < 16):
+        raise ValueError(f"its header says step {header['step'][:20]!r}")
     return recipe, int(header["step"])
 
 
