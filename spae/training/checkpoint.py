@@ -21,7 +21,7 @@ from torch import Tensor
 
 from spae.atomic import atomic_path, write_text
 from spae.errors import TrainingError
-from spae.regular_file import check_regular
+from spae.regular_file import check_regular, parse_json
 
 LOCK = ".lock"
 KEEP = 2
