@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import os
 from pathlib import Path
-
-
-def is_path(text: str) -> bool:
-    """Whether a text that may also be a hub's OWNER/NAME is a path: by its form, or as its parent folder exists."""
-    parts = text.split("/")
-    return text.startswith(("/", ".", "~")) or (os.sep in text and (len(parts) != 2 or Path(parts[0]).is_dir()))
 
 
 def no_path(path: Path, kind: str = "") -> str:

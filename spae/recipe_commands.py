@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from spae.errors import InputError
-from spae.near_paths import no_path
 
 
 def recipes(
@@ -95,21 +94,18 @@ def vocabulary(
     masked_lm: Annotated[
         str | None, typer.Option(help="Input embeddings of a masked language model: folder or hub name (LQAE).")
     ] = None,
-    sentencepiece: Annotated[
-        Path | None, typer.Option(help="A sentencepiece model (.model); with --matrix.", show_default=False)
-    ] = None,
-    matrix: Annotated[
-        Path | None,
-        typer.Option(help="Embeddings, a row a piece: .npy or .safetensors.", show_default=False),
-    ] = None,
-    tensor: Annotated[
-        str | None, typer.Option(help="The tensor's name, where --matrix holds several.", show_default=False)
-    ] = None,
     encoding: Annotated[str | None, typer.Option(help="Words of this tiktoken encoding; with --embeddings.")] = None,
     embeddings: Annotated[
         str | None, typer.Option(help="Model of an embeddings server that embeds the words of --encoding.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="The embeddings server; OpenAI's by default.")] = None,
+    sentencepiece: Annotated[
+        Path | None, typer.Option(help="Words of this sentencepiece model (.model); with --matrix.")
+    ] = None,
+    matrix: Annotated[
+        Path | None, typer.Option(help="Embeddings of --sentencepiece, a row a piece: .npy or .safetensors.")
+    ] = None,
+    tensor: Annotated[str | None, typer.Option(help="Name of the tensor in a --matrix that holds several.")] = None,
     most_frequent: Annotated[int | None, typer.Option(help="Keep so many words at most.", min=1)] = None,
 ) -> None:
     """Build a vocabulary and save it in the cache folder under a name.
@@ -120,39 +116,10 @@ def vocabulary(
       python -m spae vocabulary my-llm --sentencepiece tokenizer.model --matrix embeddings.npy
       python -m spae vocabulary ada-002 --encoding cl100k_base --embeddings text-embedding-ada-002
     """
-    given = [causal_lm, masked_lm, encoding, sentencepiece]
-    wrong = (
-        sum(one is not None for one in given) != 1
-        or (encoding is None) != (embeddings is None)
-        or (sentencepiece is None) != (matrix is None)
-        or (base_url is not None and embeddings is None)
-        or (tensor is not None and matrix is None)
+    path, words = _make(
+        name, causal_lm, masked_lm, encoding, embeddings, base_url, sentencepiece, matrix, tensor, most_frequent
     )
-    if wrong:
-        raise InputError(
-            "a vocabulary has one source: give --causal-lm, or --masked-lm, or --sentencepiece with --matrix (and "
-            "--tensor), or --encoding with --embeddings (and --base-url for another server than OpenAI's)"
-        )
-    if sentencepiece is not None and matrix is not None:
-        path, words = _from_sentencepiece(name, sentencepiece, matrix, tensor, most_frequent)
-    else:
-        path, words = _make(name, causal_lm, masked_lm, encoding, embeddings, base_url, most_frequent)
     typer.echo(f"{words} words, written: {path}")
-
-
-def _from_sentencepiece(
-    name: str, model: Path, matrix: Path, tensor: str | None, most_frequent: int | None
-) -> tuple[Path, int]:
-    for path in (model, matrix):
-        if not path.exists():
-            raise InputError(no_path(path, "file"))
-    from spae.vocabulary import WordFilter, saved_vocabulary_path
-    from spae.vocabulary.sentencepiece_file import sentencepiece_vocabulary
-
-    path = saved_vocabulary_path(name)
-    made = sentencepiece_vocabulary(model, matrix, WordFilter(most_frequent=most_frequent), tensor)
-    made.save(path)
-    return path, len(made)
 
 
 def _make(
@@ -162,8 +129,21 @@ def _make(
     encoding: str | None,
     embeddings: str | None,
     base_url: str | None,
+    sentencepiece: Path | None,
+    matrix: Path | None,
+    tensor: str | None,
     most_frequent: int | None,
 ) -> tuple[Path, int]:
+    pairs = ((encoding, embeddings), (sentencepiece, matrix))
+    sources = [causal_lm is not None, masked_lm is not None, *(None not in pair for pair in pairs)]
+    halves = any((one is None) != (other is None) for one, other in pairs)
+    alone = (base_url is not None and embeddings is None) or (tensor is not None and matrix is None)
+    if sum(sources) != 1 or halves or alone:
+        raise InputError(
+            "a vocabulary has one source: give --causal-lm, or --masked-lm, or --encoding with --embeddings (and "
+            "--base-url for another server than OpenAI's), or --sentencepiece with --matrix (and --tensor for one of "
+            "several in it)"
+        )
     from dataclasses import replace
 
     from spae.vocabulary import WordFilter, saved_vocabulary_path
@@ -178,6 +158,10 @@ def _make(
         from spae.vocabulary.causal_lm import causal_lm_vocabulary
 
         made = causal_lm_vocabulary(causal_lm, keep)
+    elif sentencepiece is not None and matrix is not None:
+        from spae.vocabulary.sentencepiece_file import sentencepiece_vocabulary
+
+        made = sentencepiece_vocabulary(sentencepiece, matrix, keep, tensor)
     else:
         from spae.vocabulary.embeddings_endpoint import OPENAI_URL, EmbeddingsEndpoint, endpoint_vocabulary
 

@@ -7,6 +7,7 @@ V0 pieces of the text tokenizer, V words kept, C width.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from torch import Tensor
 from spae.canonical import sha256_file
 from spae.errors import WeightsError
 from spae.hub_access import hub_problem
-from spae.near_paths import is_path, no_path
 from spae.regular_file import MOST_INDEX, UnfitFile, check_folder, read_json
 from spae.vocabulary.filters import WordFilter
 from spae.vocabulary.gguf_file import read_gguf
@@ -26,6 +26,9 @@ from spae.vocabulary.lexical import LexicalVocabulary
 from spae.vocabulary.pieces import words_of_pieces
 from spae.vocabulary.round_trip import round_trip_rate
 
+AS_IT_IS: dict[str, bool] = {"local_files_only": True, "trust_remote_code": False}
+"""How transformers reads a folder: without asking the hub about it, and without asking whether to run its code."""
+HUB_NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 # Downloaded of a model on the hub, beside the one file with its embeddings.
 SMALL_FILES = ["*.json", "*.model", "*.txt", "*.tiktoken"]
 
@@ -65,14 +68,13 @@ def folder_vocabulary(model: str | Path, keep: WordFilter, revision: str | None,
 
     Raises: as for `causal_lm_vocabulary`.
     """
-    path = Path(model)
-    name = path.name if path.is_dir() else str(model)
+    name = Path(model).expanduser().resolve().name if is_folder(model) else str(model)
     folder = model_folder(model, revision)
-    tokenizer = _open(
-        lambda: _auto().AutoTokenizer.from_pretrained(folder, local_files_only=True), name, "its tokenizer"
-    )
+    tokenizer = _open(lambda: _auto().AutoTokenizer.from_pretrained(folder, **AS_IT_IS), name, "its tokenizer")
     file, key = _find(folder, _embedding_name(folder, name, kind), name)
     if not file.exists():
+        if is_folder(model):
+            raise WeightsError(f"{name}: its index names {file.name}, which is not in the folder: fetch it again")
         file = _fetch_one(str(model), revision, file.name)
     try:
         with safe_open(file, framework="pt") as tensors:
@@ -86,15 +88,21 @@ def folder_vocabulary(model: str | Path, keep: WordFilter, revision: str | None,
 
 def model_folder(model: str | Path, revision: str | None = None) -> Path:
     """The folder itself, or the cached download of the hub's model of that name. Raises WeightsError."""
-    if not Path(model).is_dir():
-        if isinstance(model, Path) or is_path(model):
-            raise WeightsError(f"{no_path(Path(model), 'folder')}: name a folder, or a model on the hub as OWNER/NAME")
-        return _fetch(model, revision)
-    try:
-        check_folder(Path(model))
-    except UnfitFile as error:
-        raise WeightsError(f"{error.filename} cannot be read ({error}): remove it") from error
-    return Path(model)
+    if is_folder(model):
+        folder = Path(model).expanduser()
+        try:
+            check_folder(folder)
+        except UnfitFile as error:
+            raise WeightsError(f"{error.filename} cannot be read ({error}): remove it") from error
+        return folder
+    if isinstance(model, Path) or not HUB_NAME.fullmatch(model):
+        raise WeightsError(f"there is no folder {model}: name one, or a model of the hub as OWNER/NAME")
+    return _fetch(model, revision)
+
+
+def is_folder(model: str | Path) -> bool:
+    """Whether a model is named by its folder."""
+    return Path(model).expanduser().is_dir()
 
 
 def build_vocabulary(
@@ -157,7 +165,7 @@ def _encoder(tokenizer: Any) -> Callable[[str], list[int]]:
 def _gguf_tokenizer(file: Path) -> Any | None:
     """The text tokenizer in a GGUF file; None if transformers does not support it."""
     with contextlib.suppress(Exception):
-        return _auto().AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
+        return _auto().AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, **AS_IT_IS)
     return None
 
 
@@ -165,7 +173,7 @@ def _embedding_name(folder: Path, name: str, kind: str) -> str:
     """State-dict name of the input embeddings, from the model's structure without weights."""
 
     def build() -> str:
-        config = _auto().AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = _auto().AutoConfig.from_pretrained(folder, **AS_IT_IS)
         with torch.device("meta"):
             model = getattr(_auto(), kind).from_config(config)
         weight = model.get_input_embeddings().weight
@@ -182,7 +190,9 @@ def _find(folder: Path, wanted: str, name: str) -> tuple[Path, str]:
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
     if index.exists():
-        files = _open(lambda: read_json(index, MOST_INDEX)["weight_map"], name, index.name)
+        files = _open(lambda: dict(read_json(index, MOST_INDEX)["weight_map"]), name, index.name)
+        if not all(isinstance(file, str) and Path(file).name == file for file in files.values()):
+            raise WeightsError(f"{name}: {index.name} must name files beside it: fetch it again")
     elif single.exists():
         try:
             with safe_open(single, framework="pt") as tensors:
@@ -224,9 +234,8 @@ def _fetch(model: str, revision: str | None) -> Path:
     try:
         return Path(_open(download, model, "the model"))
     except WeightsError as error:
-        if not problem:
-            raise
-        raise WeightsError(f"{model} is not in the hub's cache, and {problem}: connect, or name a folder") from error
+        reason = f"{model} is not in the hub's cache, and {problem}" if problem else f"of the hub: {error}"
+        raise WeightsError(f"there is no folder {model} here, and {reason}") from error
 
 
 def _fetch_one(model: str, revision: str | None, file: str) -> Path:
