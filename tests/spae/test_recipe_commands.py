@@ -123,12 +123,11 @@ def test_a_missing_local_folder_is_named_as_such(monkeypatch, option, model):
 
 
 def test_a_name_that_could_be_either_is_said_to_be_neither(monkeypatch):
-    def unreachable(*_, **__):
-        raise socket.gaierror("no network")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    monkeypatch.setattr("spae.vocabulary.causal_lm.hub_problem", lambda: "the hub cannot be reached (no network)")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     done = run("vocabulary", "mine", "--causal-lm", "models/gone")
-    assert done.exit_code == 2 and done.stderr.startswith("error: there is no folder models/gone here, and of the hub:")
+    assert done.exit_code == 2 and done.stderr.startswith("error: there is no folder models/gone here, and models/gone")
+    assert "is not in the hub's cache, and the hub cannot be reached (no network)" in done.stderr
 
 
 @pytest.mark.parametrize("change", ["none", "no tokenizer", "code of its own", "an index of a missing file"])
