@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
