@@ -2,8 +2,8 @@
 
 from benchmarks.cli import run_command_line
 from spae.terminal import protect_streams
-from spae.threads import set_threads
+from spae.threads import use_available_cores
 
 protect_streams()
-set_threads()
+use_available_cores()
 run_command_line()

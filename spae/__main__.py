@@ -2,8 +2,8 @@
 
 from spae.cli import app
 from spae.terminal import protect_streams
-from spae.threads import set_threads
+from spae.threads import use_available_cores
 
 protect_streams()
-set_threads()
+use_available_cores()
 app()
