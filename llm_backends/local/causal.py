@@ -32,6 +32,7 @@ from llm_backends.local.kv_cache import (
     warn_slow,
 )
 from llm_backends.local.prefix_tree import group_by_length, plan_steps
+from llm_backends.local.rope import LengthDependentRope
 from llm_backends.local.single_sequence import (
     TRIAL_TOKENS,
     WITHOUT_CACHE,
@@ -39,6 +40,7 @@ from llm_backends.local.single_sequence import (
     SingleSequence,
     same_logprobs,
     token_logprobs,
+    trial_ids,
 )
 from llm_backends.text_tokenizer import common_prefix
 
@@ -100,15 +102,19 @@ class CausalRunner:
 
     @cached_property
     def batches(self) -> bool:
-        """Whether batched, cached passes give the logits of a single full pass (checked on nine tokens).
+        """Whether batched, cached passes give the logits of a single full pass.
 
-        Some architectures count positions, or bias attention, in ways that padding changes. The check contains every
-        kind of padding.
+        What depends on the length of a text (chunks, rotary positions) follows from the configuration. The rest is
+        checked on nine tokens: some architectures count positions, or bias attention, in ways that padding changes. The
+        check contains every kind of padding.
         """
         if self._cache_argument is None or not plain_attention(self.model.config):
             warn_slow(self.model, ONE_AT_A_TIME, "its cache is not keys and values per token")
             return False
-        ids = [(7 * i + 3) % self.model.config.get_text_config().vocab_size for i in range(TRIAL_TOKENS)]
+        if LengthDependentRope(self.model):
+            warn_slow(self.model, ONE_AT_A_TIME, "its positions depend on the longest text of a batch")
+            return False
+        ids = trial_ids(self.model, TRIAL_TOKENS)
         texts = (ids[:4], ids[4:]), (ids[2:4], ids[4:7])
         with torch.inference_mode():
             try:

@@ -23,13 +23,25 @@ TRIAL_ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, LookupError
 _log = logging.getLogger("llm_backends")
 
 
-def cache_argument(model: PreTrainedModel) -> str | None:
-    """The name of the argument of `model.forward` that takes a cache; None if it takes none.
+CACHE_NAMES = ("cache", "past_key_values")
+"""Of the argument of `model.forward` that takes a cache; transformers renamed it in 5.24."""
+STATE_NAMES = (*CACHE_NAMES, "cache_params", "state")
+"""The same, with the names of architectures whose cache is of a kind of their own (Mamba of older versions, RWKV)."""
 
-    transformers renamed it from `past_key_values` to `cache` in 5.24.
-    """
+
+def cache_argument(model: PreTrainedModel) -> str | None:
+    """The name of the argument of `model.forward` that takes a cache; None if it takes none."""
+    return _first_accepted(model, CACHE_NAMES)
+
+
+def state_argument(model: PreTrainedModel) -> str | None:
+    """The name of the argument that takes what the model returned under that name; None if it takes none."""
+    return _first_accepted(model, STATE_NAMES)
+
+
+def _first_accepted(model: PreTrainedModel, names: Sequence[str]) -> str | None:
     accepted = inspect.signature(model.forward).parameters
-    return next((name for name in ("cache", "past_key_values") if name in accepted), None)
+    return next((name for name in names if name in accepted), None)
 
 
 def warn_slow(model: PreTrainedModel, what: str, reason: str) -> None:

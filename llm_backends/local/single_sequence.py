@@ -1,6 +1,6 @@
 """A causal model run on one sequence at a time: slower, and correct for every architecture.
 
-For models with recurrent states, chunked attention, or positions that padding would change. V vocabulary.
+For models with recurrent states, chunked attention, or positions that padding or the length of a text would change. V vocabulary.
 """
 
 from __future__ import annotations
@@ -8,16 +8,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
-from llm_backends.local.kv_cache import TRIAL_ERRORS, cache_argument, warn_slow
+from llm_backends.local.kv_cache import TRIAL_ERRORS, state_argument, warn_slow
+from llm_backends.local.rope import LengthDependentRope
 
 TRIAL_TOKENS = 9
-WITHOUT_CACHE = "no KV cache, every token reads its whole sequence again"
+WITHOUT_CACHE = "no cache, every token reads its whole sequence again"
 
 
 class SingleSequence:
@@ -32,49 +34,72 @@ class SingleSequence:
         accepted = inspect.signature(model.forward).parameters
         self._slices = "logits_to_keep" in accepted
         self._positions = "position_ids" in accepted
-        self._cache_argument = cache_argument(model)
+        self._state_argument = state_argument(model)
+        self._rope = LengthDependentRope(model)
+        self._given = False
+        """Whether the state begins as a cache given to the model, which some fill and do not return."""
 
     @cached_property
     def caches(self) -> bool:
-        """Whether cached decoding matches a full pass (checked on nine tokens)."""
-        if self._cache_argument is None:
+        """Whether decoding from the model's own state matches a full pass.
+
+        Checked on nine tokens: what changes with the length of a text is not left to this check, see `continues`.
+        """
+        if self._state_argument is None:
             warn_slow(self.model, WITHOUT_CACHE, "forward takes no cache")
             return False
-        ids = [(7 * i + 3) % self.model.config.get_text_config().vocab_size for i in range(TRIAL_TOKENS)]
+        reasons = []
+        for self._given in (False, True):
+            reason = self._trial()
+            if not reason:
+                return True
+            reasons.append(reason)
+        warn_slow(self.model, WITHOUT_CACHE, " and ".join(dict.fromkeys(reasons)))
+        return False
+
+    def _trial(self) -> str:
+        """What differs when nine tokens are read in three parts; "" for nothing."""
+        ids = trial_ids(self.model, TRIAL_TOKENS)
         try:
-            cache = DynamicCache(config=self.model.config)
-            self.step(ids[:-2], 0, cache)
-            self.step(ids[-2:-1], TRIAL_TOKENS - 2, cache)
-            last = self.step(ids[-1:], TRIAL_TOKENS - 1, cache)
+            _, state = self.read(ids[:-2])
+            _, state = self.read(ids[-2:-1], TRIAL_TOKENS - 2, state)
+            last, _ = self.read(ids[-1:], TRIAL_TOKENS - 1, state)
         except TRIAL_ERRORS as error:
-            warn_slow(self.model, WITHOUT_CACHE, f"{type(error).__name__}: {error}")
-            return False
-        if not same_logprobs(last, self.logits(ids, 1)[0], self.model.dtype):
-            warn_slow(self.model, WITHOUT_CACHE, "cached logits differ from a full pass")
-            return False
-        return True
+            return f"{type(error).__name__}: {error}"
+        same = same_logprobs(last, self.logits(ids, 1)[0], self.model.dtype)
+        return "" if same else "cached logits differ from a full pass"
+
+    def continues(self, known: int, length: int) -> bool:
+        """Whether a text of `length` tokens may be read on from the state of its first `known` ones."""
+        return known > 0 and self._rope.same(known, length)
 
     @torch.inference_mode()
     def logits(self, ids: Sequence[int], count: int) -> Tensor:
         """Logits [count, V], fp32, of the last positions, by one pass without a cache."""
+        self._rope.forget()
         options = {"logits_to_keep": count} if self._slices else {}
         found: Tensor = self.model(input_ids=self._row(ids), use_cache=False, **options).logits
         return found[0, -count:].float()
 
     @torch.inference_mode()
-    def step(self, ids: Sequence[int], known: int, cache: DynamicCache) -> Tensor:
-        """Reads tokens after the `known` ones in the cache; returns the logits [V] of the next, fp32."""
-        options: dict[str, Tensor | int] = {"logits_to_keep": 1} if self._slices else {}
+    def read(self, ids: Sequence[int], known: int = 0, state: object = None) -> tuple[Tensor, object]:
+        """Reads tokens after the `known` ones whose state is given; one at a time if there are any.
+
+        The state is what the model itself returned, of whatever kind it is; where it returns none, the one it filled.
+
+        Returns the logits [V] of the next token, fp32, and the new state.
+        """
+        assert self._state_argument is not None, "only a model that takes a state is read on"
+        options: dict[str, Any] = {"logits_to_keep": 1} if self._slices else {}
         if self._positions:
             options["position_ids"] = torch.arange(known, known + len(ids), device=self.model.device)[None]
-        assert self._cache_argument is not None, "a cache is made only for a model that takes one"
-        caches = {self._cache_argument: cache}
-        found: Tensor = self.model(input_ids=self._row(ids), use_cache=True, **caches, **options).logits
-        return found[0, -1].float()
-
-    def new_cache(self) -> DynamicCache | None:
-        """An empty cache of the architecture's kind; None if the model does not cache."""
-        return DynamicCache(config=self.model.config) if self.caches else None
+        if state is None:
+            self._rope.forget()
+            state = DynamicCache(config=self.model.config) if self._given else None
+        if state is not None:
+            options[self._state_argument] = state
+        found = self.model(input_ids=self._row(ids), use_cache=True, **options)
+        return found.logits[0, -1].float(), state if self._given else getattr(found, self._state_argument)
 
     def _row(self, ids: Sequence[int]) -> Tensor:
         return torch.tensor([list(ids)], dtype=torch.long, device=self.model.device)
@@ -86,20 +111,30 @@ class SingleReply:
     def __init__(self, model: SingleSequence, ids: Sequence[int]) -> None:
         self._model = model
         self._ids = list(ids)
-        self._cache = model.new_cache()
-        self.logits = self._read(self._ids)
+        self._known = 0
+        self._state: object = None
+        self.logits = self._read()
         """[V] of the next token, fp32."""
 
     def step(self, token: int) -> Tensor:
         """Reads a token. Returns the logits [V] of the next, fp32."""
         self._ids.append(token)
-        self.logits = self._read([token])
+        self.logits = self._read()
         return self.logits
 
-    def _read(self, new: Sequence[int]) -> Tensor:
-        if self._cache is None:
+    def _read(self) -> Tensor:
+        if not self._model.caches:
             return self._model.logits(self._ids, 1)[0]
-        return self._model.step(new, len(self._ids) - len(new), self._cache)
+        if not self._model.continues(self._known, len(self._ids)):
+            self._known, self._state = 0, None
+        logits, self._state = self._model.read(self._ids[self._known :], self._known, self._state)
+        self._known = len(self._ids)
+        return logits
+
+
+def trial_ids(model: PreTrainedModel, count: int) -> list[int]:
+    """Token ids to try a model with."""
+    return [(7 * i + 3) % model.config.get_text_config().vocab_size for i in range(count)]
 
 
 def same_logprobs(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
