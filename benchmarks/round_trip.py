@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from benchmarks.errors import UsageError
+from llm_backends.protocol import Loads
 from llm_backends.registry import open_backend
 from spae.errors import InputError
 from spae.vocabulary import open_vocabulary
@@ -123,15 +124,18 @@ def measure(vocabulary: Words, text: TextModel, *, strings: int | None = None, s
 
 
 def measure_names(llm: str, vocabulary: str) -> RoundTrip:
-    """`measure` by the names that the command line takes; loads the model's text tokenizer, not its weights.
+    """`measure` by the names that the command line takes; a local model is loaded, so that what `run` refuses is refused.
 
     Raises:
         UsageError: the model's text tokenizer is not on this machine.
-        BackendError, SpaeError: a name is unknown, or what it names is not available.
+        BackendError, SpaeError: a name is unknown, or what it names is not available or cannot be used.
     """
-    text: TextModel | None = getattr(open_backend(llm), "text_tokenizer", None)
+    model = open_backend(llm)
+    text: TextModel | None = getattr(model, "text_tokenizer", None)
     if text is None:
         raise UsageError(f"a round trip needs the model's own text tokenizer, {llm} has none: pass a local --llm")
+    if isinstance(model, Loads):
+        model.load()
     return measure(open_vocabulary(vocabulary), text)
 
 

@@ -161,6 +161,15 @@ class StreamingBackend:
 
 
 @runtime_checkable
+class Loads(Protocol):
+    """A backend that loads its weights at the first request, or when it is told to."""
+
+    def load(self) -> None:
+        """Loads the model now. Raises BackendUnavailable, as the first request would."""
+        ...
+
+
+@runtime_checkable
 class Closes(Protocol):
     """A backend that holds connections or other resources."""
 

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from llm_backends.errors import BackendError, CallFailed
-from llm_backends.local.batching import BatchSize, EncodedPrompt, EncodedQuestion, encode_requests, in_batches
+from llm_backends.errors import BackendError, BackendUnavailable, CallFailed
+from llm_backends.local.batching import BatchSize, EncodedPrompt, EncodedQuestion, EncodedRequests, encode_requests, in_batches
 from llm_backends.local.loading import batch_cells, checked_device, free_memory, load_model
 from llm_backends.local.sampler import Sampler
 from llm_backends.protocol import (
@@ -143,6 +143,7 @@ class LocalBackend(StreamingBackend):
         yield from encoded.too_long
         if not encoded.prompts and not encoded.questions:
             return
+        self._check_ids(encoded)
         size = self._size
         split: set[int] = set()
 
@@ -170,6 +171,22 @@ class LocalBackend(StreamingBackend):
             if tail + 1 == len(question.split.tails):
                 yield question.index, self._likelihoods(sums)
                 sums = []
+
+    def load(self) -> None:
+        """Loads the text tokenizer and the weights now. Raises BackendUnavailable, as the first request would."""
+        _ = self.text_tokenizer, self._runner
+
+    def _check_ids(self, encoded: EncodedRequests) -> None:
+        """Raises BackendUnavailable for a token that the model has no embedding of."""
+        size = len(self._runner.model.get_input_embeddings().weight)
+        texts = [prompt.ids for prompt in encoded.prompts]
+        texts += [ids for question in encoded.questions for ids in (question.split.context, *question.split.tails)]
+        highest = max(max(ids) for ids in texts)
+        if highest >= size:
+            raise BackendUnavailable(
+                f"a model needs its own text tokenizer, tokenizer.json gave token {highest} and {self.identity.model} "
+                f"has {size}: put the model's own tokenizer.json into its folder"
+            )
 
     def _decode(self, rows: Sequence[Row]) -> list[Choice | CallFailed]:
         """One reply per row; rows of one prompt are adjacent, and it is read once for all of them."""

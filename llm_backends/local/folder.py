@@ -10,10 +10,11 @@ from pathlib import Path
 from llm_backends.errors import BackendInputError, BackendUnavailable
 from llm_backends.local.backend import LocalBackend
 from llm_backends.local.loading import checked_dtype
+from llm_backends.local.model_config import read_config, text_config
 from llm_backends.options import NoOptions
 from llm_backends.protocol import Identity
 from spae.canonical import sha256_file
-from spae.regular_file import UnfitFile, check_folder, read_json
+from spae.regular_file import UnfitFile, check_folder
 
 WANTED = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json")
 
@@ -142,13 +143,9 @@ def stated_context_length(config: Path) -> int | None:
     Raises:
         BackendUnavailable: no readable config.json.
     """
-    try:
-        stated = read_json(config)
-    except (OSError, ValueError) as error:
-        raise BackendUnavailable(f"a model folder needs a readable config.json, {config.parent}: {error}") from error
-    inner = stated.get("text_config", {})
+    stated = text_config(read_config(config))
     for name in ("max_position_embeddings", "n_positions"):
-        value = stated.get(name, inner.get(name))
+        value = stated.get(name)
         if isinstance(value, int) and value > 0:
             return value
     return None

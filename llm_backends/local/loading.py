@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
+from llm_backends.local.model_config import check_config
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+_log = logging.getLogger("llm_backends")
+CAUSAL_TOKENS = 8
 DTYPES = ("float32", "bfloat16", "float16")
 CPU_BATCH_BYTES = 512 << 20
 """Keys and values of one batch on a processor, where larger batches are not faster."""
@@ -66,23 +70,63 @@ def load_model(folder: Path, dtype: str, device: str) -> PreTrainedModel:
         device: as `find_device` takes it.
 
     Raises:
-        BackendUnavailable: the folder does not load as a causal model, or does not fit on the device.
+        BackendUnavailable: the folder does not load as a causal model, lacks some of its weights, does not fit on the
+            device, or is a model whose later tokens change what it says about earlier ones.
     """
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # it would break the run's own progress bar
+    logging.set_verbosity_error()  # its tables of unused tensors run over many lines
     place = find_device(device)
+    check_config(folder)
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, checked_dtype(dtype)), use_safetensors=True, local_files_only=True
+        model: Any
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, checked_dtype(dtype)),
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
         )
-        model.to(place)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        model.to(place).eval()
+        causal = is_causal(model)
+    except Exception as error:  # whatever transformers raises for a folder of others: any kind of error was seen
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise BackendUnavailable(f"{folder} does not load as a causal model on {place}: {reason}") from error
-    return model.eval()
+    if unused := sorted(found["unexpected_keys"]):
+        _log.warning("%s: %d tensors are no part of the model that config.json describes, such as %s: they are not used",
+                     folder, len(unused), unused[0])  # fmt: skip
+    if found["missing_keys"]:
+        names = sorted(found["missing_keys"])
+        raise BackendUnavailable(
+            f"a model needs all of its weights, {folder} lacks {len(names)}, such as {names[0]}: fetch the folder "
+            "again, or name a causal language model"
+        )
+    if not causal:
+        raise BackendUnavailable(
+            f"a language model must read from left to right, in {type(model).__name__} of {folder} later tokens change "
+            "what it says about earlier ones (an encoder, such as BERT): name a causal language model"
+        )
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def is_causal(model: PreTrainedModel) -> bool:
+    """Whether a token leaves the log-probabilities of all earlier positions as they are (tried on nine tokens)."""
+    import torch
+
+    size = model.config.get_text_config().vocab_size
+    ids = [(7 * i + 3) % size for i in range(CAUSAL_TOKENS)]
+    with torch.inference_mode():
+        rows = [
+            model(input_ids=torch.tensor([[*ids, last]], device=model.device), use_cache=False).logits[0, :-1].float()
+            for last in (1 % size, size - 1)
+        ]
+    apart = (rows[0].log_softmax(-1) - rows[1].log_softmax(-1)).abs().nan_to_num().max()
+    # Both passes have one shape: a causal model gives the same numbers, up to the order in which experts sum.
+    return float(apart) < (1e-4 if model.dtype == torch.float32 else 0.02)
 
 
 def batch_cells(device: torch.device, cell_bytes: int) -> int:

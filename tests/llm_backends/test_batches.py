@@ -192,6 +192,32 @@ def tiny(kind: str) -> PreTrainedModel:
         "lfm2": lambda: t.Lfm2ForCausalLM(
             t.Lfm2Config(**llama, layer_types=["conv", "full_attention"], max_position_embeddings=256, **marks)
         ),
+        "qwen3_next": lambda: t.Qwen3NextForCausalLM(
+            t.Qwen3NextConfig(
+                **llama, layer_types=["linear_attention", "full_attention"], head_dim=8, linear_num_value_heads=4,
+                linear_num_key_heads=2, linear_key_head_dim=8, linear_value_head_dim=8, max_position_embeddings=256,
+                num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32, shared_expert_intermediate_size=32,
+                **marks
+            )
+        ),
+        "llama4": lambda: t.Llama4ForCausalLM(
+            t.Llama4TextConfig(
+                **llama, intermediate_size_mlp=64, head_dim=8, num_local_experts=2, attention_chunk_size=6,
+                max_position_embeddings=256, **marks
+            )
+        ),
+        "minimax": lambda: t.MiniMaxForCausalLM(
+            t.MiniMaxConfig(
+                **llama, layer_types=["linear_attention", "full_attention"], num_local_experts=2, block_size=4,
+                head_dim=8, **marks
+            )
+        ),
+        "rwkv": lambda: t.RwkvForCausalLM(
+            t.RwkvConfig(
+                vocab_size=340, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32, intermediate_size=64, context_length=256, bos_token_id=1,
+                eos_token_id=0,
+            )
+        ),
     }  # fmt: skip
     model: PreTrainedModel = made[kind]().eval()
     return model
@@ -207,6 +233,10 @@ def tiny(kind: str) -> PreTrainedModel:
         ("mamba", False),
         ("recurrent_gemma", False),
         ("lfm2", False),
+        ("qwen3_next", False),
+        ("llama4", False),
+        ("minimax", False),
+        ("rwkv", False),
     ],
 )
 def test_every_architecture_is_scored_and_continued_exactly(kind: str, together: bool | None) -> None:
@@ -232,7 +262,17 @@ def test_every_architecture_is_scored_and_continued_exactly(kind: str, together:
             expected = sum(float(probabilities[len(text) + i - 1, token]) for i, token in enumerate(tail))
             assert value == pytest.approx(expected, abs=1e-4)
     groups = [texts] if runner.batches else [[text] for text in texts]
+    if not runner.batches:
+        assert runner._single.caches, "each new token is read alone"
+    read: list[int] = []
+    inner = model.forward
+
+    def forward(input_ids: torch.Tensor, **options: Any) -> Any:
+        read.append(input_ids.shape[1])
+        return inner(input_ids=input_ids, **options)
+
     for group in groups:
+        model.forward = forward  # type: ignore[method-assign]
         rows = [list(text) for text in group]
         batch = runner.decode(group, [1] * len(group))
         for _ in range(6):
@@ -240,6 +280,8 @@ def test_every_architecture_is_scored_and_continued_exactly(kind: str, together:
             for row, token in zip(rows, new, strict=True):
                 row.append(token)
             batch.step(new)
+        model.forward = inner  # type: ignore[method-assign]
+        assert read[-6:] == [1] * 6
         # Only now: some models keep their state in themselves, which another text in between would change.
         for text, row in zip(group, rows, strict=True):
             for length in range(len(text), len(row)):
