@@ -17,6 +17,9 @@ from results.analysis.settings import layer_numbers
 from results.record import CellKey
 from spae.data.protocol import ImageSet
 from spae.layers import format_layers
+from spae.metrics.protocol import MetricFacts
+from spae.plugins import PluginFault, check_members
+from spae.tokenizers.checked import checked_tokenizer
 from spae.tokenizers.codec import Codec
 from spae.tokenizers.protocol import Tokenizer
 from spae.tokenizers.registry import open_tokenizer
@@ -183,7 +186,7 @@ def make_plan(config: RunConfig, saved: SavedSamples | None = None, store: Token
         for scoring in config.scorings:
             if scoring not in fact.scorings:
                 raise UsageError(f"{fact.name} has no scoring {scoring!r}: --scoring {','.join(fact.scorings)}")
-    tasks = [open_task(name) for name in config.tasks]
+    tasks = [_checked_task(open_task(name), name) for name in config.tasks]
     files = saved.by_task(config.tasks) if saved is not None else {}
     views = tuple(_views(config))
     sets: dict[tuple[str, str], ImageSet] = {}
@@ -197,12 +200,34 @@ def make_plan(config: RunConfig, saved: SavedSamples | None = None, store: Token
             samples = saved.read(task, files[task.name], data)
         else:
             samples = task.samples(data, config.settings or task.settings, config.seed, config.limit)
+            _check_samples(samples, task.name)
         runs.append(TaskRun(task, data, samples))
     if saved is not None:
         config = _as_sampled(config, runs)
     if config.shuffle_images:
         views += tuple(replace(view, shuffled=True) for view in views)
     return Plan(config, tuple(runs), views, store or TokenStore(None))
+
+
+def _checked_task(task: Task, name: str) -> Task:
+    """The same task. Raises UsageError where a plug-in is something else."""
+    try:
+        check_members(task, Task)
+        for part, kind in (("settings", str), ("metrics", MetricFacts)):
+            found = getattr(task, part)
+            if not (isinstance(found, tuple) and found and all(isinstance(one, kind) for one in found)):
+                raise PluginFault(f"its {part} must be a tuple of {kind.__name__}, got {found!r:.60}")
+    except PluginFault as fault:
+        raise UsageError(f"task {name!r} cannot be used: {fault}") from fault
+    return task
+
+
+def _check_samples(samples: Samples, task: str) -> None:
+    """Raises UsageError where a plug-in's task makes something else."""
+    try:
+        check_members(samples, Samples)
+    except PluginFault as fault:
+        raise UsageError(f"samples of task {task!r} cannot be used: {fault}") from fault
 
 
 def _as_sampled(config: RunConfig, runs: Sequence[TaskRun]) -> RunConfig:
@@ -236,7 +261,8 @@ def _views(config: RunConfig) -> Iterator[TokenizerView]:
     names: dict[str, str] = {}
     for text in config.layers:
         layer_subsets(text)  # fail on a wrong spelling before a tokenizer is opened
-    for tokenizer in map(open_tokenizer, config.tokenizers):
+    for name in config.tokenizers:
+        tokenizer = checked_tokenizer(open_tokenizer(name), name)
         wanted = [layers for text in config.layers for layers in layer_subsets(text, tokenizer.depth)]
         if names.setdefault(tokenizer.name, tokenizer.fingerprint) != tokenizer.fingerprint:
             raise UsageError(f"two tokenizers are called {tokenizer.name!r}: rename one in its config.json")

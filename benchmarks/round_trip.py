@@ -124,7 +124,7 @@ def measure(vocabulary: Words, text: TextModel, *, strings: int | None = None, s
 
 
 def measure_names(llm: str, vocabulary: str) -> RoundTrip:
-    """`measure` by the names that the command line takes; a local model is loaded, so that what `run` refuses is refused.
+    """`measure` by the names that the command line takes; loads a local model, to refuse what `run` refuses.
 
     Raises:
         UsageError: the model's text tokenizer is not on this machine.

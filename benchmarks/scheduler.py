@@ -8,10 +8,11 @@ but the generators is kept: in a killed run's repetition, answered requests come
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from benchmarks.errors import BenchmarkError
 from benchmarks.plan import Cell
 from llm_backends.cache.cached_backend import Answer, CachedBackend
 from llm_backends.cache.entry import Provenance
@@ -70,7 +71,11 @@ class _Open:
                 self.pending = self.solution.send(())
         except StopIteration as end:
             asked = tuple(self.requests)
+            if not isinstance(end.value, Outcome):
+                raise _wrong(self.cell, f"return a tasks.protocol.Outcome, got {type(end.value).__name__}") from None
             return Solved(self.cell, self.sample, end.value, asked, self.cached and bool(asked))
+        if not (isinstance(self.pending, tuple) and all(isinstance(one, Request) for one in self.pending)):
+            raise _wrong(self.cell, f"yield a tuple of requests, got {self.pending!r:.80}")
         self.requests += self.pending
         return None
 
@@ -121,7 +126,10 @@ class Scheduler:
             _prepare(list(islice(self._waiting, room)))
             for _ in range(min(room, len(self._waiting))):
                 cell, sample = self._waiting.popleft()
-                one = _Open(self._opened, cell, sample, cell.task.solve(sample, cell.codec))
+                solution = cell.task.solve(sample, cell.codec)
+                if not isinstance(solution, Generator):
+                    raise _wrong(cell, f"be a generator, got {type(solution).__name__}")
+                one = _Open(self._opened, cell, sample, solution)
                 self._opened += 1
                 solved = one.advance()
                 if solved is not None:
@@ -150,6 +158,11 @@ class Scheduler:
             one, place = fitting[index]
             if _settle(one, place, answer):
                 yield one
+
+
+def _wrong(cell: Cell, rule: str) -> BenchmarkError:
+    """What a task that breaks the protocol ends a run with."""
+    return BenchmarkError(f"solve of task {cell.key.task!r} must {rule}: mend or uninstall the package that adds it")
 
 
 def _settle(one: _Open, place: int, answer: Answer) -> bool:

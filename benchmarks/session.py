@@ -26,7 +26,7 @@ from benchmarks.token_files import committed_tokens
 from benchmarks.usage import UsageFile
 from llm_backends.cache.cached_backend import CachedBackend, CacheMode
 from llm_backends.context import ContextLimit
-from llm_backends.protocol import Backend, Closes
+from llm_backends.protocol import Backend, Capabilities, Closes, Identity
 from llm_backends.registry import find_backend, open_backend
 from results.analysis.corpus import save_corpus
 from results.analysis.tables import ResultTable
@@ -40,6 +40,7 @@ from results.store import RunStore
 from spae.cache_folder import cache_folder
 from spae.canonical import sha256_json
 from spae.console import SafeConsole, SafeProgress
+from spae.plugins import PluginFault, check_members, is_ours
 from spae.tokenizers.store import TokenStore
 from tasks.scoring import RULES
 
@@ -118,6 +119,7 @@ def run_benchmark(options: RunOptions) -> Path:
     if options.mode == "cache-only":
         _stay_offline()
     inner = open_backend(config.llm, dtype=config.dtype, device=options.device, options=options.backend_options)
+    check_backend(config, inner)
     check_scorings(config, inner)
     replies = reply_store()
     backend = CachedBackend(lambda: inner, inner.identity, replies, sources, options.mode)
@@ -194,6 +196,19 @@ def _score_corpora(plan: Plan, store: RunStore, console: Console) -> None:
         save_corpus(store.folder, book)
         for one in book.missing:
             console.print(f"no {one.metric}: {one.reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+def check_backend(config: RunConfig, model: Backend) -> None:
+    """Raises UsageError for a plug-in that is no backend."""
+    if is_ours(model):
+        return
+    try:
+        check_members(model, Backend)
+        for part, kind in (("identity", Identity), ("capabilities", Capabilities)):
+            if not isinstance(found := getattr(model, part), kind):
+                raise PluginFault(f"its {part} must be a {kind.__name__}, got {type(found).__name__}")
+    except PluginFault as fault:
+        raise UsageError(f"--llm {config.llm} cannot be used: {fault}") from fault
 
 
 def check_scorings(config: RunConfig, model: Backend) -> None:

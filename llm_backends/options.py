@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
 from spae.canonical import Frozen
+from spae.plugins import PluginFault, load_target
 
 
 class Configurable(Protocol):
@@ -58,13 +58,17 @@ def options_model(entry: Configurable) -> type[Frozen]:
     """
     if not entry.options:
         return NoOptions
-    module, _, attribute = entry.options.partition(":")
     try:
-        model: type[Frozen] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        model = load_target(entry.options)
+    except PluginFault as fault:
         raise BackendUnavailable(
-            f"options of backend {entry.name!r} do not load ({error}): reinstall the package that adds it"
-        ) from error
+            f"options of backend {entry.name!r} do not load ({fault}): reinstall the package that adds it"
+        ) from fault
+    if not (isinstance(model, type) and issubclass(model, Frozen)):
+        raise BackendUnavailable(
+            f"options of backend {entry.name!r} must be a subclass of spae.canonical.Frozen, {entry.options} is "
+            f"{model!r:.60}: reinstall the package that adds it"
+        )
     return model
 
 

@@ -9,13 +9,13 @@ names with an entry point of the group `spae.llm_backends` whose value is a fact
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from llm_backends.errors import BackendInputError, BackendUnavailable
+from spae.plugins import PluginFault, load_target, made_by
 
 if TYPE_CHECKING:
     from llm_backends.protocol import Backend
@@ -190,13 +190,14 @@ def open_backend(
     entry, argument = find_backend(spec)
     if device != "auto" and not entry.local:
         raise BackendInputError(f"--device is for local models, got --device {device} with --llm {spec}: drop it")
-    module, _, attribute = entry.target.partition(":")
     try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        fix = entry.needs or "reinstall the package that adds it"
-        raise BackendUnavailable(f"backend {entry.name!r} does not load ({error}): {fix}") from error
-    from llm_backends.options import parse_options  # pydantic, which a listing does not need
+        factory = load_target(entry.target)
+        from llm_backends.options import parse_options  # pydantic, which a listing does not need
 
-    backend: Backend = factory(argument, dtype=dtype, device=device, options=parse_options(entry, options or {}))
+        parsed = parse_options(entry, options or {})
+        with made_by(entry.target):
+            backend: Backend = factory(argument, dtype=dtype, device=device, options=parsed)
+    except PluginFault as fault:
+        fix = entry.needs or "reinstall the package that adds it"
+        raise BackendUnavailable(f"backend {entry.name!r} does not load ({fault}): {fix}") from fault
     return backend

@@ -18,6 +18,8 @@ from typing import Any, TextIO
 
 from typer.core import TyperGroup
 
+from spae.plugins import blame, described, watched
+
 HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories without a visible character: control, format, half a character, line and paragraph separators."""
 _SUSPECT = re.compile(r"[^\x20-\x7e\n\t]")
@@ -87,8 +89,18 @@ def safe_streams() -> Iterator[None]:
 
 
 class SafeGroup(TyperGroup):
-    """The commands of a program: all that they print, help and errors of arguments included, is safe."""
+    """The commands of a program: all that they print, help and errors of arguments included, is safe.
+
+    Whatever goes wrong in the code of a plug-in is one line that names it, with exit code 2.
+    """
 
     def main(self, *args: Any, **options: Any) -> Any:
         with safe_streams():
-            return super().main(*args, **options)
+            try:
+                with watched():
+                    return super().main(*args, **options)
+            except (Exception, SystemExit) as error:
+                if not (culprit := blame(error)):
+                    raise
+                print(f"error: {culprit} failed: {described(error)}: mend or uninstall it", file=sys.stderr)
+                sys.exit(2)

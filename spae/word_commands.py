@@ -64,10 +64,11 @@ def tokenize(
     """
     from spae.data.image_file import image_paths
     from spae.layers import select_layers
+    from spae.tokenizers.checked import checked_tokenizer
     from spae.tokenizers.registry import open_tokenizer
 
     with _one_line_errors():
-        opened = open_tokenizer(tokenizer)
+        opened = checked_tokenizer(open_tokenizer(tokenizer), tokenizer)
         chosen = select_layers(layers, range(1, opened.depth + 1))
         paths, wrong = image_paths(images)
         for error in wrong:
@@ -190,6 +191,7 @@ def decode(
       python -m spae tokenize lion.png --json | python -m spae decode - --out back.png
     """
     from spae.layers import format_layers
+    from spae.tokenizers.checked import checked_tokenizer
     from spae.tokenizers.pyramid_figure import save_image_grid
     from spae.tokenizers.registry import open_tokenizer
     from spae.tokenizers.words_file import read_words
@@ -198,7 +200,7 @@ def decode(
         if out.suffix.lower() != ".png":
             raise InputError(f"--out must end in .png, got {out}: images are written as PNG")
         text = _read(tokens)
-        opened = open_tokenizer(tokenizer)
+        opened = checked_tokenizer(open_tokenizer(tokenizer), tokenizer)
         found = read_words(text, opened, layers)
         if len(found.tokens) > MAX_GRID_IMAGES:
             raise InputError(f"one PNG holds {MAX_GRID_IMAGES} images, got {len(found.tokens)}: split the file")

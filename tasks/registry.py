@@ -8,11 +8,11 @@ and name the task itself in `target`, which is imported only when the task is op
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spae.plugins import PluginFault, load_target, made_by
 from tasks.errors import TaskInputError
 from tasks.settings import SETTING_IDS
 
@@ -130,13 +130,15 @@ def entries() -> dict[str, TaskEntry]:
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         owner = point.dist.name if point.dist is not None else point.value
         try:
-            entry = point.load()
-        except Exception as error:  # whatever a stranger's module raises at import
-            entry, problem = None, f"plug-in {point.value!r} does not import: {type(error).__name__}: {error}"
+            entry = load_target(point.value)
+        except PluginFault as fault:
+            entry, problem = None, f"plug-in {point.value!r} does not import: {fault}"
         else:
             problem = ""
             if not isinstance(entry, TaskEntry):
                 problem = f"plug-in {point.value!r} must be a tasks.registry.TaskEntry, got {type(entry).__name__}"
+            elif wrong := _wrong_fields(entry):
+                problem = f"plug-in {point.value!r} must state its {wrong} as tasks.registry.TaskEntry says"
             elif entry.name != point.name:
                 problem = f"plug-in {point.value!r} must have the name of its entry point, got {entry.name!r}"
             elif entry.name in found:
@@ -148,6 +150,18 @@ def entries() -> dict[str, TaskEntry]:
             entry = TaskEntry(label, point.value, problem, "", (), "", "", (), (), problem=problem)
         found[entry.name] = entry
     return found
+
+
+def _wrong_fields(entry: TaskEntry) -> str:
+    """The names of fields that are no text, or no tuple of texts where there should be one."""
+    wrong = []
+    for name, value in vars(entry).items():
+        several = name in ("settings", "scorings", "styles", "needs")
+        texts = value if several and isinstance(value, tuple) else [None] if several else [value]
+        optional = name == "problem" and value is None
+        if not optional and not all(isinstance(text, str) for text in texts):
+            wrong.append(name)
+    return ", ".join(wrong)
 
 
 def entry(name: str) -> TaskEntry:
@@ -175,7 +189,12 @@ def open_task(name: str) -> Task:
     facts = entry(name)
     if facts.problem is not None:
         raise TaskInputError(facts.problem)
-    task: Task = _load(name, facts.target)()
+    make = _load(name, facts.target)
+    try:
+        with made_by(facts.target):
+            task: Task = make()
+    except PluginFault as fault:
+        raise TaskInputError(f"task {name!r} cannot be made by {facts.target!r}: {fault}") from fault
     return task
 
 
@@ -197,9 +216,8 @@ def open_survey(facts: TaskEntry, text: str) -> Survey:
 
 
 def _load(name: str, target: str) -> Callable[..., Any]:
-    module_name, _, attribute = target.partition(":")
     try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise TaskInputError(f"task {name!r} cannot be loaded from {target!r}: {error}") from error
+        found: Callable[..., Any] = load_target(target)
+    except PluginFault as fault:
+        raise TaskInputError(f"task {name!r} cannot be loaded from {target!r}: {fault}") from fault
     return found

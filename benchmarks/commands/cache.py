@@ -99,9 +99,10 @@ def cache_export_tokens(
 
     from benchmarks.token_files import export_tokens
     from spae.data.opening import open_set
+    from spae.tokenizers.checked import checked_tokenizer
     from spae.tokenizers.registry import open_tokenizer
 
-    opened, images = open_tokenizer(tokenizer), open_set(data)
+    opened, images = checked_tokenizer(open_tokenizer(tokenizer), tokenizer), open_set(data)
     with Progress() as progress:
         bar = progress.add_task(
             "encoding", total=len({name for one in images.classes for name in one.support + one.query})

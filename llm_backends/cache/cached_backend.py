@@ -265,7 +265,10 @@ class CachedBackend:
 def _streamed(model: Streams, asked: Sequence[_Asked]) -> Iterator[list[tuple[_Asked, Reply | BackendError]]]:
     """Each request with the model's reply or error, one by one."""
     waiting = dict(enumerate(asked))
-    for index, reply in model.stream([one.request for one in asked]):
+    for pair in model.stream([one.request for one in asked]):
+        if not (isinstance(pair, tuple) and len(pair) == 2):
+            raise CallFailed(f"a backend streams pairs of an index and a reply, it gave {pair!r:.60}")
+        index, reply = pair
         one = waiting.pop(index, None)
         if one is None:
             raise CallFailed(f"a backend answers each request once, it gave number {index} twice or unasked")

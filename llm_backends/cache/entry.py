@@ -139,6 +139,8 @@ def defect_of(request: Request, reply: Reply) -> str | None:
     An empty text that ends at the limit was cut off before its first word (a lost connection, or hidden reasoning):
     unlike an empty text that ends by itself, it is not a reply.
     """
+    if not isinstance(reply, (Completion, Likelihoods)):
+        return f"got {type(reply).__name__}"
     if isinstance(request, CompletionRequest):
         if not isinstance(reply, Completion):
             return "got log-likelihoods where text was asked for"

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from llm_backends.errors import BackendError, BackendUnavailable, CallFailed
-from llm_backends.local.batching import BatchSize, EncodedPrompt, EncodedQuestion, EncodedRequests, encode_requests, in_batches
+from llm_backends.local.batching import (
+    BatchSize,
+    EncodedPrompt,
+    EncodedQuestion,
+    EncodedRequests,
+    encode_requests,
+    in_batches,
+)
 from llm_backends.local.loading import batch_cells, checked_device, free_memory, load_model
 from llm_backends.local.sampler import Sampler
 from llm_backends.protocol import (

@@ -96,8 +96,8 @@ def load_model(folder: Path, dtype: str, device: str) -> PreTrainedModel:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise BackendUnavailable(f"{folder} does not load as a causal model on {place}: {reason}") from error
     if unused := sorted(found["unexpected_keys"]):
-        _log.warning("%s: %d tensors are no part of the model that config.json describes, such as %s: they are not used",
-                     folder, len(unused), unused[0])  # fmt: skip
+        said = "%s: %d tensors are no part of the model that config.json describes, such as %s: they are not used"
+        _log.warning(said, folder, len(unused), unused[0])
     if found["missing_keys"]:
         names = sorted(found["missing_keys"])
         raise BackendUnavailable(

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 LONGROPE, DYNAMIC = "longrope", "dynamic"
@@ -48,7 +47,9 @@ class LengthDependentRope:
     def forget(self) -> None:
         """Undo what an earlier, longer text did to the frequencies of dynamic scaling, which only ever grow."""
         for module, layer_type in self._rotary:
-            device = module.inv_freq.device if layer_type is None else module.get_buffer(f"{layer_type}_inv_freq").device
+            device = (
+                module.inv_freq.device if layer_type is None else module.get_buffer(f"{layer_type}_inv_freq").device
+            )
             first = torch.zeros(1, 1, dtype=torch.long, device=device)
             # A text of one token is below every border, so that the module resets itself.
             module(first.float(), first, **({} if layer_type is None else {"layer_type": layer_type}))

@@ -1,6 +1,7 @@
 """A causal model run on one sequence at a time: slower, and correct for every architecture.
 
-For models with recurrent states, chunked attention, or positions that padding or the length of a text would change. V vocabulary.
+For models with recurrent states, chunked attention, or positions that padding or the length of a text would change. V
+vocabulary.
 """
 
 from __future__ import annotations

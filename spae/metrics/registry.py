@@ -6,11 +6,11 @@ the numbers and returns them in an outcome's `scores` under that name.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spae.errors import UnknownName
+from spae.errors import InputError, UnknownName
+from spae.plugins import PluginFault, load_target
 
 if TYPE_CHECKING:
     from spae.metrics.protocol import MetricFacts
@@ -64,10 +64,24 @@ def entries() -> dict[str, MetricEntry]:
 
 
 def metric_facts(name: str) -> MetricFacts:
-    """The facts of the metric of that name. Raises UnknownName."""
+    """The facts of the metric of that name.
+
+    Raises:
+        UnknownName: there is none of that name.
+        InputError: the package that adds it does not load, or has something else there.
+    """
+    from spae.metrics.protocol import MetricFacts
+
     known = entries()
     if name not in known:
         raise UnknownName("metric", name, known)
-    module, _, attribute = known[name].target.partition(":")
-    facts: MetricFacts = getattr(importlib.import_module(module), attribute)
+    target = known[name].target
+    try:
+        facts = load_target(target)
+    except PluginFault as fault:
+        raise InputError(f"metric {name!r} ({target}) does not load: {fault}") from fault
+    if not isinstance(facts, MetricFacts):
+        raise InputError(
+            f"metric {name!r} ({target}) must be a spae.metrics.protocol.MetricFacts, got {type(facts).__name__}"
+        )
     return facts

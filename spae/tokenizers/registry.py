@@ -6,13 +6,13 @@ callable that takes nothing and returns a `spae.tokenizers.protocol.Tokenizer`.
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spae.errors import InputError, UnknownName
+from spae.plugins import PluginFault, load_target, made_by
 
 if TYPE_CHECKING:
     from spae.tokenizers.protocol import Tokenizer
@@ -101,6 +101,7 @@ def open_tokenizer(spec: str) -> Tokenizer:
 
     Raises:
         UnknownName: none of these.
+        InputError: the package that adds it does not load.
         WeightsError: its files are missing or config.json is not a model's; weights are loaded, and checked, at first
             use.
     """
@@ -114,8 +115,13 @@ def open_tokenizer(spec: str) -> Tokenizer:
         return PretrainedTokenizer(Path(spec))
     if spec not in known:
         raise UnknownName("tokenizer", spec, [*known, PATH_HELP, HUB_HELP])
-    module, _, attribute = known[spec].target.partition(":")
-    tokenizer: Tokenizer = getattr(importlib.import_module(module), attribute)()
+    target = known[spec].target
+    try:
+        make = load_target(target)
+        with made_by(target):
+            tokenizer: Tokenizer = make()
+    except PluginFault as fault:
+        raise InputError(f"tokenizer {spec!r} ({target}) does not load: {fault}") from fault
     return tokenizer
 
 

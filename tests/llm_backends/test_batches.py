@@ -214,8 +214,8 @@ def tiny(kind: str) -> PreTrainedModel:
         ),
         "rwkv": lambda: t.RwkvForCausalLM(
             t.RwkvConfig(
-                vocab_size=340, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32, intermediate_size=64, context_length=256, bos_token_id=1,
-                eos_token_id=0,
+                vocab_size=340, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32, intermediate_size=64,
+                context_length=256, bos_token_id=1, eos_token_id=0
             )
         ),
     }  # fmt: skip

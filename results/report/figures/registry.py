@@ -5,13 +5,23 @@ Other packages add figures by entry points of the group `spae.figures`.
 
 from __future__ import annotations
 
-import importlib
+import logging
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import entry_points
+from textwrap import wrap
+from typing import TYPE_CHECKING
 
-from results.errors import ReportError
 from results.report.figures.figure import Figure
 from results.report.report_data import ReportData
+from spae.plugins import PluginFault, load_target, plugin_code
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+_log = logging.getLogger(__name__)
 
 FIGURES = {
     "settings": "results.report.figures.settings:setting_figures",
@@ -34,13 +44,49 @@ def targets() -> dict[str, str]:
 def run_figures(run: ReportData) -> Iterator[Figure]:
     """Every figure that a run has data for; `Figure.draw` is not called yet.
 
-    Raises:
-        ReportError: the package that adds a figure does not load.
+    In place of a figure that another package fails to make, there is one that says so: the report is written.
     """
     for name, target in targets().items():
-        module, _, attribute = target.partition(":")
+        if name in FIGURES:
+            yield from load_target(target)(run)
+            continue
         try:
-            figures = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ReportError(f"figure {name!r} does not load ({error}): reinstall the package that adds it") from error
-        yield from figures(run)
+            with plugin_code():
+                found = list(load_target(target)(run))
+            wrong = next((one for one in found if not isinstance(one, Figure)), None)
+            if wrong is not None:
+                raise PluginFault(f"it must give results.report.figures.figure.Figure, got {type(wrong).__name__}")
+        except PluginFault as fault:
+            yield _failure(name, target, fault)
+        else:
+            yield from (replace(one, draw=partial(_drawn, one, name, target)) for one in found)
+
+
+def _drawn(figure: Figure, name: str, target: str, width: float) -> MatplotlibFigure:
+    """What a plug-in draws, or why it does not."""
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+    try:
+        with plugin_code():
+            drawn = figure.draw(width)
+        if not isinstance(drawn, MatplotlibFigure):
+            raise PluginFault(f"draw must return a matplotlib figure, got {type(drawn).__name__}")
+    except PluginFault as fault:
+        return _failure(name, target, fault).draw(width)
+    return drawn
+
+
+def _failure(name: str, target: str, fault: PluginFault) -> Figure:
+    """A figure that says why there is none."""
+    said = f"The figure {name} ({target}) could not be made. {fault}"
+    _log.warning("%s: uninstall or mend the package that adds it", said)
+    plain = re.sub("[^a-zA-Z0-9]+", "-", name).strip("-") or "plug-in"
+    return Figure(f"{plain}-failed", "results", said, said, partial(_text, said))
+
+
+def _text(said: str, width: float) -> MatplotlibFigure:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+    figure = MatplotlibFigure(figsize=(width / 72, 1), dpi=72)
+    figure.text(0.01, 0.5, "\n".join(wrap(said, max(20, int(width / 9)))), va="center")
+    return figure

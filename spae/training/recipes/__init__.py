@@ -5,11 +5,11 @@ Imports nothing heavy: a recipe's module is loaded on use.
 
 from __future__ import annotations
 
-import importlib
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from spae.errors import InputError, UnknownName
+from spae.plugins import PluginFault, load_target, made_by
 
 if TYPE_CHECKING:
     from spae.training.recipe import Recipe
@@ -60,10 +60,15 @@ def get_recipe(name: str) -> Recipe:
     found, known = targets(), name.replace("-", "_")
     if known not in found:
         raise UnknownName("recipe", name, found)
-    module, _, attribute = found[known].partition(":")
+    target = found[known]
     try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"recipe {known!r} does not load ({error}): reinstall the package that adds it") from error
-    recipe: Recipe = function()
+        function = load_target(target)
+        with made_by(target):
+            recipe = function()
+    except PluginFault as fault:
+        raise InputError(f"recipe {known!r} does not load ({fault}): reinstall the package that adds it") from fault
+    from spae.training.recipe import Recipe
+
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"recipe {known!r} ({target}) must return a Recipe, got {type(recipe).__name__}")
     return recipe

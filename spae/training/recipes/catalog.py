@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from spae.plugins import PluginFault, plugin_code
 from spae.training.recipes import targets
 
 FACTS = ("Source", "Data", "Cost", "Expected", "Command")
@@ -53,12 +54,11 @@ def catalog() -> dict[str, RecipeFacts]:
 def _docstrings(module: str) -> dict[str, str]:
     """The docstrings of a module's functions, by name; the module itself is not imported, only the package it is in."""
     try:
-        spec = importlib.util.find_spec(module)
-    except ImportError:
-        spec = None
-    if spec is None or spec.origin is None:
+        with plugin_code():
+            spec = importlib.util.find_spec(module)
+            tree = ast.parse(b"" if spec is None or spec.origin is None else Path(spec.origin).read_bytes())
+    except PluginFault:  # said by `get_recipe`, which is asked for this one recipe
         return {}
-    tree = ast.parse(Path(spec.origin).read_text("utf-8"))
     return {node.name: ast.get_docstring(node) or "" for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 

@@ -147,7 +147,7 @@ def test_an_encoder_is_refused(plain_tokenizer_folder: Path) -> None:
         LikelihoodRequest(context="This is", continuations=(" a",)),
     ]
     for request in requests:
-        with pytest.raises(BackendUnavailable, match="BertLMHeadModel.*later tokens change.*name a causal"):
+        with pytest.raises(BackendUnavailable, match=r"BertLMHeadModel.*later tokens change.*name a causal"):
             list(open_backend(f"hf:{folder}").stream([request]))  # type: ignore[attr-defined]
     with pytest.raises(BackendUnavailable, match="later tokens change"):
         measure_names(f"hf:{folder}", "smollm2")
