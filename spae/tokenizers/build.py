@@ -10,8 +10,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from spae.atomic import atomic_path, write_text
@@ -29,7 +28,6 @@ from spae.quantizers import (
     VectorQuantizer,
     random_codebook,
 )
-from spae.regular_file import check_regular
 from spae.tokenizers.config import ModelConfig, SavedConfig
 from spae.tokenizers.dual_encoder_model import DualEncoderModel
 from spae.tokenizers.lqae import LqaeModel
@@ -38,6 +36,7 @@ from spae.tokenizers.model import TokenizerModel
 from spae.tokenizers.model_folder import load_config
 from spae.tokenizers.own_vocabulary import model_vocabulary
 from spae.vocabulary import LexicalVocabulary
+from spae.weights_file import read_weights
 
 TRAINING_ONLY = tuple(f"quantizer.{name}" for name in Quantizer.TRAINING_ONLY)
 
@@ -164,15 +163,13 @@ def load_model(folder: Path, vocabulary: LexicalVocabulary | None = None) -> Tok
     except InputError as error:
         raise WeightsError(f"{folder}/config.json describes no model ({error})") from error
     try:
-        check_regular(folder / "model.safetensors")
-        weights = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
-        found = model.load_state_dict(weights, strict=False)
+        found = model.load_state_dict(read_weights(folder / "model.safetensors"), strict=False)
         wrong = [*found.unexpected_keys, *(name for name in found.missing_keys if name not in TRAINING_ONLY)]
         if wrong:
             raise RuntimeError(f"{wrong[0]} is missing or has no place")
     except FileNotFoundError:
         raise WeightsError(f"{folder} holds no model.safetensors: train it with python -m spae train") from None
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
         raise WeightsError(f"{folder}/model.safetensors does not fit its config.json ({reason})") from error
     return model.eval()

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from spae.errors import ShapeError, WeightsError
 from spae.networks.inflate import Inflation, inflate
-from spae.regular_file import check_regular
 from spae.tokenizers.model import TokenizerModel
 from spae.tokenizers.model_folder import committed_folder, load_config
 from spae.vocabulary import LexicalVocabulary
+from spae.weights_file import names_in, read_weights
 
 
 def load_init_weights(
@@ -49,7 +48,7 @@ def load_init_weights(
     try:
         state = _weights(file)
         state = inflate(state, inflation) if inflation else state
-    except (OSError, SafetensorError, ShapeError) as error:
+    except (OSError, ValueError, ShapeError) as error:
         raise WeightsError(f"init_from {source} cannot be read ({' '.join(str(error).split())[:160]})") from error
     wanted = model.state_dict()
     optional = {f"quantizer.{name}" for name in model.quantizer.TRAINING_ONLY}
@@ -73,10 +72,4 @@ def init_weights_file(source: str) -> Path | None:
 
 def _weights(file: Path) -> dict[str, Tensor]:
     """The state dict in a model's file, or the averaged one in a checkpoint."""
-    check_regular(file)
-    with safe_open(file, framework="pt") as tensors:
-        names = list(tensors.keys())
-        prefix = "ema/" if any(name.startswith("ema/") for name in names) else ""
-        return {
-            name.removeprefix(prefix): tensors.get_tensor(name).float() for name in names if name.startswith(prefix)
-        }
+    return read_weights(file, "ema/" if any(name.startswith("ema/") for name in names_in(file)) else "")

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from spae.atomic import atomic_path, write_text
 from spae.errors import TrainingError
-from spae.regular_file import check_regular
+from spae.regular_file import check_regular, parse_json
 
 LOCK = ".lock"
 KEEP = 2
@@ -147,9 +147,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, object], int, Groups]:
     for key, value in tensors.items():
         group, _, name = key.partition("/")
         groups.setdefault(group, {})[name] = value
-    recipe = json.loads(header["recipe"])
+    recipe = parse_json(header["recipe"].encode())
     if not isinstance(recipe, dict):
         raise ValueError("its recipe is no JSON object")
+    if not (header["step"].isdecimal() and len(header["step"]) < 16):
+        raise ValueError(f"its header says step {header['step'][:20]!r}")
     return recipe, int(header["step"]), groups
 
 

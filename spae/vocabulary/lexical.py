@@ -53,6 +53,10 @@ class LexicalVocabulary:
     def __post_init__(self) -> None:
         if self.embeddings.ndim != 2 or len(self.words) != len(self.embeddings):
             raise ShapeError(f"{len(self.words)} words need embeddings [V, C], got {tuple(self.embeddings.shape)}")
+        if not all(isinstance(word, str) for word in self.words):
+            raise InputError(f"words must be texts, got {next(w for w in self.words if not isinstance(w, str))!r:.40}")
+        if not bool(self.embeddings.isfinite().all()):
+            raise InputError("embeddings of words must be finite: the file is damaged")
         if self.tokens is not None and len(self.tokens) != len(self.words):
             raise ShapeError(f"{len(self.words)} words need as many token ids, got {len(self.tokens)}")
         object.__setattr__(self, "index", {word: i for i, word in enumerate(self.words)})
@@ -118,6 +122,11 @@ class LexicalVocabulary:
             if embeddings.dtype != torch.float32:
                 raise ValueError(f"embeddings are float32, got {embeddings.dtype}")
             tokens = rest["tokens"]
+            for name in ("source", "source_sha256", "join"):
+                if not isinstance(rest[name], str):
+                    raise ValueError(f"{name} must be a text, got {rest[name]!r:.40}")
+            if tokens is not None and not all(isinstance(token, int) for token in tokens):
+                raise ValueError("tokens must be whole numbers")
             return cls(
                 tuple(rest["words"]),
                 embeddings,
