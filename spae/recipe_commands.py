@@ -86,6 +86,13 @@ def vocabulary(
         str | None, typer.Option(help="Model of an embeddings server that embeds the words of --encoding.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="The embeddings server; OpenAI's by default.")] = None,
+    sentencepiece: Annotated[
+        Path | None, typer.Option(help="Words of this sentencepiece model (.model); with --matrix.")
+    ] = None,
+    matrix: Annotated[
+        Path | None, typer.Option(help="Embeddings of --sentencepiece, a row a piece: .npy or .safetensors.")
+    ] = None,
+    tensor: Annotated[str | None, typer.Option(help="Name of the tensor in a --matrix that holds several.")] = None,
     most_frequent: Annotated[int | None, typer.Option(help="Keep so many words at most.", min=1)] = None,
 ) -> None:
     """Build a vocabulary and save it in the cache folder under a name.
@@ -94,9 +101,12 @@ def vocabulary(
     Examples:
       python -m spae vocabulary roberta-base --masked-lm FacebookAI/roberta-base
       python -m spae vocabulary ada-002 --encoding cl100k_base --embeddings text-embedding-ada-002
+      python -m spae vocabulary mine --sentencepiece spm.model --matrix embeddings.npy
     """
     try:
-        path, words = _make(name, causal_lm, masked_lm, encoding, embeddings, base_url, most_frequent)
+        path, words = _make(
+            name, causal_lm, masked_lm, encoding, embeddings, base_url, sentencepiece, matrix, tensor, most_frequent
+        )
     except SpaeError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
@@ -110,13 +120,20 @@ def _make(
     encoding: str | None,
     embeddings: str | None,
     base_url: str | None,
+    sentencepiece: Path | None,
+    matrix: Path | None,
+    tensor: str | None,
     most_frequent: int | None,
 ) -> tuple[Path, int]:
-    sources = [causal_lm is not None, masked_lm is not None, encoding is not None and embeddings is not None]
-    if sum(sources) != 1 or (encoding is None) != (embeddings is None) or (base_url and embeddings is None):
+    pairs = ((encoding, embeddings), (sentencepiece, matrix))
+    sources = [causal_lm is not None, masked_lm is not None, *(None not in pair for pair in pairs)]
+    halves = any((one is None) != (other is None) for one, other in pairs)
+    alone = (base_url is not None and embeddings is None) or (tensor is not None and matrix is None)
+    if sum(sources) != 1 or halves or alone:
         raise InputError(
             "a vocabulary has one source: give --causal-lm, or --masked-lm, or --encoding with --embeddings (and "
-            "--base-url for another server than OpenAI's)"
+            "--base-url for another server than OpenAI's), or --sentencepiece with --matrix (and --tensor for one of "
+            "several in it)"
         )
     from dataclasses import replace
 
@@ -132,6 +149,10 @@ def _make(
         from spae.vocabulary.causal_lm import causal_lm_vocabulary
 
         made = causal_lm_vocabulary(causal_lm, keep)
+    elif sentencepiece is not None and matrix is not None:
+        from spae.vocabulary.sentencepiece_file import sentencepiece_vocabulary
+
+        made = sentencepiece_vocabulary(sentencepiece, matrix, keep, tensor)
     else:
         from spae.vocabulary.embeddings_endpoint import OPENAI_URL, EmbeddingsEndpoint, endpoint_vocabulary
 

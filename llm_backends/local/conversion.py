@@ -167,8 +167,8 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     home, name = str(gguf.parent), gguf.name
-    AutoTokenizer.from_pretrained(home, gguf_file=name).save_pretrained(folder)
-    read = AutoModelForCausalLM.from_pretrained(home, gguf_file=name, dtype=torch.float32)
+    AutoTokenizer.from_pretrained(home, gguf_file=name, local_files_only=True).save_pretrained(folder)
+    read = AutoModelForCausalLM.from_pretrained(home, gguf_file=name, dtype=torch.float32, local_files_only=True)
     # A model read from GGUF counts as quantised and cannot be saved; a fresh one with its weights can.
     config = read.config
     if hasattr(config, "quantization_config"):

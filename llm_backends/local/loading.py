@@ -88,6 +88,7 @@ def load_model(folder: Path, dtype: str, device: str) -> PreTrainedModel:
             dtype=getattr(torch, checked_dtype(dtype)),
             use_safetensors=True,
             local_files_only=True,
+            trust_remote_code=False,
             output_loading_info=True,
         )
         model.to(place).eval()

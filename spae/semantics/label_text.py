@@ -42,8 +42,8 @@ def text_features(texts: Sequence[str], batch: int = 512) -> Tensor:
             _log.warning("%s cannot be used (%s): its features are computed again", cached, error)
     from transformers import AutoModel, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(weights.parent)
-    model = AutoModel.from_pretrained(weights.parent).eval()
+    tokenizer = AutoTokenizer.from_pretrained(weights.parent, local_files_only=True)
+    model = AutoModel.from_pretrained(weights.parent, local_files_only=True).eval()
     parts = []
     for start in range(0, len(texts), batch):
         inputs = tokenizer(list(texts[start : start + batch]), padding=True, truncation=True, return_tensors="pt")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from spae.canonical import sha256_file
 from spae.errors import InputError, WeightsError
-from spae.vocabulary.causal_lm import model_folder
+from spae.vocabulary.causal_lm import AS_IT_IS, model_folder
 
 
 class FrozenMaskedLm:
@@ -111,9 +111,9 @@ def open_masked_lm(source: str, sha256: str) -> FrozenMaskedLm:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **AS_IT_IS)
         with _silent():
-            model = AutoModelForMaskedLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+            model = AutoModelForMaskedLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **AS_IT_IS)
     except Exception as error:  # whatever transformers raises becomes one line
         reason = " ".join(str(error).split())[:160]
         raise WeightsError(f"{name} cannot be opened as a masked language model ({reason}): use RoBERTa") from error

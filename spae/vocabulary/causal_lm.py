@@ -7,6 +7,7 @@ V0 pieces of the text tokenizer, V words kept, C width.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from spae.vocabulary.lexical import LexicalVocabulary
 from spae.vocabulary.pieces import words_of_pieces
 from spae.vocabulary.round_trip import round_trip_rate
 
+AS_IT_IS: dict[str, bool] = {"local_files_only": True, "trust_remote_code": False}
+"""How transformers reads a folder: without asking the hub about it, and without asking whether to run its code."""
+HUB_NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 # Downloaded of a model on the hub, beside the one file with its embeddings.
 SMALL_FILES = ["*.json", "*.model", "*.txt", "*.tiktoken"]
 
@@ -63,12 +67,13 @@ def folder_vocabulary(model: str | Path, keep: WordFilter, revision: str | None,
 
     Raises: as for `causal_lm_vocabulary`.
     """
-    path = Path(model)
-    name = path.name if path.is_dir() else str(model)
+    name = Path(model).expanduser().resolve().name if is_folder(model) else str(model)
     folder = model_folder(model, revision)
-    tokenizer = _open(lambda: _auto().AutoTokenizer.from_pretrained(folder), name, "its tokenizer")
+    tokenizer = _open(lambda: _auto().AutoTokenizer.from_pretrained(folder, **AS_IT_IS), name, "its tokenizer")
     file, key = _find(folder, _embedding_name(folder, name, kind), name)
     if not file.exists():
+        if is_folder(model):
+            raise WeightsError(f"{name}: its index names {file.name}, which is not in the folder: fetch it again")
         file = _fetch_one(str(model), revision, file.name)
     try:
         with safe_open(file, framework="pt") as tensors:
@@ -82,13 +87,21 @@ def folder_vocabulary(model: str | Path, keep: WordFilter, revision: str | None,
 
 def model_folder(model: str | Path, revision: str | None = None) -> Path:
     """The folder itself, or the cached download of the hub's model of that name. Raises WeightsError."""
-    if not Path(model).is_dir():
-        return _fetch(str(model), revision)
-    try:
-        check_folder(Path(model))
-    except UnfitFile as error:
-        raise WeightsError(f"{error.filename} cannot be read ({error}): remove it") from error
-    return Path(model)
+    if is_folder(model):
+        folder = Path(model).expanduser()
+        try:
+            check_folder(folder)
+        except UnfitFile as error:
+            raise WeightsError(f"{error.filename} cannot be read ({error}): remove it") from error
+        return folder
+    if isinstance(model, Path) or not HUB_NAME.fullmatch(model):
+        raise WeightsError(f"there is no folder {model}: name one, or a model of the hub as OWNER/NAME")
+    return _fetch(model, revision)
+
+
+def is_folder(model: str | Path) -> bool:
+    """Whether a model is named by its folder."""
+    return Path(model).expanduser().is_dir()
 
 
 def build_vocabulary(
@@ -151,7 +164,7 @@ def _encoder(tokenizer: Any) -> Callable[[str], list[int]]:
 def _gguf_tokenizer(file: Path) -> Any | None:
     """The text tokenizer in a GGUF file; None if transformers does not support it."""
     with contextlib.suppress(Exception):
-        return _auto().AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        return _auto().AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, **AS_IT_IS)
     return None
 
 
@@ -159,7 +172,7 @@ def _embedding_name(folder: Path, name: str, kind: str) -> str:
     """State-dict name of the input embeddings, from the model's structure without weights."""
 
     def build() -> str:
-        config = _auto().AutoConfig.from_pretrained(folder)
+        config = _auto().AutoConfig.from_pretrained(folder, **AS_IT_IS)
         with torch.device("meta"):
             model = getattr(_auto(), kind).from_config(config)
         weight = model.get_input_embeddings().weight
@@ -176,7 +189,9 @@ def _find(folder: Path, wanted: str, name: str) -> tuple[Path, str]:
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
     if index.exists():
-        files = _open(lambda: read_json(index, MOST_INDEX)["weight_map"], name, index.name)
+        files = _open(lambda: dict(read_json(index, MOST_INDEX)["weight_map"]), name, index.name)
+        if not all(isinstance(file, str) and Path(file).name == file for file in files.values()):
+            raise WeightsError(f"{name}: {index.name} must name files beside it: fetch it again")
     elif single.exists():
         try:
             with safe_open(single, framework="pt") as tensors:
@@ -213,7 +228,10 @@ def _fetch(model: str, revision: str | None) -> Path:
             snapshot_download(model, revision=revision, allow_patterns=["model.safetensors"])
         return folder
 
-    return Path(_open(download, model, "the model"))
+    try:
+        return Path(_open(download, model, "the model"))
+    except WeightsError as error:
+        raise WeightsError(f"there is no folder {model} here, and of the hub: {error}") from error
 
 
 def _fetch_one(model: str, revision: str | None, file: str) -> Path:

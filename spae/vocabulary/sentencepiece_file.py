@@ -75,7 +75,7 @@ def _read_matrix(path: Path, tensor: str | None) -> Tensor:
             name = tensor or names[0]
             if name not in names or (tensor is None and len(names) > 1):
                 raise InputError(
-                    f"{path.name} holds {', '.join(names[:8])}: name the one with the embeddings as tensor"
+                    f"{path.name} holds {', '.join(names[:8])}: name the one with the embeddings (--tensor)"
                 )
             matrix: Tensor = file.get_tensor(name)
             return matrix.float()
