@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_backends.errors import BackendError, BackendUnavailable, CallFailed
 from llm_backends.local.batching import (
@@ -185,7 +185,8 @@ class LocalBackend(StreamingBackend):
 
     def _check_ids(self, encoded: EncodedRequests) -> None:
         """Raises BackendUnavailable for a token that the model has no embedding of."""
-        size = len(self._runner.model.get_input_embeddings().weight)
+        embeddings: Any = self._runner.model.get_input_embeddings()
+        size = len(embeddings.weight)
         texts = [prompt.ids for prompt in encoded.prompts]
         texts += [ids for question in encoded.questions for ids in (question.split.context, *question.split.tails)]
         highest = max(max(ids) for ids in texts)

@@ -82,8 +82,8 @@ def load_model(folder: Path, dtype: str, device: str) -> PreTrainedModel:
     place = find_device(device)
     check_config(folder)
     try:
-        model: Any
-        model, found = AutoModelForCausalLM.from_pretrained(
+        auto: Any = AutoModelForCausalLM
+        model, found = auto.from_pretrained(
             folder,
             dtype=getattr(torch, checked_dtype(dtype)),
             use_safetensors=True,

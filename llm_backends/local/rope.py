@@ -27,7 +27,7 @@ class LengthDependentRope:
         self._long = sorted({_original_length(text, one) for one in _parameters(text) if _kind(one) == LONGROPE})
         dynamic = any(DYNAMIC in _kind(one) for one in _parameters(text))
         self._dynamic_above: int | None = text.max_position_embeddings if dynamic else None
-        self._rotary = [
+        self._rotary: list[tuple[Any, str | None]] = [
             (module, layer_type)
             for module in (model.modules() if dynamic else ())
             for layer_type in _dynamic_layer_types(getattr(module, "rope_type", None))

@@ -27,7 +27,7 @@ def checked_tokenizer(tokenizer: Tokenizer, spec: str) -> Tokenizer:
         raise InputError(f"tokenizer {spec!r} cannot be used: {fault}") from fault
     for name, kind in (("name", str), ("fingerprint", str), ("depth", int), ("image_size", int)):
         value = getattr(tokenizer, name)
-        if not isinstance(value, kind) or not value or (kind is int and value < 1):
+        if not isinstance(value, kind) or not value or (isinstance(value, int) and value < 1):
             rule = "a text" if kind is str else "a whole number from 1"
             raise InputError(f"tokenizer {spec!r} cannot be used: its {name} must be {rule}, got {value!r:.60}")
     return _Checked(tokenizer, spec)

@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from spae.errors import InputError, ShapeError
+from spae.threads import small_work
 from spae.tokenizers.build import load_model
 from spae.tokenizers.hub import HubTokenizer
 from spae.tokenizers.model import TokenizerModel, to_tensor
@@ -115,7 +116,8 @@ class LexicalTokenizer(HubTokenizer):
         tokens: list[ImageTokens] = []
         for start in range(0, len(images), BATCH):
             batch = [self.prepare(image) for image in images[start : start + BATCH]]
-            tokens += self._encode(np.stack(batch), depth)
+            with small_work(len(batch) * self.image_size**2):
+                tokens += self._encode(np.stack(batch), depth)
         return tokens
 
     def _encode(self, batch: np.ndarray, depth: int) -> list[ImageTokens]:
@@ -150,7 +152,8 @@ class LexicalTokenizer(HubTokenizer):
             used = list(range(1, len(ids) + 1)) if layers is None else layers
             if any(not 1 <= layer <= len(ids) for layer in used):
                 raise InputError(f"layers must be of 1 to {len(ids)}, which these tokens have, got {list(used)}")
-            images = self._model.decode(self._model.quantizer.decode_ids(ids, used))
+            with small_work(len(part) * self.image_size**2):
+                images = self._model.decode(self._model.quantizer.decode_ids(ids, used))
             pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
             decoded += list(pixels.permute(0, 2, 3, 1).numpy())
         return decoded
