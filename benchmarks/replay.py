@@ -97,7 +97,7 @@ def replay(recorded: Baseline, folder: Path) -> Baseline:
     plan = make_plan(config)
     with tempfile.TemporaryDirectory(prefix="spae-check-") as scratch:
         store = RunStore.create(Path(scratch) / "run", plan.run_config(identity, length))
-        run_plan(plan, backend, store, context=ContextLimit(model, config.context_length))
+        run_plan(plan, backend, store, context=ContextLimit(model, config.context_length), give_up=False)
         store.close()
         now = of_run(store.folder, folder / REPLIES, scorer_outcomes(plan))
     # Replies are looked up under the model that gave them; whether its name means the same model today is a fact.

@@ -38,6 +38,7 @@ def run_plan(
     store: RunStore,
     progress: Callable[[int], None] = lambda count: None,
     context: ContextLimit | None = None,
+    give_up: bool = True,
 ) -> None:
     """Fills a store with the records of a plan.
 
@@ -50,12 +51,13 @@ def run_plan(
         store: samples with a record there are not asked again, unless their call failed.
         progress: called with the number of records found, or made and on disk.
         context: finds prompts that are too long; None leaves that to the backend.
+        give_up: stop when request after request fails alike and none was answered; False records each failure.
 
     Raises:
         SpaeError, TaskError, BackendError, RecordError: see each room; the records made so far are on disk.
         NothingAnswered: the model answers nothing.
     """
-    answered = any(record.status in ("scored", "empty", "refused") for record in store.records)
+    answered = not give_up or any(record.status in ("scored", "empty", "refused") for record in store.records)
     scheduler = Scheduler(backend, context, faults=FaultWatch(answered))
     order = []
     for cell, sample in in_order(plan.cells(backend.identity)):

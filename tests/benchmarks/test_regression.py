@@ -38,6 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "script.json").write_text(json.dumps(script))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmarks.plan.open_tokenizer", tokenizers_by_name().__getitem__)
+        patch.setattr("benchmarks.arguments.check_spec", lambda name: None)
         patch.setattr("benchmarks.reply_sources.COMMITTED", folder / "replies")
         patch.setenv("SPAE_CACHE", str(folder / "cache"))
         patch.chdir(folder)

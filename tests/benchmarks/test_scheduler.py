@@ -128,11 +128,12 @@ def test_records_of_steps(photos: Path) -> None:
 # The command line with the colour tokenizer and a model that notes every request, and dies before one of them.
 PROGRAM = """
 import os, signal, sys
-import benchmarks.plan, llm_backends.scripted.backend, spae.plugins
+import benchmarks.arguments, benchmarks.plan, llm_backends.scripted.backend, spae.plugins
 from benchmarks.cli import run_command_line
 from llm_backends.protocol import Choice, Completion
 from tests.benchmarks import conftest, ten_steps
 benchmarks.plan.open_tokenizer = lambda name: conftest.ColourTokenizer(name)
+benchmarks.arguments.check_spec = lambda name: None
 point = spae.plugins.Plugin("spae.tasks", "ten-steps", "tests.benchmarks.ten_steps:ENTRY", "tests")
 spae.plugins._scan = lambda: (point,)
 asked = 0

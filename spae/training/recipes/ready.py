@@ -6,7 +6,6 @@ hub, which is asked once and not retried. Whatever is missing is named in one me
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -258,7 +257,7 @@ def _clip_folder(folder: Path) -> Iterator[str]:
         yield f"CLIP, {no_path(folder, 'folder')}: {setting}"
         return
     try:
-        json.loads((folder / CLIP_CONFIG).read_bytes())
+        read_json(folder / CLIP_CONFIG, MOST_INDEX)
     except OSError:
         yield f"CLIP, {folder} holds no {CLIP_CONFIG}: {setting}"
     except ValueError:

@@ -188,7 +188,7 @@ def test_an_image_of_two_classes(make_set):
 
 
 def test_limit_and_settings_are_checked(make_set):
-    with pytest.raises(TaskInputError, match="at least 1"):
+    with pytest.raises(TaskInputError, match="1 to 10,000"):
         sample_episodes(TASK, make_set(), 5, SETTING_IDS, 0, 0)
     with pytest.raises(TaskInputError, match="unknown setting"):
         sample_episodes(TASK, make_set(), 5, ["i1-s2-r0"], 0, 1)

@@ -208,7 +208,7 @@ def test_a_query_is_never_its_own_example() -> None:
         (Shapes(), ["shots=2"], 5, TaskInputError, "unknown setting 'shots=2': known: shots=1, shots=3, shots=5"),
         (Shapes(), [], 5, TaskInputError, "one at least, got none"),
         (Shapes(), ["shots=1", "shots=1"], 5, TaskInputError, "different ids"),
-        (Shapes(), ["shots=1"], 0, TaskInputError, "limit must be at least 1"),
+        (Shapes(), ["shots=1"], 0, TaskInputError, "limit must be 1 to 10,000"),
         (Shapes(examples=3), ["shots=1", "shots=5"], 5, EpisodeError, "pass --setting shots=1,shots=3"),
         (Shapes(examples=0), ["shots=1"], 5, EpisodeError, "'shapes' has none among 2 questions"),
     ],
