@@ -14,6 +14,7 @@ from pathlib import Path
 from spae.errors import DataError, InputError, WeightsError, did_you_mean
 from spae.hub_access import cached_on_hub, hub_problem
 from spae.near_paths import no_path
+from spae.regular_file import MOST_INDEX, read_json
 from spae.tokenizers.model_folder import init_weights_file
 from spae.training.recipe import Recipe
 
