@@ -57,7 +57,7 @@ def check_names(
         check_spec(name)
     for text in layers:
         _check_layers(text, tokenizers)
-    if data is not None and any(fact.opens.endswith(":open_labelled") for fact in facts):
+    if data is not None and any(fact.opens == "spae.data.opening:open_set" for fact in facts):
         _check_data(data)
     for path in paths:
         if not path.exists():
@@ -149,6 +149,8 @@ def _check_layers(text: str, tokenizers: Iterable[str]) -> None:
 
 def _check_data(text: str) -> None:
     place = text.partition("?")[0]
+    if not place or _SCHEME.fullmatch(place):
+        raise UsageError(f"--data takes a data set's name, a path, or hf:NAME and the like, got {text!r}: add the name")
     if text in SETS or _SCHEME.match(text) or os.path.exists(place):
         return
     names = [*SETS, *(str(path) for path in _beside(Path(place)))]

@@ -104,8 +104,8 @@ SENTENCES: dict[str, tuple[Sentence, ...]] = {
             lambda: [value(cell) for cell in cells("miniimagenet-5way-exact", "spae")[5:7]],
         ),
         (
-            "alone reconstruct nothing (error {}, {} % of the mean image's; mean square on [-1, 1]); all four "
-            "reach {}, `vqgan` {}.",
+            "alone reconstruct nothing (error {}, {} % of the mean image's; mean square on [-1, 1], 128 images); all "
+            "four reach {}, `vqgan` {}.",
             lambda: [
                 error("1-2", "spae"), error("1-2", "spae", 6), error("1-4", "spae"), error("1", "vqgan"),
             ],

@@ -111,6 +111,12 @@ def _certificates() -> ssl.SSLContext | None:
                 f"{variable} must name {'a file' if there is os.path.isfile else 'a folder'} of certificates, there "
                 f"is none at {ascii(str(Path(path)))[1:-1][:120]}: correct it or unset it"
             )
+    keys = os.environ.get("SSLKEYLOGFILE")
+    if keys and not os.path.isdir(os.path.dirname(keys) or os.curdir):
+        raise EnvironmentProblem(
+            f"SSLKEYLOGFILE must name a file in a folder that exists, got {ascii(keys)[1:-1][:120]}: correct it or "
+            "unset it"
+        )
     if file is None and folder is None:
         return None
     try:

@@ -182,8 +182,8 @@ def guarded(
     try:
         with _limited(seconds):
             yield
-    except (Exception, SystemExit, _TooSlow) as error:  # a stranger's code may raise anything
-        if isinstance(error, (PluginError, *deliberate)):
+    except BaseException as error:  # a stranger's code may raise anything
+        if isinstance(error, (PluginError, KeyboardInterrupt, *deliberate)):
             raise
         raise PluginError(f"{plugin} {what}: {_said(error)}; repair or uninstall {plugin.owner}") from error
 

@@ -150,6 +150,9 @@ def entry(name: str) -> TaskEntry:
         return BUILT_IN[name]
     known = entries()
     if name not in known:
+        for one in known.values():
+            if one.problem is not None and one.name.partition("@")[0] == name:
+                raise TaskInputError(one.problem)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise TaskInputError(f"unknown task {name!r}: {hint}known: {', '.join(known)}")

@@ -38,9 +38,13 @@ def cache_stats(json: Annotated[bool, typer.Option("--json", help="Print JSON.")
     from contextlib import closing
     from dataclasses import asdict
 
+    from benchmarks.errors import UsageError
     from benchmarks.reply_sources import reply_store
     from llm_backends.cache.maintenance import cache_stats
+    from spae.cache_folder import cache_folder
 
+    if cache_folder().exists() and not cache_folder().is_dir():
+        raise UsageError(f"the cache folder must be a folder, {cache_folder()} is a file: set SPAE_CACHE to another")
     with closing(reply_store()) as store:
         found = cache_stats(store)
     if json:

@@ -114,6 +114,7 @@ def run(
     """
     from benchmarks.arguments import check_key, check_names
     from benchmarks.errors import UsageError
+    from llm_backends.local.loading import checked_device
     from llm_backends.options import split_pairs
 
     if prompt_style not in ("gpt", "palm"):
@@ -131,6 +132,7 @@ def run(
         scorings=scorings,
         paths=(*(manifest or ()), *(cache_file or ())),
     )
+    checked_device(device)
     if not cache_only:
         check_key(llm, options, lambda model: bool(cache_file) or _stored(model))
 

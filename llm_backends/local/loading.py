@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("llm_backends")
 CAUSAL_TOKENS = 8
 DTYPES = ("float32", "bfloat16", "float16")
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 CPU_BATCH_BYTES = 512 << 20
 """Keys and values of one batch on a processor, where larger batches are not faster."""
 FREE_SHARE = 0.25
@@ -35,7 +36,7 @@ def checked_device(device: str) -> str:
     Imports nothing; `find_device` checks that the device exists.
     """
     kind, colon, number = device.partition(":")
-    if not kind.isalpha() or not kind.islower() or (colon and not (number.isdecimal() and number.isascii())):
+    if kind not in DEVICES or (colon and not (number.isdecimal() and number.isascii())):
         raise BackendInputError(f"a device is auto, cpu, cuda, cuda:1 or mps, got {device!r}")
     return device
 

@@ -37,6 +37,8 @@ from llm_backends.openai.options import Api, ServerOptions, place_of
 from llm_backends.openai.rate_limit import RateLimit, backoff, retry_after
 from llm_backends.openai.schema import ErrorInside, Unusable, WireReply, read_reply
 
+BESIDE: Mapping[Api, tuple[str, ...]] = {"completions": ("max_completion_tokens",), "chat": ()}
+"""Fields of a request that a server may ask for and the client's method does not take, by endpoint."""
 FIRST_CONTACT_ATTEMPTS = 3
 """Attempts before a server that never answered and cannot be reached counts as missing."""
 UNREACHABLE_IN_A_ROW = 8
@@ -340,9 +342,10 @@ class Caller:
         api = self._client.completions if endpoint == "completions" else self._client.chat.completions
         # Omitted with each call: the client reports a header omitted by default as missing.
         omitted = {"Authorization": openai.Omit()} if self._without_authorization else None
-        response = await api.with_raw_response.create(
-            **body, extra_headers=omitted, extra_body=self._options.body or None
-        )
+        # What this endpoint of the client has no parameter for travels beside the others.
+        extra = {name: body[name] for name in BESIDE[endpoint] if name in body} | self._options.body
+        known = {name: value for name, value in body.items() if name not in extra}
+        response = await api.with_raw_response.create(**known, extra_headers=omitted, extra_body=extra or None)
         return response.headers.get("content-type"), response.content
 
     def _cut(self, error: BaseException) -> BackendError | Retryable:

@@ -90,7 +90,10 @@ def test_an_edited_reply_is_found_by_the_stored_one(photos: Path, script: Callab
     assert code == 1 and "' lion\\n'" in err and "scored again" in out
 
 
-def test_an_edited_caption_score_and_corpus_metric(script: Callable[..., str], command: Command) -> None:
+def test_an_edited_caption_score_and_corpus_metric(
+    script: Callable[..., str], command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.captioning.metrics.shutil.which", lambda name: None)  # METEOR starts Java each time
     run = (*CAPTIONS, "--llm", script(default=" a lion and a vase\n"))
     assert command(*run)[0] == 0
     sound = json.loads(Path("out/metrics.json").read_text())

@@ -80,7 +80,7 @@ def stored(cache: Path) -> set[str]:
     }
 
 
-def test_run_killed_five_times_ends_with_the_same_records(server: FaultServer, tmp_path: Path) -> None:
+def test_run_killed_three_times_ends_with_the_same_records(server: FaultServer, tmp_path: Path) -> None:
     program = Program(tmp_path)
     rng = random.Random(11)
     options = [word for pair in ("concurrency=8", "timeout=0.8", "max_attempts=20") for word in ("--llm-args", pair)]
@@ -91,7 +91,7 @@ def test_run_killed_five_times_ends_with_the_same_records(server: FaultServer, t
 
     server.seen = []
     kept: list[tuple[int, set[str]]] = []
-    for _ in range(5):
+    for _ in range(3):
         target = len(server.seen) + rng.randint(8, 30)
         running = program.start(*arguments, "killed", cache="killed-cache")
         deadline = time.monotonic() + 600

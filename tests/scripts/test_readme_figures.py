@@ -14,7 +14,7 @@ def test_the_pages_hold_the_figures_of_the_reports(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("right", "typed"),
     [
-        ("all four reach\n  0.0280", "all four reach\n  0.029"),
+        ("all\n  four reach 0.0280", "all\n  four reach 0.029"),
         ("73.0 (66.5–78.7)", "74.0 (66.5–78.7)"),
         ("`spae` has 35.0 and 57.5", "`spae` has 35 and 60"),
         ("from 2.3 to 13.1 (p = 0.023", "from 2 to 13 (p = 0.02"),

@@ -124,3 +124,9 @@ def test_a_host_that_cannot_be_sent_is_one_ascii_line(url, said):
     assert str(caught.value).isascii() and "\n" not in str(caught.value)
     check_host("http://b\u00fccher.example/v1")
     check_host("http://127.0.0.1:1/v1")
+
+
+def test_a_key_log_in_no_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", "/nope/keys")
+    with pytest.raises(EnvironmentProblem, match="SSLKEYLOGFILE must name a file in a folder that exists"):
+        check_environment("https://example.org/v1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ BAD = Plugin("spae.tokenizers", "bad", "bad_package:make", "bad-package")
     [
         pytest.param(KeyError("x"), "KeyError: 'x'", id="raises"),
         pytest.param(SystemExit(3), r"it exits \(3\)", id="exits"),
+        pytest.param(asyncio.CancelledError("late"), "CancelledError: late", id="no Exception"),
         pytest.param(RecursionError("deep\nand deeper"), "RecursionError: deep and deeper", id="two lines"),
     ],
 )

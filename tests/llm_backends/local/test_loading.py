@@ -41,7 +41,13 @@ def test_auto_is_cuda_if_available() -> None:
     assert find_device("cpu").type == "cpu"
 
 
-@pytest.mark.parametrize("name", ["cuda:77", "nonsense"])
+@pytest.mark.parametrize("name", ["nonsense", "cuad", "cuda:x"])
+def test_a_misspelt_device_is_refused_at_once(name: str, tiny_llama: Path) -> None:
+    with pytest.raises(BackendInputError, match="a device is auto, cpu, cuda"):
+        open_backend(f"hf:{tiny_llama}", device=name)
+
+
+@pytest.mark.parametrize("name", ["cuda:77"])
 def test_a_missing_device_is_unavailable(name: str, tiny_llama: Path) -> None:
     with pytest.raises(BackendUnavailable, match="use --device cpu") as raised:
         open_backend(f"hf:{tiny_llama}", device=name).complete([CompletionRequest(prompt="a", max_new_tokens=1)])
