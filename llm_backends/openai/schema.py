@@ -15,6 +15,7 @@ from llm_backends.errors import CallFailed
 from llm_backends.openai.credentials import Redactor
 from llm_backends.openai.options import Api
 from llm_backends.protocol import Choice, CompletionRequest
+from spae.regular_file import parse_json
 
 STOPPED = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed"})
 """Finish reasons in lower case; servers differ in it."""
@@ -22,6 +23,8 @@ CUT = frozenset({"length", "max_tokens"})
 MAX_TOKEN_CHARACTERS = 128
 """Of one token; the longest in use are runs of as many spaces. A reply beyond that many per token is cut."""
 CUT_REPLY = "a reply far longer than the tokens asked for was cut"
+MOST_DIGITS = 20
+"""Of a whole number; longer ones are read as real numbers, which no count is."""
 MAX_TOKENS = 100_000_000
 """Tokens of one call that a server can have counted; no context is as long."""
 MAX_STOPS = 4
@@ -141,6 +144,17 @@ def completion_body(
     return body
 
 
+def _whole(value: Any) -> Any:
+    """The same value with a replacement character for each half of a character, which no file could hold."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(one) for name, one in value.items()}
+    return value
+
+
 def read_reply(content_type: str | None, body: bytes) -> WireReply:
     """Parses the body of an answer with status 200.
 
@@ -153,11 +167,14 @@ def read_reply(content_type: str | None, body: bytes) -> WireReply:
         # Quoted as it came: in lower case, a key in it would not be redacted.
         raise Unusable("content type", f"the answer's content type is {kind}, not application/json")
     try:
-        reply = WireReply.model_validate_json(body)
+        # Escapes may spell half a character (a cut emoji), and a count may have more digits than Python reads.
+        value = parse_json(body, parse_int=lambda digits: int(digits) if len(digits) < MOST_DIGITS else float(digits))
+    except ValueError:
+        raise Unusable("invalid JSON", f"the answer of {len(body)} bytes is not valid JSON") from None
+    try:
+        reply = WireReply.model_validate(_whole(value))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            raise Unusable("invalid JSON", f"the answer of {len(body)} bytes is not valid JSON") from None
         where = ".".join(map(str, first["loc"])) or "top"
         reason = f"the answer's JSON is not the protocol's (at {where})"
         raise Unusable("malformed answer", reason, lasting=True) from None

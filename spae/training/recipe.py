@@ -104,7 +104,7 @@ class DataConfig(StrictGroup):
     source: str = Field(default="pictograms", description="pictograms, pictograms-more, mnist, or SCHEME:LOCATION")
     exclude_classes: str = Field(default="", description="list of classes to leave out: its name, or a file of names")
     augment: float = Field(default=1.0, ge=0, description="strength of the random changes of the images")
-    batch_size: int = Field(default=64, gt=0, description="images of one step, over all processes")
+    batch_size: int = Field(default=64, gt=0, le=1_000_000, description="images of one step, over all processes")
     decode_batch_size: int = Field(
         default=64, gt=0, description="images of a batch that are decoded; the rest train the semantic loss alone"
     )

@@ -245,10 +245,11 @@ def test_log_likelihoods_are_never_guessed(server: FaultServer, opened: Open) ->
         opened(echo_logprobs=True).loglikelihood([request])
 
 
-def test_the_other_name_of_the_limit_field_is_learnt(server: FaultServer, opened: Open) -> None:
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_the_other_name_of_the_limit_field_is_learnt(server: FaultServer, opened: Open, api: str) -> None:
     newer = {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}}
     server.behaviour.refuse = lambda seen: refusing(400, newer)(seen) if "max_tokens" in seen.body else None
-    backend = opened(api="chat", concurrency=1)
+    backend = opened(api=api, concurrency=1)
     assert len(backend.complete([ask("Q")]) + backend.complete([ask("R")])) == 2
     assert ["max_tokens" in seen.body for seen in server.seen] == [True, False, False]
     server.behaviour.refuse = refusing(400, newer)
