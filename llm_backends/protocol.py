@@ -162,7 +162,7 @@ class StreamingBackend:
 
 @runtime_checkable
 class Loads(Protocol):
-    """A backend that loads its weights at the first request, or when it is told to."""
+    """A backend that loads its weights at the first request, or on demand."""
 
     def load(self) -> None:
         """Loads the model now. Raises BackendUnavailable, as the first request would."""

@@ -38,7 +38,7 @@ def check_launcher(environment: Mapping[str, str]) -> None:
 def on_cpus(environment: Mapping[str, str]) -> bool:
     """Whether a launcher started several processes on a machine without an accelerator, as plain torchrun may.
 
-    accelerate takes each for a run of its own unless it is told.
+    accelerate takes each for a run of its own unless this is set.
     """
     return int(environment.get("WORLD_SIZE") or 1) > 1 and not torch.accelerator.is_available()
 

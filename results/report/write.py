@@ -84,7 +84,7 @@ def render(run: Path | RunStore, format: Format) -> str:
 
 
 def _plotted(run: ReportData) -> list[tuple[Figure, str, bytes]]:
-    """Each figure with its SVG and its PNG. A plug-in's that cannot be drawn is left out, which is logged."""
+    """Each figure with its SVG and its PNG. One of a plug-in that fails is left out, which is logged."""
     found = []
     for figure in run_figures(run):
         try:

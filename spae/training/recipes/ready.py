@@ -41,7 +41,7 @@ def check_ready(recipe: Recipe) -> None:
     """
     recipe.check_parts(f"recipe {recipe.name}")
     missing = list(_missing(recipe))
-    # The download itself decides; where something else stops the run, whether it would fail is told all the same.
+    # The download itself decides; where something else stops the run, whether it would fail is reported all the same.
     missing += _clip_out_of_reach(recipe) if missing else _download_clip(recipe)
     if missing:
         raise InputError(f"recipe {recipe.name} lacks {'; '.join(missing)}")

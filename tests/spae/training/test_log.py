@@ -88,8 +88,8 @@ def test_progress_fits_80_columns_with_the_time_left(name):
         bar.update(100_000, terms)
         bar._progress.refresh()
     lines = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in re.split(r"[\r\n]", shown.getvalue())]
-    drawn = next(line for line in lines if "100000/450000 steps" in line)
-    assert " left" in drawn and "images/s" in drawn and max(map(len, lines)) <= 80
+    line = next(one for one in lines if "100000/450000 steps" in one)
+    assert " left" in line and "images/s" in line and max(map(len, lines)) <= 80
     assert any(line.startswith("mse 123.456 semantic 123.456 gan 123.456 total 123.456") for line in lines)
 
 
