@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from spae import __version__
-from spae.errors import SpaeError
+from spae.errors import InputError, SpaeError, TrainingError
 from spae.evaluate_command import evaluate
 from spae.plugins import PluginError, failed_in
 from spae.recipe_commands import recipes, vocabulary
@@ -111,6 +111,7 @@ def train(
     base = get_recipe(recipe)
     chosen = (shrink(base) if smoke else base).with_settings(set_ or [])
     folder = out or Path("runs/train") / chosen.name
+    _check_folder(folder, resume)
     from spae.training.recipes.ready import check_ready
 
     check_ready(chosen)
@@ -131,6 +132,14 @@ def train(
         typer.echo(f"{name}: {value:.4f}")
     if scores:  # of several processes, the first has them
         typer.echo(f"written: {folder / 'model.safetensors'}")
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
+    """Fails before anything heavy is imported. Raises InputError, TrainingError."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out must be a folder, {folder} is a file: name another")
+    if resume and not any(folder.glob("step-*.safetensors")):
+        raise TrainingError(f"{folder} holds no checkpoint to resume from: run without --resume")
 
 
 def _command(recipe: str, out: Path | None, settings: list[str], smoke: bool, wandb: bool, resume: bool) -> str:

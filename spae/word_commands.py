@@ -70,6 +70,8 @@ def tokenize(
     # All that is typed is checked before torch is loaded.
     if layers is not None:
         parse_layers(layers)
+    if out is not None and out.is_dir():
+        raise InputError(f"--out must be a file, {out} is a folder: add a name, {out / 'words.txt'}")
     paths, wrong = image_paths(images)
     for error in wrong:
         typer.echo(f"error: {error}", err=True)
@@ -118,6 +120,9 @@ def _encoded(
                 except CorruptImage as error:
                     typer.echo(f"error: {error}", err=True)
                 progress.advance(bar)
+            if not small:  # nothing to load torch for
+                yield from ((path, None) for path in batch)
+                continue
             tokens = dict(zip(small, tokenizer.encode(list(small.values()), layers[-1]), strict=True))
             if folder is not None and tokens:
                 _write_figures(tokenizer, small, tokens, layers, folder, taken)

@@ -66,6 +66,7 @@ def test_recipe_settings_and_folder_reach_the_trainer(tmp_path, monkeypatch):
         return type("Run", (), {"run": lambda self, resume: seen.append(resume) or {"held_out_style/mse": 0.12345}})()
 
     monkeypatch.setattr(trainer, "Trainer", stand_in)
+    (tmp_path / "step-000001.safetensors").touch()
     done = run("train", "--recipe", "picto_vqgan", "--out", str(tmp_path), "--set", "optimizer.steps=7", "--resume")
     assert done.exit_code == 0, done.output
     assert seen == [("picto_vqgan", 7, tmp_path), True]
@@ -75,6 +76,21 @@ def test_recipe_settings_and_folder_reach_the_trainer(tmp_path, monkeypatch):
     done = run("train", "--recipe", "image", "--smoke", "--set", "optimizer.steps=7")
     assert done.exit_code == 0, done.output
     assert seen == [("image_smoke", 7, Path("runs/train/image_smoke")), False]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        pytest.param(("--resume",), "holds no checkpoint to resume from", id="nothing to resume"),
+        pytest.param((), "--out must be a folder", id="a file"),
+    ],
+)
+def test_folder_is_checked_before_any_work(tmp_path, more, said):
+    out = tmp_path / "run"
+    if not more:
+        out.touch()
+    done = run("train", "--recipe", "picto_vqgan", "--out", str(out), *more)
+    assert done.exit_code == 2 and said in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_launcher_that_starts_one_process_is_refused_naming_torchrun(tmp_path, monkeypatch):
