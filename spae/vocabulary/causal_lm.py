@@ -70,8 +70,10 @@ def folder_vocabulary(model: str | Path, keep: WordFilter, revision: str | None,
     """
     name = Path(model).expanduser().resolve().name if is_folder(model) else str(model)
     folder = model_folder(model, revision)
+    # First: what is wrong with the configuration would be said of the text tokenizer, which reads it, too.
+    embeddings = _embedding_name(folder, name, kind)
     tokenizer = _open(lambda: _auto().AutoTokenizer.from_pretrained(folder, **AS_IT_IS), name, "its tokenizer")
-    file, key = _find(folder, _embedding_name(folder, name, kind), name)
+    file, key = _find(folder, embeddings, name)
     if not file.exists():
         if is_folder(model):
             raise WeightsError(f"{name}: its index names {file.name}, which is not in the folder: fetch it again")

@@ -158,19 +158,22 @@ def _labels(
     if unlabelled:
         return (UNLABELLED,), np.zeros(sum(len(index.names) for index in indexes), dtype=np.int32)
     place: dict[str, int] = {}
-    codes = []
+    codes, without = [], []
     for index, path in zip(indexes, shards, strict=True):
         for row, label in enumerate(index.labels):
             if not label:
-                raise DataError(
-                    f"{path.name}:{shown_name(index.names[row])} has no label: add a member .cls, .txt or .json, "
-                    "or give ?labels=none"
-                )
+                without.append(f"{path.name}:{shown_name(index.names[row])}")
+                continue
             codes.append(place.setdefault(label, len(place)))
         if len(place) > MOST_CLASSES:
             raise DataError(
                 f"{path.name} and those before hold over {MOST_CLASSES:,} labels (captions?): give ?labels=none"
             )
+    if without:
+        others = f", nor have {len(without) - 1:,} others ({', '.join(without[1:6])})" if len(without) > 1 else ""
+        raise DataError(
+            f"{without[0]} has no label{others}: add a member .cls, .txt or .json to each, or give ?labels=none"
+        )
     numbers = all(label.isascii() and label.isdigit() for label in place)
     ordered = sorted(place, key=int) if numbers else sorted(place)
     rank = np.empty(len(place), dtype=np.int32)
