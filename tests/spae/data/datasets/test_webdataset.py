@@ -78,7 +78,9 @@ def test_samples_without_labels(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for number in range(4):
             add(archive, f"{number}.png", image_bytes(number))
-    with pytest.raises(DataError, match=r"a\.tar:0\.png has no label, nor have 3 others \(a\.tar:1\.png, .*labels=none"):
+    with pytest.raises(
+        DataError, match=r"a\.tar:0\.png has no label, nor have 3 others \(a\.tar:1\.png, .*labels=none"
+    ):
         rows(str(tmp_path / "a.tar"))
     assert rows(f"{tmp_path}/a.tar?labels=none").classes == ("unlabelled",)
     with pytest.raises(InputError, match="labels must be one of"):
