@@ -5,9 +5,7 @@ Everything heavy is imported inside the commands, so that `--help` and `ls` answ
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import sys
 from typing import Annotated
 
@@ -19,7 +17,7 @@ from benchmarks.commands.regression import baseline, check
 from benchmarks.commands.round_trip import round_trip
 from benchmarks.commands.run import report, run
 from benchmarks.commands.validate import validate
-from spae.terminal import SafeGroup, safe_streams
+from spae.terminal import SafeGroup, drop_output, safe_streams
 
 app = typer.Typer(
     cls=SafeGroup, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -91,7 +89,7 @@ def run_command_line() -> None:
             if line is None:
                 raise
             typer.echo(f"error: {' '.join(line.split())}", err=True)
-            _drop_output()
+            drop_output()
             sys.exit(2)
 
 
@@ -102,12 +100,3 @@ def _disk_line(error: OSError) -> str:
     names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     what = error.strerror or str(error) or type(error).__name__
     return f"{names or 'a file'} cannot be used ({what}): {fix}, then give the same command again"
-
-
-def _drop_output() -> None:
-    """Leaves no output waiting that the interpreter would fail to write at its end (a full disk, a closed pipe)."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), sys.stdout.fileno())

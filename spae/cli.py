@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from spae.errors import InputError, SpaeError, TrainingError
 from spae.evaluate_command import evaluate
 from spae.plugins import PluginError, failed_in
 from spae.recipe_commands import recipes, vocabulary
-from spae.terminal import SafeGroup
+from spae.terminal import SafeGroup, drop_output
 from spae.word_commands import decode, tokenize
 
 
@@ -39,16 +38,8 @@ class OneLineErrors(SafeGroup):
                 raise
             line = failure
         typer.echo(f"error: {line}", err=True)
-        _close_stdout()
+        drop_output()
         raise typer.Exit(2)
-
-
-def _close_stdout() -> None:
-    """Send what a full disk did not take to nowhere, or the interpreter fails on it again as it ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(

@@ -9,11 +9,12 @@ place of stdout and stderr, tables and progress bars by `spae.console`.
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from typer.core import TyperGroup
@@ -73,6 +74,15 @@ def protect_streams() -> None:
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, SafeStream):
             setattr(sys, name, SafeStream(stream))
+
+
+def drop_output() -> None:
+    """Leaves no output waiting that the interpreter would fail to write at its end (a full disk, a closed pipe)."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 @contextmanager

@@ -47,14 +47,6 @@ def answer(seen: Seen, *, shift: int = 0, left_out: int = 0, above: bool = False
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    running = FaultServer()
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def backend(server: FaultServer) -> Iterator[OpenAIBackend]:
     opened = OpenAIBackend("m", ServerOptions(base_url=server.url, echo_logprobs=True))
     yield opened

@@ -26,14 +26,6 @@ def body(*models: Any) -> bytes:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    running = FaultServer()
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def opened(server: FaultServer) -> Iterator[Open]:
     backends = []
 

@@ -14,14 +14,6 @@ from tests.llm_backends.openai_server import FaultServer
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    running = FaultServer()
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def backend(server: FaultServer) -> Iterator[OpenAIBackend]:
     opened = OpenAIBackend("m", ServerOptions(base_url=server.url))
     yield opened
