@@ -20,6 +20,11 @@ def committed_tokens() -> list[TokenFile]:
     return [TokenFile(path) for path in sorted(COMMITTED.glob("*.safetensors"))]
 
 
+def image_ids(data: ImageSet) -> list[str]:
+    """The ids of all images of a data set, each once."""
+    return list(dict.fromkeys(name for one in data.classes for name in (*one.support, *one.query)))
+
+
 def export_tokens(
     tokenizer: Tokenizer, data: ImageSet, file: Path, progress: Callable[[int], None] = lambda count: None
 ) -> int:
@@ -31,7 +36,7 @@ def export_tokens(
     Raises:
         CorruptImage: an image cannot be read.
     """
-    names = list(dict.fromkeys(name for one in data.classes for name in (*one.support, *one.query)))
+    names = image_ids(data)
     tokens: dict[str, ImageTokens] = {}
     for start in range(0, len(names), BATCH):
         pixels = [data.image(name) for name in names[start : start + BATCH]]

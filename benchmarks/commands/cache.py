@@ -114,17 +114,15 @@ def cache_export_tokens(
     Example:
       python -m benchmarks cache export-tokens spae results/tokens/spae.safetensors
     """
-    from benchmarks.token_files import export_tokens
-    from spae.console import SafeConsole, SafeProgress
+    from benchmarks.progress import shown_progress
+    from benchmarks.token_files import export_tokens, image_ids
+    from spae.console import SafeConsole
     from spae.data.opening import open_set
     from spae.tokenizers.registry import open_tokenizer
 
     opened, images = open_tokenizer(tokenizer), open_set(data)
-    with SafeProgress(console=SafeConsole()) as progress:
-        bar = progress.add_task(
-            "encoding", total=len({name for one in images.classes for name in one.support + one.query})
-        )
-        count = export_tokens(opened, images, file, lambda batch: progress.advance(bar, batch))
+    with shown_progress(SafeConsole(), "images", len(image_ids(images))) as advance:
+        count = export_tokens(opened, images, file, advance)
     typer.echo(f"tokens of {count:,} images written to {file}")
 
 
